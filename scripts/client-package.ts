@@ -1,6 +1,6 @@
 /**
- * Builds the client package for applications: `dist/redundant-fetch.js`, plain JavaScript in one file for all runtimes,
- * and its declarations. npm runs it as well, when it installs the package from a git checkout or packs it (`prepare` in
+ * Builds the client package for applications: `dist/redundant-fetch.js` and `dist/local-sql.js`, plain JavaScript in one
+ * file each for all runtimes, and their declarations. npm runs it as well, when it installs the package from a git checkout or packs it (`prepare` in
  * package.json).
  *
  * Bun bundles, but writes no declarations. The declarations of an entry file are its exports with their comments and
@@ -12,15 +12,18 @@ import { join, resolve } from "node:path";
 import { parseSync, type Comment, type Statement } from "oxc-parser";
 
 const root = resolve(import.meta.dirname, "..");
-const entry = join("src", "client", "redundant-fetch.ts");
+const names = ["redundant-fetch", "local-sql"];
 
 export async function buildClientPackage(folder = join(root, "dist")): Promise<void> {
-  const built = await Bun.build({ entrypoints: [join(root, entry)], target: "browser", format: "esm" });
-  const [output] = built.outputs;
-  if (output === undefined) throw new Error(`bundling ${entry} gave nothing`);
   mkdirSync(folder, { recursive: true });
-  writeWhole(join(folder, "redundant-fetch.js"), await output.text());
-  writeWhole(join(folder, "redundant-fetch.d.ts"), declarationsOf(entry, readFileSync(join(root, entry), "utf8")));
+  for (const name of names) {
+    const entry = join("src", "client", `${name}.ts`);
+    const built = await Bun.build({ entrypoints: [join(root, entry)], target: "browser", format: "esm" });
+    const [output] = built.outputs;
+    if (output === undefined) throw new Error(`bundling ${entry} gave nothing`);
+    writeWhole(join(folder, `${name}.js`), await output.text());
+    writeWhole(join(folder, `${name}.d.ts`), declarationsOf(entry, readFileSync(join(root, entry), "utf8")));
+  }
 }
 
 /** Writes a temporary file first, so that no program reads a part. */
@@ -47,10 +50,11 @@ function declarationOf(text: string, statement: Statement, comments: readonly Co
     case "TSTypeAliasDeclaration":
       return [`${lead}${text.slice(statement.start, statement.end)}\n`];
     case "FunctionDeclaration": {
-      const { id, params, returnType } = declaration;
+      const { id, typeParameters, params, returnType } = declaration;
       if (id === null || returnType === null || returnType === undefined) break;
+      const types = typeParameters ? source(text, typeParameters) : "";
       const parameters = params.map((parameter) => parameterOf(text, parameter)).join(", ");
-      return [`${lead}export declare function ${id.name}(${parameters})${source(text, returnType)};\n`];
+      return [`${lead}export declare function ${id.name}${types}(${parameters})${source(text, returnType)};\n`];
     }
   }
   throw new Error(`an export that is neither an interface, a type, nor a function with a return type: ${lead}`);

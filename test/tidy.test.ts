@@ -35,6 +35,7 @@ describe("the tree is tidy", () => {
     const entries = [
       "src/main.ts",
       "src/client/redundant-fetch.ts",
+      "src/client/local-sql.ts",
       "src/console/ui/main.tsx",
       "src/runtime/worker-process-main.ts",
       ...workerEntries.map((entry) => `src/${entry}`),

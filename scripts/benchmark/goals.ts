@@ -15,6 +15,8 @@ export const goals: Readonly<Record<string, Goal>> = {
   http_ten_environments_over_one: { atLeast: 0.9 },
   body_over_parse: { atMost: 3 },
   list_over_select: { atMost: 4 },
+  local_list_over_handwritten: { atMost: 3 },
+  local_sql_over_authorize: { atMost: 3 },
   apply_over_insert: { atLeast: 0.25 },
   import_over_apply: { atLeast: 0.7 },
   visible_embedded_over_bare: { atMost: 5 },

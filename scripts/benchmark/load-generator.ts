@@ -33,6 +33,8 @@ export interface Target {
 export interface Sender {
   readonly key: string;
   readonly bodies: readonly string[];
+  /** Instead of that of the plan. */
+  readonly path?: string;
 }
 
 export type Choice = "uniform" | "zipf";
@@ -82,16 +84,16 @@ function neverSleep(): void {
 }
 
 /** All targets get the same requests from a sender with the same bodies. */
-function chooser({ key, bodies }: Sender): () => Buffer | undefined {
-  const requests = bodies.map((body) => encode(key, body));
+function chooser({ key, bodies, path = plan.path }: Sender): () => Buffer | undefined {
+  const requests = bodies.map((body) => encode(key, path, body));
   let sent = 0;
   const next = plan.choice === "zipf" ? zipf(random(plan.seed), requests.length) : () => sent++ % requests.length;
   return () => requests[next()];
 }
 
-function encode(key: string, body: string): Buffer {
+function encode(key: string, path: string, body: string): Buffer {
   const head = [
-    `POST ${plan.path} HTTP/1.1`,
+    `POST ${path} HTTP/1.1`,
     `Host: ${host}`,
     `Authorization: Bearer ${key}`,
     "Content-Type: application/json",

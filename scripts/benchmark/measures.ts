@@ -18,6 +18,7 @@ import { timeEdgeStarts } from "./edge-start.ts";
 import { measureFairness } from "./fairness.ts";
 import { measureImport } from "./importing.ts";
 import { timeListings } from "./listing.ts";
+import { measureLocal } from "./local.ts";
 import type { Choice } from "./load-generator.ts";
 import { withNodes, type Nodes } from "./nodes.ts";
 import { measureFull, measureTenEnvironments } from "./node-pairs.ts";
@@ -74,6 +75,8 @@ export async function measureAll(
   await withNodes(binary, join(directory, "flooded"), "on", async (nodes) =>
     show(section.fairnessSection(await measureFairness(nodes, 500))),
   );
+  const local = { binary, directory: join(directory, "local"), issues: options.quick ? 100_000 : 1_000_000 };
+  section.localSections(await measureLocal({ ...local, quick: options.quick })).forEach(show);
   await measureReplication(bench);
   show(section.checkSection(measureCheck(binary, directory, options.quick ? 10 : 30)));
   const [questions, rounds] = options.quick ? [200, 3] : [1000, 7];

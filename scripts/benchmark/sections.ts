@@ -12,6 +12,7 @@ import { manyConnections, type HttpRates } from "./http.ts";
 import type { ImportRates } from "./importing.ts";
 import type { Depth } from "./landmarks.ts";
 import type { ListingTimes } from "./listing.ts";
+import type { LocalTimes } from "./local.ts";
 import type { EnvironmentRates, FullRates } from "./node-pairs.ts";
 import type { PeerRates } from "./peers/measure.ts";
 import { count, duration, megabytes, percent, perSecond, type Row, type Section } from "./report.ts";
@@ -145,6 +146,47 @@ export function listingsSection(listings: readonly ListingTimes[]): Section {
         : [{ what: "the worst of these", value: worst.name, ratio: { name: "list_over_select", value: over(worst) } }]),
     ],
   };
+}
+
+export function localSections({ issues, lists, authorize, authorizeSql, listSql }: LocalTimes): Section[] {
+  const worst = Math.max(...lists.map(({ listed, handwritten }) => listed.p50 / handwritten.p50));
+  const slowest = Math.max(authorizeSql.p50, listSql.p50);
+  return [
+    {
+      title: `a page of 50 of ${count(issues)} issues that four users may read, beside a hand-written query (local authorization)`,
+      rows: [
+        ...lists.flatMap(({ database, listed, handwritten }): Row[] => [
+          { what: `${database}, hand-written, p50`, value: duration(handwritten.p50) },
+          {
+            what: `${database}, SQL of the node, p50`,
+            value: duration(listed.p50),
+            ratio: {
+              name: `local_list_${database.toLowerCase()}_over_handwritten`,
+              value: listed.p50 / handwritten.p50,
+            },
+          },
+        ]),
+        {
+          what: "the slower of these",
+          value: "",
+          ratio: { name: "local_list_over_handwritten", value: worst },
+        },
+      ],
+    },
+    {
+      title: "SQL for local authorization over HTTP, beside POST /api/authorize, one connection, decision cache off",
+      rows: [
+        { what: "authorize, p50", value: duration(authorize.p50) },
+        { what: "authorize_query, p50", value: duration(authorizeSql.p50) },
+        { what: "list_query, p50", value: duration(listSql.p50) },
+        {
+          what: "the slower of these",
+          value: duration(slowest),
+          ratio: { name: "local_sql_over_authorize", value: slowest / authorize.p50 },
+        },
+      ],
+    },
+  ];
 }
 
 export interface HttpFigures {

@@ -11,6 +11,7 @@ import { describeStorageFailure, storageFailureIn } from "../util/storage-failur
 import { abandonHistoryCommand, adoptHistoryCommand } from "./approve-history.ts";
 import { auditCommand } from "./audit.ts";
 import { backupCommand } from "./backup.ts";
+import { bindingsCommand } from "./bindings.ts";
 import { printFailure, paint } from "./color.ts";
 import { completionCommand } from "./completion.ts";
 import { configCommand } from "./config.ts";
@@ -67,6 +68,7 @@ Examples:
   ostiary explain User:ann read Repository:x      why it is allowed or denied
   ostiary policy policy.polar                     load a policy
   ostiary policy history                          its versions; \`ostiary policy rollback 3\` goes back to one
+  ostiary bindings check bindings.yaml --policy policy.polar      check the data bindings of local authorization
   ostiary metrics                                 decisions per second, their duration and more, of the last minutes
   ostiary events --follow                         the changes of facts, policy and keys
   ostiary export --out facts.ndjson               all facts, one per line; \`ostiary import facts facts.ndjson\` inserts them
@@ -118,6 +120,7 @@ const commandGroups: readonly (readonly [heading: string, commands: readonly Add
       exportCommand,
       importCommand,
       reconcileCommand,
+      bindingsCommand,
     ],
   ],
   [

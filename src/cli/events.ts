@@ -159,6 +159,11 @@ const knownEvent = z.discriminatedUnion("type", [
     type: z.literal("ostiary.keys.changed"),
     data: z.object({ added: z.array(key), removed: z.array(key) }),
   }),
+  z.object({
+    ...common,
+    type: z.literal("ostiary.bindings.changed"),
+    data: z.object({ stored: z.array(z.string()), removed: z.array(z.string()) }),
+  }),
   z.object({ ...common, type: z.literal("ostiary.epoch.started"), data: z.object({ epoch: z.string() }) }),
 ]);
 type KnownEvent = z.output<typeof knownEvent>;
@@ -200,6 +205,11 @@ function changesOf(event: KnownEvent): string[] {
       return [
         ...event.data.added.map((added) => `+ ${keyText(added)}`),
         ...event.data.removed.map((removed) => `- ${keyText(removed)}`),
+      ];
+    case "ostiary.bindings.changed":
+      return [
+        ...event.data.stored.map((name) => `+ data bindings ${name}`),
+        ...event.data.removed.map((name) => `- data bindings ${name}`),
       ];
     case "ostiary.epoch.started":
       return [`epoch ${event.data.epoch} began`];

@@ -1,26 +1,32 @@
 /** `ostiary explain`: prints why a running node allows or denies an action, from its API. */
 import type { Command } from "commander";
-import { explanationSchema } from "../engine/explain/explanation.ts";
+import { type Explanation, explanationSchema } from "../engine/explain/explanation.ts";
 import { explanationLines } from "../engine/explain/explanation-text.ts";
 import type { Fact } from "../store/facts/fact.ts";
 import { print } from "../runtime/process.ts";
 import { AppError } from "../util/app-error.ts";
 import { printable } from "../util/printable.ts";
-import type { AddCommand } from "./command.ts";
+import { type AddCommand, UsageError } from "./command.ts";
+import { localLines, type LocalRows, readLocalRows } from "./explain-local.ts";
 import { accessOf, callNode, withAccess } from "./node-api.ts";
 import { parseEntity } from "./parse-fact.ts";
 import { withContext } from "./questions.ts";
+import { readBindingsText } from "./stored-bindings.ts";
 
 /** A denial can have hundreds of lines, the most successful attempts first. */
 const linesMax = 80;
 
 const details = `
+With --bindings, the explanation also says which rows of the application's database would allow the action. With --db it
+asks the database, and names the rows that do. --db takes a URL, or \`$NAME\` for a variable of the environment.
+
 The status is 0 for an explanation of any decision, and 1 if there is no explanation.
 
 Examples:
   ostiary explain User:ann read Repository:compiler
   ostiary explain User:ann read Repository:compiler --context 'has_role(User:ann, "reader", Repository:compiler)'
-  ostiary explain 'User{"ann"}' read 'Repository{"compiler"}' --json`;
+  ostiary explain 'User{"ann"}' read 'Repository{"compiler"}' --json
+  ostiary explain User:ann read Issue:7 --bindings bindings.yaml --db '$DATABASE_URL'`;
 
 export const explainCommand: AddCommand = (program) => {
   const command = withContext(program.command("explain"))
@@ -28,11 +34,19 @@ export const explainCommand: AddCommand = (program) => {
     .argument("<actor>", "Its type and id, such as `User:ann`")
     .argument("<action>", "The action, such as `read`")
     .argument("<resource>", "Its type and id, such as `Repository:compiler`")
+    .option("--bindings <file>", "The YAML file with data bindings of local authorization")
+    .option("--bindings-name <name>", "Instead of a file, the name of data bindings that the node stores")
+    .option("--db <url>", "The database of the application, to name the rows that decide")
     .option("--json", "Print the whole explanation as JSON");
   withAccess(command, "read")
     .addHelpText("after", details)
     .action(async (actor: string, action: string, resource: string, options: Options, self: Command) => {
       const [from, to] = [parseEntity(actor, "actor"), parseEntity(resource, "resource")];
+      const { bindings, bindingsName, db } = options;
+      if (bindings !== undefined && bindingsName !== undefined)
+        throw new UsageError("`--bindings` and `--bindings-name` exclude each other");
+      if (db !== undefined && bindings === undefined && bindingsName === undefined)
+        throw new UsageError("`--db` needs `--bindings` or `--bindings-name`");
       const answer = await callNode(accessOf(self, "read"), "POST", "/api/explain", {
         actor_type: from.type,
         actor_id: from.id,
@@ -40,23 +54,51 @@ export const explainCommand: AddCommand = (program) => {
         resource_type: to.type,
         resource_id: to.id,
         context_facts: options.context ?? [],
+        ...(bindings !== undefined && { data_bindings: await readBindingsText(bindings) }),
+        ...(bindingsName !== undefined && { data_bindings_name: bindingsName }),
       });
-      await print(options.json ? `${JSON.stringify(answer, null, 2)}\n` : render(answer));
+      const rows = db === undefined ? undefined : await rowsOf(answer, db);
+      if (options.json)
+        await print(`${JSON.stringify(rows === undefined ? answer : { ...(answer as object), rows }, null, 2)}\n`);
+      else await print(render(answer, rows));
     });
 };
 
 interface Options {
   readonly context?: readonly Fact[];
+  readonly bindings?: string;
+  readonly bindingsName?: string;
+  readonly db?: string;
   readonly json?: true;
 }
 
-function render(answer: unknown): string {
+async function rowsOf(answer: unknown, db: string): Promise<LocalRows> {
+  const { local } = parse(answer);
+  if (local === undefined)
+    throw new AppError("invalid_request", "the node explains no data bindings; it may have an older version");
+  return readLocalRows(local, db);
+}
+
+function parse(answer: unknown): Explanation {
   const parsed = explanationSchema.safeParse(answer);
-  if (!parsed.success) throw new AppError("invalid_request", "the response of the node has another format; try --json");
-  const lines = explanationLines(parsed.data).map(printable);
+  if (parsed.success) return parsed.data;
+  throw new AppError("invalid_request", "the response of the node has another format; try --json");
+}
+
+function render(answer: unknown, rows: LocalRows | undefined): string {
+  const explanation = parse(answer);
+  const { local } = explanation;
+  const central = explanationLines(explanation);
+  const lines = (
+    local === undefined ? central : [...localLines(local, rows), "without these rows", ...central.map(indent)]
+  ).map(printable);
   const shown =
     lines.length > linesMax
       ? [...lines.slice(0, linesMax), `… ${lines.length - linesMax} more lines; --json has all`]
       : lines;
   return `${shown.join("\n")}\n`;
+}
+
+function indent(line: string): string {
+  return `  ${line}`;
 }

@@ -42,6 +42,15 @@ export const advancedLimits = {
   queryIdsMax: count(100_000).describe(
     "Maximum number of ids to which a query of the query builder can restrict one variable",
   ),
+  bindingsBytesMax: size(64 * KiB).describe("Maximum size of data bindings, the YAML text of local authorization"),
+  bindingsMax: count(500).describe("Maximum number of signatures in data bindings"),
+  storedBindingsMax: count(32, { min: 0 }).describe(
+    "Maximum number of data bindings that an environment stores under names",
+  ),
+  localValuesMax: count(100_000).describe(
+    "Maximum number of central values in one condition of the SQL of local authorization; a question that needs more is refused and names the facts to bind",
+  ),
+  localSqlBytesMax: size(16 * MiB).describe("Maximum length of the SQL of local authorization"),
   wildcardDeleteFactsMax: count(10_000).describe("Maximum number of facts that one delete pattern can remove"),
   identifierBytesMax: size(512).describe("Maximum length of a type, an id or a predicate name in a fact or a query"),
   listPageEntriesMax: count(10_000).describe("Maximum number of entries on one page of a list"),

@@ -14,6 +14,10 @@ export const decisionKinds = [
   "bulk_actions",
   "query",
   "evaluate_query",
+  "authorize_query",
+  "list_query",
+  "actions_query",
+  "evaluate_query_local",
 ] as const;
 
 export type LoggedKind = (typeof decisionKinds)[number];
@@ -29,6 +33,10 @@ export const kindOfQuestion: Readonly<Record<DecisionKind, LoggedKind>> = {
   bulkActions: "bulk_actions",
   queryPattern: "query",
   query: "evaluate_query",
+  authorizeLocal: "authorize_query",
+  listLocal: "list_query",
+  actionsLocal: "actions_query",
+  queryLocal: "evaluate_query_local",
 };
 
 /** A decision as the serving thread knows it. */

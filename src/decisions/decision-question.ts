@@ -1,6 +1,14 @@
 /** The questions of logged decisions, in parts: columns that all kinds share, and the rest as JSON. */
-import { questionFromJson, questionToJson, type DecisionKind, type Questions } from "../engine/request/questions.ts";
+import { createHash } from "node:crypto";
+import {
+  type BindingsReference,
+  questionFromJson,
+  questionToJson,
+  type DecisionKind,
+  type Questions,
+} from "../engine/request/questions.ts";
 import type { Fact, Value } from "../store/facts/fact.ts";
+import { AppError } from "../util/app-error.ts";
 import type { LoggedKind } from "./decision-entry.ts";
 
 /** Where an id was removed or hashed, it is missing. */
@@ -78,6 +86,16 @@ export type AskedQuestion = {
   [Kind in DecisionKind]: { readonly kind: Kind; readonly question: Questions[Kind]["question"] };
 }[DecisionKind];
 
+/**
+ * A question about SQL as the log has it: with the hash of its data bindings, which are long, and the same for all
+ * questions of an application.
+ */
+export function loggedQuestion(question: { readonly bindings: BindingsReference }): object {
+  const { bindings } = question;
+  if ("name" in bindings) return question;
+  return { ...question, bindings: { sha256: createHash("sha256").update(bindings.text).digest("hex") } };
+}
+
 const engineKinds: Readonly<Record<LoggedKind, DecisionKind>> = {
   authorize: "authorize",
   authorize_resources: "authorizeResources",
@@ -87,14 +105,24 @@ const engineKinds: Readonly<Record<LoggedKind, DecisionKind>> = {
   bulk_actions: "bulkActions",
   query: "queryPattern",
   evaluate_query: "query",
+  authorize_query: "authorizeLocal",
+  list_query: "listLocal",
+  actions_query: "actionsLocal",
+  evaluate_query_local: "queryLocal",
 };
 
-/** Puts the parts together again. All ids have to be there. */
+/** Puts the parts together again. All ids have to be there. AppError `gone` if the data bindings are not there. */
 export function askedQuestion(kind: LoggedKind, { actor, action, resource, contextFacts, rest }: QuestionParts) {
+  const bindings = rest?.["bindings"];
+  if (typeof bindings === "object" && bindings !== null && "sha256" in bindings)
+    throw new AppError(
+      "gone",
+      "the decision cannot be made again: the log has only the hash of its data bindings; store them under a name (`ostiary bindings put`), and send the name",
+    );
   const parts = {
     ...(kind === "list_actors" ? { actorType: actor?.type } : actor && { actor }),
     ...(action !== undefined && { action }),
-    ...(kind === "list" ? { resourceType: resource?.type } : resource && { resource }),
+    ...(kind === "list" || kind === "list_query" ? { resourceType: resource?.type } : resource && { resource }),
     contextFacts,
     ...rest,
   };

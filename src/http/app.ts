@@ -59,6 +59,7 @@ import { ListPages } from "./pages/list-pages.ts";
 import { ParityLog } from "./parity/parity-log.ts";
 import { consoleRoutes, type ServeConsole } from "./routes/console.ts";
 import { healthPaths, healthRoutes } from "./routes/health.ts";
+import { bindingsReads, bindingsWrites } from "./routes/bindings.ts";
 import { keyReads, keyWrites } from "./routes/keys.ts";
 import {
   backupRoutes,
@@ -69,6 +70,7 @@ import {
   replicationRoutes,
   storedBackupRoutes,
 } from "./routes/operations.ts";
+import { localRoutes } from "./routes/local.ts";
 import { metricHistoryRoutes } from "./routes/metric-history.ts";
 import { parityRoutes } from "./routes/parity.ts";
 import { nodeRoutes } from "./routes/nodes.ts";
@@ -163,6 +165,7 @@ export function createApp(
         .use(openApiRoute(limits))
         .use(authorizeRoute(authorize))
         .use(questionRoutes(node, limits, queries, bodies, pages, decisions))
+        .use(localRoutes(node, limits, queries, bodies, decisions))
         .use(authzenDiscovery(publicUrl))
         .use(authzenRoutes(node, limits, queries, bodies, pages, decisions))
         .use(decisionRoutes(limits, bodies, decisions, decisionStreams, past))
@@ -173,9 +176,10 @@ export function createApp(
         .use(policyCheckRoutes(node, limits, bodies, checks))
         .use(policyEffectRoute(node, limits, bodies, checks, past))
         .use(keyReads(node, limits))
+        .use(bindingsReads(node, limits))
         .use(whoamiRoute(node, limits))
         .use(loginRoutes({ oidc, people, redeemLoginCode }))
-        .use(writeRoutes(node, limits, bodies, isHosted))
+        .use(writeRoutes(node, limits, bodies, queries, isHosted))
         .use(isHosted ? refusedApplianceRoutes(node) : applianceRoutes(node, limits, bodies, environments))
         .use(backupRoutes(node, limits))
         .use(storedBackupRoutes(limits, listBackups))
@@ -244,12 +248,13 @@ function routed(app: AnyElysia): Routed {
 }
 
 /** The write routes for the role of the node: a primary writes, an edge forwards, a fallback refuses. */
-function writeRoutes(node: Node, limits: Limits, bodies: BodyParser, isHosted: boolean) {
+function writeRoutes(node: Node, limits: Limits, bodies: BodyParser, queries: QueryDispatcher, isHosted: boolean) {
   if (node.writes !== undefined) {
     return new Elysia()
       .use(factWrites(node, node.writes, limits, bodies))
       .use(policyWrites(node, node.writes, limits, bodies))
-      .use(keyWrites(node, node.writes, limits, bodies));
+      .use(keyWrites(node, node.writes, limits, bodies))
+      .use(bindingsWrites(node, node.writes, limits, bodies, queries));
   }
   return node.forward === undefined
     ? refusedWrites(node, isHosted)

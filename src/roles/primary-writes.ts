@@ -70,8 +70,8 @@ async function writeAcknowledged(
 }
 
 /**
- * The writer has recorded what made an event. A repeated request was recorded the first time. To remove an API key that
- * does not exist is refused, which the API records.
+ * The writer has recorded what made an event. A repeated request was recorded the first time. To remove an API key or
+ * data bindings that do not exist is refused, which the API records.
  */
 function recordAction(
   audit: AuditLog,
@@ -79,7 +79,8 @@ function recordAction(
   kind: WriteRequest["kind"],
   { unchanged, repeated }: WriteResult,
 ): void {
-  if (draft === undefined || repeated === true || (unchanged === true && kind === "keys")) return;
+  const isRefused = unchanged === true && kind === "keys" && draft?.action !== "bindings.put";
+  if (draft === undefined || repeated === true || isRefused) return;
   if (unchanged === true) audit.record(draft, { result: "unchanged" });
   else metrics.auditEntries.inc({ result: "ok" });
 }

@@ -120,3 +120,12 @@ export const factPageRowsExamined = 20_000;
 
 /** A part of a fact table with at most so many rows is sorted as a whole for each page. */
 export const factPageRowsSorted = 2000;
+
+/**
+ * The serving thread parses data bindings of so many characters itself, in a few ms. A worker process parses larger ones,
+ * and hands the result over: the parser takes up to 700 ms for 64 KiB.
+ */
+export const servingThreadBindingsCharacters = 8192;
+
+/** The size of the texts whose data bindings stay parsed. */
+export const parsedBindingsCharactersMax = 4 * 2 ** 20;

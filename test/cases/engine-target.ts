@@ -33,6 +33,7 @@ export interface EngineInput {
 
 /** An engine whose store can change. */
 export interface LiveEngine extends Disposable {
+  readonly engine: Engine;
   apply(effect: Effect): void;
   asking(contextFacts: readonly Fact[]): EngineTarget;
 }
@@ -50,6 +51,16 @@ export function openEngineInMemory(input: EngineInput, options: EngineOptions): 
     live(database, database, input.now, options, () => {}),
     input,
   );
+}
+
+/** The engine itself, with this policy and these stored facts, in memory. */
+export function openFilledEngine({ policy, facts, now }: Omit<EngineInput, "contextFacts">): LiveEngine {
+  const database = openStore(":memory:");
+  createState(database, "test", "0000000000000001");
+  const opened = live(database, database, now, {}, () => {});
+  opened.apply({ kind: "policy", id: 1, source: policy, filename: "case.polar" });
+  opened.apply(insertion(facts));
+  return opened;
 }
 
 /** Two engines over one store in memory, one for each strategy. */
@@ -104,6 +115,7 @@ function live(
   const engine = new Engine(reader, { ...options, clock: () => now });
   const { limits = defaultLimits } = options;
   return {
+    engine,
     apply(effect) {
       writer.transaction(() => {
         const offset = readState(writer).offset + 1;

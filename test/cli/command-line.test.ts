@@ -312,6 +312,21 @@ describe("a node", () => {
     expect((await run(["keys", "list"], { ...access, OSO_AUTH: made.output })).errors).toContain("answered 403");
     expect((await run(["keys", "revoke", id], access)).output).toBe(`revoked ${id}\n`);
     expect((await run(["keys", "revoke", id], access)).status).toBe(1);
+    const yaml = "facts:\n  is_public(Repo:_):\n    query: SELECT id FROM repos\n";
+    const file = join(directory, "bindings.yaml");
+    writeFileSync(file, yaml);
+    const bindings = async (...words: string[]) => await run(["bindings", ...words], access);
+    expect((await bindings("put", "shop", file)).output).toBe("stored shop\n");
+    expect(JSON.parse((await bindings("put", "shop", file, "--json")).output)).toEqual({
+      name: "shop",
+      unchanged: true,
+    });
+    expect((await bindings("list")).output).toMatch(/^NAME {2}BYTES {2}STORED\nshop {2}\d+ +\d{4}-\S+Z\n$/);
+    expect((await bindings("get", "shop")).output).toBe(yaml);
+    expect((await bindings("get", "other")).errors).toContain("answered 404: no data bindings are stored under");
+    expect((await bindings("put", "shop", "missing.yaml")).errors).toContain("`missing.yaml` cannot be read");
+    expect((await bindings("delete", "shop")).output).toBe("deleted shop\n");
+    expect(JSON.parse((await bindings("list", "--json")).output)).toEqual([]);
     const other = await run(["keys", "create", "--name", "shop", "--json"], access);
     const { id: otherId, ...others } = JSON.parse(other.output) as Record<string, string>;
     expect(others).toEqual({

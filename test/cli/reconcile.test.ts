@@ -1,6 +1,7 @@
 /** `ostiary reconcile` with CSV files and a development node: what it compares, prints, changes and refuses. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { columnsOf, factKey, factOf, factOfKey, parseSignature } from "../../src/cli/reconcile/signature.ts";
+import { factKey, factOf, factOfKey } from "../../src/cli/reconcile/row-facts.ts";
+import { columnsOf, parseSignature } from "../../src/local/signature.ts";
 import { must } from "../../src/util/assert.ts";
 import { startDevNode, type StartedDevNode } from "./dev-node.ts";
 import { workspace } from "./workspace.ts";

@@ -101,7 +101,10 @@ const metadata = {
     global: none,
   },
 };
-const noLocal = { error: expect.stringContaining("there is no local authorization") };
+/** The bound signature is not used, so the facts of the node decide. */
+const bindings = "facts:\n  is_public(Repo:_):\n    query: SELECT id FROM repos\n";
+const allowedSql = { result: "SELECT TRUE AS allowed" };
+const anvilSql = { result: expect.stringContaining("'anvil'") };
 const isRefused = {
   error: expect.stringContaining(
     "this is a fallback, which only answers queries, send writes to the primary or an edge",
@@ -134,8 +137,8 @@ const reads1: Expected = {
   },
   query_with_context: { result: [["has_permission", User("eve"), "read", bolt]] },
   getPolicyMetadata: { result: metadata },
-  authorizeLocal: noLocal,
-  listLocal: noLocal,
+  authorizeLocal: allowedSql,
+  listLocal: anvilSql,
 };
 const writes2: Expected = { policy: written, insert: written, batch: written, delete: written };
 const reads2: Expected = {
@@ -150,11 +153,11 @@ const reads2: Expected = {
   and: { result: [] },
   in: { result: ["anvil"] },
   withContextFacts: { result: ["anvil", "bolt"] },
-  evaluateLocalSelect: noLocal,
-  evaluateLocalFilter: noLocal,
-  authorizeLocal: noLocal,
-  listLocal: noLocal,
-  actionsLocal: noLocal,
+  evaluateLocalSelect: anvilSql,
+  evaluateLocalFilter: anvilSql,
+  authorizeLocal: allowedSql,
+  listLocal: anvilSql,
+  actionsLocal: { result: expect.stringContaining("'read'") },
 };
 
 /** Bundles the program that calls the methods, and passes a function that runs it. */
@@ -170,7 +173,7 @@ async function withProgram(
     });
     expect(outputs).toHaveLength(1);
     const dataBindings = join(directory, "bindings.yaml");
-    writeFileSync(dataBindings, "facts: {}");
+    writeFileSync(dataBindings, bindings);
     await body(async (to) => {
       const common = { project: join(projectRoot, "package.json"), key: adminKey, dataBindings };
       const request: CallsRequest = { ...common, ...to };

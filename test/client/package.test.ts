@@ -26,11 +26,26 @@ console.log(JSON.stringify(answers));
 const typed = `
 import { Oso } from "oso-cloud";
 import { redundantFetch, type FetchBuilder, type RedundantFetchOptions } from "ostiary/redundant-fetch";
+import { localSql } from "ostiary/local-sql";
 
 const options: RedundantFetchOptions = { fallback: "http://fallback:8080", hedgeAfterMs: 50 };
 const fetchBuilder: FetchBuilder = redundantFetch(["http://edge-a:8080"], options);
 export const oso = new Oso("http://edge-a:8080", "key", { fetchBuilder });
 export const answer: Promise<Response> = fetchBuilder(fetch)("http://edge-a:8080/api/facts");
+export const condition: string = localSql((strings) => strings.join(), { sql: "TRUE" });
+`;
+
+/** Each library has its own type of SQL. */
+const typedLibraries = `
+import { localSql, type LocalSqlAnswer } from "ostiary/local-sql";
+import { sql as drizzleSql, type SQL as DrizzleSql } from "drizzle-orm";
+import { sql as kyselySql, type RawBuilder } from "kysely";
+import { sql as prismaSql, type Sql as PrismaSql } from "@prisma/client-runtime-utils";
+
+const answered: LocalSqlAnswer = { sql: "issues.id = $1", parameters: ["x"] };
+export const ofDrizzle: DrizzleSql<boolean> = localSql(drizzleSql<boolean>, answered);
+export const ofKysely: RawBuilder<boolean> = localSql(kyselySql<boolean>, answered);
+export const ofPrisma: PrismaSql = localSql(prismaSql, "TRUE");
 `;
 
 /** The configuration of an application on Node. */
@@ -45,7 +60,7 @@ const compilerOptions = {
 };
 
 test(
-  "an application can install the package and import redundantFetch, with its types",
+  "an application can install the package and import its functions, with their types",
   () =>
     withDirectory(async (folder) => {
       await run(projectRoot, [process.execPath, "pm", "pack", "--destination", folder]);
@@ -57,11 +72,15 @@ test(
       await run(home, [process.execPath, "add", `../${tarball}`]);
       expect(readdirSync(join(home, "node_modules")).filter((name) => !name.startsWith("."))).toEqual(["ostiary"]);
 
-      for (const name of ["oso-cloud", "@types"])
+      for (const name of ["oso-cloud", "@types", "drizzle-orm", "kysely", "@prisma"])
         symlinkSync(join(projectRoot, "node_modules", name), join(home, "node_modules", name));
-      writeFileSync(join(home, "typed.ts"), typed);
-      writeFileSync(join(home, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["typed.ts"] }));
-      await run(home, [process.execPath, "check", "--no-script"]);
+      // The declarations of Drizzle need packages of all databases.
+      for (const [text, skipLibCheck] of [[typed, false] as const, [typedLibraries, true] as const]) {
+        writeFileSync(join(home, "typed.ts"), text);
+        const options = { ...compilerOptions, skipLibCheck };
+        writeFileSync(join(home, "tsconfig.json"), JSON.stringify({ compilerOptions: options, files: ["typed.ts"] }));
+        await run(home, [process.execPath, "check", "--no-script"]);
+      }
 
       writeFileSync(join(home, "application.mjs"), application);
       await withCluster(async (cluster) => {
@@ -84,12 +103,13 @@ test("declarations are the exports without bodies, and other exports are refused
 import type { X } from "./x.ts";
 /** Why. */
 export function f(a: readonly string[], b: { c?: number } = {}): Promise<void> { return g(a, b); }
+export function h<X extends string>(x: X): X { return x; }
 /** Not told. */
 const hidden = 1;
 export type T = "a" | "b";
 `;
   expect(declarationsOf("a.ts", source)).toBe(
-    `/** Why. */\nexport declare function f(a: readonly string[], b?: { c?: number }): Promise<void>;\n\nexport type T = "a" | "b";\n`,
+    `/** Why. */\nexport declare function f(a: readonly string[], b?: { c?: number }): Promise<void>;\n\nexport declare function h<X extends string>(x: X): X;\n\nexport type T = "a" | "b";\n`,
   );
   expect(() => declarationsOf("a.ts", "export const x = 1;")).toThrow("an export that is neither");
   expect(() => declarationsOf("a.ts", "export function f() {}")).toThrow("an export that is neither");

@@ -166,10 +166,18 @@ test(
       const primary = await cluster.host("primary", "primary");
       const edge = await cluster.host("edge", "edge", { primary: primary.url });
       await fill(primary, adminKey, "ann");
+      const bindings = { data_bindings: "facts:\n  has_role(User:_, reader, Repo:_):\n    query: SELECT a, b FROM t" };
+      expect((await ask(primary, adminKey, "PUT", "/api/bindings/shop", bindings)).status).toBe(200);
       const key = await createEnvironment(primary, "staging", { copy_of: "test" });
       expect(await mayRead(primary, key, "ann")).toBe(true);
       const { keys } = (await ask(primary, key, "GET", "/api/keys")).json;
       expect(keys).toHaveLength(1);
+      const query = { actor_type: "User", actor_id: "eve", action: "read", resource_type: "Repo", resource_id: "main" };
+      const asked = [key, "POST", "/api/authorize_query", { query, data_bindings_name: "shop" }] as const;
+      for (const node of [primary, edge])
+        await eventually(async () => expect((await ask(node, ...asked)).text).toContain("SELECT a, b FROM t"));
+      expect((await ask(primary, key, "DELETE", "/api/bindings/shop")).status).toBe(200);
+      expect((await ask(primary, adminKey, "GET", "/api/bindings/shop")).status).toBe(200);
       expect((await ask(primary, key, "POST", "/api/batch", [{ inserts: [isReader("bob")] }])).status).toBe(200);
       expect(await mayRead(primary, adminKey, "bob")).toBe(false);
       await eventually(async () => expect(await mayRead(edge, key, "bob")).toBe(true));

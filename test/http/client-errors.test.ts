@@ -413,8 +413,8 @@ const routes: readonly Scenario[] = [
     name: "local authorization",
     request: "POST /api/authorize_query",
     body: {},
-    status: 404,
-    content: ["not supported"],
+    status: 400,
+    content: ["`query` in the body is missing"],
   },
 ];
 

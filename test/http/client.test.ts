@@ -1,9 +1,7 @@
 /** The unmodified npm package `oso-cloud`, with all of its calls for normal work. */
 import { describe, expect, test } from "bun:test";
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { Oso, typedVar } from "oso-cloud";
-import { adminKey, withDirectory } from "../replication/cluster.ts";
+import { adminKey } from "../replication/cluster.ts";
 import { clientOf, Org, Repo, User, value, wildcardPolicy, withPrimary, type Api } from "./api.ts";
 
 const Field = (id: string) => value("Field", id);
@@ -190,17 +188,4 @@ describe("the behaviour of the client", () => {
       await clientOf(`${api.url}/`).policy(wildcardPolicy);
       expect(await clientOf(`${api.url}/`).authorize(User("a"), "read", Org("x"))).toBe(true);
     }));
-
-  test("local authorization is not supported", () =>
-    withPrimary((api) =>
-      withDirectory(async (directory) => {
-        const dataBindings = join(directory, "bindings.yaml");
-        await writeFile(dataBindings, "facts: {}");
-        const oso = new Oso(api.url, adminKey, { dataBindings });
-        const local = "is not supported: there is no local authorization";
-        await expect(oso.listLocal(User("bob"), "read", "Repo", "repos.id")).rejects.toThrow(local);
-        await expect(oso.authorizeLocal(User("bob"), "read", Repo("x"))).rejects.toThrow(local);
-        await expect(oso.actionsLocal(User("bob"), Repo("x"))).rejects.toThrow(local);
-      }),
-    ));
 });

@@ -23,6 +23,7 @@ import { openStore } from "../../src/store/connection/open-store.ts";
 import { currentStorePath, lockDirectory } from "../../src/store/directory/data-directory.ts";
 import type { Fact } from "../../src/store/facts/fact.ts";
 import { hashKey } from "../../src/store/keys/api-keys.ts";
+import { isBindingsRow } from "../../src/store/keys/stored-bindings.ts";
 import { readEpochs } from "../../src/store/log/epochs.ts";
 import { openLog } from "../../src/store/log/log.ts";
 import { earliestPointInTime } from "../../src/store/log/point-in-time.ts";
@@ -75,8 +76,16 @@ function read<T>(path: string, body: (store: Connection) => T): T {
   }
 }
 
+/** A row of `api_key`. */
+type ApiKeyValues = [id: string, name: string, role: "admin" | "write" | "read", hash: string, timeMs: number];
+
 /** The store that a new primary has when the same facts are loaded after the same policy. */
-function loaded(path: string, facts: readonly Fact[], source: string | undefined): Connection {
+function loaded(
+  path: string,
+  facts: readonly Fact[],
+  source: string | undefined,
+  bindings: readonly ApiKeyValues[] = [],
+): Connection {
   const store = openStore(path);
   createState(store, "copied", "00000000000000ff");
   const apply = (effect: Effect): void =>
@@ -84,6 +93,8 @@ function loaded(path: string, facts: readonly Fact[], source: string | undefined
   store.transaction(() => {
     if (source !== undefined) apply({ kind: "policy", id: 1, source, filename: null });
     apply(factsEffect(facts));
+    const added = bindings.map(([id, name, role, hash, timeMs]) => ({ id, name, role, hash, timeMs }));
+    apply({ kind: "keys", added, removed: [] });
   });
   return store;
 }
@@ -112,7 +123,10 @@ describe("random histories", () => {
           indexes: origin.indexes,
           answers: origin.answers,
         });
-        for (const left of ["keys", "answered", "cleared", "log"] as const) expect(found[left]).toEqual([]);
+        for (const left of ["answered", "cleared", "log"] as const) expect(found[left]).toEqual([]);
+        // Stored data bindings are copied; they have no secret.
+        const bindings = (origin.keys as ApiKeyValues[]).filter(([id]) => isBindingsRow({ id }));
+        expect(found.keys).toEqual(bindings);
         expect(readFileSync(path).includes("made at")).toBe(false);
         expect(state).toMatchObject({ environment: "copied", offset: 1, term: firstTerm });
         expect(found.epochs).toEqual([[firstTerm, state.epoch, 0, "0".repeat(16), 0]]);
@@ -120,7 +134,7 @@ describe("random histories", () => {
 
         const [last] = origin.policies.slice(-1) as [number, string][];
         const text = last && storedText(1, { ...parseStoredText(last[0], last[1]), author: null });
-        const fresh = loaded(join(directory, "fresh.db"), read(path, allFacts), text);
+        const fresh = loaded(join(directory, "fresh.db"), read(path, allFacts), text, bindings);
         expect(state.digest).toBe(readState(fresh).digest);
         expect(state.policyId).toBe(readState(fresh).policyId);
         expect(readContents(fresh).answers).toBe(answers);

@@ -176,7 +176,7 @@ describe("a log that does not match the data is noticed, and nothing changes", (
     ["a policy is another", "UPDATE policy SET source = 'actor User {}'", "is another one"],
     ["a key is missing", "DELETE FROM api_key", "does not match the data"],
   ])("%s", (_, sql, problem) =>
-    withHistory(19, 20, (_history, copy) => {
+    withHistory(22, 20, (_history, copy) => {
       const store = copy();
       store.exec(sql);
       const before = readContents(store);
@@ -193,7 +193,7 @@ describe("a log that does not match the data is noticed, and nothing changes", (
     ["the end", "DELETE FROM log WHERE offset = 20"],
     ["an epoch", "UPDATE epoch SET hash = '0123456789abcdef' WHERE term > 0"],
   ])("%s", (_, sql) =>
-    withHistory(4, 20, (_history, copy) => {
+    withHistory(22, 20, (_history, copy) => {
       const store = copy();
       checkLog(store);
       store.exec(sql);

@@ -129,6 +129,7 @@ function drawRequest(next: Random, attempt: number): WriteRequest {
 }
 
 function drawKeys(next: Random, attempt: number): WriteRequest {
+  if (next() < 0.3) return drawBindings(next, attempt);
   const key = (): ApiKey => ({
     id: `k${below(next, 4)}`,
     name: `made at ${attempt}`,
@@ -138,6 +139,12 @@ function drawKeys(next: Random, attempt: number): WriteRequest {
   });
   const add = next() < 0.7 ? [key()] : [];
   return { kind: "keys", add, remove: next() < 0.5 ? [`k${below(next, 4)}`] : [] };
+}
+
+function drawBindings(next: Random, attempt: number): WriteRequest {
+  const [name, other] = [`b${below(next, 2)}`, `b${below(next, 2)}`];
+  const putBindings = { name, text: `# ${below(next, 3)}`, timeMs: attempt, bindingsMax: 2 };
+  return { kind: "keys", add: [], remove: [], ...(next() < 0.6 ? { putBindings } : { removeBindings: other }) };
 }
 
 function drawChange(next: Random): FactChange {

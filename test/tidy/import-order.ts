@@ -17,6 +17,7 @@ export const folderOrders: Readonly<Record<string, readonly string[]>> = {
     "state",
     "evaluator",
     "query",
+    "local",
     "engine.ts",
     "authenticate.ts",
     "explain",

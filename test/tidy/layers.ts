@@ -11,10 +11,12 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   polar: ["util"],
   runtime: ["util"],
   datalog: ["polar", "util"],
+  // SQL for the databases of applications: pure, but for the reader of YAML.
+  local: ["datalog", "polar", "runtime", "util"],
   store: ["config", "runtime", "telemetry", "util"],
   // Translates the schemas of other systems: pure, and needs nothing of a node but the shape of facts.
   import: ["polar", "store", "util"],
-  engine: ["config", "datalog", "polar", "store", "telemetry", "util"],
+  engine: ["config", "datalog", "local", "polar", "store", "telemetry", "util"],
   // replication opens the database and spawns workers, hence runtime.
   replication: ["config", "engine", "runtime", "store", "telemetry", "util"],
   // The log of decisions: it reconstructs the data of their time with replication's point-in-time recovery.
@@ -41,6 +43,7 @@ const layers: Readonly<Record<string, readonly string[]>> = {
     "engine",
     "http",
     "import",
+    "local",
     "polar",
     "replication",
     "roles",

@@ -2,7 +2,8 @@
 import { AppError } from "../../util/app-error.ts";
 import type { Fact } from "../../store/facts/fact.ts";
 import type { FactSource } from "./reconcile-file.ts";
-import { factKey, factOf, factOfKey, type Signature } from "./signature.ts";
+import type { Signature } from "../../local/signature.ts";
+import { factKey, factOf, factOfKey } from "./row-facts.ts";
 import type { Row } from "./sources.ts";
 
 export interface Comparison {

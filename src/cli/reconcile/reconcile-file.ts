@@ -5,7 +5,7 @@ import { z } from "zod";
 import { parseYaml, YamlError } from "../../runtime/yaml.ts";
 import { AppError } from "../../util/app-error.ts";
 import { fileProblem, reasonOf } from "../../util/reason.ts";
-import { columnsOf, parseSignature, type Signature } from "./signature.ts";
+import { columnsOf, parseSignature, type Signature } from "../../local/signature.ts";
 
 export interface ReconcileFile {
   readonly facts: readonly FactSource[];

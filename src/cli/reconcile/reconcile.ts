@@ -14,7 +14,7 @@ import { readFacts, sendBatch } from "../stored-facts.ts";
 import { compare, type Comparison } from "./compare.ts";
 import { readReconcileFile, type ReconcileFile } from "./reconcile-file.ts";
 import { openSource, type Source } from "./sources.ts";
-import type { Signature } from "./signature.ts";
+import type { Signature } from "../../local/signature.ts";
 
 const details = `
 The file says which facts come from which query:

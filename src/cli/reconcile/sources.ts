@@ -7,8 +7,9 @@ import { join } from "node:path";
 import { parse } from "csv-parse";
 import { AppError } from "../../util/app-error.ts";
 import { reasonOf } from "../../util/reason.ts";
+import { connectMysql, connectPostgres } from "./connect.ts";
 import type { Database, FactSource } from "./reconcile-file.ts";
-import { columnsOf } from "./signature.ts";
+import { columnsOf } from "../../local/signature.ts";
 
 export type Row = readonly (string | null)[];
 
@@ -30,26 +31,9 @@ export async function openSource(database: Database): Promise<Source> {
 
 /** Rows that a cursor or a stream holds at a time. */
 const rowsAtATime = 1000;
-const connectSeconds = 10;
 
 async function postgresSource(database: Database): Promise<Source> {
-  const { default: postgres } = await import("postgres");
-  const { ssl } = database;
-  const tls = ssl?.isVerified
-    ? { rejectUnauthorized: true, ...(ssl.ca === undefined ? {} : { ca: ssl.ca }) }
-    : ssl?.mode;
-  const sql = postgres(database.connection, {
-    max: 1,
-    onnotice: () => {},
-    connect_timeout: connectSeconds,
-    ...(tls === undefined ? {} : { ssl: tls }),
-  });
-  try {
-    await sql.unsafe("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
-  } catch (error) {
-    await sql.end({ timeout: 1 });
-    throw error;
-  }
+  const sql = await connectPostgres(database);
   return {
     async *rows(from) {
       if (!("query" in from)) return;
@@ -71,35 +55,7 @@ async function postgresSource(database: Database): Promise<Source> {
 }
 
 async function mysqlSource(database: Database): Promise<Source> {
-  const { createConnection } = await import("mysql2");
-  const { ssl } = database;
-  const connect = async (tls: object | undefined): Promise<ReturnType<typeof createConnection>> => {
-    const connection = createConnection({
-      uri: database.connection,
-      connectTimeout: connectSeconds * 1000,
-      rowsAsArray: true,
-      disableEval: true,
-      // The text form of each value, whatever its type is.
-      typeCast: (field) => field.string(),
-      ...(tls === undefined ? {} : { ssl: tls }),
-    });
-    await connection.promise().connect();
-    return connection;
-  };
-  const tls = ssl && { rejectUnauthorized: ssl.isVerified, ...(ssl.ca === undefined ? {} : { ca: ssl.ca }) };
-  const connection = await connect(tls).catch((error: unknown) => {
-    const isWithoutTls = (error as { code?: string }).code === "HANDSHAKE_NO_SSL_SUPPORT";
-    if (ssl?.mode !== "prefer" || !isWithoutTls) throw error;
-    return connect(undefined);
-  });
-  const promised = connection.promise();
-  try {
-    await promised.query("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ");
-    await promised.query("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY");
-  } catch (error) {
-    connection.destroy();
-    throw error;
-  }
+  const connection = await connectMysql(database);
   return {
     async *rows(from) {
       if (!("query" in from)) return;
@@ -113,7 +69,7 @@ async function mysqlSource(database: Database): Promise<Source> {
         throw sourceError(database, error, from);
       }
     },
-    close: () => promised.end(),
+    close: () => connection.promise().end(),
   };
 }
 

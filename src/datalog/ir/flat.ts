@@ -19,7 +19,13 @@ export type FlatTerm =
 export type FlatArgument = FlatTerm | { readonly kind: "oneOf"; readonly values: readonly Constant[] };
 
 export type FlatAtom =
-  | { readonly kind: "fact" | "context"; readonly predicate: string; readonly args: readonly FlatArgument[] }
+  | {
+      readonly kind: "fact" | "context";
+      readonly predicate: string;
+      readonly args: readonly FlatArgument[];
+      /** Only with `UnfoldOptions.mergesFacts`: stored facts answer the atom as well. */
+      readonly orFact?: boolean;
+    }
   /** The answers of a recursive node, with one argument for each open argument of the node. */
   | { readonly kind: "recursive"; readonly node: PredicateNode; readonly args: readonly FlatTerm[] }
   /** The ids that the request lists for a variable. */
@@ -34,7 +40,7 @@ export interface FlatClause {
   readonly conditions: readonly FlatCondition[];
   /** No alternative of any element is true. Their heads are empty, and they share the variables of the clause. */
   readonly negations: readonly (readonly FlatClause[])[];
-  /** The rules that were unfolded into the clause, outer ones first. Only the clauses of a list have them. */
+  /** The rules that were unfolded into the clause, outer ones first. Only the clauses of a list have them, by default. */
   readonly origins?: readonly ClauseOrigin[];
 }
 
@@ -64,7 +70,10 @@ export class NotEnumerable extends Error {
 }
 
 /** Thrown if no single SQL statement can answer the goal. The tabled evaluator answers it then. */
-export class NotPlannable extends Error {}
+export class NotPlannable extends Error {
+  /** The rules of the clause that has no SQL, outer ones first, if they are known. */
+  origins: readonly Pick<ClauseOrigin, "rule">[] | undefined;
+}
 
 export function atomVariables({ args }: { readonly args: readonly FlatArgument[] }): number[] {
   return args.flatMap((arg) => (arg.kind === "var" ? [arg.id] : []));

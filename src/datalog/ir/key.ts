@@ -140,7 +140,7 @@ export function flatAtomKey(atom: FlatAtom, argumentKey: ArgumentKey = flatArgum
   switch (atom.kind) {
     case "fact":
     case "context":
-      return tagged(atom.kind, stringKey(atom.predicate), args);
+      return tagged(atom.kind, stringKey(atom.predicate), args, atom.orFact === true ? "+" : "");
     case "recursive":
       return tagged(atom.kind, numberKey(atom.node.id), args);
     case "ids":

@@ -31,6 +31,10 @@ export interface UnfoldOptions {
   readonly spend: () => void;
   /** Returns a new number for a variable, unique within the statement. */
   readonly fresh: () => number;
+  /** Whether all clauses get their origins. */
+  readonly withOrigins?: boolean;
+  /** Whether a call that stored facts and context facts can answer becomes one atom, not two alternatives. */
+  readonly mergesFacts?: boolean;
 }
 
 interface State {
@@ -74,7 +78,8 @@ export function unfoldNode(node: PredicateNode, args: readonly FlatTerm[], optio
   return node.clauses.flatMap((clause) => {
     const terms = unfolding.variables(clause.body.types);
     const head = clause.head.map((term) => toTerm(term, terms));
-    const state = unify(args, head, emptyState, new Set());
+    const origins = { rule: clause.rule, terms, previous: undefined };
+    const state = unify(args, head, { ...emptyState, origins }, new Set());
     return state ? unfolding.run(clause.body, terms, args, state) : [];
   });
 }
@@ -97,7 +102,14 @@ class Unfolding {
     head: readonly FlatTerm[],
     state: State,
   ): FlatClause[] {
-    return this.#conjunction(body.literals, terms, state).map((done) => this.#finish(head, done));
+    return this.#conjunction(body.literals, terms, state).map((done) => {
+      try {
+        return this.#finish(head, done);
+      } catch (error) {
+        if (error instanceof NotPlannable) error.origins ??= originsOf(done.origins, (term) => term);
+        throw error;
+      }
+    });
   }
 
   variables(types: readonly TypeName[]): FlatTerm[] {
@@ -146,8 +158,9 @@ class Unfolding {
     const args = call.args.map((arg) => toTerm(arg, terms));
     const results: State[] = [];
     const withAtom = (atom: FlatAtom): number => results.push({ ...state, atoms: [...state.atoms, atom] });
-    if (call.fact) withAtom({ kind: "fact", predicate: call.predicate, args });
-    if (call.context) withAtom({ kind: "context", predicate: call.predicate, args });
+    const orFact = this.#options.mergesFacts === true && call.fact && call.context;
+    if (call.fact && !orFact) withAtom({ kind: "fact", predicate: call.predicate, args });
+    if (call.context) withAtom({ kind: "context", predicate: call.predicate, args, ...(orFact && { orFact }) });
     const { node } = call;
     if (!node) return results;
     const open = openArguments(node, args);
@@ -201,8 +214,12 @@ class Unfolding {
         refuseNestedWitness(shared, bodies);
         return bodies;
       }),
-      ...(head.length > 0 && this.#mayBeOpen && { origins: originsOf(state.origins, resolve) }),
+      ...(this.#hasOrigins(head) && { origins: originsOf(state.origins, resolve) }),
     };
+  }
+
+  #hasOrigins(head: readonly FlatTerm[]): boolean {
+    return this.#options.withOrigins === true || (head.length > 0 && this.#mayBeOpen);
   }
 
   /** `shared` has the terms of the variables that the body shares with the enclosing clause. */

@@ -124,7 +124,7 @@ function missingLines(found: MissingCondition): string[] {
 }
 
 /** `"read" if "viewer"` (policy.polar:5:3) */
-function ruleName(rule: ExplainedRule): string {
+export function ruleName(rule: ExplainedRule): string {
   return `${rule.text} (${placeOf(rule)})`;
 }
 

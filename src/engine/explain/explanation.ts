@@ -4,6 +4,7 @@
  * same three give the same bytes.
  */
 import { z } from "zod";
+import { dialectNames } from "../../local/dialect-names.ts";
 
 /**
  * `has_role(User{"ann"}, "member", Org{"acme"})`. The id `*` stands for every value of the type, the id `null` for any
@@ -103,6 +104,49 @@ export type MissingCondition = z.output<typeof missing>;
 const cutReason = z.enum(["steps", "time", "facts", "entries", "depth", "nothing"]);
 export type TruncationReason = z.output<typeof cutReason>;
 
+/** An argument of a fact that is a row. `column` is the column of `rows_sql` with its id; `null` if `id` is fixed. */
+const rowArgument = z.object({ type: z.string(), id: z.string().nullable(), column: z.string().nullable() });
+
+/** A row of the application's database that an alternative needs. */
+const explainedRow = z.object({
+  /** As the data bindings have it. */
+  signature: z.string(),
+  predicate: z.string(),
+  args: z.array(rowArgument),
+});
+export type ExplainedRow = z.output<typeof explainedRow>;
+
+/** One way in which rows can allow the action. */
+const alternative = z
+  .object({
+    /** The rules that lead to it, outer ones first; without those that only pass an answer on. */
+    rules: z.array(rule),
+    /** SQL without rows as a result: whether rows allow the action in this way. */
+    condition: z.string(),
+    /** The rows that have to exist together, besides those of `not` and of recursion. */
+    rows: z.array(explainedRow),
+    /** SQL that selects them, one combination in each row; `null` if there are none to name. */
+    rows_sql: z.string().nullable(),
+  })
+  .meta({ id: "LocalAlternative" });
+export type LocalAlternative = z.output<typeof alternative>;
+
+/** What the rows of the application's database add to the decision. */
+const localExplanation = z
+  .object({
+    dialect: z.enum(dialectNames),
+    /** `depends`: the rows decide. Otherwise no row can change the decision. */
+    decision: z.enum(["allow", "deny", "depends"]),
+    /** As `POST /api/authorize_query` answers: one row with the boolean column `allowed`. */
+    sql: z.string(),
+    /** Empty unless `decision` is `depends`. */
+    alternatives: z.array(alternative),
+    /** Whether there are more alternatives than these. */
+    more: z.boolean(),
+  })
+  .meta({ id: "LocalExplanation" });
+export type LocalExplanation = z.output<typeof localExplanation>;
+
 export const explanationSchema = z.object({
   /** The answer of `POST /api/authorize` to the same question in the same state. */
   allowed: z.boolean(),
@@ -119,6 +163,8 @@ export const explanationSchema = z.object({
    * of earlier versions do not send it.
    */
   unknown: z.array(z.string()).default([]),
+  /** Only for a question with data bindings. The other members explain the decision without rows. */
+  local: localExplanation.optional(),
   /** `null` if the explanation is complete. */
   truncated: z.object({ reason: cutReason, message: z.string() }).nullable(),
 });

@@ -6,8 +6,14 @@ import type { FactType } from "../../datalog/analysis/fact-types.ts";
 import { TooLarge } from "../../datalog/analysis/too-large.ts";
 import { type Closure, closurePredicates } from "../../datalog/ir/closure.ts";
 import { type FlatTerm, NotPlannable } from "../../datalog/ir/flat.ts";
-import { listKey } from "../../datalog/ir/key.ts";
-import { predicateKey, type ProgramTerm, splitKey } from "../../datalog/ir/program.ts";
+import { constantKey, listKey } from "../../datalog/ir/key.ts";
+import {
+  type Constant,
+  type DatalogProgram,
+  predicateKey,
+  type ProgramTerm,
+  splitKey,
+} from "../../datalog/ir/program.ts";
 import type { SqlCatalogue } from "../../datalog/ir/select.ts";
 import type { Signature, Signatures } from "../../datalog/ir/signature.ts";
 import type { SpecialisedBody } from "../../datalog/ir/specialised.ts";
@@ -15,6 +21,7 @@ import { contextSignatures, type PassName, planStatement, specialise } from "../
 import type { PassTrace } from "../../datalog/print/pass-trace.ts";
 import { TooManyNodes } from "../../datalog/specialise/specialise.ts";
 import type { PlannedStatement, StatementGoal } from "../../datalog/sql/statement.ts";
+import { LocalShapes } from "../../local/shapes.ts";
 import type { Source } from "../../polar/source.ts";
 import type { SqlStatement } from "../../runtime/sqlite.ts";
 import type { Connection } from "../../store/connection/connection.ts";
@@ -76,6 +83,8 @@ export type Strategy = "statement" | "evaluator";
 export class Planner {
   readonly types: TypeIds;
   readonly allowShapes = new AllowShapes();
+  /** The rules of local authorization, compiled for questions. */
+  readonly localShapes: LocalShapes;
   readonly #database: Connection;
   readonly #active: ActivePolicy;
   readonly #facts: ReadFactTypes;
@@ -89,6 +98,7 @@ export class Planner {
   readonly #tooLongToPlan: LRUCache<string, true>;
   readonly #signatures: LRUCache<string, Signatures>;
   readonly #strings: ReadonlySet<string>;
+  readonly #constants: ReadonlySet<string>;
   readonly #orders: Orders;
   /** The tables of the materialized closures, by closure name. */
   readonly #closures: ReadonlyMap<string, string>;
@@ -121,12 +131,19 @@ export class Planner {
       closureTables(database).flatMap(({ name, table, isMaterialized }) => (isMaterialized ? [[name, table]] : [])),
     );
     this.#orders = indexOrders(active.program);
+    this.localShapes = new LocalShapes(planCacheEntriesMax);
+    this.#constants = new Set(active.constants.map(constantKey));
     this.#strings = new Set(active.constants.flatMap((constant) => (constant.type === "String" ? [constant.id] : [])));
   }
 
   /** Whether the policy mentions the string: then a specialised plan is worth its cost. */
   isConstant(text: string): boolean {
     return this.#strings.has(text);
+  }
+
+  /** Whether the policy names the value. */
+  names(value: Constant): boolean {
+    return this.#constants.has(constantKey(value));
   }
 
   /** The permissions that the block of a type declares. */
@@ -139,9 +156,19 @@ export class Planner {
    * the pattern allows.
    */
   signaturesOf({ predicate, args }: FactPattern, context: readonly FactType[]): readonly Signature[] {
-    const list = this.#signaturesWith(context).get(predicateKey(predicate, args.length));
+    const list = this.signaturesWith(context).get(predicateKey(predicate, args.length));
     const types = () => args.map(({ type }) => ({ types: type === null ? undefined : new Set([type]), id: undefined }));
     return list?.candidates(types) ?? [];
+  }
+
+  /** The rules of the policy. */
+  get program(): DatalogProgram {
+    return this.#active.program;
+  }
+
+  /** The fact types that answers read. */
+  get factTypes(): readonly FactType[] {
+    return this.#facts.factTypes;
   }
 
   /** All types that the policy names. */
@@ -201,7 +228,7 @@ export class Planner {
       program: this.#active.program,
       facts: this.#facts.factTypes,
       context: shape.context,
-      signatures: this.#signaturesWith(shape.context),
+      signatures: this.signaturesWith(shape.context),
       ...(withClosures && { closures: ({ name }: Closure) => this.#closures.has(name) }),
       nodesMax: this.#limits.planNodesMax,
       typingsMax: this.#typingsMax,
@@ -290,7 +317,8 @@ export class Planner {
     }
   }
 
-  #signaturesWith(context: readonly FactType[]): Signatures {
+  /** What each predicate can hold with context facts of these types. */
+  signaturesWith(context: readonly FactType[]): Signatures {
     if (context.length === 0) return this.#facts.signatures;
     const key = listKey(context.map(factTypeKey));
     const signatures =

@@ -3,13 +3,20 @@ import { createHash } from "node:crypto";
 import { packStrings, type PackedStrings } from "./packed-strings.ts";
 import type { DecisionKind, ListResult, Questions } from "./questions.ts";
 
-/** Undefined for a kind whose answer is no list. Equal answers of one kind have equal results. */
+/**
+ * Undefined for a kind whose answer is no list. Equal answers of one kind have equal results. SQL counts as one entry, or
+ * as none if it is false for all rows.
+ */
 export function listResultOf(kind: DecisionKind, answer: Questions[DecisionKind]["answer"]): ListResult | undefined {
   if (typeof answer === "boolean") return undefined;
+  if ("sql" in answer)
+    return { count: neverTrue.test(answer.sql) ? 0 : 1, digest: shortDigest(JSON.stringify(answer)) };
   if ("ids" in answer) return stringsResult(answer.ids);
   if (kind === "list") return stringsResult(packStrings(answer as string[]));
   return { count: answer.length, digest: shortDigest(JSON.stringify(answer)) };
 }
+
+const neverTrue = /^(?:SELECT )?FALSE(?: AS \w+)?$| WHERE 1 = 0(?:\) AS ost_rows)?$/;
 
 /** A list in pages and the same list as a whole have one result. */
 function stringsResult({ block, ends }: PackedStrings): ListResult {

@@ -66,6 +66,56 @@ export interface Query {
   readonly contextFacts: readonly Fact[];
 }
 
+/** The data bindings of a question: their text, or the name under which the environment has them. */
+export type BindingsReference = { readonly text: string } | { readonly name: string };
+
+/** A question whose answer is SQL for the database of an application (local authorization). */
+interface LocalQuestion {
+  readonly bindings: BindingsReference;
+  /** Whether the values of the SQL are parameters, instead of literals. */
+  readonly withParameters: boolean;
+}
+
+export interface LocalAuthorizeQuestion extends Omit<AuthorizeQuestion, "text">, LocalQuestion {}
+
+export interface LocalListQuestion extends ListQuestion, LocalQuestion {
+  /** The column with the ids of the resources, as the application writes it. */
+  readonly column: string;
+}
+
+export interface LocalActionsQuestion extends ActionsQuestion, LocalQuestion {}
+
+export interface LocalQueryQuestion extends Query, LocalQuestion {
+  readonly output:
+    | {
+        readonly mode: "select";
+        /** Variables, and the names of their columns. */
+        readonly columns: readonly (readonly [variable: string, column: string])[];
+      }
+    | { readonly mode: "filter"; readonly variable: string; readonly column: string };
+}
+
+/** Are these data bindings valid? */
+export interface BindingsCheckQuestion {
+  readonly bindings: { readonly text: string };
+}
+
+export interface BindingsCheck {
+  readonly signatures: number;
+}
+
+/** A decision to explain; with bindings also which rows of the application can change it. */
+export interface ExplainQuestion {
+  readonly question: AuthorizeQuestion;
+  readonly bindings?: BindingsReference | undefined;
+}
+
+export interface LocalSql {
+  readonly sql: string;
+  /** Only with parameters: their values, in order. */
+  readonly parameters?: readonly string[];
+}
+
 /** One answer: variable names with ids; `null` means that every value of the variable's type satisfies the query. */
 export type QueryRow = Readonly<Record<string, string | null>>;
 
@@ -101,9 +151,14 @@ export interface Questions {
   bulkActions: { readonly question: BulkActionsQuestion; readonly answer: { readonly results: string[] }[] };
   query: { readonly question: Query; readonly answer: QueryRow[] };
   queryPattern: { readonly question: PatternQuestion; readonly answer: FactPattern[] };
+  authorizeLocal: { readonly question: LocalAuthorizeQuestion; readonly answer: LocalSql };
+  listLocal: { readonly question: LocalListQuestion; readonly answer: LocalSql };
+  actionsLocal: { readonly question: LocalActionsQuestion; readonly answer: LocalSql };
+  queryLocal: { readonly question: LocalQueryQuestion; readonly answer: LocalSql };
   facts: { readonly question: FactPattern; readonly answer: Fact[] };
   suggestions: { readonly question: Readonly<Record<string, never>>; readonly answer: Suggestions };
   metadata: { readonly question: MetadataQuestion; readonly answer: Metadata };
+  bindingsCheck: { readonly question: BindingsCheckQuestion; readonly answer: BindingsCheck };
 }
 
 export type QuestionKind = keyof Questions;
@@ -132,7 +187,7 @@ export interface SuggestedArgument {
 }
 
 /** The kinds of questions whose answers are decisions: they depend on facts and policy. */
-export type DecisionKind = Exclude<QuestionKind, "facts" | "suggestions" | "metadata">;
+export type DecisionKind = Exclude<QuestionKind, "facts" | "suggestions" | "metadata" | "bindingsCheck">;
 
 /** Gets what an answer was computed from, and the result if it is a list: for the decision log. */
 export interface AnswerNote {
@@ -145,6 +200,9 @@ export interface ListResult {
   readonly count: number;
   readonly digest: Uint8Array;
 }
+
+/** The kinds whose answers are SQL. */
+export type LocalKind = "authorizeLocal" | "listLocal" | "actionsLocal" | "queryLocal";
 
 /** The kinds whose answers are lists, which may be large. */
 export type ListAnswerKind = "authorizeResources" | "list" | "bulkActions" | "query" | "queryPattern" | "facts";
@@ -164,9 +222,7 @@ export class SerializedQuestion<Kind extends QuestionKind> {
 export const questionToJson = (question: object): string =>
   JSON.stringify(question, (_, value: unknown) => (value instanceof Map ? [...value] : value));
 
-export function questionFromJson<Kind extends QuestionKind>(kind: Kind, json: string): Questions[Kind]["question"] {
+export function questionFromJson<Kind extends QuestionKind>(_kind: Kind, json: string): Questions[Kind]["question"] {
   const question = JSON.parse(json) as Questions[Kind]["question"];
-  return kind === "query" && "variables" in question
-    ? { ...question, variables: new Map(question.variables) }
-    : question;
+  return "variables" in question ? { ...question, variables: new Map(question.variables) } : question;
 }

@@ -11,13 +11,14 @@ import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import { askEngine, Engine } from "../engine.ts";
 import { explainDecision } from "../explain/decision.ts";
+import type { ParsedBindings } from "../local/question-bindings.ts";
 import { polarLimits } from "../policy/active-policy.ts";
 import { type FactCount, unusedFacts, unusedFactsWarning } from "../policy/fact-schema.ts";
 import { listResultOf } from "../request/list-result.ts";
 import {
   type AnswerNote,
-  type AuthorizeQuestion,
   type DecisionKind,
+  type ExplainQuestion,
   type ListAnswerKind,
   questionFromJson,
   type QuestionKind,
@@ -67,6 +68,8 @@ interface PartsRequest extends AnswerRequest<ListAnswerKind> {
 export interface NotedAnswer<Kind extends QuestionKind = QuestionKind> {
   readonly answer: Questions[Kind]["answer"];
   readonly note: AnswerNote;
+  /** The data bindings of the question, for the engine that could not parse them. */
+  readonly parsed: ParsedBindings | undefined;
 }
 
 export type WorkerCommands = typeof commands;
@@ -100,9 +103,16 @@ const commands = {
   },
 
   /** Returns the explanation as JSON. */
-  explain({ question, limits, storePath }: StoreRequest & { readonly question: AuthorizeQuestion }): string {
+  explain({ question, bindings, limits, storePath }: StoreRequest & ExplainQuestion): string {
     const clock = Math.floor(Date.now() / 1000);
-    return JSON.stringify(inTransaction(storePath, (store) => explainDecision(store, question, { limits, clock })));
+    return JSON.stringify(
+      inTransaction(storePath, (store) => {
+        const explanation = explainDecision(store, question, { limits, clock });
+        if (bindings === undefined) return explanation;
+        const engine = new Engine(store, { limits, clock: () => clock, inTransaction: true });
+        return { ...explanation, local: engine.explainLocal({ ...question, bindings }) };
+      }),
+    );
   },
 
   /** Opens the engine in advance, so that the next question waits only for its answer. */
@@ -113,8 +123,10 @@ const commands = {
   answer(request: AnswerRequest<QuestionKind>): NotedAnswer {
     return withinMemory(request.limits, () => {
       const engine = engineOver(request);
-      const answer = askEngine(engine, request.kind, questionOf(request));
-      return { answer, note: noteOf(engine, request.kind, answer) };
+      const question = questionOf(request);
+      const answer = askEngine(engine, request.kind, question);
+      const parsed = "bindings" in question ? engine.parsedBindings(question.bindings) : undefined;
+      return { answer, note: noteOf(engine, request.kind, answer), parsed };
     });
   },
 
@@ -165,7 +177,7 @@ function itemsOf(engine: Engine, request: PartsRequest): Iterable<unknown> {
 }
 
 function noteOf(engine: Engine, kind: QuestionKind, answer: Questions[QuestionKind]["answer"]): AnswerNote {
-  if (kind === "facts" || kind === "suggestions" || kind === "metadata") return {};
+  if (kind === "facts" || kind === "suggestions" || kind === "metadata" || kind === "bindingsCheck") return {};
   const decided = answer as Questions[DecisionKind]["answer"];
   return { version: engine.answered, result: listResultOf(kind, decided) };
 }

@@ -2,7 +2,7 @@
 import type { Limits } from "../../config/limits.ts";
 import { formatBytes } from "../../config/setting-types.ts";
 import { checkFact } from "../request/fact-check.ts";
-import type { AuthorizeQuestion } from "../request/questions.ts";
+import type { ExplainQuestion } from "../request/questions.ts";
 import { HostedProcesses } from "./hosted-processes.ts";
 import { WorkerQueue } from "./worker-queue.ts";
 
@@ -24,8 +24,9 @@ export function explainDecisions(limits: Limits) {
     timeoutMessage: `deciding and explaining take longer than ${timeMsMax} ms`,
     memoryMessage: `deciding and explaining take more than ${formatBytes(queryMemoryBytesMax)} of memory`,
   });
-  return async (question: AuthorizeQuestion, storePath: string, holder: string): Promise<string> => {
-    for (const fact of question.contextFacts) checkFact(fact, limits, [question.actor]);
-    return queue.run(holder, (worker) => worker.call("explain", { question, storePath, limits }));
+  return async (asked: ExplainQuestion, storePath: string, holder: string): Promise<string> => {
+    const { contextFacts, actor } = asked.question;
+    for (const fact of contextFacts) checkFact(fact, limits, [actor]);
+    return queue.run(holder, (worker) => worker.call("explain", { ...asked, storePath, limits }));
   };
 }

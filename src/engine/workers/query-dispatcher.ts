@@ -118,12 +118,17 @@ export class QueryDispatcher {
     metrics.offloadedQueries.inc({ kind });
     const store = this.#storeOf(engine);
     return withSpan("offloaded query", {}, async (span) => {
-      const { answer, note: noted } = (await this.#queue.run(
+      const {
+        answer,
+        note: noted,
+        parsed,
+      } = (await this.#queue.run(
         holder,
         (worker) => worker.call("answer", { kind, question, ...store }),
         (worker) => worker.call("openEngine", store),
       )) as NotedAnswer<Kind>;
       if (note !== undefined) Object.assign(note, noted);
+      if (parsed !== undefined) engine.addParsedBindings(parsed);
       if (Array.isArray(answer)) recordRows(span, answer.length);
       return answer;
     });

@@ -3,6 +3,7 @@
  * chosen here: the hash of an API key and the idempotency key of a request are never public.
  */
 import { parseStoredText } from "../../engine/policy/stored-policy.ts";
+import { bindingsNameOf, isBindingsRow } from "../../engine/local/stored-bindings.ts";
 import { keyIdOf, secretOf } from "../../engine/authenticate.ts";
 import type { ApiKey, Effect } from "../../engine/state/event.ts";
 import type { LoggedEvent } from "../../replication/log/event-reader.ts";
@@ -58,6 +59,7 @@ function contentOf(effect: Effect): Pick<CloudEvent, "type" | "subject" | "data"
       return { type: "ostiary.policy.loaded", subject: `policies/${id}`, data };
     }
     case "keys":
+      if (isBindingsChange(effect)) return { type: "ostiary.bindings.changed", data: bindingsChange(effect) };
       return { type: "ostiary.keys.changed", data: keyChange(effect) };
     case "epoch": {
       const { epoch, term } = effect;
@@ -68,8 +70,21 @@ function contentOf(effect: Effect): Pick<CloudEvent, "type" | "subject" | "data"
   }
 }
 
+type KeysEffect = Extract<Effect, { kind: "keys" }>;
+
+/** Data bindings are stored as keys are. No event changes both. */
+function isBindingsChange({ added, removed }: KeysEffect): boolean {
+  return [...added.map(({ id }) => id), ...removed].some((id) => isBindingsRow({ id }));
+}
+
+/** Only names: the text has queries of an application. */
+function bindingsChange({ added, removed }: KeysEffect) {
+  const stored = added.map(bindingsNameOf);
+  return { stored, removed: removed.map((id) => bindingsNameOf({ id })).filter((name) => !stored.includes(name)) };
+}
+
 /** A key whose secrets changed is among those added only. Old events have only the id of a removed key. */
-function keyChange({ added, removed, replaced = [] }: Extract<Effect, { kind: "keys" }>) {
+function keyChange({ added, removed, replaced = [] }: KeysEffect) {
   const known = new Map(replaced.map((row) => [row.id, publicKey(row)]));
   const kept = new Set(added.map(({ id }) => keyIdOf(id)));
   const gone = removed.filter((id) => !kept.has(keyIdOf(id))).map((id) => known.get(id) ?? { id: keyIdOf(id) });

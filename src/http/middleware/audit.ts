@@ -17,6 +17,8 @@ const actions: Readonly<Record<string, AuditAction>> = {
   "POST /api/keys": "key.create",
   "POST /api/keys/:id/rotate": "key.rotate",
   "DELETE /api/keys/:id": "key.delete",
+  "PUT /api/bindings/:name": "bindings.put",
+  "DELETE /api/bindings/:name": "bindings.delete",
   "POST /api/environments": "environment.create",
   "PATCH /api/environments/:id": "environment.rename",
   "DELETE /api/environments/:id": "environment.delete",

@@ -20,6 +20,7 @@ import { decisionOperations } from "./decisions.ts";
 import { environmentOperations } from "./environments.ts";
 import { factOperations } from "./facts.ts";
 import { keyOperations } from "./keys.ts";
+import { localOperations } from "./local.ts";
 import { errorsOf, type Operation, type ResponseBody, tags } from "./operation.ts";
 import { nodeOperations } from "./nodes.ts";
 import { operatorOperations } from "./operator.ts";
@@ -33,6 +34,7 @@ export function allOperations(limits: Limits): Operation[] {
   const bodies = requestParsers(limits);
   return [
     ...questionOperations(bodies),
+    ...localOperations(bodies),
     ...authzenOperations(bodies),
     ...decisionOperations(bodies),
     ...parityOperations(bodies),

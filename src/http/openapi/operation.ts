@@ -7,7 +7,7 @@ import type { ApiKeyRole } from "../../engine/state/event.ts";
 import type { ErrorCode } from "../../util/app-error.ts";
 
 export interface Operation {
-  readonly method: "get" | "post" | "patch" | "delete";
+  readonly method: "get" | "post" | "put" | "patch" | "delete";
   /** As the router has it, such as `/api/keys/:id`. */
   readonly path: string;
   /** The name of the operation in generated clients. */
@@ -43,6 +43,8 @@ export interface ResponseBody {
 
 export const tags = {
   questions: "Decisions, lists and queries. They need a key with the role `read`.",
+  local:
+    "Local authorization: questions as SQL for the database of the application, and stored data bindings, which only `admin` may change.",
   authzen: "The AuthZEN Authorization API 1.0. Its errors are a JSON string.",
   decisions: "The decision log of a node. It needs a key with the role `admin`.",
   parity: "Decisions that differ from what applications expected.",

@@ -70,8 +70,11 @@ export function questionOperations(bodies: RequestParsers): Operation[] {
       path: "/api/explain",
       id: "explain",
       summary: "Why is this question of `authorize` answered as it is?",
-      body: bodies.authorize.schema,
+      description:
+        "With data bindings the response has `local`: which rows of the application's database can change the decision, and on what condition.",
+      body: bodies.explain.schema,
       responses: { 200: json("The decision with its reasons", explanationSchema.meta({ id: "Explanation" })) },
+      errors: [...questionErrors, "not_found"],
     },
     {
       ...old,

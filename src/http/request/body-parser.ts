@@ -29,7 +29,7 @@ const bodyWorker: WorkerKind = { name: "body", entry: "http/request/body-worker.
 const idleMs = 10_000;
 
 /** Questions that can have more values than the serving thread should read. */
-type Unbounded = "authorizeResources" | "bulkActions" | "query";
+type Unbounded = "authorizeResources" | "bulkActions" | "query" | "queryLocal";
 
 /** Requests that are parsed to changes of facts. */
 export type ChangeName = "batch" | "insertFact" | "deleteFacts" | "bulkLoad" | "bulkDelete" | "bulk";

@@ -23,8 +23,8 @@ const commands = {
   parse(name: RequestName, bytes: Uint8Array): string {
     try {
       const request = requests[name](parseJson(decodeText(bytes)));
-      // Only a query has a map; for the thousand facts of a batch the conversion would take twice the time of JSON alone.
-      return name === "query" ? questionToJson(request) : JSON.stringify(request);
+      // Only queries have a map; for the thousand facts of a batch the conversion would take twice the time of JSON alone.
+      return name === "query" || name === "queryLocal" ? questionToJson(request) : JSON.stringify(request);
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       // JavaScript has its own limits of depth and size.

@@ -25,6 +25,7 @@ import { malformedToken, pageTokenCharactersMax } from "../pages/page-token.ts";
 import { authzenParsers } from "./authzen-schemas.ts";
 import { environmentParsers } from "./environment-schemas.ts";
 import { keyParsers } from "./key-schemas.ts";
+import { explainParser, localParsers } from "./local-schemas.ts";
 import { parserOf, validator } from "./schema-error.ts";
 
 export type RequestParsers = ReturnType<typeof requestParsers>;
@@ -111,14 +112,14 @@ function questionParsers(limits: Limits) {
   const actor = { actor_type: name, actor_id: actorId };
   const resource = { resource_type: name, resource_id: name };
   const facts = { context_facts: optionalContextFacts };
-  const authorize = z
-    .object({ ...actor, action: name, ...resource, ...facts })
-    .transform((body): AuthorizeQuestion => ({
-      actor: actorOf(body),
-      action: body.action,
-      resource: resourceOf(body),
-      contextFacts: body.context_facts,
-    }));
+  const authorizeBody = z.object({ ...actor, action: name, ...resource, ...facts });
+  const authorizeQuestion = (body: z.output<typeof authorizeBody>): AuthorizeQuestion => ({
+    actor: actorOf(body),
+    action: body.action,
+    resource: resourceOf(body),
+    contextFacts: body.context_facts,
+  });
+  const authorize = authorizeBody.transform(authorizeQuestion);
   const authorizeResources = z
     .object({ ...actor, action: name, resources: listOf(value, { max: limits.listPageEntriesMax }), ...facts })
     .transform((body): ResourcesQuestion => ({
@@ -139,13 +140,19 @@ function questionParsers(limits: Limits) {
     .object({ fact: patternOf(name, actorId, limits.queryVariablesMax), ...facts })
     .transform((body): PatternQuestion => ({ fact: body.fact, contextFacts: body.context_facts }));
   const page = { page_size: z.int().min(1).nullish(), page_token: z.string().nullish() };
-  const list = z.object({ ...actor, action: name, resource_type: name, ...facts, ...page }).transform((body) => {
+  const listBody = z.object({ ...actor, action: name, resource_type: name, ...facts });
+  const listQuestion = (body: z.output<typeof listBody>): ListQuestion => {
     const { action, resource_type: resourceType, context_facts: contextFacts } = body;
-    const question: ListQuestion = { actor: actorOf(body), action, resourceType, contextFacts };
-    return { question, pageSize: body.page_size ?? null, pageToken: body.page_token || null };
+    return { actor: actorOf(body), action, resourceType, contextFacts };
+  };
+  const list = listBody.extend(page).transform((body) => {
+    return { question: listQuestion(body), pageSize: body.page_size ?? null, pageToken: body.page_token || null };
   });
   const parseList = validator("body", list);
+  const query = querySchema(limits);
   return {
+    ...localParsers({ authorize, list: listBody.transform(listQuestion), actions, query }, limits),
+    explain: explainParser(authorizeBody, authorizeQuestion),
     authorize: validator("body", authorize),
     authorizeResources: validator("body", authorizeResources),
     actions: validator("body", actions),
@@ -160,7 +167,7 @@ function questionParsers(limits: Limits) {
       if (request.pageToken !== null && request.pageToken.length > pageTokenCharactersMax) throw malformedToken();
       return request;
     }),
-    query: validator("body", querySchema(limits)),
+    query: validator("body", query),
     expect: validator(
       "body",
       z.object({ request_id: z.string().min(1).max(requestIdCharactersMax), expected: z.boolean() }),

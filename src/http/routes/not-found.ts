@@ -1,7 +1,4 @@
-/**
- * Requests that match no route. The JSON response tells whether the method is wrong, the route is not supported, or the
- * path is unknown.
- */
+/** Requests that match no route. The JSON response tells whether the method is wrong or the path is unknown. */
 import { Elysia } from "elysia";
 import { AppError } from "../../util/app-error.ts";
 import { errorCatalogue } from "../middleware/error-catalogue.ts";
@@ -17,25 +14,18 @@ export function notFoundRoutes(registered: readonly RegisteredRoute[]) {
     "/*",
     ({ request, path }) => {
       const methods = methodsOf(registered, path);
-      const reason = unsupportedPaths.get(path);
-      if (methods.length > 0) return methodNotAllowed(exchangeOf(request), path, methods, reason);
-      if (reason === undefined) throw new AppError("not_found", `there is no route \`${request.method} ${path}\``);
-      throw new AppError("not_found", `\`${path}\` is not supported: ${reason}`);
+      if (methods.length > 0) return methodNotAllowed(exchangeOf(request), path, methods);
+      throw new AppError("not_found", `there is no route \`${request.method} ${path}\``);
     },
     { parse: "none" },
   );
 }
 
-function methodNotAllowed(
-  exchange: Exchange,
-  path: string,
-  methods: readonly string[],
-  reason: string | undefined,
-): Response {
+function methodNotAllowed(exchange: Exchange, path: string, methods: readonly string[]): Response {
   const allow = methods.join(", ");
   const message = `\`${path}\` takes ${allow}`;
   if (exchange.method === "OPTIONS") return reply(exchange, 200, { message }, { Allow: allow });
-  const refusal = `${message}, not ${exchange.method}${reason === undefined ? "" : `: ${reason}`}`;
+  const refusal = `${message}, not ${exchange.method}`;
   const code = "method_not_allowed";
   exchange.errorCode = code;
   return reply(exchange, errorCatalogue[code].status, { message: refusal, code }, { Allow: allow });
@@ -56,13 +46,3 @@ function matches(pattern: string, path: string): boolean {
     parts.length === expected.length && expected.every((part, index) => part.startsWith(":") || part === parts[index])
   );
 }
-
-/**
- * Paths of Oso Cloud's API that clients use and Ostiary does not support. The status is 404 rather than 501, because
- * the SDKs repeat a request after 5xx and then send it to the fallback, which does not support it either.
- */
-const unsupportedPaths: ReadonlyMap<string, string> = new Map([
-  ...["/api/authorize_query", "/api/actions_query", "/api/list_query", "/api/evaluate_query_local"].map(
-    (path) => [path, "there is no local authorization, ask `/api/list` or `/api/evaluate_query` for ids"] as const,
-  ),
-]);

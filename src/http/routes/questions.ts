@@ -82,7 +82,7 @@ export function questionRoutes(
         return askList(request, "query", question, "results");
       })
       .post("/api/explain", async ({ body, request }) => {
-        const question = await bodies.parse("authorize", body);
+        const question = await bodies.parse("explain", body);
         return jsonResponse(await explain(question, node.engine().path, holderOf(exchangeOf(request))));
       })
   );

@@ -26,6 +26,8 @@ const writeRoutes = [
   ["POST", "/api/keys", "admin"],
   ["POST", "/api/keys/:id/rotate", "admin"],
   ["DELETE", "/api/keys/:id", "admin"],
+  ["PUT", "/api/bindings/:name", "admin"],
+  ["DELETE", "/api/bindings/:name", "admin"],
 ] as const;
 
 /** Those of the default environment only. */

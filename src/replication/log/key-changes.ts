@@ -12,6 +12,7 @@ import {
   rowOf,
   secretOf,
 } from "../../store/keys/key-grant.ts";
+import { bindingsRow, bindingsRows, isBindingsRow, type StoredBindings } from "../../store/keys/stored-bindings.ts";
 import { AppError } from "../../util/app-error.ts";
 
 export interface KeyChanges {
@@ -24,6 +25,10 @@ export interface KeyChanges {
   readonly expireAtMs?: number;
   /** Refuses to create a key if there are so many already. */
   readonly keysMax?: number;
+  /** Data bindings to store. Earlier ones of the name are replaced; new names are refused if there are `bindingsMax`. */
+  readonly putBindings?: StoredBindings & { readonly bindingsMax: number };
+  /** The name of data bindings to remove. */
+  readonly removeBindings?: string;
 }
 
 /** A key gets a second secret. A third one, which an earlier rotation replaced, is removed. */
@@ -46,8 +51,9 @@ interface RowChange {
 
 /** Undefined if nothing changes. AppError says why the change is refused. */
 export function decideKeys(store: Connection, request: KeyChanges): EffectOf<"keys"> | undefined {
-  const { add, remove, rotate, expireAtMs, keysMax } = request;
-  const rows = store.orm.select().from(schema.apiKey).all();
+  const { add, remove, rotate, expireAtMs, keysMax, putBindings, removeBindings } = request;
+  const all = store.orm.select().from(schema.apiKey).all();
+  const rows = all.filter((row) => !isBindingsRow(row));
   const creates = add.filter(({ id }) => !rows.some((row) => keyIdOf(row.id) === id)).length;
   if (keysMax !== undefined && creates > 0) requireRoom(rows, keysMax);
   const changes = [
@@ -55,6 +61,8 @@ export function decideKeys(store: Connection, request: KeyChanges): EffectOf<"ke
     ...[...new Set(remove)].map((id): RowChange => ({ added: [], removed: removedRows(store, rows, id) })),
     ...(rotate === undefined ? [] : [rotateKey(store, rotate)]),
     ...(expireAtMs === undefined ? [] : rows.flatMap((row) => recordExpiry(row, expireAtMs) ?? [])),
+    ...(putBindings === undefined ? [] : [storeBindings(store, putBindings)]),
+    ...(removeBindings === undefined ? [] : [{ added: [], removed: bindingsRows(store, removeBindings) }]),
   ];
   const added = changes.flatMap((change) => change.added);
   const removed = changes.flatMap((change) => change.removed);
@@ -67,7 +75,7 @@ export function decideKeys(store: Connection, request: KeyChanges): EffectOf<"ke
     kind: "keys",
     added: [...added],
     removed: removed.map(({ id }) => id).filter((id) => !kept.has(id)),
-    replaced: rows.filter(({ id }) => gone.has(id)),
+    replaced: all.filter(({ id }) => gone.has(id)),
   };
 }
 
@@ -78,7 +86,24 @@ function requireRoom(rows: readonly ApiKeyRow[], keysMax: number): void {
 
 /** Nodes of 0.1.0 show the id of the row as the id of the key. */
 function removedRows(store: Connection, rows: readonly ApiKeyRow[], id: string): ApiKeyRow[] {
+  if (isBindingsRow({ id })) return [];
   return apiKeyRows(store, rows.some((row) => row.id === id) ? keyIdOf(id) : id);
+}
+
+/** No change if the same text is stored already. */
+function storeBindings(
+  store: Connection,
+  { bindingsMax, ...bindings }: StoredBindings & { readonly bindingsMax: number },
+): RowChange {
+  const row = bindingsRow(bindings);
+  const known = bindingsRows(store, bindings.name);
+  if (known.some(({ id }) => id === row.id)) return { added: [], removed: [] };
+  if (known.length === 0 && bindingsRows(store).length >= bindingsMax)
+    throw new AppError(
+      "invalid_request",
+      `there are ${bindingsMax} data bindings already (\`advanced.storedBindingsMax\`), remove unused ones`,
+    );
+  return { added: [row], removed: known };
 }
 
 function replaceKey(store: Connection, secret: KeySecret): RowChange {

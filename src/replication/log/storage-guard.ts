@@ -25,7 +25,7 @@ export type SpaceRequirement = "any" | "half" | "reserve";
 export function spaceRequirementOf(request: WriteRequest): SpaceRequirement {
   switch (request.kind) {
     case "keys":
-      return request.add.length === 0 ? "any" : "reserve";
+      return request.add.length === 0 && request.putBindings === undefined ? "any" : "reserve";
     case "epoch":
       return "any";
     case "batch":

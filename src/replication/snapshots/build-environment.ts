@@ -1,6 +1,6 @@
 /**
  * Builds the store of a new environment from that of another one: with its facts, their symbols, statistics and derived
- * tables, and its active policy. It is a history of its own. It begins with these data, as if the events before had been
+ * tables, its active policy and its stored data bindings. It is a history of its own. It begins with these data, as if the events before had been
  * trimmed from its log, so its replicas begin with a snapshot.
  *
  * Secrets of the other environment must not get into the file, not even into its free pages. So tables with keys,
@@ -13,6 +13,8 @@ import { parseStoredText, storedText } from "../../engine/policy/stored-policy.t
 import type { SqliteDatabase } from "../../runtime/sqlite.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import { openStore } from "../../store/connection/open-store.ts";
+import type { ApiKeyRow } from "../../store/keys/key-grant.ts";
+import { isBindingsRow } from "../../store/keys/stored-bindings.ts";
 import * as schema from "../../store/connection/schema.ts";
 import { advanceState, createState } from "../../store/log/store-state.ts";
 import { copyTables } from "../../store/snapshot/store-copy.ts";
@@ -40,6 +42,8 @@ const firstPolicyId = 1;
 interface CopiedData {
   /** The digest of the facts alone. */
   readonly factsDigest: bigint;
+  /** The rows of stored data bindings. */
+  readonly bindings: readonly ApiKeyRow[];
   readonly policy: { readonly source: string; readonly filename: string | null } | undefined;
 }
 
@@ -70,20 +74,24 @@ function readCopiedData(copy: SqliteDatabase): CopiedData {
   const [state] = copy.prepare("SELECT digest FROM source.state").values();
   let factsDigest = parseDigest(String(must(state, "the store has a state")[0]));
   const keys = copy.prepare("SELECT id, name, role, hash, time_ms FROM source.api_key").values();
-  for (const [id, name, role, hash, timeMs] of keys as [string, string, "admin" | "write" | "read", string, number][])
-    factsDigest -= keyElement({ id, name, role, hash, timeMs });
+  const bindings: ApiKeyRow[] = [];
+  for (const [id, name, role, hash, timeMs] of keys as [string, string, "admin" | "write" | "read", string, number][]) {
+    const row = { id, name, role, hash, timeMs };
+    factsDigest -= keyElement(row);
+    if (isBindingsRow(row)) bindings.push(row);
+  }
   const [row] = copy.prepare("SELECT id, source, filename FROM source.policy ORDER BY id DESC LIMIT 1").values();
-  if (row === undefined) return { factsDigest, policy: undefined };
+  if (row === undefined) return { factsDigest, bindings, policy: undefined };
   const [id, text, filename] = row as [number, string, string | null];
   factsDigest -= policyElement(id, text);
   // The author is a key or a person of the other environment.
   const stored = { ...parseStoredText(id, text), author: null };
-  return { factsDigest, policy: { source: storedText(firstPolicyId, stored), filename } };
+  return { factsDigest, bindings, policy: { source: storedText(firstPolicyId, stored), filename } };
 }
 
 function beginHistory(
   store: Connection,
-  { factsDigest, policy }: CopiedData,
+  { factsDigest, bindings, policy }: CopiedData,
   { environment, epoch, hash, timeMs }: EnvironmentBeginning,
 ): void {
   createState(store, environment, epoch);
@@ -98,6 +106,10 @@ function beginHistory(
     store.orm.update(schema.state).set({ policyId: firstPolicyId }).run();
     invalidatePlans(store);
     digest += policyElement(firstPolicyId, policy.source);
+  }
+  for (const row of bindings) {
+    store.orm.insert(schema.apiKey).values(row).run();
+    digest += keyElement(row);
   }
   writeDigest(store, formatDigest(digest));
   advanceState(store, { offset: firstOffset, hash, timeMs });

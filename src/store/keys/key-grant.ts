@@ -72,6 +72,8 @@ export function rowOf({ id, name, hash, timeMs, ...grant }: KeySecret): ApiKeyRo
 
 /** The secret in a row. Undefined if this release does not understand its grant: nobody may use it here. */
 export function secretOf({ id: rowId, name, role, hash, timeMs }: ApiKeyRow): KeySecret | undefined {
+  // Data bindings (`stored-bindings.ts`) are no secrets.
+  if (rowId.includes("/")) return undefined;
   const id = keyIdOf(rowId);
   if (id === rowId) return { id, name, hash, timeMs, role };
   const grant = storedGrant.safeParse(jsonOf(rowId.slice(id.length)));

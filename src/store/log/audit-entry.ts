@@ -13,6 +13,8 @@ export type AuditAction =
   | "key.create"
   | "key.rotate"
   | "key.delete"
+  | "bindings.put"
+  | "bindings.delete"
   | "environment.create"
   | "environment.rename"
   | "environment.delete"

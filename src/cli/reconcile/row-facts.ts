@@ -1,51 +1,7 @@
-/**
- * Signatures of facts that come from a query: `has_role(User:_, String:_, Organization:acme)`. Each `_` takes the value
- * of one column, in order; everything else is fixed. A type can be left out for strings: `has_role(User:_, member, Team:_)`.
- */
+/** Facts from the rows of a query, according to the signature of the query (`local/signature.ts`). */
+import type { Signature } from "../../local/signature.ts";
 import type { Fact, Value } from "../../store/facts/fact.ts";
 import { must } from "../../util/assert.ts";
-
-export interface Signature {
-  /** As it is written in the file. */
-  readonly text: string;
-  readonly predicate: string;
-  /** The id is null for `_`. */
-  readonly args: readonly { readonly type: string; readonly id: string | null }[];
-}
-
-const name = "[A-Za-z_][A-Za-z0-9_]*(?:::[A-Za-z_][A-Za-z0-9_]*)*\\??";
-const argument = new RegExp(`\\s*(?:(${name})\\s*:\\s*)?("(?:[^"\\\\]|\\\\.)*"|[^\\s",()]+)\\s*([,)])`, "y");
-
-/** Returns undefined if the text is not a signature. */
-export function parseSignature(text: string): Signature | undefined {
-  const [head, predicate] = new RegExp(`^\\s*(${name})\\s*\\(`).exec(text) ?? [];
-  if (head === undefined || predicate === undefined) return undefined;
-  const args: { type: string; id: string | null }[] = [];
-  argument.lastIndex = head.length;
-  for (;;) {
-    const [, type, written = "", end] = argument.exec(text) ?? [];
-    // A colon without a type before it is a mistake, unless it is in quotes.
-    if (end === undefined || (type === undefined && /^[^"].*:/.test(written))) return undefined;
-    const id = written.startsWith('"') ? unquoted(written) : written;
-    if (id === undefined) return undefined;
-    args.push({ type: type ?? "String", id: written === "_" ? null : id });
-    if (end === ")") break;
-  }
-  return /^\s*;?\s*$/.test(text.slice(argument.lastIndex)) ? { text, predicate, args } : undefined;
-}
-
-/** Returns undefined for an invalid escape. */
-function unquoted(text: string): string | undefined {
-  try {
-    return JSON.parse(text) as string;
-  } catch {
-    return undefined;
-  }
-}
-
-export function columnsOf({ args }: Signature): number {
-  return args.filter(({ id }) => id === null).length;
-}
 
 /**
  * The fact for the columns of a row, one for each `_`. Returns a text if a column cannot be a value: it continues

@@ -1,0 +1,89 @@
+/**
+ * SQL of MySQL 8 and MariaDB. Their collations equate case, accents and trailing blanks, `utf8mb4_bin` included, so ids
+ * are compared as binary strings.
+ */
+import { must } from "../util/assert.ts";
+import { type Dialect, plainCharacters } from "./dialect.ts";
+import type { SqlType } from "./sql-types.ts";
+
+/** A hexadecimal literal is a binary string, whatever `sql_mode` and the character set of the client are. */
+function string(text: string): string | undefined {
+  if (plainCharacters.test(text)) return `'${text}'`;
+  return text.includes("\0") || !text.isWellFormed() ? undefined : hexadecimal(text);
+}
+
+function hexadecimal(text: string): string {
+  return `X'${Buffer.from(text).toString("hex")}'`;
+}
+
+/** Literals, and columns of literals, have the character set utf8mb4 or binary. */
+const exact = (expression: string): string => `CAST(${expression} AS BINARY)`;
+
+/** Binary columns are taken as they are, because a conversion makes equal question marks of bytes that are no text. */
+const bytes = (column: string): string =>
+  exact(`IF(CHARSET(${column}) = 'binary', ${column}, CONVERT(${column} USING utf8mb4))`);
+
+function id(expression: string, type: string, sqlType?: SqlType): string {
+  if (sqlType?.form === "integer") return exact(expression);
+  const text = bytes(expression);
+  if (type !== "Boolean") return text;
+  // Booleans are the numbers 1 and 0.
+  return exact(`CASE ${text} WHEN '1' THEN 'true' WHEN '0' THEN 'false' ELSE ${text} END`);
+}
+
+/** Rows with longer ids are no facts, because a fact can't have them. */
+const idBytesMax = 512;
+
+const number = (text: string): string => `CAST(${text} AS SIGNED)`;
+
+export const mysql: Dialect = {
+  name: "mysql",
+  hasLateral: false,
+  // MariaDB does after `max_recursive_iterations`.
+  cutsRecursion: true,
+  nestsLookups: false,
+  // MariaDB caches the result of a correlated subquery by the outer columns, in their collation: it would take the result
+  // for `a` as that for `A`. It does not cache a subquery with a random value.
+  uncached: "RAND() >= 0",
+  hasMixedCollations: false,
+  string,
+  // With a character set, the literal takes the collation of the column that it is compared with.
+  typedValue: ({ form }, value) => (form === "integer" ? String(BigInt(value)) : `_utf8mb4 ${hexadecimal(value)}`),
+  id,
+  exact,
+  // A column has the width of its first values, so all have the same one. Hexadecimal digits have no blanks to pad.
+  stored: (expression) => `CAST(HEX(${expression}) AS CHAR(${2 * idBytesMax}) CHARACTER SET ascii)`,
+  restored: (column) => `UNHEX(${column})`,
+  shown: (text) => `CONVERT(${text} USING utf8mb4)`,
+  quoted: (name) => `\`${name}\``,
+  isValue(expression, type, sqlType) {
+    const text = id(expression, type);
+    if (type === "Boolean") return `COALESCE(${text} IN ('true', 'false'), FALSE)`;
+    // A text that is no integer in canonical form, or too large, is not the same after both casts.
+    if (type === "Integer") return `COALESCE(${bytes(number(text))} = ${text}, FALSE)`;
+    if (sqlType?.form === "integer") return `${expression} IS NOT NULL`;
+    return `COALESCE(OCTET_LENGTH(${text}) <= ${idBytesMax}, FALSE)`;
+  },
+  // Texts and numbers are converted before they are compared.
+  isExact: () => false,
+  number,
+  // Other texts become other numbers; the comparison of the ids decides.
+  typed: (text, { form }) => (form === "integer" ? number(text) : `CONVERT(${text} USING utf8mb4)`),
+  query: (query, alias, columns) =>
+    `(WITH ost_query(${columns.join(", ")}) AS (${query}\n) SELECT * FROM ost_query) AS ${alias}`,
+  values(rows, alias, columns) {
+    // A union of thousands of selections is slow.
+    if (rows.length > selectsMax) {
+      const typed = columns.map(
+        (name, index) => `${name} VARCHAR(${idBytesMax}) CHARACTER SET utf8mb4 PATH '$[${index}]'`,
+      );
+      const json = `CONVERT(${hexadecimal(JSON.stringify(rows))} USING utf8mb4)`;
+      return `JSON_TABLE(${json}, '$[*]' COLUMNS (${typed.join(", ")})) AS ${alias}`;
+    }
+    const row = (ids: readonly string[]): string =>
+      `SELECT ${ids.map((id, index) => `${must(string(id))} AS ${must(columns[index])}`).join(", ")}`;
+    return `(${rows.map(row).join(" UNION ALL ")}) AS ${alias}`;
+  },
+};
+
+const selectsMax = 50;

@@ -1,0 +1,80 @@
+/** SQL of PostgreSQL, whose server has the encoding UTF8. */
+import { must } from "../util/assert.ts";
+import { type Dialect, plainCharacters } from "./dialect.ts";
+import type { SqlType } from "./sql-types.ts";
+
+/** `E'…'` means the same whatever `standard_conforming_strings` says. */
+function string(text: string): string | undefined {
+  if (plainCharacters.test(text)) return `'${text}'`;
+  if (text.includes("\0") || !text.isWellFormed()) return undefined;
+  const escaped = Array.from(text, (character) =>
+    plainCharacters.test(character) ? character : `\\U${must(character.codePointAt(0)).toString(16).padStart(8, "0")}`,
+  );
+  return `E'${escaped.join("")}'`;
+}
+
+const integerPattern = must(string("^(0|-?[1-9][0-9]{0,18})$"));
+const uuidPattern = must(string("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"));
+
+const id = (expression: string): string => `CAST(${expression} AS text) COLLATE "C"`;
+
+const exact = (expression: string): string =>
+  expression.endsWith(' COLLATE "C"') ? expression : `${expression} COLLATE "C"`;
+
+/** `numeric` has no overflow. CASE is the only guard: the planner may reorder the operands of AND. */
+const number = (text: string): string => `CASE WHEN ${text} ~ ${integerPattern} THEN CAST(${text} AS numeric) END`;
+
+function isBetween(value: string, min: bigint, max: bigint): string {
+  return `COALESCE(${value} BETWEEN ${min} AND ${max}, FALSE)`;
+}
+
+/** A call that the database refuses for columns of other types. It is never executed, so it costs no time. */
+function typeCheck(column: string, { form }: SqlType): string | undefined {
+  switch (form) {
+    case "text":
+      return undefined;
+    case "uuid":
+      return `pg_catalog.uuid_eq(${column}, ${column})`;
+    case "integer":
+      return `pg_catalog.int8eq(${column}, 0)`;
+  }
+}
+
+export const postgres: Dialect = {
+  name: "postgres",
+  hasLateral: true,
+  cutsRecursion: false,
+  nestsLookups: true,
+  uncached: undefined,
+  hasMixedCollations: true,
+  string,
+  typedValue: ({ name }, value) => `CAST(${must(string(value))} AS ${name})`,
+  id,
+  exact,
+  stored: (expression) => (expression === "NULL" ? id("NULL") : exact(expression)),
+  restored: exact,
+  shown: (text) => text,
+  quoted: (name) => `"${name}"`,
+  isValue(expression, type, sqlType) {
+    if (type === "Boolean") return `COALESCE(${id(expression)} IN ('true', 'false'), FALSE)`;
+    if (type === "Integer") return isBetween(number(id(expression)), -(2n ** 63n), 2n ** 63n - 1n);
+    const refused = sqlType && typeCheck(expression, sqlType);
+    return `${expression} IS NOT NULL${refused === undefined ? "" : ` AND NOT (FALSE AND ${refused})`}`;
+  },
+  // Equal texts may differ in case, if their collation is not deterministic.
+  isExact: ({ form }) => form !== "text",
+  number,
+  typed(text, type: SqlType) {
+    switch (type.form) {
+      case "text":
+        return text;
+      case "uuid":
+        return `CASE WHEN ${text} ~ ${uuidPattern} THEN CAST(${text} AS uuid) END`;
+      case "integer":
+        return `CASE WHEN ${isBetween(number(text), must(type.min), must(type.max))} THEN CAST(${text} AS ${type.name}) END`;
+    }
+  },
+  query: (query, alias, columns) => `(${query}\n) AS ${alias}(${columns.join(", ")})`,
+  values: (rows, alias, columns) =>
+    `(VALUES ${rows.map((row) => `(${row.map((id) => must(string(id))).join(", ")})`).join(", ")}) AS ${alias}(${columns.join(", ")})`,
+};

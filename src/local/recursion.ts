@@ -1,0 +1,206 @@
+/**
+ * Recursion that reads rows, as a recursive common table expression for each group of nodes that call each other. The
+ * `tag` of a row says which node it answers, and which of its arguments are wildcards. Rows form a set (`UNION`), so that
+ * cycles in the data end.
+ *
+ * Answers are computed bottom up, for all values of the open arguments. The constants of the question (the actor, the
+ * action) are part of the nodes, so only what follows from them is computed.
+ */
+import type { FlatClause, RecursiveAtom } from "../datalog/ir/flat.ts";
+import { openTypes, type PredicateNode } from "../datalog/ir/specialised.ts";
+import { must } from "../util/assert.ts";
+import {
+  keyOf,
+  type LocalClause,
+  type LocalRecursion,
+  type RecursiveSource,
+  splitClause,
+  type SplitOptions,
+} from "./clauses.ts";
+import type { Dialect } from "./dialect.ts";
+import type { LocalEmitter, Scope } from "./emit.ts";
+import { about, NotExpressible } from "./not-expressible.ts";
+
+export interface RecursionOptions {
+  readonly dialect: Dialect;
+  readonly split: () => SplitOptions;
+  /** The clauses of a node. Their heads are its open arguments. */
+  readonly clausesOf: (node: PredicateNode) => readonly FlatClause[];
+  readonly emitter: () => LocalEmitter;
+}
+
+/** The nodes of a group, as far as they are reached, with the sources of their answers by pattern of wildcards. */
+interface Group {
+  readonly table: string;
+  readonly nodes: Map<PredicateNode, Map<string, RecursiveSource>>;
+  tags: number;
+}
+
+/** A clause of a node, and its call of another node of the group. */
+interface NodeClause {
+  readonly node: PredicateNode;
+  readonly clause: FlatClause;
+  readonly inner: RecursiveAtom | undefined;
+}
+
+export class Recursions {
+  /** The common table expressions, in order of definition. */
+  readonly definitions: string[] = [];
+  /** For databases that end a recursion silently: conditions that are true if one more step adds no row. */
+  readonly checks: { readonly table: string; readonly isComplete: string }[] = [];
+  readonly #options: RecursionOptions;
+  readonly #groups = new Map<number, Group>();
+  #tables = 0;
+
+  constructor(options: RecursionOptions) {
+    this.#options = options;
+  }
+
+  /** One source for each pattern of wildcards in the answers; none if the node has no answers. */
+  sources(node: PredicateNode): readonly RecursiveSource[] {
+    const known = this.#groups.get(node.component)?.nodes.get(node);
+    if (known) return [...known.values()];
+    // A node that only another question of the same group reaches: the group is defined again, with both.
+    const group: Group = { table: `ostr${this.#tables++}`, nodes: new Map([[node, new Map()]]), tags: 0 };
+    this.#define(group);
+    this.#groups.set(node.component, group);
+    return [...must(group.nodes.get(node)).values()];
+  }
+
+  #define(group: Group): void {
+    const clauses: NodeClause[] = [];
+    // The map grows while it is iterated.
+    for (const node of group.nodes.keys()) {
+      for (const clause of this.#options.clausesOf(node)) {
+        const [inner, ...others] = clause.atoms.filter(
+          (atom): atom is RecursiveAtom => atom.kind === "recursive" && atom.node.component === node.component,
+        );
+        if (others.length > 0)
+          about(clause.origins, () => {
+            throw new NotExpressible(`recursion of \`${node.predicate}\` that calls itself more than once in a rule`);
+          });
+        if (inner && !group.nodes.has(inner.node)) group.nodes.set(inner.node, new Map());
+        clauses.push({ node, clause, inner });
+      }
+    }
+    const width = Math.max(...[...group.nodes.keys()].map((node) => openTypes(node).length));
+    const split = this.#options.split();
+    const starts = clauses.flatMap(({ node, clause, inner }) =>
+      inner ? [] : splitClause(clause, split).flatMap((local) => this.#select(group, node, local, width) ?? []),
+    );
+    if (starts.length === 0) return;
+    // All steps of a database with LATERAL read the same reference.
+    const { emitter, dialect } = this.#options;
+    const shared = dialect.hasLateral ? emitter().alias() : undefined;
+    const steps: string[] = [];
+    const done = new Set<string>();
+    for (let isGrown = true; isGrown;) {
+      isGrown = false;
+      for (const [index, { node, clause, inner }] of clauses.entries()) {
+        for (const source of inner ? [...must(group.nodes.get(inner.node)).values()] : []) {
+          const key = `${index} ${source.tag}`;
+          if (!inner || done.has(key)) continue;
+          done.add(key);
+          isGrown = true;
+          const call: LocalRecursion = { atom: inner, source };
+          for (const local of splitClause(clause, split, new Set(), call)) {
+            const rest = {
+              ...local,
+              recursive: local.recursive.filter(({ atom }) => atom.node.component !== node.component),
+            };
+            const alias = shared ?? emitter().alias();
+            const select = this.#select(group, node, rest, width, { call, alias, isSource: shared === undefined });
+            if (select !== undefined && !steps.includes(select)) steps.push(select);
+          }
+        }
+      }
+    }
+    this.#write(group, width, starts, steps, shared);
+  }
+
+  #write(group: Group, width: number, starts: readonly string[], steps: readonly string[], shared?: string): void {
+    const { table } = group;
+    const columns = ["tag", ...Array.from({ length: width }, (_, index) => `c${index}`)];
+    const listed = columns.join(", ");
+    const start = starts.join(" UNION ");
+    const recursive =
+      shared === undefined || steps.length === 0
+        ? steps
+        : [
+            `SELECT ${columns.map((name) => `ost_step.${name}`).join(", ")} FROM ${table} AS ${shared} ` +
+              `CROSS JOIN LATERAL (${steps.join(" UNION ALL ")}) AS ost_step(${listed})`,
+          ];
+    // PostgreSQL requires the form `start UNION step`.
+    const body = [shared !== undefined && starts.length > 1 ? `(${start})` : start, ...recursive].join(" UNION ");
+    this.definitions.push(`${table}(${listed}) AS (${body})`);
+    if (this.#options.dialect.cutsRecursion && steps.length > 0) {
+      const known = `SELECT ${columns.map((name) => `ost_known.${name}`).join(", ")} FROM ${table} AS ost_known`;
+      const next = `SELECT COUNT(*) FROM (${[known, ...steps].join(" UNION ")}) AS ost_next`;
+      this.checks.push({ table, isComplete: `(${next}) = (SELECT COUNT(*) FROM ${table} AS ost_all)` });
+    }
+  }
+
+  /** The selection of the answers of a clause. Registers their pattern of wildcards. */
+  #select(
+    group: Group,
+    node: PredicateNode,
+    clause: LocalClause,
+    width: number,
+    step?: { readonly call: LocalRecursion; readonly alias: string; readonly isSource: boolean },
+  ): string | undefined {
+    const { dialect, emitter } = this.#options;
+    const first = step && emitter().firstCall(step.call, step.alias);
+    if (step?.isSource === true) first?.from.push(`${group.table} AS ${step.alias}`);
+    const columns = (scope: Scope): string[] | undefined => {
+      const wild = clause.head.flatMap((term, position) => (emitter().value(term, scope) ? [] : [position]));
+      refuseRepeated(clause, wild, node);
+      const ids: string[] = [];
+      for (const [position, term] of clause.head.entries()) {
+        const value = wild.includes(position) ? undefined : emitter().value(term, scope);
+        if (value?.kind === "column") ids.push(dialect.stored(value.id));
+        else if (value === undefined) ids.push(dialect.stored("NULL"));
+        else {
+          const string = value.kind === "constant" ? dialect.string(value.id) : undefined;
+          // The database has no value that is equal to this one.
+          if (string === undefined) return undefined;
+          ids.push(dialect.stored(string));
+        }
+      }
+      const padding = new Array<string>(width - ids.length).fill(dialect.stored("NULL"));
+      const tag = `${this.#tagOf(group, node, wild)} AS tag`;
+      return [tag, ...[...ids, ...padding].map((id, index) => `${id} AS c${index}`)];
+    };
+    return emitter().select(clause, new Map(), columns, first);
+  }
+
+  #tagOf(group: Group, node: PredicateNode, wild: readonly number[]): number {
+    const made = (): RecursiveSource => ({ table: group.table, tag: group.tags++, wild: new Set(wild) });
+    return must(group.nodes.get(node)).getOrInsertComputed(wild.join(" "), made).tag;
+  }
+
+  /** `WITH RECURSIVE …`, or nothing. */
+  get prefix(): string {
+    return this.definitions.length === 0 ? "" : `WITH RECURSIVE ${this.definitions.join(", ")} `;
+  }
+
+  /**
+   * The value, or an error of the database ("Subquery returns more than 1 row") if a recursion was cut: then its table has
+   * more rows than one.
+   */
+  checked(value: string): string {
+    return this.checks.reduce(
+      (inner, { table, isComplete }) => `CASE WHEN ${isComplete} THEN ${inner} ELSE (SELECT tag FROM ${table}) END`,
+      value,
+    );
+  }
+}
+
+/** A row can't express "any value, twice the same". */
+function refuseRepeated(clause: LocalClause, wild: readonly number[], node: PredicateNode): void {
+  const names = wild.map((position) => {
+    const term = must(clause.head[position]);
+    return term.kind === "var" || term.kind === "param" ? keyOf(term) : "";
+  });
+  if (new Set(names).size < names.length)
+    throw new NotExpressible(`recursion of \`${node.predicate}\` with two equal answers of any value`);
+}

@@ -1,0 +1,111 @@
+/** `ostiary explain --bindings`: which rows of an application's database decide. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { projectRoot } from "../../scripts/built-binary.ts";
+import { SqliteDatabase } from "../../src/runtime/sqlite.ts";
+import { postgresFolder, startPostgres } from "../database-servers.ts";
+import { startDevNode, type StartedDevNode } from "./dev-node.ts";
+import { workspace } from "./workspace.ts";
+
+const example = join(projectRoot, "scripts", "example", "issues");
+const read = (name: string): string => readFileSync(join(example, name), "utf8");
+const tables = `${read("tables.sql")}
+  INSERT INTO repositories VALUES (1, 7, 'compiler', false), (2, 8, 'website', true);
+  INSERT INTO organization_members VALUES (7, 'ann', 'member'), (7, 'olga', 'owner');
+  INSERT INTO repository_members VALUES (1, 'bob', 'maintainer');
+  INSERT INTO issues VALUES (5, 1, 'ann', 'a crash', 100), (6, 2, 'bob', 'a typo', 200);`;
+
+const { write, path, run } = workspace();
+let node: StartedDevNode;
+
+beforeAll(async () => {
+  write("bindings.yaml", read("bindings.yaml"));
+  const database = new SqliteDatabase(path("app.db"), { create: true });
+  database.exec(tables);
+  database.close();
+  write("policy.polar", read("policy.polar"));
+  node = await startDevNode(["policy.polar"], {}, { directory: path(".") });
+  await run(["tell", "has_role", "User:sue", "support"], "", node.access);
+}, 60_000);
+afterAll(() => node.stop());
+
+const explain = (words: string, environment: Readonly<Record<string, string>> = {}) =>
+  run(["explain", ...words.split(" ")], "", { ...node.access, ...environment });
+
+test("names the rows that allow an action", async () => {
+  const { status, output, errors } = await explain("User:ann read Issue:5 --bindings bindings.yaml --db sqlite:app.db");
+  expect([status, errors]).toEqual([0, ""]);
+  expect(output).toMatchInlineSnapshot();
+});
+
+test("names the rows that are missing", async () => {
+  const { output } = await explain("User:ann close Issue:6 --bindings bindings.yaml --db sqlite:app.db");
+  expect(output).toMatchInlineSnapshot();
+});
+
+test("says what rows would decide, without a database", async () => {
+  const { output } = await explain("User:bob close Issue:5 --bindings bindings.yaml");
+  expect(output).toMatchInlineSnapshot();
+});
+
+test("says that no row can change a decision", async () => {
+  const { output } = await explain("User:ann delete Issue:5 --bindings bindings.yaml --db sqlite:app.db");
+  expect(output).toStartWith("no row of the bound queries can change this: denied\nwithout these rows\n");
+});
+
+test("stored bindings, and JSON", async () => {
+  expect((await run(["bindings", "put", "tracker", "bindings.yaml"], "", node.access)).status).toBe(0);
+  const { output } = await explain("User:bob close Issue:5 --bindings-name tracker --db sqlite:app.db --json");
+  const { allowed, local, rows } = JSON.parse(output);
+  expect([allowed, local.decision, rows.allowed]).toEqual([false, "depends", true]);
+  const holding = rows.alternatives.filter(({ holds }: { holds: boolean }) => holds);
+  const value = (type: string, id: string) => ({ type, id });
+  expect(holding).toEqual([
+    {
+      holds: true,
+      facts: [
+        [
+          {
+            predicate: "has_relation",
+            args: [value("Issue", "5"), value("String", "repository"), value("Repository", "1")],
+          },
+          {
+            predicate: "has_role",
+            args: [value("User", "bob"), value("String", "maintainer"), value("Repository", "1")],
+          },
+        ],
+      ],
+    },
+  ]);
+});
+
+test("refuses wrong usage, another dialect and a database without the tables", async () => {
+  expect((await explain("User:ann read Issue:5 --db sqlite:app.db")).status).toBe(2);
+  expect((await explain("User:ann read Issue:5 --bindings bindings.yaml --bindings-name x")).status).toBe(2);
+  new SqliteDatabase(path("empty.db"), { create: true }).close();
+  const empty = await explain("User:ann read Issue:5 --bindings bindings.yaml --db sqlite:empty.db");
+  expect(empty).toMatchObject({ status: 1, output: "" });
+  expect(empty.errors).toStartWith("error: the database of `--db` refuses the SQL: ");
+  write("postgres.yaml", read("bindings.yaml").replace("dialect: sqlite", "dialect: postgres"));
+  const other = await explain("User:ann read Issue:5 --bindings postgres.yaml --db sqlite:app.db");
+  expect(other.errors).toStartWith("error: the data bindings have `dialect: postgres`, and the database");
+});
+
+test.skipIf(postgresFolder === undefined)(
+  "with PostgreSQL (skipped without a server)",
+  async () => {
+    const server = await startPostgres();
+    try {
+      await server.execute(tables);
+      write("postgres.yaml", read("bindings.yaml").replace("dialect: sqlite", "dialect: postgres"));
+      const words = "User:bob close Issue:5 --bindings postgres.yaml --db $APP_DATABASE";
+      const { status, output, errors } = await explain(words, { APP_DATABASE: server.url });
+      expect([status, errors]).toEqual([0, ""]);
+      expect(output).toMatchInlineSnapshot();
+    } finally {
+      await server.stop();
+    }
+  },
+  60_000,
+);

@@ -1,0 +1,97 @@
+/** Real servers of PostgreSQL and MariaDB, each on a folder of its own. */
+import * as Bun from "bun";
+import { chmodSync, existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { freePort } from "../scripts/node-process.ts";
+import { eventually } from "./replication/cluster.ts";
+
+export interface Server {
+  /** A URL with user and password. */
+  readonly url: string;
+  /** Runs statements as an administrator. */
+  execute(sql: string): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Where Debian has the programs of PostgreSQL; undefined without them. */
+export const postgresFolder = [
+  ...new Bun.Glob("/usr/lib/postgresql/*/bin").scanSync({ cwd: "/", onlyFiles: false }),
+].at(-1);
+export const hasMariaDb = existsSync("/usr/sbin/mariadbd");
+
+async function command(words: readonly string[], input = ""): Promise<string> {
+  const child = Bun.spawn([...words], { stdin: Buffer.from(input), stdout: "pipe", stderr: "pipe", cwd: "/" });
+  const [output, errors, status] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+  if (status !== 0) throw new Error(`${words.join(" ")}: ${errors}${output}`);
+  return output;
+}
+
+/** Servers do not run as root, so root becomes the user that their package created. */
+function asUser(user: string): readonly string[] {
+  return process.getuid?.() === 0 ? ["runuser", "-u", user, "--"] : [];
+}
+
+export async function startPostgres(): Promise<Server> {
+  const folder = mkdtempSync(join(tmpdir(), "ostiary-postgres-"));
+  chmodSync(folder, 0o777);
+  const [data, port, user] = [join(folder, "data"), String(await freePort()), asUser("postgres")];
+  const program = (name: string): string => join(`/${postgresFolder?.replace(/^\//, "")}`, name);
+  await command([...user, program("initdb"), "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync"]);
+  const child = Bun.spawn([...user, program("postgres"), "-D", data, "-p", port, "-k", folder, "-c", "fsync=off"], {
+    stdout: "ignore",
+    stderr: "ignore",
+  });
+  const execute = async (sql: string): Promise<void> => {
+    await command(
+      [program("psql"), "-h", "127.0.0.1", "-p", port, "-U", "postgres", "-v", "ON_ERROR_STOP=1", "-q"],
+      sql,
+    );
+  };
+  await eventually(() => execute("SELECT 1"), 30_000);
+  return {
+    url: `postgres://postgres:secret@127.0.0.1:${port}/postgres`,
+    execute,
+    async stop() {
+      // `runuser` passes no signals on.
+      await command([...user, program("pg_ctl"), "-D", data, "stop", "-m", "immediate"]);
+      await child.exited;
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+export async function startMariaDb(): Promise<Server> {
+  const folder = mkdtempSync(join(tmpdir(), "ostiary-mariadb-"));
+  chmodSync(folder, 0o777);
+  const [data, socket, port] = [join(folder, "data"), join(folder, "socket"), String(await freePort())];
+  const user = process.getuid?.() === 0 ? ["--user=mysql"] : [];
+  await command([
+    "mariadb-install-db",
+    "--no-defaults",
+    `--datadir=${data}`,
+    "--auth-root-authentication-method=normal",
+    ...user,
+  ]);
+  const options = [`--datadir=${data}`, `--socket=${socket}`, `--port=${port}`, "--bind-address=127.0.0.1", ...user];
+  const child = Bun.spawn(["/usr/sbin/mariadbd", "--no-defaults", ...options, `--pid-file=${folder}/pid`], {
+    stdout: "ignore",
+    stderr: "ignore",
+  });
+  const execute = async (sql: string): Promise<void> => {
+    await command(["mariadb", "--no-defaults", `--socket=${socket}`, "-u", "root"], sql);
+  };
+  await eventually(() => execute("SELECT 1"), 30_000);
+  await execute(
+    "CREATE DATABASE app; CREATE USER app@'127.0.0.1' IDENTIFIED BY 'secret'; GRANT SELECT ON app.* TO app@'127.0.0.1';",
+  );
+  return {
+    url: `mysql://app:secret@127.0.0.1:${port}/app`,
+    execute: (sql) => execute(`USE app; ${sql}`),
+    async stop() {
+      child.kill("SIGTERM");
+      await child.exited;
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}

@@ -1,0 +1,114 @@
+/**
+ * Local authorization against the oracle, in real databases: random policies whose facts are split at random, and all
+ * case files. `FUZZ_RUNS` sets the number of random policies and `FUZZ_SEED` the seed.
+ */
+import * as Bun from "bun";
+import { afterAll, describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Value } from "../../src/store/facts/fact.ts";
+import { parseCase, printFact } from "../cases/case.ts";
+import { compilePolicy } from "../cases/compile-policy.ts";
+import { policySpec, writePolicy } from "../fuzz/policy.ts";
+import { asked, asQuery, contextFacts, facts } from "../fuzz/questions.ts";
+import { installedDatabases, stopDatabases } from "./databases.ts";
+import { localDifferences, type LocalSample, noLocalCounts, type Triples } from "./differential.ts";
+
+const runs = Number(process.env["FUZZ_RUNS"] ?? 100);
+const seed = Number(process.env["FUZZ_SEED"] ?? 20_261);
+
+const ids = ["1", "2", "3", "9"];
+const of = (type: string, some: readonly string[]): Value[] => some.map((id) => ({ type, id }));
+const triples: Triples = {
+  actors: [...of("User", ["1", "2", "9"]), ...of("Bot", ["1"]), ...of("A", ["1"])],
+  actions: ["p", "q", "zap"],
+  resources: ["A", "B", "C", "User"].flatMap((type) => of(type, ids)),
+};
+
+const sample: fc.Arbitrary<LocalSample> = fc.record({
+  policy: policySpec.map(writePolicy),
+  facts,
+  contextFacts,
+  places: fc.array(fc.nat(4), { minLength: 7, maxLength: 7 }),
+  queries: fc.array(asked, { minLength: 3, maxLength: 5 }).map((questions) => questions.map(asQuery)),
+});
+
+afterAll(stopDatabases);
+
+describe.each(installedDatabases())("%s", (_, open) => {
+  test(
+    `${runs} random policies with seed ${seed}`,
+    async () => {
+      const database = await open();
+      const counts = noLocalCounts();
+      const result = await fc.check(
+        fc.asyncProperty(sample, async (one) => {
+          expect(await localDifferences(one, triples, database, counts)).toEqual([]);
+        }),
+        { numRuns: runs, seed },
+      );
+      await database.close();
+      console.log(`seed ${seed}, ${result.numRuns} runs:`, JSON.stringify(counts, null, 1));
+      if (result.failed) {
+        const [smallest] = result.counterexample ?? [];
+        const text =
+          smallest &&
+          `${smallest.policy}\n${smallest.facts.map(printFact).join("\n")}\ncontext:\n${smallest.contextFacts.map(printFact).join("\n")}\nplaces ${smallest.places.join()}`;
+        throw new Error(`the SQL and the oracle differ: ${String(result.errorInstance)}\n\n${text}`);
+      }
+      expect(counts.triples).toBeGreaterThan(runs * 100);
+      expect(counts.dependent).toBeGreaterThan(counts.triples / 10);
+    },
+    600_000 + runs * 3000,
+  );
+
+  const cases = [...new Bun.Glob("*.yaml").scanSync({ cwd: join(import.meta.dir, "..", "cases") })]
+    .filter((file) => new RegExp(process.env["CASES"] ?? "").test(file))
+    .toSorted();
+
+  test("case files", async () => {
+    const database = await open();
+    const counts = noLocalCounts();
+    for (const [index, file] of cases.entries()) {
+      const one = parseCase(readFileSync(join(import.meta.dir, "..", "cases", file), "utf8"));
+      const triplesOfCase = triplesOf(one.policy, [
+        ...one.facts.flatMap(({ args }) => args),
+        ...one.contextFacts.flatMap(({ args }) => args),
+        ...[...one.allowed, ...one.denied].flatMap(({ actor, action, resource }) => [
+          actor,
+          { type: "String", id: action },
+          resource,
+        ]),
+      ]);
+      for (const places of [[2], [0, 2, 2], [2, 0, 1, 2, 0]]) {
+        const differences = await localDifferences(
+          { ...one, queries: one.questions.map(({ query }) => query), places },
+          triplesOfCase,
+          database,
+          counts,
+          { now: one.now },
+        );
+        expect([file, places, index, differences]).toEqual([file, places, index, []]);
+      }
+    }
+    await database.close();
+    console.log(`${cases.length} case files:`, JSON.stringify(counts, null, 1));
+  }, 600_000);
+});
+
+/** Everything that can be asked about the values, with an unknown one of each type. */
+function triplesOf(policy: string, values: readonly Value[]): Triples {
+  const { types } = compilePolicy(policy);
+  const distinct = [...new Map(values.map((value) => [JSON.stringify(value), value])).values()];
+  const entities = distinct.filter(({ type, id }) => !["String", "Integer", "Boolean"].includes(type) && id !== "");
+  const known = new Set([...types.keys(), ...entities.map(({ type }) => type)]);
+  const unknown = [...known].map((type): Value => ({ type, id: "nobody-knows-this" }));
+  const actors = [...entities, ...unknown].filter(({ type }) => types.get(type)?.kind === "actor");
+  const actions = distinct.filter(({ type }) => type === "String").map(({ id }) => id);
+  return {
+    actors: actors.slice(0, 6),
+    actions: [...new Set([...actions.slice(0, 8), "no-such-action"])],
+    resources: [...entities.slice(0, 40), ...unknown],
+  };
+}

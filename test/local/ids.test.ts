@@ -1,0 +1,138 @@
+/** Ids that databases confuse: other case, accents, blanks, quotes, forms of numbers, and ids that look like SQL. */
+import { afterAll, describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { mysql } from "../../src/local/mysql.ts";
+import { postgres } from "../../src/local/postgres.ts";
+import { sqlite } from "../../src/local/sqlite.ts";
+import type { Fact, Value } from "../../src/store/facts/fact.ts";
+import { printFact } from "../cases/case.ts";
+import { installedDatabases, stopDatabases } from "./databases.ts";
+import { localDifferences, noLocalCounts } from "./differential.ts";
+
+const runs = Number(process.env["FUZZ_RUNS"] ?? 60);
+const seed = Number(process.env["FUZZ_SEED"] ?? 20_262);
+
+const policy = `
+actor User {}
+resource Folder {
+  roles = ["viewer"]; relations = { parent: Folder };
+  "viewer" if "viewer" on "parent";
+}
+resource Doc {
+  roles = ["viewer", "owner"]; permissions = ["read", "edit", "grow"]; relations = { parent: Folder };
+  "viewer" if "owner";
+  "viewer" if "viewer" on "parent";
+  "read" if "viewer";
+}
+has_permission(u: User, "read", d: Doc) if is_public(d) and not is_banned(u);
+has_permission(u: User, "edit", d: Doc) if has_role(u, "owner", d) and not is_locked(d);
+has_permission(u: User, "edit", d: Doc) if is_special(d, true) and is_special(f, false) and f matches Folder and has_role(u, "viewer", f);
+has_permission(u: User, "grow", d: Doc) if size(d, n) and quota(u, m) and n < m;
+has_permission(u: User, "grow", d: Doc) if size(d, n) and n >= 9223372036854775807 and u != User{"a"} and is_public(d);
+`;
+
+const strange = [
+  ...["a", "A", "á", "a\u0301", "a ", " a", "ﬀ", "ß", "ss", "'", "''", "\\", "\\'", '"', "😀", "x'; DROP TABLE t0; --"],
+  ...["1", "01", "1.0", "-1", "+1", "1e0", "$1", "?", ":a", "%s", "null", "NULL", "true", "`", "{x}", "a\nb", "/*"],
+];
+const numbers = ["1", "2", "9223372036854775807", "9223372036854775808", "01", "x", "-3", "99999999999999999999", "1 "];
+const uuids = [
+  ...["c0a80101-0000-4000-8000-000000000001", "C0A80101-0000-4000-8000-000000000001"],
+  ...["c0a801010000400080000000000000ff", "c0a80101-0000-4000-8000-000000000002", "{c0a80101}"],
+];
+
+function factsOver(ids: Readonly<Record<"User" | "Folder" | "Doc", readonly string[]>>): fc.Arbitrary<Fact[]> {
+  const value = (type: "User" | "Folder" | "Doc"): fc.Arbitrary<Value> =>
+    fc.constantFrom(...ids[type]).map((id) => ({ type, id }));
+  const text = (...words: string[]) => fc.constantFrom(...words).map((id): Value => ({ type: "String", id }));
+  const integer = fc
+    .constantFrom("0", "1", "-5", "10", "9223372036854775807", "-9223372036854775808")
+    .map((id): Value => ({ type: "Integer", id }));
+  const boolean = fc.constantFrom("true", "false").map((id): Value => ({ type: "Boolean", id }));
+  const fact = (predicate: string, ...args: fc.Arbitrary<Value>[]): fc.Arbitrary<Fact> =>
+    fc.tuple(...args).map((values) => ({ predicate, args: values }));
+  const [user, folder, doc] = [value("User"), value("Folder"), value("Doc")];
+  return fc.noBias(
+    fc.array(
+      fc.oneof(
+        { weight: 4, arbitrary: fact("has_role", user, text("viewer"), folder) },
+        { weight: 3, arbitrary: fact("has_role", user, text("viewer", "owner"), doc) },
+        { weight: 4, arbitrary: fact("has_relation", folder, text("parent"), folder) },
+        { weight: 4, arbitrary: fact("has_relation", doc, text("parent"), folder) },
+        ...[fact("is_public", doc), fact("is_banned", user), fact("is_locked", doc)],
+        ...[fact("is_special", doc, boolean), fact("is_special", folder, boolean)],
+        ...[fact("size", doc, integer), fact("quota", user, integer)],
+      ),
+      { minLength: 5, maxLength: 40, size: "max" },
+    ),
+  );
+}
+
+afterAll(stopDatabases);
+
+/** The types of columns, which only PostgreSQL has: text is for others. */
+const typings = (dialect: string) => [
+  { name: "as text", sqlTypes: {}, ids: { User: strange, Folder: strange, Doc: strange } },
+  {
+    name: "as text columns",
+    sqlTypes: { User: "text", Folder: "text", Doc: "text" },
+    ids: { User: strange, Folder: strange, Doc: strange },
+  },
+  {
+    name: "with types",
+    sqlTypes: { User: "text", Folder: "bigint", Doc: dialect === "PostgreSQL" ? "uuid" : "text" },
+    ids: { User: strange, Folder: numbers, Doc: uuids },
+  },
+];
+
+describe.each(installedDatabases())("%s", (name, open) => {
+  test.each(typings(name))(
+    `$name: ${runs} runs with seed ${seed}`,
+    async ({ sqlTypes, ids }) => {
+      const database = await open();
+      const counts = noLocalCounts();
+      const triples = {
+        actors: ids.User.slice(0, 14).map((id) => ({ type: "User", id })),
+        actions: ["read", "edit", "grow"],
+        resources: ids.Doc.map((id) => ({ type: "Doc", id })),
+      };
+      const sample = fc.record({ facts: factsOver(ids), places: fc.array(fc.nat(4), { minLength: 7, maxLength: 7 }) });
+      const result = await fc.check(
+        fc.asyncProperty(sample, async (one) => {
+          const whole = { policy, contextFacts: [], ...one };
+          expect(await localDifferences(whole, triples, database, counts, { sqlTypes })).toEqual([]);
+        }),
+        { numRuns: runs, seed },
+      );
+      await database.close();
+      console.log(`seed ${seed}, ${result.numRuns} runs:`, JSON.stringify(counts));
+      if (result.failed) {
+        const [smallest] = result.counterexample ?? [];
+        const text = smallest && `${smallest.facts.map(printFact).join("\n")}\nplaces ${smallest.places.join()}`;
+        throw new Error(`the SQL and the oracle differ: ${String(result.errorInstance)}\n\n${text}`);
+      }
+      expect(counts.refused).toEqual({});
+      expect(counts.dependent).toBeGreaterThan(counts.triples / 4);
+      expect(counts.allowed).toBeGreaterThan(counts.triples / 100);
+    },
+    600_000,
+  );
+});
+
+describe("strings", () => {
+  test("have no character that a database, a driver or a template reads as syntax", () => {
+    for (const text of strange) {
+      for (const { string } of [postgres, mysql, sqlite]) {
+        const written = string(text) ?? "";
+        expect(written.replace(/^[EX]?'|'$/g, "").replaceAll(/\\U[0-9a-f]{8}|char\([\d, ]+\)/g, "")).toMatch(
+          /^[A-Za-z0-9 _.,@/+=-]*$/,
+        );
+      }
+    }
+  });
+
+  test("that the database can't hold have no SQL", () => {
+    for (const text of ["a\0b", "\ud800"])
+      expect([postgres, mysql, sqlite].map(({ string }) => string(text))).toEqual([undefined, undefined, undefined]);
+  });
+});

@@ -1,0 +1,173 @@
+/** What folds, what is refused, and how the SQL of an example looks. */
+import { afterAll, describe, expect, test } from "bun:test";
+import { type DataBindings, parseBindings } from "../../src/local/bindings.ts";
+import { parseFact } from "../cases/case.ts";
+import { openFilledEngine } from "../cases/engine-target.ts";
+import { sqliteDatabase } from "./databases.ts";
+import { bindingLimits } from "./split.ts";
+
+const policy = `
+actor User {}
+global { roles = ["admin"]; }
+resource Org { roles = ["member", "owner"]; permissions = ["read"]; "member" if "owner"; "read" if "member"; }
+resource Repo {
+  roles = ["reader"]; permissions = ["read", "delete", "audit"]; relations = { org: Org, parent: Repo };
+  "reader" if "member" on "org";
+  "reader" if "reader" on "parent";
+  "read" if "reader" and is_live(resource);
+  "delete" if "owner" on "org";
+  "read" if global "admin";
+}
+has_permission(u: User, "audit", r: Repo) if link(v, r) and near(u, v) and v matches User;
+near(u: User, v: User) if near(u, m) and near(m, v) and m matches User;
+`;
+
+function bindings(dialect: "postgres" | "sqlite", facts: Record<string, string>, sqlTypes = {}): DataBindings {
+  const entries = Object.entries(facts).map(([signature, query]) => [signature, { query }]);
+  return parseBindings(
+    JSON.stringify({ dialect, facts: Object.fromEntries(entries), sql_types: sqlTypes }),
+    bindingLimits,
+  );
+}
+
+const relations = {
+  "has_relation(Repo:_, org, Org:_)": "SELECT id, org FROM repos",
+  "is_live(Repo:_)": "SELECT id FROM repos WHERE live",
+};
+
+const facts = [
+  "has_role(User:ann, member, Org:acme)",
+  "has_role(User:ann, owner, Org:o'x)",
+  "has_role(User:root, admin)",
+];
+const engine = openFilledEngine({ policy, facts: facts.map(parseFact), now: 1 });
+afterAll(() => engine[Symbol.dispose]());
+
+const list = (
+  actor: string,
+  action: string,
+  bound: DataBindings,
+  context: string[] = [],
+  column = "repos.id",
+): string =>
+  engine.engine.listSql({
+    actor: { type: "User", id: actor },
+    ...{ action, resourceType: "Repo", column, bindings: bound, contextFacts: context.map(parseFact) },
+  });
+
+const authorize = (actor: string, action: string, id: string, bound: DataBindings): string =>
+  engine.engine.authorizeSql({
+    actor: { type: "User", id: actor },
+    ...{ action, resource: { type: "Repo", id }, bindings: bound, contextFacts: [] },
+  });
+
+describe("parts that do not depend on rows fold", () => {
+  const bound = bindings("postgres", relations);
+
+  test("a wildcard grant is TRUE", () => {
+    expect(list("root", "read", bound)).toBe("TRUE");
+    expect(authorize("root", "read", "any", bound)).toBe("SELECT TRUE AS allowed");
+  });
+
+  test("unknown names, and roles that no central fact gives, are FALSE", () => {
+    expect(list("ann", "frob", bound)).toBe("FALSE");
+    expect(list("nobody", "read", bound)).toBe("FALSE");
+    expect(authorize("nobody", "read", "r", bound)).toBe("SELECT FALSE AS allowed");
+  });
+
+  test("context facts count as central facts", () => {
+    expect(list("bob", "read", bound, ["has_role(User:bob, admin)"])).toBe("TRUE");
+    expect(list("bob", "delete", bound, ["has_role(User:bob, owner, Org:acme)"])).toContain("'acme'");
+  });
+});
+
+test("a role on a bound relation", () => {
+  expect(list("ann", "delete", bindings("postgres", relations))).toMatchInlineSnapshot(`
+    "(repos.id IS NOT NULL AND EXISTS (SELECT 1 FROM (SELECT id, org FROM repos
+    ) AS ost0(c0, c1) WHERE ost0.c0 IS NOT NULL AND CAST(repos.id AS text) COLLATE "C" = CAST(ost0.c0 AS text) COLLATE "C" AND ost0.c1 IS NOT NULL AND CAST(ost0.c1 AS text) COLLATE "C" = E'o\\U00000027x'))"
+  `);
+  expect(list("ann", "delete", bindings("postgres", relations, { Repo: "uuid", Org: "text" }))).toMatchInlineSnapshot(`
+    "(repos.id IS NOT NULL AND NOT (FALSE AND pg_catalog.uuid_eq(repos.id, repos.id)) AND EXISTS (SELECT 1 FROM (SELECT id, org FROM repos
+    ) AS ost0(c0, c1) WHERE ost0.c0 IS NOT NULL AND NOT (FALSE AND pg_catalog.uuid_eq(ost0.c0, ost0.c0)) AND repos.id = ost0.c0 AND ost0.c1 IS NOT NULL AND ost0.c1 = CAST(E'o\\U00000027x' AS text) AND CAST(ost0.c1 AS text) COLLATE "C" = E'o\\U00000027x'))"
+  `);
+  expect(list("ann", "delete", bindings("sqlite", relations, { Repo: "integer" }))).toMatchInlineSnapshot(`
+    "(repos.id IS NOT NULL AND EXISTS (SELECT 1 FROM (WITH ost_query(c0, c1) AS (SELECT id, org FROM repos
+    ) SELECT * FROM ost_query) AS ost0 WHERE ost0.c0 IS NOT NULL AND repos.id = ost0.c0 AND CAST(repos.id AS TEXT) COLLATE BINARY = CAST(ost0.c0 AS TEXT) COLLATE BINARY AND ost0.c1 IS NOT NULL AND CAST(ost0.c1 AS TEXT) COLLATE BINARY = char(111, 39, 120)))"
+  `);
+  expect(authorize("ann", "delete", "r1", bindings("sqlite", relations))).toMatchInlineSnapshot(`
+    "SELECT EXISTS (SELECT 1 FROM (WITH ost_query(c0, c1) AS (SELECT id, org FROM repos
+    ) SELECT * FROM ost_query) AS ost0 WHERE ost0.c0 IS NOT NULL AND CAST(ost0.c0 AS TEXT) COLLATE BINARY = 'r1' AND ost0.c1 IS NOT NULL AND CAST(ost0.c1 AS TEXT) COLLATE BINARY = char(111, 39, 120)) AS allowed"
+  `);
+});
+
+test("recursion over rows", () => {
+  const parent = { ...relations, "has_relation(Repo:_, parent, Repo:_)": "SELECT id, parent FROM repos" };
+  expect(list("ann", "read", bindings("postgres", parent))).toMatchInlineSnapshot(`
+    "(repos.id IS NOT NULL AND CAST(repos.id AS text) COLLATE "C" IN (WITH RECURSIVE ostr0(tag, c0) AS (SELECT 0 AS tag, CAST(ost0.c0 AS text) COLLATE "C" AS c0 FROM (SELECT id, org FROM repos
+    ) AS ost0(c0, c1) WHERE ost0.c0 IS NOT NULL AND ost0.c1 IS NOT NULL AND CAST(ost0.c1 AS text) COLLATE "C" IN ('acme', E'o\\U00000027x') UNION SELECT ost_step.tag, ost_step.c0 FROM ostr0 AS ost1 CROSS JOIN LATERAL (SELECT 0 AS tag, CAST(ost2.c0 AS text) COLLATE "C" AS c0 FROM (SELECT id, parent FROM repos
+    ) AS ost2(c0, c1) WHERE ost1.tag = 0 AND ost2.c0 IS NOT NULL AND ost2.c1 IS NOT NULL AND ost1.c0 COLLATE "C" = CAST(ost2.c1 AS text) COLLATE "C") AS ost_step(tag, c0)) SELECT CAST(ost3.c0 AS text) COLLATE "C" FROM (SELECT id FROM repos WHERE live
+    ) AS ost3(c0) CROSS JOIN ostr0 AS ost4 WHERE ost3.c0 IS NOT NULL AND ost4.tag = 0 AND CAST(ost3.c0 AS text) COLLATE "C" = ost4.c0 COLLATE "C"))"
+  `);
+  expect(list("ann", "read", bindings("sqlite", parent))).toMatchInlineSnapshot(`
+    "(repos.id IS NOT NULL AND CAST(repos.id AS TEXT) COLLATE BINARY IN (WITH RECURSIVE ostr0(tag, c0) AS (SELECT 0 AS tag, CAST(ost0.c0 AS TEXT) COLLATE BINARY AS c0 FROM (WITH ost_query(c0, c1) AS (SELECT id, org FROM repos
+    ) SELECT * FROM ost_query) AS ost0 WHERE ost0.c0 IS NOT NULL AND ost0.c1 IS NOT NULL AND CAST(ost0.c1 AS TEXT) COLLATE BINARY IN ('acme', char(111, 39, 120)) UNION SELECT 0 AS tag, CAST(ost2.c0 AS TEXT) COLLATE BINARY AS c0 FROM ostr0 AS ost1 CROSS JOIN (WITH ost_query(c0, c1) AS (SELECT id, parent FROM repos
+    ) SELECT * FROM ost_query) AS ost2 WHERE ost1.tag = 0 AND ost2.c0 IS NOT NULL AND ost2.c1 IS NOT NULL AND ost1.c0 COLLATE BINARY = CAST(ost2.c1 AS TEXT) COLLATE BINARY) SELECT CAST(ost3.c0 AS TEXT) COLLATE BINARY FROM (WITH ost_query(c0) AS (SELECT id FROM repos WHERE live
+    ) SELECT * FROM ost_query) AS ost3 CROSS JOIN ostr0 AS ost4 WHERE ost3.c0 IS NOT NULL AND ost4.tag = 0 AND CAST(ost3.c0 AS TEXT) COLLATE BINARY = ost4.c0 COLLATE BINARY))"
+  `);
+});
+
+test("a chain of 2,000 rows is followed to its end", async () => {
+  const database = sqliteDatabase();
+  const ids = Array.from({ length: 2000 }, (_, index) => String(index));
+  await database.fill([
+    {
+      name: "repos",
+      types: ["text", "text", "text", "integer"],
+      rows: ids.map((id, index) => [id, index === 0 ? "acme" : null, index === 0 ? null : String(index - 1), "1"]),
+    },
+  ]);
+  const bound = bindings("sqlite", {
+    "has_relation(Repo:_, org, Org:_)": "SELECT a0, a1 FROM repos",
+    "has_relation(Repo:_, parent, Repo:_)": "SELECT a0, a2 FROM repos",
+    "is_live(Repo:_)": "SELECT a0 FROM repos WHERE a3",
+  });
+  expect(await database.rows(authorize("ann", "read", "1999", bound))).toEqual([["1"]]);
+  expect(await database.rows(authorize("ann", "read", "2000", bound))).toEqual([["0"]]);
+  await database.close();
+});
+
+describe("is refused", () => {
+  test("recursion that calls itself twice, with its rule", () => {
+    const bound = bindings("postgres", {
+      "link(User:_, Repo:_)": "SELECT a, b FROM links",
+      "near(User:_, User:_)": "SELECT a, b FROM friends",
+    });
+    expect(() => list("ann", "audit", bound)).toThrow(
+      "the rule `near(u: User, v: User) if near(u, m) and near(m, v) and m matches User` (case.polar:14) has no exact SQL for this question: recursion of `near/2` that calls itself more than once in a rule; ask with `authorize` or `list`, or bind other facts",
+    );
+  });
+
+  test.each([
+    "",
+    "id; DROP TABLE t",
+    "a.b.c.d.e",
+    "id = 1 OR 1",
+    "'x'",
+    '"a"b"',
+    "ost1.c0",
+    "1",
+    "repos.id --",
+    "(SELECT 1)",
+  ])("the column %j", (column) => {
+    expect(() => list("ann", "read", bindings("postgres", relations), [], column)).toThrow(
+      "is not the name of a column, such as `document.id`",
+    );
+  });
+});
+
+test.each(["id", "repos.id", 'public."Repos"."the id"', "`repos`.`id`", "größe"])(
+  "the column %j is accepted",
+  (column) => {
+    expect(list("ann", "delete", bindings("postgres", relations), [], column)).toContain(column);
+  },
+);

@@ -20,22 +20,34 @@ const { resource_id: _, ...listed } = question;
 
 const parts = { subject: User("alice"), action: { name: "read" }, resource: Org("acme") };
 
+const bound = { data_bindings: "facts:\n  is_public(Org:_):\n    query: SELECT id FROM orgs\n" };
+const builtQuery = {
+  predicate: ["allow", ["actor", "action", "org"]],
+  calls: [],
+  constraints: {
+    actor: { type: "User", ids: ["alice"] },
+    action: { type: "String", ids: null },
+    org: { type: "Org", ids: null },
+  },
+  context_facts: [],
+};
+
 /** A valid body for each operation that has one. */
 const bodies: Readonly<Record<string, unknown>> = {
   authorize: question,
   authorizeResources: { ...question, resources: [Org("acme"), Org("other")] },
   list: listed,
   actions: question,
-  evaluateQuery: {
-    predicate: ["allow", ["actor", "action", "org"]],
-    calls: [],
-    constraints: {
-      actor: { type: "User", ids: ["alice"] },
-      action: { type: "String", ids: null },
-      org: { type: "Org", ids: null },
-    },
-    context_facts: [],
+  evaluateQuery: builtQuery,
+  authorizeQuery: { query: question, ...bound },
+  listQuery: { query: listed, column: "orgs.id", ...bound },
+  actionsQuery: { query: question, ...bound },
+  evaluateQueryLocal: {
+    query: builtQuery,
+    mode: { mode: "filter", query_var: "org", output_column_name: "orgs.id" },
+    ...bound,
   },
+  putBindings: bound,
   explain: question,
   query: { fact: fact("has_role", User("alice"), value("String", "user")) },
   bulkActions: [question],
@@ -131,7 +143,7 @@ const shownMax = 200;
 /** The beginning of the body. Only the type of those that differ in each run, and have tests of their own. */
 function shown({ security, operationId }: NamedOperation, { status, headers, text }: Answer): string {
   const type = headers.get("content-type") ?? "";
-  const differs = security === undefined || ["getEvents", "getMetricsHistory", "getNodes"].includes(operationId);
+  const differs = security === undefined || ["getEvents", "actionsQuery", "getMetricsHistory", "getNodes"].includes(operationId);
   if (type !== "application/json" || (status < 300 && differs)) return `<${type}>`;
   const stable = text.replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "TIME").replaceAll(/"[0-9a-f]{12}"/g, '"KEY"');
   return stable.length > shownMax ? `${stable.slice(0, shownMax)}…` : stable;

@@ -87,6 +87,9 @@ function generate(next: Random, given: Schema, name: string, vocabulary: Vocabul
   if (schema.const !== undefined) return schema.const;
   if (schema.enum !== undefined) return pick(next, schema.enum);
   if (schema.anyOf !== undefined) return generate(next, pick(next, schema.anyOf), name, vocabulary);
+  // Of an object with properties, `oneOf` says which are required.
+  if (schema.oneOf !== undefined && schema.properties === undefined)
+    return generate(next, pick(next, schema.oneOf), name, vocabulary);
   // Only free-form objects may be null in this way.
   if (Array.isArray(schema.type)) return pick(next, [null, {}, { role: "admin", level: 3, nested: { open: true } }]);
   switch (schema.type) {

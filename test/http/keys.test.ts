@@ -29,6 +29,8 @@ const question = { actor_type: "User", actor_id: "a", resource_type: "Org", reso
 
 const member = role("a", "member", Org("x"));
 
+const bound = { data_bindings: "facts:\n  is_public(Org:_):\n    query: SELECT id FROM orgs\n" };
+
 /** All routes that need a key, with the weakest accepted role. A new route has to be added here. */
 const routes: readonly (readonly [route: string, least: "read" | "write" | "admin", body?: unknown])[] = [
   ["GET /metrics", "read"],
@@ -61,6 +63,22 @@ const routes: readonly (readonly [route: string, least: "read" | "write" | "admi
   ["POST /access/v1/search/subject", "read", parts],
   ["POST /access/v1/search/resource", "read", parts],
   ["POST /access/v1/search/action", "read", parts],
+  ["POST /api/authorize_query", "read", { query: { ...question, action: "read" }, ...bound }],
+  ["POST /api/list_query", "read", { query: { ...question, action: "read" }, column: "id", ...bound }],
+  ["POST /api/actions_query", "read", { query: question, ...bound }],
+  [
+    "POST /api/evaluate_query_local",
+    "read",
+    {
+      query: { predicate: ["p", []], calls: [], constraints: {}, context_facts: [] },
+      mode: { mode: "select", query_vars_to_output_column_names: {} },
+      ...bound,
+    },
+  ],
+  ["GET /api/bindings", "read"],
+  ["GET /api/bindings/nobody", "read"],
+  ["PUT /api/bindings/shop", "admin", bound],
+  ["DELETE /api/bindings/nobody", "admin"],
   ["POST /api/batch", "write", []],
   ["POST /api/facts", "write", member],
   ["DELETE /api/facts", "write", member],
@@ -96,6 +114,8 @@ const routes: readonly (readonly [route: string, least: "read" | "write" | "admi
 const answered = new Map([
   ["POST /api/policy", 202],
   ["POST /api/policy_rollback", 202],
+  ["GET /api/bindings/nobody", 404],
+  ["DELETE /api/bindings/nobody", 404],
   ["POST /api/keys/nobody/rotate", 404],
   ["DELETE /api/keys/nobody", 404],
   ["POST /api/promote", 409],
@@ -141,7 +161,14 @@ describe("roles", () => {
       const health = ["GET /healthcheck", "GET /api/healthcheck", "GET /readyz"];
       const login = ["GET /api/login", "POST /api/login/token"];
       const open = new Set([...health, ...login, discovery, `${discovery}/*`, "GET /openapi.json"]);
-      const known = new Set(routes.map(([route]) => route.replace(/\?.*/, "").replace("/nobody", "/:id")));
+      const known = new Set(
+        routes.map(([route]) =>
+          route
+            .replace(/\?.*/, "")
+            .replace(/bindings\/\w+/, "bindings/:name")
+            .replace("/nobody", "/:id"),
+        ),
+      );
       const app = createApp(api.node, defaultLimits);
       const closed = app.routes.filter(({ method, path }) => !open.has(`${method} ${path}`));
       const named = closed.map(({ method, path }) => `${method} ${path}`);

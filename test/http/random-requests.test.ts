@@ -62,6 +62,8 @@ const weights: Readonly<Record<string, number>> = {
   postKey: 30,
   deleteKey: 20,
   previewPromotion: 20,
+  putBindings: 10,
+  deleteBindings: 5,
   promote: 20,
   healthcheck: 30,
   apiHealthcheck: 30,
@@ -83,6 +85,8 @@ const facts = [
   fact("has_role", User("eve"), { type: "String", id: "user" }),
   fact("has_relation", Repo("anvil"), { type: "String", id: "parent" }, Org("acme")),
 ];
+
+const bindings = "facts:\n  has_relation(Repo:_, parent, Org:_):\n    query: SELECT id, org FROM repos\n";
 
 const samples: Vocabulary["samples"] = { FactInput: facts, ContextFact: facts, FactPattern: facts };
 
@@ -110,6 +114,15 @@ function wordsOf(
     "{id}": operationId === "explainDecision" ? ["00000000-1", ...decisionIds] : ["nobody", ...keyIds],
     ids,
     predicate: predicates,
+    "{name}": ["shop", "blog"],
+    data_bindings: [bindings, bindings, "facts: 1"],
+    data_bindings_name: ["shop", "blog"],
+    column: ["repos.id", "id", "id; --"],
+    output_column_name: ["repos.id"],
+    query_var: ["a", "b", "c"],
+    a: ["a1"],
+    b: ["b1"],
+    c: ["c1"],
     variable: ["a", "b", "c"],
     src: [
       wildcardPolicy,

@@ -297,6 +297,7 @@ describe("flags", () => {
     "import openfga",
     "import spicedb",
     "reconcile",
+    "bindings check",
     "decisions",
     "decisions explain",
     "decisions replay",

@@ -303,6 +303,7 @@ describe("flags", () => {
     "import openfga",
     "import spicedb",
     "reconcile",
+    "bindings check",
     "decisions",
     "decisions explain",
     "decisions replay",

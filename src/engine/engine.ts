@@ -549,7 +549,8 @@ export class Engine {
     const typingsMax = onServingThread ? Math.min(policyTypingsMax, servingThreadPlanTypingsMax) : policyTypingsMax;
     const limits = { ...this.#limits, policyTypingsMax: typingsMax };
     const { program, factTypes: facts, sources, types } = planner;
-    const read = { database: this.#database, types, contextFacts, now, factsAtATimeMax };
+    const statistics = this.#view.statistics();
+    const read = { database: this.#database, types, contextFacts, now, factsAtATimeMax, statistics };
     return {
       ...{ program, facts, sources, context, bindings, now, limits, shapes: planner.localShapes },
       signatures: (all) => planner.signaturesWith(all),

@@ -36,17 +36,86 @@ const explain = (words: string, environment: Readonly<Record<string, string>> = 
 test("names the rows that allow an action", async () => {
   const { status, output, errors } = await explain("User:ann read Issue:5 --bindings bindings.yaml --db sqlite:app.db");
   expect([status, errors]).toEqual([0, ""]);
-  expect(output).toMatchInlineSnapshot();
+  expect(output).toMatchInlineSnapshot(`
+    "allowed with the rows of the database
+      by allow(user: User, action: String, resource: Resource) if has_permission(user, action, resource) and … (policy.polar:40:1)
+        by "read" if "read" on "repository" (policy.polar:34:3)
+          by "reader" if "member" on "organization" (policy.polar:23:3)
+            has_relation(Issue:5, String:repository, Repository:1) is a row of has_relation(Issue:_, repository, Repository:_)
+            has_relation(Repository:1, String:organization, Organization:7) is a row of has_relation(Repository:_, organization, Organization:_)
+            has_role(User:ann, String:member, Organization:7) is a row of has_role(User:_, String:_, Organization:_)
+    without these rows
+      denied: allow(User{"ann"}, "read", Issue{"5"})
+        allow(user: User, action: String, resource: Resource) if has_permission(user, action, resource) and … (policy.polar:40:1)
+          holds:   not is_banned(User{"ann"})
+          missing: has_permission(User{"ann"}, "read", Issue{"5"})
+            "read" if "read" on "repository" (policy.polar:34:3)
+              missing: has_relation(Issue{"5"}, "repository", _: Repository)
+              missing: has_permission(User{"ann"}, "read", _: Repository)
+    "
+  `);
 });
 
 test("names the rows that are missing", async () => {
   const { output } = await explain("User:ann close Issue:6 --bindings bindings.yaml --db sqlite:app.db");
-  expect(output).toMatchInlineSnapshot();
+  expect(output).toMatchInlineSnapshot(`
+    "denied with the rows of the database; it would be allowed if
+      by allow(user: User, action: String, resource: Resource) if has_permission(user, action, resource) and … (policy.polar:40:1)
+        by "close" if "author" (policy.polar:36:3)
+          has_relation(Issue:6, String:author, User:ann) is a row of has_relation(Issue:_, author, User:_)
+      by allow(user: User, action: String, resource: Resource) if has_permission(user, action, resource) and … (policy.polar:40:1)
+        by "close" if "maintainer" on "repository" (policy.polar:37:3)
+          has_relation(Issue:6, String:repository, Repository:_) is a row of has_relation(Issue:_, repository, Repository:_)
+          has_role(User:ann, String:maintainer, Repository:_) is a row of has_role(User:_, String:_, Repository:_)
+      by allow(user: User, action: String, resource: Resource) if has_permission(user, action, resource) and … (policy.polar:40:1)
+        by "close" if "maintainer" on "repository" (policy.polar:37:3)
+          by "maintainer" if "owner" on "organization" (policy.polar:22:3)
+            has_relation(Issue:6, String:repository, Repository:_) is a row of has_relation(Issue:_, repository, Repository:_)
+            has_relation(Repository:_, String:organization, Organization:_) is a row of has_relation(Repository:_, organization, Organization:_)
+            has_role(User:ann, String:owner, Organization:_) is a row of has_role(User:_, String:_, Organization:_)
+    without these rows
+      denied: allow(User{"ann"}, "close", Issue{"6"})
+        allow(user: User, action: String, resource: Resource) if has_permission(user, action, resource) and … (policy.polar:40:1)
+          holds:   not is_banned(User{"ann"})
+          missing: has_permission(User{"ann"}, "close", Issue{"6"})
+            "close" if "author" (policy.polar:36:3)
+              missing: has_relation(Issue{"6"}, "author", User{"ann"})
+            "close" if "maintainer" on "repository" (policy.polar:37:3)
+              missing: has_relation(Issue{"6"}, "repository", _: Repository)
+              missing: has_role(User{"ann"}, "maintainer", _: Repository)
+    "
+  `);
 });
 
 test("says what rows would decide, without a database", async () => {
   const { output } = await explain("User:bob close Issue:5 --bindings bindings.yaml");
-  expect(output).toMatchInlineSnapshot();
+  expect(output).toMatchInlineSnapshot(`
+    "the rows of the bound queries decide; it is allowed if
+      by allow(user: User, action: String, resource: Resource) if has_permission(user, action, resource) and … (policy.polar:40:1)
+        by "close" if "author" (policy.polar:36:3)
+          has_relation(Issue:5, String:author, User:bob) is a row of has_relation(Issue:_, author, User:_)
+      by allow(user: User, action: String, resource: Resource) if has_permission(user, action, resource) and … (policy.polar:40:1)
+        by "close" if "maintainer" on "repository" (policy.polar:37:3)
+          has_relation(Issue:5, String:repository, Repository:_) is a row of has_relation(Issue:_, repository, Repository:_)
+          has_role(User:bob, String:maintainer, Repository:_) is a row of has_role(User:_, String:_, Repository:_)
+      by allow(user: User, action: String, resource: Resource) if has_permission(user, action, resource) and … (policy.polar:40:1)
+        by "close" if "maintainer" on "repository" (policy.polar:37:3)
+          by "maintainer" if "owner" on "organization" (policy.polar:22:3)
+            has_relation(Issue:5, String:repository, Repository:_) is a row of has_relation(Issue:_, repository, Repository:_)
+            has_relation(Repository:_, String:organization, Organization:_) is a row of has_relation(Repository:_, organization, Organization:_)
+            has_role(User:bob, String:owner, Organization:_) is a row of has_role(User:_, String:_, Organization:_)
+    without these rows
+      denied: allow(User{"bob"}, "close", Issue{"5"})
+        allow(user: User, action: String, resource: Resource) if has_permission(user, action, resource) and … (policy.polar:40:1)
+          holds:   not is_banned(User{"bob"})
+          missing: has_permission(User{"bob"}, "close", Issue{"5"})
+            "close" if "author" (policy.polar:36:3)
+              missing: has_relation(Issue{"5"}, "author", User{"bob"})
+            "close" if "maintainer" on "repository" (policy.polar:37:3)
+              missing: has_relation(Issue{"5"}, "repository", _: Repository)
+              missing: has_role(User{"bob"}, "maintainer", _: Repository)
+    "
+  `);
 });
 
 test("says that no row can change a decision", async () => {
@@ -102,7 +171,24 @@ test.skipIf(postgresFolder === undefined)(
       const words = "User:bob close Issue:5 --bindings postgres.yaml --db $APP_DATABASE";
       const { status, output, errors } = await explain(words, { APP_DATABASE: server.url });
       expect([status, errors]).toEqual([0, ""]);
-      expect(output).toMatchInlineSnapshot();
+      expect(output).toMatchInlineSnapshot(`
+        "allowed with the rows of the database
+          by allow(user: User, action: String, resource: Resource) if has_permission(user, action, resource) and … (policy.polar:40:1)
+            by "close" if "maintainer" on "repository" (policy.polar:37:3)
+              has_relation(Issue:5, String:repository, Repository:1) is a row of has_relation(Issue:_, repository, Repository:_)
+              has_role(User:bob, String:maintainer, Repository:1) is a row of has_role(User:_, String:_, Repository:_)
+        without these rows
+          denied: allow(User{"bob"}, "close", Issue{"5"})
+            allow(user: User, action: String, resource: Resource) if has_permission(user, action, resource) and … (policy.polar:40:1)
+              holds:   not is_banned(User{"bob"})
+              missing: has_permission(User{"bob"}, "close", Issue{"5"})
+                "close" if "author" (policy.polar:36:3)
+                  missing: has_relation(Issue{"5"}, "author", User{"bob"})
+                "close" if "maintainer" on "repository" (policy.polar:37:3)
+                  missing: has_relation(Issue{"5"}, "repository", _: Repository)
+                  missing: has_role(User{"bob"}, "maintainer", _: Repository)
+        "
+      `);
     } finally {
       await server.stop();
     }

@@ -1,7 +1,7 @@
 /** Reads the central part of local authorization: stored facts, context facts and recursion over them. */
 import { type FlatArgument, type FlatAtom, NotEnumerable } from "../../datalog/ir/flat.ts";
 import { flatArgumentKey, flatAtomKey, flatClauseKey } from "../../datalog/ir/key.ts";
-import type { Constant, ProgramTerm } from "../../datalog/ir/program.ts";
+import { type Constant, type ProgramTerm, splitKey } from "../../datalog/ir/program.ts";
 import type { TypeName } from "../../datalog/ir/signature.ts";
 import type { PredicateNode, SpecialisedBody, SpecialisedLiteral } from "../../datalog/ir/specialised.ts";
 import {
@@ -13,6 +13,8 @@ import {
 } from "../../local/clauses.ts";
 import { NotExpressible } from "../../local/not-expressible.ts";
 import type { Connection } from "../../store/connection/connection.ts";
+import { factTable } from "../../store/facts/fact-tables.ts";
+import type { TableStatistics } from "../../store/statistics/table-statistics.ts";
 import type { Fact } from "../../store/facts/fact.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must, unreachable } from "../../util/assert.ts";
@@ -33,6 +35,8 @@ export interface CentralFactsOptions {
   readonly factsAtATimeMax?: number | undefined;
   /** The values that constants of nodes stand for. */
   readonly real: (value: Constant) => Constant;
+  /** The statistics of this state. */
+  readonly statistics: TableStatistics;
 }
 
 /** The symbols of the values that constants stand for. */
@@ -79,7 +83,8 @@ export class CentralFacts implements CentralReader {
     try {
       for (const [single] of withSingleConstants([atom])) {
         const { kind, predicate, args, orFact } = must(single) as ContextAtom;
-        const isStored = kind === "fact" || orFact === true;
+        const isStored = (kind === "fact" || orFact === true) && !this.#hasNoFacts(predicate);
+        if (!isStored && kind === "fact") continue;
         const call = {
           kind: "call",
           predicate,
@@ -103,6 +108,13 @@ export class CentralFacts implements CentralReader {
     }
   }
 
+  /** Facts of bound predicates are mostly rows, and then no statement has to run for them. */
+  #hasNoFacts(predicate: string): boolean {
+    const { database, statistics } = this.#options;
+    const table = factTable(database, ...splitKey(predicate));
+    return table === undefined || statistics.rows(table) === 0;
+  }
+
   #evaluate(part: CentralPart): (Constant | null)[][] {
     const { body, asked } = bodyOf(part);
     const known = body.types.map(() => undefined);
@@ -122,6 +134,7 @@ export class CentralFacts implements CentralReader {
   }
 
   #rowsOf(part: CentralPart): (Constant | null)[][] {
+    if (part.atoms.some((atom) => atom.kind === "fact" && this.#hasNoFacts(atom.predicate))) return [];
     const found = new Map<string, (Constant | null)[]>();
     try {
       for (const atoms of withSingleConstants(part.atoms)) {

@@ -143,7 +143,8 @@ const shownMax = 200;
 /** The beginning of the body. Only the type of those that differ in each run, and have tests of their own. */
 function shown({ security, operationId }: NamedOperation, { status, headers, text }: Answer): string {
   const type = headers.get("content-type") ?? "";
-  const differs = security === undefined || ["getEvents", "actionsQuery", "getMetricsHistory", "getNodes"].includes(operationId);
+  const differs =
+    security === undefined || ["getEvents", "actionsQuery", "getMetricsHistory", "getNodes"].includes(operationId);
   if (type !== "application/json" || (status < 300 && differs)) return `<${type}>`;
   const stable = text.replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "TIME").replaceAll(/"[0-9a-f]{12}"/g, '"KEY"');
   return stable.length > shownMax ? `${stable.slice(0, shownMax)}…` : stable;

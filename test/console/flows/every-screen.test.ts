@@ -4,6 +4,7 @@ import { describe, expect } from "bun:test";
 import type { Role } from "../../../src/console/ui/api/responses.ts";
 import { texts } from "../../../src/console/ui/texts.ts";
 import { overviewTexts } from "../../../src/console/ui/texts/overview.ts";
+import { examplePolicy } from "../../e2e/cluster.ts";
 import { adminKey } from "../../replication/cluster.ts";
 import type { Tab } from "./browser.ts";
 import { type Flow, flow } from "./flow.ts";
@@ -27,17 +28,25 @@ async function visitAll(flow: Flow, role: Role, check: (tab: Tab, screen: string
   return tab;
 }
 
-/** What has the focus: what it is, and whether somebody can see that. An editor shows it on an element around it. */
+/**
+ * What has the focus: what it is, and whether somebody can see that. An editor shows it on an element around it, and the
+ * browser on a part of a field for a time.
+ */
 const focused = `(() => {
-  const { activeElement } = document;
+  let { activeElement } = document;
+  const around = [];
+  for (let inner = activeElement; inner; inner = inner.shadowRoot?.activeElement) {
+    activeElement = inner;
+    around.push(inner, inner.parentElement, inner.parentElement?.parentElement);
+  }
   const { width, height } = activeElement.getBoundingClientRect();
-  const around = [activeElement, activeElement.parentElement, activeElement.parentElement?.parentElement];
   const hasOutline = (element) => {
     const { outlineStyle, outlineWidth } = getComputedStyle(element);
     return outlineStyle !== "none" && outlineWidth !== "0px";
   };
   const text = activeElement.tagName + " " + (activeElement.textContent || activeElement.getAttribute("aria-label"));
-  const isVisible = width > 0 && height > 0 && around.some((element) => element && hasOutline(element));
+  const hasMark = activeElement.type === "datetime-local" || around.some((element) => element && hasOutline(element));
+  const isVisible = width > 0 && height > 0 && hasMark;
   return { text: text.slice(0, 200), isVisible, isBody: activeElement === document.body };
 })()`;
 
@@ -61,6 +70,10 @@ async function invisibleStops({ page }: Tab): Promise<string[]> {
   return invisible;
 }
 
+const markup = `<script>stored = 1</script><img src="x" data-stored onerror="stored = 1">`;
+
+const valueOf = (id: string, index: number) => ({ type: ["User", "String", "Organization"][index] ?? "", id });
+
 describe("every screen", () => {
   flow("has no violation of WCAG, and shows what has the focus", async (flow) => {
     const invisible: string[] = [];
@@ -80,6 +93,18 @@ describe("every screen", () => {
       return Promise.resolve();
     });
     expect(refused).toEqual([]);
+  });
+
+  flow("shows stored markup as text", async (flow) => {
+    await flow.call("POST", "/api/policy", { src: `# ${markup}\n${examplePolicy}`, filename: `${markup}.polar` });
+    const member = { predicate: "has_role", args: [markup, "member", markup].map(valueOf) };
+    await flow.call("POST", "/api/batch", [{ inserts: [member] }]);
+    await flow.call("POST", "/api/environments", { id: "hostile", name: markup });
+    await flow.key("read", { name: markup });
+    await visitAll(flow, "admin", async ({ page }) => {
+      expect(await page.locator("#console :is(script, [data-stored])").count()).toBe(0);
+      expect(await page.evaluate("typeof stored")).toBe("undefined");
+    });
   });
 
   flow("begins with a link to its content", async (flow) => {

@@ -1,6 +1,6 @@
-/** The overview, and what holds of all screens. */
+/** The overview of a primary and of an edge. */
 import * as Bun from "bun";
-import { describe, expect } from "bun:test";
+import { describe } from "bun:test";
 import { texts } from "../../../src/console/ui/texts.ts";
 import { overviewTexts } from "../../../src/console/ui/texts/overview.ts";
 import { adminKey } from "../../replication/cluster.ts";
@@ -43,42 +43,5 @@ describe("the overview", () => {
     await other.page.getByText(overviewTexts.states["LIVE"] ?? "", { exact: true }).waitFor();
     if (updates) await useFor(60_000, flow, edge);
     await other.screenshot("overview");
-  });
-});
-
-describe("every screen", () => {
-  flow("works behind a proxy that adds a path prefix, while the node goes away and comes back", async (flow) => {
-    const prefix = "/ops/ostiary";
-    const serve = (port: number) =>
-      Bun.serve({
-        hostname: "127.0.0.1",
-        port,
-        fetch: (request) => {
-          const { pathname, search } = new URL(request.url);
-          if (!pathname.startsWith(`${prefix}/`)) return new Response(null, { status: 502 });
-          const { method, headers } = request;
-          const target = flow.url + pathname.slice(prefix.length) + search;
-          return fetch(target, { method, headers, redirect: "manual", decompress: false });
-        },
-      });
-    let proxy = serve(0);
-    const port = Number(proxy.port);
-    try {
-      const tab = await flow.tab(`http://127.0.0.1:${port}${prefix}`);
-      const { page } = tab;
-      await page.goto(`http://127.0.0.1:${port}${prefix}/console`);
-      expect(page.url()).toBe(`http://127.0.0.1:${port}${prefix}/console/`);
-      await tab.logIn(adminKey);
-      await page.getByText(overviewTexts.noProblems).waitFor();
-      await proxy.stop(true);
-      const banner = page.getByText("This node has not answered");
-      await banner.waitFor({ timeout: 30_000 });
-      await tab.heading(overviewTexts.title).waitFor();
-      proxy = serve(port);
-      await banner.waitFor({ state: "detached", timeout: 30_000 });
-      await page.getByText(overviewTexts.noProblems).waitFor();
-    } finally {
-      await proxy.stop(true);
-    }
   });
 });

@@ -29,13 +29,13 @@ const tried = operations.filter((operation) => !operation["x-development"]);
 
 /** Operations that cannot succeed on these nodes. */
 const unsuccessful = [
-  ...["authzenConfiguration", "authzenConfigurationWithPath", "getLogin"],
+  ...["authzenConfiguration", "authzenConfigurationWithPath", "getLogin", "postLoginToken"],
   // They have one environment.
   ...["getEnvironments", "postEnvironment", "patchEnvironment", "deleteEnvironment", "restoreEnvironment"],
   "postEnvironmentKey",
-  "promote",
   // They have no directory with backups.
   "getBackups",
+  "promote",
 ];
 
 /** How often an operation is asked; 100 if it is not named. These take long, or delete what the others ask for. */

@@ -4,6 +4,7 @@ import { freePort } from "../../scripts/node-process.ts";
 import { adminKey, type Cluster, eventually, insert, loadPolicy, post, type Running, withCluster } from "./cluster.ts";
 import type { Node } from "../../src/replication/node.ts";
 import { expectDocumented } from "../http/documented.ts";
+import { startS3 } from "./lease/s3-server.ts";
 
 interface Preview {
   readonly role: string;
@@ -102,4 +103,40 @@ describe("the preview of a promotion", () => {
       expect(forced).toMatchObject({ possible: true, reasons: [] });
       expect(forced.warnings.join()).toContain("acknowledged writes that only they have are lost");
     }));
+
+  test(
+    "with a lease names its holder, and says if the coordination service does not answer",
+    () =>
+      withCluster(async (cluster) => {
+        const credentials = { accessKeyId: "preview", secretAccessKey: "secret" };
+        const s3 = startS3(credentials, "bucket");
+        const variables = { AWS_ACCESS_KEY_ID: "preview", AWS_SECRET_ACCESS_KEY: "secret" };
+        const before = Object.keys(variables).map((name) => [name, process.env[name]] as const);
+        Object.assign(process.env, variables);
+        try {
+          const [portA, portB] = [String(await freePort()), String(await freePort())];
+          const failover = `s3://bucket/lease?endpoint=http://127.0.0.1:${s3.port}&region=eu-central-1`;
+          const flags = { failover, ack: "edges:1" };
+          const a = await cluster.member({ ...flags, port: portA, peers: `http://127.0.0.1:${portB}` });
+          const b = await cluster.promotable("edge-b", { ...flags, port: portB, primary: a.url, peers: a.url });
+          await eventually(async () => {
+            const { reasons, warnings } = await previewAt(b.url);
+            expect(reasons).toEqual([expect.stringContaining("is alive")]);
+            expect(warnings).toEqual([expect.stringContaining("primary holds the lease of the primary")]);
+          }, 30_000);
+          expect((await previewAt(b.url, "?graceful=true")).warnings).toEqual([]);
+          await s3.stop();
+          await eventually(async () => {
+            const { possible, reasons } = await previewAt(b.url, "?force=true");
+            expect([possible, reasons]).toEqual([false, [expect.stringContaining("the lease cannot be acquired")]]);
+          }, 30_000);
+        } finally {
+          await s3.stop();
+          for (const [name, value] of before)
+            if (value === undefined) delete process.env[name];
+            else process.env[name] = value;
+        }
+      }),
+    90_000,
+  );
 });

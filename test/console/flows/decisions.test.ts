@@ -76,6 +76,10 @@ describe("the decision log", () => {
       await page.getByRole("link", { name: `User:${script} read Organization:acme`, exact: true }).waitFor();
       await tab.expectAccessible();
       await tab.screenshot("decisions");
+      await ask(flow, "later", "invite");
+      await logged(flow, "later");
+      await page.getByRole("button", { name: words.search }).click();
+      await page.getByRole("link", { name: "User:later invite Organization:acme", exact: true }).waitFor();
 
       // The search is a part of the address, and the key is not.
       await page.getByRole("textbox", { name: words.fields.actor }).fill("User:guest");

@@ -25,9 +25,12 @@ export default function DecisionsScreen() {
 
 function Log({ filters }: { readonly filters: Filters }) {
   const [isLive, setIsLive] = useState(false);
+  const [turn, setTurn] = useState(0);
   const conditions = conditionsOf(isLive ? withoutTimes(filters) : filters);
   const show = (chosen: Filters): void => {
     location.hash = routeTo("decisions", [], chosen as Readonly<Record<string, string>>);
+    // The same search again looks for newer decisions.
+    setTurn((last) => last + 1);
   };
   return (
     <>
@@ -49,7 +52,7 @@ function Log({ filters }: { readonly filters: Filters }) {
           {isLive ? (
             <LiveTail key={String(conditions)} conditions={conditions} />
           ) : (
-            <Found key={String(conditions)} conditions={conditions} />
+            <Found key={`${conditions} ${turn}`} conditions={conditions} />
           )}
         </>
       )}

@@ -85,12 +85,12 @@ export function Promotion() {
       {data !== undefined && !preview.isLoading && (
         <>
           <Verdict outcome={data} />
-          <PreviewFacts preview={data} />
           {data.possible && (
             <button type="button" class="primary" onClick={() => setIsAsking(true)}>
               {words.promote(data.node)}
             </button>
           )}
+          <PreviewFacts preview={data} />
         </>
       )}
       {isAsking && data !== undefined && (

@@ -180,7 +180,7 @@ export const administrationTexts = {
       force: "In any case (force)",
     },
     modeHelp: {
-      plain: "The node is refused while the primary answers, or if another node may have acknowledged writes.",
+      plain: "It is refused while the primary answers, or if only another node may have acknowledged writes.",
       graceful: "The primary finishes its writes, refuses further ones for a moment, and continues as an edge.",
       force: "Ignores these checks. Events that this node does not have are lost.",
     },

@@ -39,7 +39,7 @@ export interface Replay {
   readonly filename: string | null;
   /** Called with the number of decisions that were examined, after each call of the process. */
   readonly onProgress?: ((examined: number) => void) | undefined;
-  /** Ends the replay, and its process, with the reason of the signal. */
+  /** Ends the replay, and its process, with AppError `request_aborted`. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -102,37 +102,49 @@ export class PastDecisions {
   }
 
   /** Decides logged decisions again under another policy. AppError `invalid_policy`, and as `explain`. */
-  replay({ filter, limit, source, filename, onProgress, signal }: Replay, holder: string): Promise<ReplayResult> {
-    const { limits } = this.#stateOptions;
-    const sizeMax = onProgress === undefined ? replayedAtATime.unseen : replayedAtATime.shown;
-    return this.#run(holder, async ({ worker: process }) => {
-      signal?.throwIfAborted();
-      signal?.addEventListener("abort", () => process.terminate(cancelled()), { once: true });
-      await process.call("checkPolicy", { source, filename, limits });
-      const changed: ChangedDecision[] = [];
-      const skipped: Record<string, number> = {};
-      let [replayed, examined, changedCount] = [0, 0, 0];
-      const bytesMax = this.#limits.decisionsPageBytesMax;
-      // Half of the time may be needed by one page.
-      const endMs = performance.now() + this.#limits.decisionExplanationTimeMsMax / 2;
-      for (let after: string | undefined; ;) {
-        const size = Math.min(sizeMax, limit - examined);
-        const page = await this.#log.read(filter, { after, order: "newest", limit: size, bytesMax });
-        const { decisions, hasMore } = page;
-        examined += decisions.length;
-        const explanationsMax = Math.max(0, explainedChangesMax - changed.length);
-        const request = { decisions, source, filename, explanationsMax, ...this.#stateOptions };
-        const report = await process.call("replay", request);
-        replayed += report.replayed;
-        changedCount += report.changed.length;
-        changed.push(...report.changed.slice(0, listedChangesMax - changed.length));
-        for (const [reason, count] of Object.entries(report.skipped)) skipped[reason] = (skipped[reason] ?? 0) + count;
-        after = page.next;
-        onProgress?.(examined);
-        if (!hasMore || examined >= limit || performance.now() > endMs)
-          return { replayed, changed, changedCount, skipped, isComplete: !hasMore };
+  replay(replay: Replay, holder: string): Promise<ReplayResult> {
+    const { signal } = replay;
+    return this.#run(holder, async ({ worker }) => {
+      if (signal?.aborted) throw cancelled();
+      const cancel = (): void => worker.terminate(cancelled());
+      signal?.addEventListener("abort", cancel);
+      try {
+        return await this.#replayIn(worker, replay);
+      } finally {
+        // The process works for the next request, which must not be cancelled.
+        signal?.removeEventListener("abort", cancel);
       }
     });
+  }
+
+  async #replayIn(worker: Process["worker"], replay: Replay): Promise<ReplayResult> {
+    const { filter, limit, source, filename, onProgress } = replay;
+    const { limits } = this.#stateOptions;
+    const sizeMax = onProgress === undefined ? replayedAtATime.unseen : replayedAtATime.shown;
+    await worker.call("checkPolicy", { source, filename, limits });
+    const changed: ChangedDecision[] = [];
+    const skipped: Record<string, number> = {};
+    let [replayed, examined, changedCount] = [0, 0, 0];
+    const bytesMax = limits.decisionsPageBytesMax;
+    // Half of the time may be needed by one page.
+    const endMs = performance.now() + limits.decisionExplanationTimeMsMax / 2;
+    for (let after: string | undefined; ;) {
+      const size = Math.min(sizeMax, limit - examined);
+      const page = await this.#log.read(filter, { after, order: "newest", limit: size, bytesMax });
+      const { decisions, hasMore } = page;
+      examined += decisions.length;
+      const explanationsMax = Math.max(0, explainedChangesMax - changed.length);
+      const request = { decisions, source, filename, explanationsMax, ...this.#stateOptions };
+      const report = await worker.call("replay", request);
+      replayed += report.replayed;
+      changedCount += report.changed.length;
+      changed.push(...report.changed.slice(0, listedChangesMax - changed.length));
+      for (const [reason, count] of Object.entries(report.skipped)) skipped[reason] = (skipped[reason] ?? 0) + count;
+      after = page.next;
+      onProgress?.(examined);
+      if (!hasMore || examined >= limit || performance.now() > endMs)
+        return { replayed, changed, changedCount, skipped, isComplete: !hasMore };
+    }
   }
 
   close(): void {

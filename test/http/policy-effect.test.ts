@@ -1,6 +1,9 @@
 /** `POST /api/policy_effect`: what a policy would change, before it is loaded. */
 import { describe, expect, test } from "bun:test";
-import { converged, withCluster } from "../replication/cluster.ts";
+import { defaultLimits } from "../../src/config/limits.ts";
+import { DecisionLog, unloggedDecisions } from "../../src/decisions/decision-log.ts";
+import { PastDecisions } from "../../src/decisions/past-decisions.ts";
+import { converged, withCluster, withDirectory } from "../replication/cluster.ts";
 import { admin, type Api, apiOf, clientOf, Org, User, withPrimary } from "./api.ts";
 
 const policy = (rule: string) => `actor User {}
@@ -12,6 +15,7 @@ test "members read" {
 `;
 const before = policy('"read" if "guest"; "pay" if "member";');
 const after = policy('"pay" if "member";').replace(', "guest"', "");
+const { decisions: noDecisions } = unloggedDecisions(defaultLimits);
 const all = { "decisions.log": "all" };
 
 interface Effect {
@@ -107,6 +111,28 @@ describe("the effect of a policy", () => {
         decisions: changed,
       });
     }, all));
+
+  test("ends only its own work when its client leaves late", () =>
+    withPrimary(async (api) => {
+      await withDirectory(async (data) => {
+        const log = new DecisionLog({ decisions: { ...noDecisions, log: "all" }, limits: defaultLimits, data });
+        const past = new PastDecisions(() => api.node.engine(), defaultLimits, log);
+        try {
+          const replay = { filter: {}, limit: 10, source: after, filename: null };
+          const stop = new AbortController();
+          const nothing = { replayed: 0, isComplete: true };
+          expect(await past.replay({ ...replay, signal: stop.signal }, "first")).toMatchObject(nothing);
+          const other = past.replay(replay, "second");
+          // So that the process works for the second client.
+          await new Promise((resolve) => setImmediate(resolve));
+          stop.abort();
+          expect(await other).toMatchObject(nothing);
+        } finally {
+          past.close();
+          await log.close();
+        }
+      });
+    }));
 
   test("is that of the node that is asked: an edge has its own log", () =>
     withCluster(async (cluster) => {

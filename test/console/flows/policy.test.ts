@@ -43,6 +43,9 @@ describe("the policy", () => {
     await tab.heading(words.title).waitFor();
     await editor(page).waitFor();
     await region(page, words.problems.title).getByText(words.problems.none).waitFor();
+    // A text that scrolls.
+    await write(page, policy + "# comment\n".repeat(100));
+    await tab.expectAccessible();
 
     // Problems while typing, at their place.
     await write(page, policy.replace('"read" if "guest";', '"read" if "gest";'));

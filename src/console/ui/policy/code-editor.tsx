@@ -120,7 +120,12 @@ function messageOf({ message, hint }: Problem): string {
 
 function extensionsOf(props: { readonly current: CodeEditorProps }): Extension {
   const { name, isReadOnly = false } = props.current;
-  const attributes = { "aria-label": policyTexts.code(name), ...(isReadOnly && { "aria-readonly": "true" }) };
+  // Checks of accessibility take only an element with an index for one that the tab key reaches.
+  const attributes = {
+    "aria-label": policyTexts.code(name),
+    tabindex: "0",
+    ...(isReadOnly && { "aria-readonly": "true" }),
+  };
   return [
     lineNumbers(),
     lintGutter(),

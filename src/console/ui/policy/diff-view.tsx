@@ -25,7 +25,7 @@ export default function DiffView({ label, from, to }: DiffViewProps) {
       polar,
       editorTheme,
       EditorState.readOnly.of(true),
-      EditorView.contentAttributes.of({ "aria-label": label, "aria-readonly": "true" }),
+      EditorView.contentAttributes.of({ "aria-label": label, "aria-readonly": "true", tabindex: "0" }),
       unifiedMergeView({
         original: from,
         mergeControls: false,

@@ -10,7 +10,8 @@ import { tags } from "@lezer/highlight";
 
 const look = EditorView.theme({
   "&": { color: "var(--text)", backgroundColor: "var(--background)", borderRadius: "0.375rem" },
-  "&.cm-focused": { outline: "3px solid var(--accent)" },
+  // The element around the shadow tree shows the focus.
+  "&.cm-focused": { outline: "none" },
   ".cm-scroller": {
     fontFamily: "ui-monospace, monospace",
     fontSize: "0.875rem",

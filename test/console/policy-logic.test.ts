@@ -19,7 +19,13 @@ import {
 import { polar, polarParser } from "../../src/console/ui/policy/language.ts";
 import { Latest } from "../../src/console/ui/policy/latest.ts";
 import { countsByLine, failureNotes, longhandNotes } from "../../src/console/ui/policy/marks.ts";
-import { mergedNames, namesInText, namesOfMetadata, type PolicyNames } from "../../src/console/ui/policy/names.ts";
+import {
+  mergedNames,
+  namesInText,
+  namesOfMetadata,
+  noNames,
+  type PolicyNames,
+} from "../../src/console/ui/policy/names.ts";
 import { positionOf, type Problem, rangeOf, sortedProblems } from "../../src/console/ui/policy/places.ts";
 import type { TestReport } from "../../src/console/ui/policy/reports.ts";
 
@@ -54,6 +60,29 @@ describe("names in a text", () => {
     expect([...(blocks.get("A")?.roles ?? [])]).toEqual(["x"]);
     expect(namesInText('resource {{{ "').blocks.size).toBe(0);
   });
+
+  test("are found in a time that grows with the text only, whatever is in it", () => {
+    const parts = [
+      "resource ",
+      "resource A {",
+      "roles = [",
+      "resource A { roles = [",
+      "relations = {",
+      "f(",
+      '"',
+      "a",
+      "# ",
+    ];
+    const startMs = performance.now();
+    for (const part of parts) {
+      const text = part.repeat(200_000 / part.length);
+      namesInText(text);
+      namesInText(`resource B { ${text}`);
+      suggestionsAt(text, text.length, noNames);
+    }
+    // A scan that begins anew at each place takes minutes.
+    expect(performance.now() - startMs).toBeLessThan(50_000);
+  }, 60_000);
 });
 
 describe("completion", () => {

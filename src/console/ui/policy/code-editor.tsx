@@ -158,19 +158,23 @@ function extensionsOf(props: { readonly current: CodeEditorProps }): Extension {
   ];
 }
 
+/** Completion looks at so much text before and after the cursor: all of nearly every policy. */
+const contextCharacters = 128 * 1024;
+
 function completionsAt({ state, pos, explicit }: CompletionContext, names: PolicyNames | undefined) {
-  const text = state.doc.toString();
+  const begin = Math.max(0, pos - contextCharacters);
+  const text = state.doc.sliceString(begin, pos + contextCharacters);
   // A list after each space would be in the way.
-  if (!explicit && !/[\p{L}\p{N}_"]/u.test(text.charAt(pos - 1))) return null;
+  if (!explicit && !/[\p{L}\p{N}_"]/u.test(text.charAt(pos - begin - 1))) return null;
   const all = mergedNames([...(names === undefined ? [] : [names]), namesInText(text)]);
-  const found = suggestionsAt(text, pos, all);
+  const found = suggestionsAt(text, pos - begin, all);
   if (found === undefined) return null;
   const options = found.options.map(({ label, kind, of }) => ({
     label,
     type: kind,
     detail: of === undefined ? kind : `${kind}, ${of}`,
   }));
-  return { from: found.from, options, validFor: /^[\p{L}\p{N}_:]*$/u };
+  return { from: begin + found.from, options, validFor: /^[\p{L}\p{N}_:]*$/u };
 }
 
 interface Marks {

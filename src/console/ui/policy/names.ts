@@ -45,9 +45,10 @@ export function namesOfMetadata({ resources }: PolicyMetadata, predicates: reado
 }
 
 const word = String.raw`[_\p{L}][\p{L}\p{N}_]*`;
-const block = new RegExp(String.raw`\b(?:actor|resource)\s+(${word}(?:::${word})*)[^{};]*\{|\bglobal\s*\{`, "gu");
-const list = /\b(roles|permissions)\s*=\s*\[([^\]]*)\]/g;
-const relationList = /\brelations\s*=\s*\{([^}]*)\}/g;
+const block = new RegExp(String.raw`\b(?:actor|resource)\s+(${word}(?:::${word})*)[^{};]{0,400}\{|\bglobal\s*\{`, "gu");
+// The lengths are limited, so that no text takes long.
+const list = /\b(roles|permissions)\s{0,9}=\s{0,9}\[([^\]]{0,9999})\]/g;
+const relationList = /\brelations\s{0,9}=\s{0,9}\{([^}]{0,9999})\}/g;
 const relation = new RegExp(String.raw`(${word})\s*:\s*(${word}(?:::${word})*)`, "gu");
 const string = /"((?:[^"\\]|\\.)*)"/g;
 const predicate = new RegExp(String.raw`(?:^|[;}])\s*(?:declare\s+)?(${word})\s*\(`, "gmu");
@@ -56,9 +57,11 @@ const predicate = new RegExp(String.raw`(?:^|[;}])\s*(?:declare\s+)?(${word})\s*
 export function namesInText(text: string): PolicyNames {
   const bare = withoutComments(text);
   const blocks = new Map<string, BlockNames>();
+  const ends = endsOfBlocks(bare);
   for (const { 0: head, 1: type = "global", index } of bare.matchAll(block)) {
-    const body = bare.slice(index + head.length, endOfBlock(bare, index + head.length));
-    blocks.set(type, mergedBlock(blocks.get(type), namesInBlock(body)));
+    const begin = index + head.length;
+    const end = ends.get(begin);
+    if (end !== undefined) blocks.set(type, mergedBlock(blocks.get(type), namesInBlock(bare.slice(begin, end))));
   }
   const found = [...bare.matchAll(predicate)].map(([, name = ""]) => name);
   return { blocks, predicates: new Set(found.filter((name) => !notPredicates.has(name))) };
@@ -103,13 +106,14 @@ function withoutComments(text: string): string {
   );
 }
 
-/** The position of the bracket that ends the block whose text begins at `start`, or the end of the text. */
-function endOfBlock(text: string, start: number): number {
-  let depth = 1;
-  for (const { 0: found, index } of text.slice(start).matchAll(/"(?:[^"\\\n]|\\.)*"?|[{}]/g)) {
-    if (found === "{") depth += 1;
-    else if (found === "}") depth -= 1;
-    if (depth === 0) return start + index;
+/** Where each pair of braces that is in no other one begins and ends; the last one may be open. */
+function endsOfBlocks(text: string): ReadonlyMap<number, number> {
+  const ends = new Map<number, number>();
+  let [depth, begin] = [0, 0];
+  for (const { 0: found, index } of text.matchAll(/"(?:[^"\\\n]|\\.)*"?|[{}]/g)) {
+    if (found === "{" && depth++ === 0) begin = index + 1;
+    if (found === "}" && depth > 0 && --depth === 0) ends.set(begin, index);
   }
-  return text.length;
+  if (depth > 0) ends.set(begin, text.length);
+  return ends;
 }

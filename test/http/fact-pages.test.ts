@@ -130,6 +130,15 @@ describe("on one node", () => {
     expect([answer.status, answer.text]).toEqual([status, expect.stringContaining(message)]);
   });
 
+  test.each([
+    ["User/%ff", "the id in the path is not percent-encoded UTF-8"],
+    ["%ff/x", "the type in the path is not percent-encoded UTF-8"],
+    [`User/${"x".repeat(513)}`, "must not be longer than 512 bytes"],
+  ])("an object that is none is refused (%#)", async (path, message) => {
+    const answer = await api.call("GET", `/api/objects/${path}/facts`);
+    expect([answer.status, answer.text]).toEqual([400, expect.stringContaining(message)]);
+  });
+
   test("a token of another object, or of another policy, is refused", async () => {
     const { next_page_token: token } = await readPage(api, "page_size=1", objectPath(Org("org-3")));
     const other = await api.call("GET", `${objectPath(Org("org-2"))}?page_token=${token}`);

@@ -129,14 +129,18 @@ function objectPage(node: Node, { factPageEntriesMax }: Limits, value: Value, qu
   return { results: facts, next_page_token: next && formatObjectPageToken(next, value) };
 }
 
-function objectIn({ type, id }: Value, { identifierBytesMax }: Limits): Value {
-  for (const [name, text] of Object.entries({ type, id }))
-    if (!fitsInBytes(text, identifierBytesMax))
-      throw new AppError(
-        "invalid_request",
-        `the ${name} in the path must not be longer than ${identifierBytesMax} bytes`,
-      );
-  return { type, id };
+/** A part of the path is null if it is not percent-encoded UTF-8. */
+function objectIn(params: Readonly<Record<keyof Value, string | null>>, { identifierBytesMax }: Limits): Value {
+  const part = (name: keyof Value): string => {
+    const text = params[name];
+    if (text === null) throw new AppError("invalid_request", `the ${name} in the path is not percent-encoded UTF-8`);
+    if (fitsInBytes(text, identifierBytesMax)) return text;
+    throw new AppError(
+      "invalid_request",
+      `the ${name} in the path must not be longer than ${identifierBytesMax} bytes`,
+    );
+  };
+  return { type: part("type"), id: part("id") };
 }
 
 function pageSizeOf({ page_size: size }: FactsQuery, entriesMax: number): number {

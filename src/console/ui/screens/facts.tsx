@@ -270,9 +270,11 @@ function useKnownValues() {
   const seen = useCallback(
     (facts: readonly Fact[]) =>
       setKnown((values) => {
+        // Scrolling on would render the inputs again and again.
+        if (values.length >= knownValuesMax) return values;
         const all = [...values, ...facts.flatMap(({ args }) => args)];
         const distinct = new Map(all.map((value) => [formatKey(value), value]));
-        return distinct.size === values.length ? values : [...distinct.values()].slice(-knownValuesMax);
+        return distinct.size === values.length ? values : [...distinct.values()].slice(0, knownValuesMax);
       }),
     [],
   );

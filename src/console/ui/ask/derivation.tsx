@@ -1,9 +1,9 @@
 /** A tree of reasons: rules with their source, facts with their origin, paths, and what failed attempts lack. */
-import type { Rule, TreeNode } from "./explanation.ts";
 import { type Fact, formatFact, type Value } from "../facts/fact-text.ts";
+import { FactView, ValueView } from "../facts/fact-view.tsx";
 import { routeTo } from "../state/route.ts";
 import { askTexts } from "../texts/ask.ts";
-import { FactView, ValueView } from "../facts/fact-view.tsx";
+import type { Rule, TreeNode } from "./explanation.ts";
 
 const words = askTexts.tree;
 

@@ -2,10 +2,10 @@
 import { useEffect, useState } from "preact/hooks";
 import { ApiError } from "../api/node-api.ts";
 import type { Health } from "../api/responses.ts";
+import { call, currentLogin, may } from "../state/session.ts";
 import { noSuggestions, type Suggestions } from "./completion.ts";
 import { isWithin } from "./fact-restriction.ts";
 import type { Fact } from "./fact-text.ts";
-import { call, currentLogin, may } from "../state/session.ts";
 
 /** Names for completion; none while they are loaded, or without a policy. */
 export function useSuggestions(): Suggestions {

@@ -1,13 +1,13 @@
 /** A list of facts of any length: only the visible rows are rendered, and the next ones are loaded when they are near. */
 import type { ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { type Fact, factKey, formatFact } from "./fact-text.ts";
-import { FactPager, type LoadPage } from "./fact-pager.ts";
-import { type ListView, scrollTopOf, windowOf } from "./window.ts";
-import { factsTexts } from "../texts/facts.ts";
-import { FactView } from "./fact-view.tsx";
 import { Failure } from "../components/failure.tsx";
 import { formatNumber } from "../components/format.ts";
+import { factsTexts } from "../texts/facts.ts";
+import { FactPager, type LoadPage } from "./fact-pager.ts";
+import { type Fact, factKey, formatFact } from "./fact-text.ts";
+import { FactView } from "./fact-view.tsx";
+import { type ListView, scrollTopOf, windowOf } from "./window.ts";
 
 const words = factsTexts.list;
 /** As in the style sheet. */

@@ -1,7 +1,7 @@
 /** A fact, whose objects are links to their pages. */
 import { Fragment } from "preact";
-import { type Fact, formatValue, isObject, type Value } from "./fact-text.ts";
 import { routeTo } from "../state/route.ts";
+import { type Fact, formatValue, isObject, type Value } from "./fact-text.ts";
 
 export function FactView({ fact: { predicate, args } }: { readonly fact: Fact }) {
   return (

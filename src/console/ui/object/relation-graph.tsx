@@ -3,9 +3,14 @@
  * The same relations follow as text.
  */
 import { useEffect, useRef, useState } from "preact/hooks";
+import { Failure } from "../components/failure.tsx";
 import type { FactsPage } from "../facts/fact-pager.ts";
 import { type Fact, formatValue, type Value } from "../facts/fact-text.ts";
+import { objectRoute } from "../facts/fact-view.tsx";
 import { objectPath } from "../facts/filter.ts";
+import { call } from "../state/session.ts";
+import { texts } from "../texts.ts";
+import { objectTexts } from "../texts/object.ts";
 import {
   expandedBy,
   type GraphNode,
@@ -17,11 +22,6 @@ import {
   shortText,
 } from "./graph.ts";
 import type { GraphLayout, PlacedNode } from "./layout.ts";
-import { call } from "../state/session.ts";
-import { texts } from "../texts.ts";
-import { objectTexts } from "../texts/object.ts";
-import { objectRoute } from "../facts/fact-view.tsx";
-import { Failure } from "../components/failure.tsx";
 
 const words = objectTexts.graph;
 /** So many facts of an object are read when it is expanded. */

@@ -1,13 +1,13 @@
 /** Who has which role on an object, by stored facts and by rules. Nothing for a type without roles. */
 import { useEffect, useState } from "preact/hooks";
-import type { RoleHolder } from "./role-holders.ts";
-import { queryRoles } from "./roles.ts";
-import type { Value } from "../facts/fact-text.ts";
-import { texts } from "../texts.ts";
-import { objectTexts } from "../texts/object.ts";
-import { objectRoute } from "../facts/fact-view.tsx";
 import { Failure } from "../components/failure.tsx";
 import { formatNumber } from "../components/format.ts";
+import type { Value } from "../facts/fact-text.ts";
+import { objectRoute } from "../facts/fact-view.tsx";
+import { texts } from "../texts.ts";
+import { objectTexts } from "../texts/object.ts";
+import type { RoleHolder } from "./role-holders.ts";
+import { queryRoles } from "./roles.ts";
 
 const words = objectTexts.roles;
 const shownFirst = 100;

@@ -1,7 +1,8 @@
 /** Questions to the node, with context facts: the answer, its reasons, and the question in other forms. */
-import { messageOf } from "../api/error-text.ts";
 import { useState } from "preact/hooks";
+import { messageOf } from "../api/error-text.ts";
 import { type AnswerState, useAnswer } from "../ask/answer.ts";
+import { Derivation } from "../ask/derivation.tsx";
 import { factsIn, treeOf } from "../ask/explanation.ts";
 import {
   type Draft,
@@ -16,17 +17,16 @@ import {
   requestOf,
   variablesOf,
 } from "../ask/question.ts";
+import { Snippet } from "../ask/snippet.tsx";
 import { curlCommand, policyTest, typeScriptProgram } from "../ask/snippets.ts";
-import { Derivation } from "../ask/derivation.tsx";
-import { FactField, Field } from "../facts/fact-input.tsx";
-import { FactView, objectRoute } from "../facts/fact-view.tsx";
 import { Failure } from "../components/failure.tsx";
 import { formatNumber } from "../components/format.ts";
 import { Heading } from "../components/heading.tsx";
-import { Snippet } from "../ask/snippet.tsx";
 import { type Suggestions, typesOf } from "../facts/completion.ts";
-import { type Fact, factKey, formatFact, isObject, parseFact, type Value, valueParameter } from "../facts/fact-text.ts";
 import { changeFact, useMayChange, useSuggestions } from "../facts/fact-changes.ts";
+import { FactField, Field } from "../facts/fact-input.tsx";
+import { type Fact, factKey, formatFact, isObject, parseFact, type Value, valueParameter } from "../facts/fact-text.ts";
+import { FactView, objectRoute } from "../facts/fact-view.tsx";
 import { currentRoute, routeTo } from "../state/route.ts";
 import { call } from "../state/session.ts";
 import { useStore } from "../store.ts";

@@ -2,17 +2,16 @@
 import type { ComponentChildren } from "preact";
 import { useCallback, useEffect, useState } from "preact/hooks";
 import { messageOf } from "../api/error-text.ts";
-import { FactField, Field } from "../facts/fact-input.tsx";
-import { FactList } from "../facts/fact-list.tsx";
-import { FactView } from "../facts/fact-view.tsx";
-
 import { formatNumber } from "../components/format.ts";
 import { Heading } from "../components/heading.tsx";
 import { type Suggestions, typesOf } from "../facts/completion.ts";
-import { type Fact, factKey, formatFact, isObject, parseFact, type Value } from "../facts/fact-text.ts";
-import type { FactsPage } from "../facts/fact-pager.ts";
-import { type FactsFilter, filterIn, filterProblem, pathOf, queryOf, typeSignatures } from "../facts/filter.ts";
 import { changeFact, useMayChange, useSuggestions } from "../facts/fact-changes.ts";
+import { FactField, Field } from "../facts/fact-input.tsx";
+import { FactList } from "../facts/fact-list.tsx";
+import type { FactsPage } from "../facts/fact-pager.ts";
+import { type Fact, factKey, formatFact, isObject, parseFact, type Value } from "../facts/fact-text.ts";
+import { FactView } from "../facts/fact-view.tsx";
+import { type FactsFilter, filterIn, filterProblem, pathOf, queryOf, typeSignatures } from "../facts/filter.ts";
 import { currentRoute, routeTo } from "../state/route.ts";
 import { call } from "../state/session.ts";
 import { useStore } from "../store.ts";

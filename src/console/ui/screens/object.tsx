@@ -1,12 +1,12 @@
 /** The page of an object: all facts that mention it, who has which role on it, and a graph of its relations. */
 import { useCallback } from "preact/hooks";
-import { FactList } from "../facts/fact-list.tsx";
 import { Heading } from "../components/heading.tsx";
+import { FactList } from "../facts/fact-list.tsx";
+import type { FactsPage } from "../facts/fact-pager.ts";
+import { formatValue, type Value, valueParameter } from "../facts/fact-text.ts";
+import { objectPath, pageSize } from "../facts/filter.ts";
 import { RelationGraphView } from "../object/relation-graph.tsx";
 import { RoleTable } from "../object/role-table.tsx";
-import { formatValue, type Value, valueParameter } from "../facts/fact-text.ts";
-import type { FactsPage } from "../facts/fact-pager.ts";
-import { objectPath, pageSize } from "../facts/filter.ts";
 import { currentRoute, routeTo } from "../state/route.ts";
 import { call } from "../state/session.ts";
 import { useStore } from "../store.ts";

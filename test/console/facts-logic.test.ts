@@ -253,6 +253,11 @@ describe("pages of facts", () => {
     expect([stopped.rows, stopped.isStopped, stopped.emptyPages]).toEqual([0, true, 3]);
     await stopped.loadMore();
     expect(stopped.emptyPages).toBe(3);
+    const bounded = new FactPager(serve(5, 30).load, () => {});
+    await bounded.loadMore(10);
+    expect([bounded.rows, bounded.isStopped, bounded.emptyPages]).toEqual([0, true, 10]);
+    await bounded.loadMore();
+    expect([bounded.rows, bounded.isStopped, bounded.isComplete]).toEqual([5, false, true]);
   });
 
   test("that fail are reported, and can be loaded again", async () => {

@@ -18,6 +18,8 @@ export interface FactListProps {
   /** The list begins anew when it changes. */
   readonly query: string;
   readonly load: LoadPage;
+  /** The search ends after so many answers without a fact, until somebody continues it. */
+  readonly emptyPagesMax?: number;
   /** The number of facts, if it is known before all are loaded. */
   readonly total?: number | undefined;
   /** The controls of a row; undefined if there are none. */
@@ -28,12 +30,12 @@ export interface FactListProps {
   readonly onShown?: (facts: readonly Fact[]) => void;
 }
 
-export function FactList({ query, load, total, controls, deleted, onShown }: FactListProps) {
+export function FactList({ query, load, emptyPagesMax, total, controls, deleted, onShown }: FactListProps) {
   const pager = usePager(query, load);
   const { element, shown, scroll } = useWindow(pager.rows, query);
   const isNearEnd = shown.end >= pager.rows;
   useEffect(() => {
-    if (isNearEnd && !pager.isStopped && pager.error === undefined) void pager.loadMore();
+    if (isNearEnd && !pager.isStopped && pager.error === undefined) void pager.loadMore(emptyPagesMax);
   }, [isNearEnd, pager.rows, pager]);
   const rows = Array.from({ length: shown.end - shown.first }, (_, index) => shown.first + index);
   const facts = rows.map((row) => ({ row, fact: pager.fact(row) }));
@@ -95,7 +97,7 @@ function ListStatus({ pager, total }: { readonly pager: FactPager; readonly tota
   const { rows, isComplete, isLoading, isStopped, emptyPages } = pager;
   return (
     <p>
-      <span role="status">{statusOf(rows, isComplete, total)}</span>{" "}
+      <span role="status">{statusOf(pager, total)}</span>{" "}
       {isLoading && emptyPages > 0 && (
         <>
           {words.searchingLong(emptyPages)}{" "}
@@ -116,12 +118,13 @@ function ListStatus({ pager, total }: { readonly pager: FactPager; readonly tota
   );
 }
 
-function statusOf(rows: number, isComplete: boolean, total: number | undefined): string {
+function statusOf({ rows, isComplete, isStopped }: FactPager, total: number | undefined): string {
   if (isComplete && rows === 0) return words.none;
   const known = isComplete ? rows : total;
   if (known === 1) return words.foundOne;
   if (known !== undefined) return words.found(formatNumber(known));
-  return rows === 0 ? words.searching : words.foundSoFar(formatNumber(rows));
+  if (rows > 0) return words.foundSoFar(formatNumber(rows));
+  return isStopped ? "" : words.searching;
 }
 
 function usePager(query: string, load: LoadPage): FactPager {

@@ -87,8 +87,8 @@ export class FactPager {
     return kept[row - page.start];
   }
 
-  /** Reads pages until there is a fact after the last row, or no more. */
-  async loadMore(): Promise<void> {
+  /** Reads pages until there is a fact after the last row, or no more, or so many pages had none. */
+  async loadMore(emptyPagesMax = Infinity): Promise<void> {
     if (this.#isLoading || this.isComplete) return;
     this.#isLoading = true;
     this.#isStopped = false;
@@ -97,7 +97,8 @@ export class FactPager {
     this.#changed();
     try {
       do await this.#loadNext();
-      while (this.#next !== null && this.#emptyPages > 0 && !this.#isStopped);
+      while (this.#next !== null && this.#emptyPages > 0 && this.#emptyPages < emptyPagesMax && !this.#isStopped);
+      if (this.#emptyPages > 0 && this.#next !== null) this.#isStopped = true;
     } catch (error) {
       if (!this.#controller.signal.aborted) this.#error = error;
     }

@@ -13,6 +13,8 @@ import { useStore } from "../store.ts";
 import { objectTexts } from "../texts/object.ts";
 
 const words = objectTexts;
+/** What an index finds is there first. The rest takes a request for each 20,000 facts of the environment. */
+const emptyPagesMax = 3;
 
 export default function ObjectScreen() {
   const {
@@ -42,7 +44,7 @@ function ObjectPage({ value }: { readonly value: Value }) {
       </p>
       <section aria-label={words.facts}>
         <h2>{words.facts}</h2>
-        <FactList query={formatValue(value)} load={load} />
+        <FactList query={formatValue(value)} load={load} emptyPagesMax={emptyPagesMax} />
       </section>
       <RoleTable value={value} />
       <section aria-label={words.graph.title}>

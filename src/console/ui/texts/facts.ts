@@ -28,7 +28,7 @@ export const factsTexts = {
     searching: "Searching …",
     searchingLong: (pages: number) => `Searching; ${pages} parts had no match so far …`,
     stop: "Stop",
-    stopped: "Stopped.",
+    stopped: "Not all facts were searched.",
     more: "Search on",
     column: "Fact",
     changeColumn: "Change",

@@ -77,6 +77,8 @@ async function startSnapshotFallback(config: Config, system: ClusterSystem): Pro
   const health = (): NodeHealth => snapshotHealth(replica, config);
   const own = reporterOf({ node: id, health, appliedMs: () => null });
   const survey = new ReplicaSurvey(own, replica.peers, system.clock);
+  // No question reaches this node, and its snapshots can be far apart.
+  started.defer(system.clock.every(reportIntervalMs, () => survey.report()));
   const keyUses = new KeyUses(data, system.clock);
   const { peers } = replica;
   const report = peers && ((uses: UsesByKey) => peers.primary.client.keyUses(uses));
@@ -110,6 +112,9 @@ async function startSnapshotFallback(config: Config, system: ClusterSystem): Pro
     stop: () => running.disposeAsync(),
   };
 }
+
+/** How often a fallback that fetches snapshots reports to the primary. */
+const reportIntervalMs = 20_000;
 
 /** A fallback ignores consistency tokens: when all other nodes are gone, an old answer is better than none. */
 function commonMembers({ environment }: Config, id: string, keyUses: KeyUses, clock: Clock) {

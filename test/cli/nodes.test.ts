@@ -13,6 +13,8 @@ test(
       const primary = await cluster.primary();
       const edge = await cluster.edge("edge-a", primary);
       await loadPolicy(primary.node);
+      await converged(edge.node, primary.node);
+      // It is not known when the events in the snapshot became visible.
       await insert(primary.node, "alice");
       await converged(edge.node, primary.node);
       const { offset } = primary.node.health();

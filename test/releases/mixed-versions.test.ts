@@ -44,10 +44,19 @@ describe.each([...brokers])("with the %s broker", (broker) => {
         await cluster.replace("fallback", today);
         await cluster.replace("edge-a", today);
         await settled("primary");
+        // An edge of today knows the nodes that its older primary and its older peers name.
+        await lists(cluster, "edge-a", { primary: "primary", "edge-a": "edge", "edge-b": "edge" });
         await expectNoLimitedKeys(cluster);
         await promote(cluster.node("edge-a"), cluster.adminKey);
         // The old primary and the other old edge follow a primary of today.
         await settled("edge-a");
+        // A primary of today knows older edges from their positions, and others from their reports.
+        await lists(cluster, "edge-a", {
+          "edge-a": "primary",
+          "edge-b": "edge",
+          primary: "edge",
+          fallback: "fallback",
+        });
         await uploadWithMessage(cluster);
         await expectLimitedKeys(cluster);
         await cluster.replace("edge-b", today);
@@ -78,6 +87,22 @@ describe.each([...brokers])("with the %s broker", (broker) => {
     2 * scenarioTimeoutMs,
   );
 });
+
+/** Waits until the node lists these nodes with their roles, all with a position. */
+async function lists(cluster: MixedCluster, name: Name, expected: Readonly<Record<string, string>>): Promise<void> {
+  await eventually(
+    async () => {
+      const { nodes } = (await (await ask(cluster, name, "/api/nodes")).json()) as {
+        readonly nodes: readonly { readonly node: string; readonly role: string; readonly offset: number | null }[];
+      };
+      const roles = Object.fromEntries(
+        nodes.filter(({ offset }) => offset !== null).map((each) => [each.node, each.role]),
+      );
+      return Bun.deepEquals(roles, expected);
+    },
+    `${name} lists ${Object.keys(expected).join(", ")}`,
+  );
+}
 
 const message = "the first policy with a message";
 

@@ -44,14 +44,19 @@ export class ReplicaSurvey {
 
   /** Sends a report. A primary that does not take it knows this node by its positions. */
   report(question: Wanted | Question = {}): void {
-    this.#peers?.primary.client.report(this.#own(question)).catch(() => undefined);
+    const peers = this.#peers;
+    if (peers === undefined) return;
+    const send = (): Promise<void> => peers.primary.client.report(this.#own(question));
+    // A fallback that fetches snapshots has no other reason to look for the present primary.
+    void send()
+      .catch(async () => ((await peers.findPrimary()) ? send() : undefined))
+      .catch(() => undefined);
   }
 
   /** What all nodes say, this one first. Nodes that do not answer are as they were last known. Never rejects. */
   ask(wanted: Wanted): Promise<readonly SurveyedNode[]> {
     return this.#answers.get(wanted, async () => {
-      const peers = this.#peers;
-      const answer = await peers?.primary.client.survey(wanted).catch(() => undefined);
+      const answer = await this.#askPrimary(wanted);
       if (answer !== undefined) this.#last = { nodes: answer, atMs: this.#clock.monotonicMs() };
       const others = answer ?? (await this.#withoutPrimary());
       const own = this.#own(wanted);
@@ -60,6 +65,14 @@ export class ReplicaSurvey {
       const self = { ...own, seen_ms_ago: 0, lag_events: lag, answered: true };
       return [self, ...others.filter(({ node }) => node !== own.node)];
     });
+  }
+
+  /** Also looks for another primary. Undefined if there is none that answers questions. */
+  async #askPrimary(wanted: Wanted): Promise<readonly SurveyedNode[] | undefined> {
+    const peers = this.#peers;
+    if (peers === undefined) return undefined;
+    const ask = () => peers.primary.client.survey(wanted).catch(() => undefined);
+    return (await ask()) ?? ((await peers.findPrimary()) ? ask() : undefined);
   }
 
   async #withoutPrimary(): Promise<readonly SurveyedNode[]> {

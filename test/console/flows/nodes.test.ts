@@ -17,7 +17,6 @@ flow("the overview lists all nodes, and says what is wrong with one", async (flo
   const fallback = table.getByRole("row").filter({ has: page.getByRole("rowheader", { name: "fallback" }) });
   await fallback.getByText(overviewTexts.states["SNAPSHOT"] ?? "", { exact: true }).waitFor();
   await tab.expectAccessible();
-  await tab.screenshot("nodes");
 
   const other = await flow.logIn("read", "", { url: edge.url });
   const atEdge = other.page.getByRole("region", { name: nodeTexts.title });

@@ -157,6 +157,19 @@ test(
           ["POST /api/authorize", "decode", "plan", "query", "reply"].toSorted(),
         );
       }
+      // Each environment has nodes of its own.
+      for (const [key, expected] of [
+        [shopKey, ["primary@shop", "edge-a@shop"]],
+        [adminKey, ["primary", "edge-a"]],
+      ] as const)
+        await eventually(
+          async () => {
+            const { json } = await call(edge, key, "GET", "/api/nodes");
+            const { nodes } = json as { readonly nodes: readonly { readonly node: string }[] };
+            return JSON.stringify(nodes.map(({ node }) => node)) === JSON.stringify(expected);
+          },
+          `the nodes are ${expected.join(", ")}`,
+        );
       // Another environment knows nothing of a trace that only this one has.
       const only = randomHex(16);
       await call(primary, adminKey, "POST", "/api/authorize", question, only);

@@ -151,7 +151,7 @@ export class LocalEmitter {
     clauses: readonly LocalClause[],
     variable: LocalVariable,
     column: LocalValue,
-    define: () => string,
+    define: (set: string, keys: readonly string[]) => string,
   ): { readonly condition: SqlCondition; readonly isDefined: boolean } {
     const isSet = (clause: LocalClause): boolean =>
       (clause.recursive.length > 0 || (clause.rows.length > 0 && !this.#dialect.nestsLookups)) &&
@@ -160,6 +160,7 @@ export class LocalEmitter {
     // The database may have no collation in which a column can be compared with values that have no column.
     const isNative = ({ form }: SqlType, value: LocalValue): boolean =>
       form !== "text" || this.#dialect.hasMixedCollations || value.kind !== "column" || value.column !== undefined;
+    const names = this.#dialect.cutsRecursion;
     const byColumn: string[] = [];
     const byId: string[] = [];
     for (const clause of clauses.filter(isSet)) {
@@ -167,7 +168,7 @@ export class LocalEmitter {
       const select = this.select(clause, new Map(), (scope) => {
         const value = must(this.value(variable, scope));
         known = sqlType && isNative(sqlType, value) ? sqlType : undefined;
-        return this.#keysOf(value, known);
+        return this.#keysOf(value, known)?.map((key, index) => (names ? `${key} AS k${index}` : key));
       });
       if (select !== undefined) (known ? byColumn : byId).push(select);
     }
@@ -179,11 +180,18 @@ export class LocalEmitter {
     if (id === undefined) return { condition: others, isDefined: false };
     const reads = (text: SqlCondition): boolean => typeof text === "string" && /\bostr\d/.test(text);
     const isDefined = [byColumn.join(), byId.join(), others].filter(reads).length === 1 && !reads(others);
-    const isIn = (left: string, selects: readonly string[]): SqlCondition => {
+    const isIn = (left: readonly string[], selects: readonly string[]): SqlCondition => {
       const set = [...new Set(selects)].join(" UNION ALL ");
-      return set !== "" && `${left} IN (${isDefined && reads(set) ? define() : ""}${set})`;
+      const whole =
+        isDefined && reads(set)
+          ? define(
+              set,
+              [...left.keys()].map((key) => `ost_rows.k${key}`),
+            )
+          : set;
+      return set !== "" && `${left.length === 1 ? id : `(${left.join(", ")})`} IN (${whole})`;
     };
-    return { condition: anyOf([isIn(`(${native ?? ""}, ${id})`, byColumn), isIn(id, byId), others]), isDefined };
+    return { condition: anyOf([isIn([native ?? "", id], byColumn), isIn([id], byId), others]), isDefined };
   }
 
   /** The columns of a set that is compared with a column of the SQL type, if it has one; undefined if it is not there. */
@@ -265,13 +273,20 @@ export class LocalEmitter {
     return this.#bindings.sqlTypes.get(type);
   }
 
+  /** What a subquery needs that reads these values of the queries around it: mostly nothing. */
+  uncached(outer: readonly LocalValue[]): SqlCondition {
+    const isSafe = (value: LocalValue): boolean =>
+      value.kind !== "column" ||
+      value.isBytewise === true ||
+      (value.column !== undefined && this.#sqlType(value.type)?.form === "integer");
+    return outer.every(isSafe) || (this.#dialect.uncached ?? true);
+  }
+
   #exists({ from, where: conditions }: Join, outer: Scope): SqlCondition {
     const own = allOf(conditions);
     if (own === false || from.length === 0) return own;
-    const isCorrelated = [...outer.values()].some(
-      (value) => value.kind === "column" && conditionSql(own).includes(value.id),
-    );
-    const where = isCorrelated ? allOf([own, this.#dialect.uncached ?? true]) : own;
+    const read = [...outer.values()].filter((value) => value.kind === "column" && conditionSql(own).includes(value.id));
+    const where = allOf([own, this.uncached(read)]);
     return `EXISTS (SELECT 1 FROM ${from.join(" CROSS JOIN ")}${where === true ? "" : ` WHERE ${where}`})`;
   }
 
@@ -367,7 +382,7 @@ export class LocalEmitter {
       const type = types[position];
       if (type === undefined) throw new NotExpressible("recursion over values of any type");
       const id = this.#dialect.restored(`${alias}.c${position}`);
-      this.#bind(term, { kind: "column", type, id, column: undefined }, join);
+      this.#bind(term, { kind: "column", type, id, column: undefined, isBytewise: true }, join);
     });
   }
 

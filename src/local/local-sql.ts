@@ -197,14 +197,15 @@ function conditionOn(column: string, type: string, goal: LocalGoal, options: Loc
   const value = { kind: "column", type, id: dialect.id(column, type, sqlType), column: typed } as const;
   const variable: LocalVariable = { kind: "param", name: columnKey, type };
   return compiled(goal, [], new Set([`@${columnKey}`]), options, ({ clauses, emitter, recursions }) => {
-    // A check of the recursion needs the table expressions as well.
-    const define = recursions.checks.length === 0 ? () => recursions.prefix : () => "";
+    const define = (set: string, keys: readonly string[]): string =>
+      recursions.checks.length === 0 ? recursions.prefix + set : recursions.completeRows(keys, set);
     const { condition, isDefined } = emitter.membership(clauses, variable, value, define);
     if (typeof condition === "boolean") return conditionSql(condition);
     // `NOT EXISTS` would be true for a NULL, which is no value.
     const known = [dialect.isValue(column, type, sqlType), condition];
-    const isSubquery = recursions.prefix !== "" && (!isDefined || recursions.checks.length > 0);
-    const guarded = `(${conditionSql(allOf(isSubquery ? [...known, dialect.uncached ?? true] : known))})`;
+    const isSubquery = recursions.prefix !== "" && !isDefined;
+    const uncached = isSubquery && emitter.uncached([value]);
+    const guarded = `(${conditionSql(allOf([...known, ...(typeof uncached === "string" ? [uncached] : [])]))})`;
     return isSubquery ? `(${recursions.prefix}SELECT ${recursions.checked(guarded)})` : guarded;
   });
 }
@@ -251,11 +252,7 @@ function rowsSql(goal: LocalGoal, outputs: readonly OutputColumn[], options: Loc
     const names = outputs.map(
       ({ name }, position) => `${dialect.shown(`ost_rows.c${position}`)} AS ${dialect.quoted(name)}`,
     );
-    const rows = `(${union}) AS ost_rows`;
-    if (recursions.checks.length === 0) return `${recursions.prefix}SELECT ${names.join(", ")} FROM ${rows}`;
-    // The check comes first, because it has to fail also if there are no rows. LIMIT makes it a table of its own.
-    const check = `(SELECT ${recursions.checked("1")} AS is_complete LIMIT 1) AS ost_check`;
-    return `${recursions.prefix}SELECT STRAIGHT_JOIN ${names.join(", ")} FROM ${check} CROSS JOIN ${rows} WHERE ost_check.is_complete = 1`;
+    return recursions.completeRows(names, union);
   });
 }
 

@@ -183,6 +183,16 @@ export class Recursions {
     return this.definitions.length === 0 ? "" : `WITH RECURSIVE ${this.definitions.join(", ")} `;
   }
 
+  /** The rows with these columns, or the error of `checked`, also if there are no rows. */
+  completeRows(columns: readonly string[], rows: string): string {
+    const source = `(${rows}) AS ost_rows`;
+    if (this.checks.length === 0) return `${this.prefix}SELECT ${columns.join(", ")} FROM ${source}`;
+    // The check is the first table that is read. LIMIT makes it a table of its own.
+    const check = `(SELECT ${this.checked("1")} AS is_complete LIMIT 1) AS ost_check`;
+    const tables = `${check} CROSS JOIN ${source}`;
+    return `${this.prefix}SELECT STRAIGHT_JOIN ${columns.join(", ")} FROM ${tables} WHERE ost_check.is_complete = 1`;
+  }
+
   /**
    * The value, or an error of the database ("Subquery returns more than 1 row") if a recursion was cut: then its table has
    * more rows than one.

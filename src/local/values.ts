@@ -6,8 +6,17 @@ import { isValueOf, type SqlType } from "./sql-types.ts";
 
 export type LocalValue =
   | { readonly kind: "constant"; readonly type: string; readonly id: string }
-  /** `id` is the id as text. `column` is a column of the application, of the type that `sql_types` names. */
-  | { readonly kind: "column"; readonly type: string; readonly id: string; readonly column: string | undefined }
+  /**
+   * `id` is the id as text. `column` is a column of the application, of the type that `sql_types` names. `isBytewise`: the
+   * database itself takes no two ids of the source for equal.
+   */
+  | {
+      readonly kind: "column";
+      readonly type: string;
+      readonly id: string;
+      readonly column: string | undefined;
+      readonly isBytewise?: boolean;
+    }
   /** A value that no fact has. */
   | { readonly kind: "fresh"; readonly type: string | undefined };
 

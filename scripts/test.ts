@@ -15,7 +15,7 @@ import { installTools } from "./test-tools.ts";
 
 const usage = `scripts/test [--full] [stage ...]
 
-  --full   run what takes too long for every change as well: clusters with every release, lists under 20,000 random policies, a million facts in the console, the issue tracker with a million issues, ten minutes of siege, five of chaos, 1000 seeds of the simulation
+  --full   run what takes too long for every change as well: clusters with every release, lists under 20,000 random policies, a million facts in the console, local authorization under 300 random policies for each database, the issue tracker with a million issues, ten minutes of siege, five of chaos, 1000 seeds of the simulation
   --help   show this, with the names of the stages`;
 
 interface Counts {
@@ -52,6 +52,7 @@ const shownLinesMax = 25;
 const minute = 60_000;
 const upgrade = "test/releases/mixed-versions.test.ts";
 const example = "test/local/example.test.ts";
+const isAgainstOracle = (path: string): boolean => /^test\/local\/(?:chains|differential|ids)\./.test(path);
 const isSlowOfReleases = (path: string): boolean => /^test\/releases\/(?:all-versions|reproducible)\./.test(path);
 const reports = mkdtempSync(join(tmpdir(), "ostiary-test-"));
 
@@ -72,10 +73,11 @@ const stages: readonly (readonly Stage[])[] = [
     tests(
       "unit",
       (path) =>
-        !/^test\/(?:tidy|cases)\.test\.ts$|^test\/(?:console\/flows|environments|http|e2e|fuzz|hostile|import|releases|replication|sim)\//.test(
+        !/^test\/(?:tidy|cases)\.test\.ts$|^test\/(?:console\/flows|environments|http|e2e|fuzz|hostile|import|local|releases|replication|sim)\//.test(
           path,
         ),
     ),
+    tests("local", (path) => path.startsWith("test/local/")),
     tests("replication", (path) => path.startsWith("test/replication/")),
     tests("http", (path) => path.startsWith("test/http/")),
     tests("environments", (path) => path.startsWith("test/environments/")),
@@ -109,6 +111,7 @@ const longStages: readonly (readonly Stage[])[] = [
   [tests("releases-all", isSlowOfReleases, true)],
   [tests("lists", (path) => path === "test/fuzz/open-lists.test.ts", true, 60 * minute, { FUZZ_RUNS: "20000" })],
   [tests("console-facts", (path) => path === "test/console/flows/facts.test.ts", true, 60 * minute, millionFacts)],
+  [tests("local-all", isAgainstOracle, true, 120 * minute, { FUZZ_RUNS: "300", LOCAL_FULL: "1" })],
   [tests("example", (path) => path === example, true, 30 * minute, { EXAMPLE_ISSUES: "1000000" })],
   [longRun("siege", 30 * minute, "siege.ts", "--seconds", "600")],
   [longRun("chaos", 20 * minute, "chaos.ts", "--seconds", "300")],

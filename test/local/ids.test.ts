@@ -9,7 +9,7 @@ import { printFact } from "../cases/case.ts";
 import { installedDatabases, stopDatabases } from "./databases.ts";
 import { localDifferences, noLocalCounts } from "./differential.ts";
 
-const runs = Number(process.env["FUZZ_RUNS"] ?? 60);
+const runs = Number(process.env["FUZZ_RUNS"] ?? 7);
 const seed = Number(process.env["FUZZ_SEED"] ?? 20_262);
 
 const policy = `

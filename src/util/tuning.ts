@@ -127,5 +127,8 @@ export const factPageRowsSorted = 2000;
  */
 export const servingThreadBindingsCharacters = 8192;
 
-/** The size of the texts whose data bindings stay parsed. */
-export const parsedBindingsCharactersMax = 4 * 2 ** 20;
+/**
+ * How many data bindings stay parsed, each with its part of the plan cache. An application has one text, and a client
+ * that sends many others must not fill the memory.
+ */
+export const parsedBindingsMax = 10;

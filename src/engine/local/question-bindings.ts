@@ -8,7 +8,7 @@ import { type DataBindings, parseBindings } from "../../local/bindings.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import { findBindings } from "../../store/keys/stored-bindings.ts";
 import { AppError } from "../../util/app-error.ts";
-import { parsedBindingsCharactersMax, servingThreadBindingsCharacters } from "../../util/tuning.ts";
+import { parsedBindingsMax, servingThreadBindingsCharacters } from "../../util/tuning.ts";
 import { OffloadRequired } from "../query/offload-required.ts";
 import type { BindingsReference } from "../request/questions.ts";
 
@@ -22,10 +22,7 @@ export class QuestionBindings {
   readonly #database: Connection;
   readonly #limits: Limits;
   readonly #onServingThread: boolean;
-  readonly #parsed = new LRUCache<string, DataBindings>({
-    maxSize: parsedBindingsCharactersMax,
-    sizeCalculation: (_, text) => text.length + 1,
-  });
+  readonly #parsed = new LRUCache<string, DataBindings>({ max: parsedBindingsMax });
 
   constructor(database: Connection, limits: Limits, onServingThread: boolean) {
     this.#database = database;
@@ -49,9 +46,9 @@ export class QuestionBindings {
     return bindings;
   }
 
-  /** Adds bindings that another process has parsed. */
+  /** Adds bindings that another process has parsed. Known ones stay, because plans belong to the object. */
   add({ text, bindings }: ParsedBindings): void {
-    this.#parsed.set(text, bindings);
+    if (!this.#parsed.has(text)) this.#parsed.set(text, bindings);
   }
 
   /** The parsed bindings of a question that was answered; undefined if they are not kept any more. */

@@ -33,6 +33,7 @@ import type { TableStatistics } from "../../store/statistics/table-statistics.ts
 import { metrics } from "../../telemetry/metrics.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
+import { parsedBindingsMax } from "../../util/tuning.ts";
 import { indexOrders, type Orders } from "../materialized/indexes.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
 import type { ReadFactTypes } from "../policy/head-facts.ts";
@@ -131,7 +132,7 @@ export class Planner {
       closureTables(database).flatMap(({ name, table, isMaterialized }) => (isMaterialized ? [[name, table]] : [])),
     );
     this.#orders = indexOrders(active.program);
-    this.localShapes = new LocalShapes(planCacheEntriesMax);
+    this.localShapes = new LocalShapes(Math.ceil(planCacheEntriesMax / parsedBindingsMax));
     this.#constants = new Set(active.constants.map(constantKey));
     this.#strings = new Set(active.constants.flatMap((constant) => (constant.type === "String" ? [constant.id] : [])));
   }

@@ -114,7 +114,6 @@ const explainedRow = z.object({
   predicate: z.string(),
   args: z.array(rowArgument),
 });
-export type ExplainedRow = z.output<typeof explainedRow>;
 
 /** One way in which rows can allow the action. */
 const alternative = z

@@ -1,6 +1,6 @@
 /** Reads the central part of local authorization: stored facts, context facts and recursion over them. */
 import { type FlatArgument, type FlatAtom, NotEnumerable } from "../../datalog/ir/flat.ts";
-import { flatArgumentKey, flatAtomKey, flatClauseKey } from "../../datalog/ir/key.ts";
+import { constantKey, flatArgumentKey, flatAtomKey, flatClauseKey, listKey } from "../../datalog/ir/key.ts";
 import { type Constant, type ProgramTerm, splitKey } from "../../datalog/ir/program.ts";
 import type { TypeName } from "../../datalog/ir/signature.ts";
 import type { PredicateNode, SpecialisedBody, SpecialisedLiteral } from "../../datalog/ir/specialised.ts";
@@ -138,7 +138,7 @@ export class CentralFacts implements CentralReader {
     const found = new Map<string, (Constant | null)[]>();
     try {
       for (const atoms of withSingleConstants(part.atoms)) {
-        for (const row of this.#evaluate({ ...part, atoms })) found.set(JSON.stringify(row), row);
+        for (const row of this.#evaluate({ ...part, atoms })) found.set(rowKey(row), row);
         if (found.size > this.#limits.rowsMax) throw new AppError("query_too_expensive", "too many values");
       }
       return [...found.values()];
@@ -151,6 +151,10 @@ export class CentralFacts implements CentralReader {
       throw error;
     }
   }
+}
+
+function rowKey(row: readonly (Constant | null)[]): string {
+  return listKey(row.map((value) => (value === null ? "*" : constantKey(value))));
 }
 
 /** The atoms with each combination of the constants of their `oneOf`. */

@@ -7,6 +7,7 @@
  */
 import { TooLarge } from "../datalog/analysis/too-large.ts";
 import { type FlatTerm, NotPlannable } from "../datalog/ir/flat.ts";
+import { listKey, stringKey } from "../datalog/ir/key.ts";
 import { type Constant, predicateKey } from "../datalog/ir/program.ts";
 import { TooManyNodes } from "../datalog/specialise/specialise.ts";
 import { ruleAt } from "../polar/rule-text.ts";
@@ -47,7 +48,15 @@ export interface LocalDecision {
 
 /** One row with the boolean column `allowed`. Throws `invalid_request` if SQL can't express the rules. */
 export function authorizeSql(question: LocalDecision, options: LocalSqlOptions): string {
-  return decisionSql(decisionGoal(question), "allowed", options);
+  const { actor, action, resource } = question;
+  const asked = {
+    key: listKey(["authorize", actor.type, action, resource.type].map(stringKey)),
+    values: [actor, resource],
+    names: [{ type: "String", id: action }],
+  };
+  return options.shapes.templates.sql(asked, options, ([own, other], inner) =>
+    decisionSql(decisionGoal({ actor: must(own), action, resource: must(other) }), "allowed", inner),
+  );
 }
 
 export function decisionGoal({ actor, action, resource }: LocalDecision): LocalGoal {
@@ -90,8 +99,12 @@ export function listSql(
   }: { readonly actor: Constant; readonly action: string; readonly resourceType: string; readonly column: string },
   options: LocalSqlOptions,
 ): string {
-  const args = [constant(actor), constant({ type: "String", id: action }), columnTerm(resourceType)];
-  return conditionOn(column, resourceType, { calls: [{ predicate: allow, args }], ids: new Map() }, options);
+  const name = { type: "String", id: action };
+  const key = listKey(["list", actor.type, action, resourceType, column].map(stringKey));
+  return options.shapes.templates.sql({ key, values: [actor], names: [name] }, options, ([own], inner) => {
+    const args = [constant(must(own)), constant(name), columnTerm(resourceType)];
+    return conditionOn(column, resourceType, { calls: [{ predicate: allow, args }], ids: new Map() }, inner);
+  });
 }
 
 /** A variable of a query: one given value, one of several, or any of its type. */

@@ -14,6 +14,7 @@ import { unfoldBody, unfoldNode, type UnfoldOptions } from "../datalog/rewrite/u
 import { must } from "../util/assert.ts";
 import type { DataBindings } from "./bindings.ts";
 import { isPlaceholder, localFactTypes, LocalNodes, placeholder } from "./local-facts.ts";
+import { LocalTemplates } from "./templates.ts";
 
 /** Calls over terms: constants, values that only the database knows (`param`), and variables. */
 export interface LocalGoal {
@@ -62,12 +63,14 @@ interface Shape {
 
 /** The shapes of one policy and its fact types. */
 export class LocalShapes {
+  readonly templates: LocalTemplates;
   readonly #entriesMax: number;
   readonly #known = new WeakMap<DataBindings, LRUCache<string, Shape>>();
 
-  /** Keeps at most `entriesMax` shapes for each object of bindings. */
+  /** Keeps at most `entriesMax` shapes and templates for each object of bindings. */
   constructor(entriesMax: number) {
     this.#entriesMax = entriesMax;
+    this.templates = new LocalTemplates(entriesMax);
   }
 
   /** Throws `NotPlannable`, `TooManyNodes` and `TooLarge`. */

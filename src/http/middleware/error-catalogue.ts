@@ -55,7 +55,8 @@ export const errorCatalogue = {
   },
   not_found: {
     status: 404,
-    cause: "an unknown route, API key, policy, environment or name of data bindings, or a route that this role of node does not have",
+    cause:
+      "an unknown route, API key, policy, environment or name of data bindings, or a route that this role of node does not have",
     remedy: "check the path and the id",
   },
   method_not_allowed: {

@@ -9,7 +9,7 @@ import { printFact } from "../cases/case.ts";
 import { installedDatabases, stopDatabases } from "./databases.ts";
 import { localDifferences, noLocalCounts } from "./differential.ts";
 
-const runs = Number(process.env["FUZZ_RUNS"] ?? 7);
+const runs = Number(process.env["FUZZ_RUNS"] ?? 5);
 const seed = Number(process.env["FUZZ_SEED"] ?? 20_262);
 
 const policy = `
@@ -35,6 +35,7 @@ const strange = [
   ...["a", "A", "á", "a\u0301", "a ", " a", "ﬀ", "ß", "ss", "'", "''", "\\", "\\'", '"', "😀", "x'; DROP TABLE t0; --"],
   ...["1", "01", "1.0", "-1", "+1", "1e0", "$1", "?", ":a", "%s", "null", "NULL", "true", "`", "{x}", "a\nb", "/*"],
 ];
+const equated = ["a", "A", "á", "a\u0301", "a ", "a\t"];
 const numbers = ["1", "2", "9223372036854775807", "9223372036854775808", "01", "x", "-3", "99999999999999999999", "1 "];
 const uuids = [
   ...["c0a80101-0000-4000-8000-000000000001", "C0A80101-0000-4000-8000-000000000001"],
@@ -77,6 +78,13 @@ const typings = (dialect: string) => [
     name: "as text columns",
     sqlTypes: { User: "text", Folder: "text", Doc: "text" },
     ids: { User: strange, Folder: strange, Doc: strange },
+  },
+  // Few ids, so that a question has facts of several of them.
+  { name: "that collations equate", sqlTypes: {}, ids: { User: equated, Folder: equated, Doc: equated } },
+  {
+    name: "that collations equate, as text columns",
+    sqlTypes: { User: "text", Folder: "text", Doc: "text" },
+    ids: { User: equated, Folder: equated, Doc: equated },
   },
   {
     name: "with types",

@@ -191,6 +191,10 @@ describe("stored data bindings", () => {
         const { json } = await api.call("POST", "/api/keys", { body: { name, role: name } });
         keys.set(name, { authorization: `Bearer ${(json as { token: string }).token}` });
       }
+      const grant = { role: "write", only_predicates: ["bindings/x"] };
+      const { json: limited } = await api.call("POST", "/api/keys", { body: { name: "limited", grant } });
+      const limitedKey = { authorization: `Bearer ${(limited as { token: string }).token}` };
+      expect((await api.call("GET", "/api/bindings", { headers: limitedKey })).status).toBe(200);
       const put = (headers: Record<string, string> | undefined) =>
         api.call("PUT", "/api/bindings/shop", { body: { data_bindings: bindings }, ...(headers && { headers }) });
       expect((await put(keys.get("read"))).status).toBe(403);

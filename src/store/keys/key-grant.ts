@@ -33,6 +33,9 @@ export interface KeyGrant {
   readonly earlier?: readonly string[];
 }
 
+/** The ids of the rows that have stored data bindings (`stored-bindings.ts`), and no secret, begin with it. */
+export const bindingsPrefix = "bindings/";
+
 /** One secret of a key. A key that was rotated has two. */
 export interface KeySecret extends KeyGrant {
   /** The id of the key. */
@@ -72,8 +75,7 @@ export function rowOf({ id, name, hash, timeMs, ...grant }: KeySecret): ApiKeyRo
 
 /** The secret in a row. Undefined if this release does not understand its grant: nobody may use it here. */
 export function secretOf({ id: rowId, name, role, hash, timeMs }: ApiKeyRow): KeySecret | undefined {
-  // Data bindings (`stored-bindings.ts`) are no secrets.
-  if (rowId.includes("/")) return undefined;
+  if (rowId.startsWith(bindingsPrefix)) return undefined;
   const id = keyIdOf(rowId);
   if (id === rowId) return { id, name, hash, timeMs, role };
   const grant = storedGrant.safeParse(jsonOf(rowId.slice(id.length)));

@@ -8,7 +8,7 @@ import { and, gte, lt } from "drizzle-orm";
 import { z } from "zod";
 import type { Connection } from "../connection/connection.ts";
 import * as schema from "../connection/schema.ts";
-import type { ApiKeyRow } from "./key-grant.ts";
+import { type ApiKeyRow, bindingsPrefix } from "./key-grant.ts";
 
 export interface StoredBindings {
   readonly name: string;
@@ -21,30 +21,29 @@ export interface StoredBindings {
 /** What a name may be: it is a part of a path and of the id of a row. */
 export const bindingsName = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
 
-const prefix = "bindings/";
 const content = z.strictObject({ text: z.string() });
 const noSecret = "0".repeat(64);
 
 export function bindingsRow({ name, text, timeMs }: StoredBindings): ApiKeyRow {
-  const id = `${prefix}${name}${JSON.stringify({ text })}`;
+  const id = `${bindingsPrefix}${name}${JSON.stringify({ text })}`;
   return { id, name: `data bindings ${name}`, role: "read", hash: noSecret, timeMs };
 }
 
 /** Whether the row with this id has bindings, and no API key. */
 export function isBindingsRow({ id }: Pick<ApiKeyRow, "id">): boolean {
-  return id.startsWith(prefix);
+  return id.startsWith(bindingsPrefix);
 }
 
 /** The name of the bindings in the row with this id. */
 export function bindingsNameOf({ id }: Pick<ApiKeyRow, "id">): string {
-  return id.slice(prefix.length).split("{", 1)[0] ?? "";
+  return id.slice(bindingsPrefix.length).split("{", 1)[0] ?? "";
 }
 
 /** The rows of bindings: all, or those with this name. */
 export function bindingsRows(database: Connection, name?: string): ApiKeyRow[] {
   const rowId = schema.apiKey.id;
   // `0` follows `/`, and `|` follows `{`.
-  const [from, to] = name === undefined ? [prefix, "bindings0"] : [`${prefix}${name}{`, `${prefix}${name}|`];
+  const [from, to] = name === undefined ? [bindingsPrefix, "bindings0"] : [`${bindingsPrefix}${name}{`, `${bindingsPrefix}${name}|`];
   return database.orm
     .select()
     .from(schema.apiKey)
@@ -57,7 +56,7 @@ export function bindingsRows(database: Connection, name?: string): ApiKeyRow[] {
 export function bindingsOf(row: ApiKeyRow): StoredBindings | undefined {
   if (!isBindingsRow(row)) return undefined;
   const name = bindingsNameOf(row);
-  const { data } = content.safeParse(jsonOf(row.id.slice(prefix.length + name.length)));
+  const { data } = content.safeParse(jsonOf(row.id.slice(bindingsPrefix.length + name.length)));
   return data && { name, text: data.text, timeMs: row.timeMs };
 }
 

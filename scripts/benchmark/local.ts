@@ -8,11 +8,13 @@ import { Oso } from "oso-cloud";
 import { postgresFolder, startPostgres } from "../../test/database-servers.ts";
 import { fillDatabase, type IssueDatabase, openDatabase, sizeOf } from "../example/issues/database.ts";
 import { IssueTracker } from "../example/issues/issue-tracker.ts";
+import { openEngine } from "./decisions.ts";
 import { handwrittenList } from "./handwritten.ts";
 import { measureNodes, type Served } from "./http.ts";
 import { withNodes, type Nodes } from "./nodes.ts";
 import { patienceMs } from "./starting.ts";
-import { type Times, timesOf, warmUpBlocks } from "./timing.ts";
+import { writeFile } from "./store-file.ts";
+import { timeInTurns, type Times, timesOf, warmUpBlocks } from "./timing.ts";
 
 export interface LocalOptions {
   readonly binary: string;
@@ -27,10 +29,13 @@ export interface LocalTimes {
   readonly authorize: Served;
   readonly authorizeSql: Served;
   readonly listSql: Served;
+  /** In process. */
+  readonly generated: { readonly authorize: Times; readonly list: Times };
 }
 
 const example = join(import.meta.dirname, "..", "example", "issues");
 const bindings = readFileSync(join(example, "bindings.yaml"), "utf8");
+const policy = readFileSync(join(example, "policy.polar"), "utf8");
 
 export async function measureLocal(options: LocalOptions): Promise<LocalTimes> {
   const { binary, directory, issues, quick } = options;
@@ -38,7 +43,7 @@ export async function measureLocal(options: LocalOptions): Promise<LocalTimes> {
   await withNodes(binary, directory, "off", async (nodes) => {
     await nodes.primary.start(undefined, patienceMs);
     const oso = new Oso(nodes.primary.url, nodes.adminKey);
-    await oso.policy(readFileSync(join(example, "policy.polar"), "utf8"));
+    await oso.policy(policy);
     await oso.insert(["is_banned", { type: "User", id: "eve" }]);
     await oso.insert(["has_role", { type: "User", id: "sue" }, "support"]);
     const served = await askForSql(nodes, quick);
@@ -53,7 +58,7 @@ export async function measureLocal(options: LocalOptions): Promise<LocalTimes> {
         await server.stop();
       }
     }
-    times = { issues, lists, ...served };
+    times = { issues, lists, ...served, generated: timeGeneration(options) };
   });
   if (times === undefined) throw new Error("local authorization was not measured");
   return times;
@@ -102,6 +107,39 @@ async function timed(database: IssueDatabase, query: Parameters<IssueDatabase["e
   const begin = performance.now();
   const { rows } = await database.executeQuery(query);
   return { ms: performance.now() - begin, rows: JSON.stringify(rows) };
+}
+
+/** The same questions in process, each about another user, after the first ones of their shape. */
+function timeGeneration({ directory, quick }: LocalOptions): LocalTimes["generated"] {
+  const path = join(directory, "generation.db");
+  const args = (...ids: readonly (readonly [string, string])[]) => ids.map(([type, id]) => ({ type, id }));
+  writeFile(path, policy, [
+    { predicate: "is_banned", args: args(["User", "eve"]) },
+    { predicate: "has_role", args: args(["User", "sue"], ["String", "support"]) },
+  ]);
+  const engine = openEngine(path, "off");
+  const common = { action: "read", contextFacts: [], bindings: { text: bindings }, withParameters: false };
+  const actor = (index: number) => ({ type: "User", id: `user-${index}` });
+  try {
+    return timeInTurns(quick ? 20 : 100, {
+      authorize: {
+        callsPerBlock: 100,
+        call: (index) =>
+          void engine.authorizeLocal({
+            ...common,
+            actor: actor(index),
+            resource: { type: "Issue", id: String(index) },
+          }),
+      },
+      list: {
+        callsPerBlock: 100,
+        call: (index) =>
+          void engine.listLocal({ ...common, actor: actor(index), resourceType: "Issue", column: "issues.id" }),
+      },
+    });
+  } finally {
+    engine.close();
+  }
 }
 
 /** Each request is about another user and another issue; the questions have one shape. */

@@ -126,7 +126,9 @@ function templateOf<Options extends TemplateOptions>(
     const central = (real: (value: Constant) => Constant): Recorder =>
       (recorder = new Recorder(options.central(real), standIns));
     const sql = generate(standIns, { ...options, now, central });
-    return recorder?.reads && { ...split(sql, standIns), standIns, reads: recorder.reads };
+    if (!recorder?.reads) return undefined;
+    const reads = [...new Map(recorder.reads.map((read) => [JSON.stringify(read), read])).values()];
+    return { ...split(sql, standIns), standIns, reads };
   };
   const template = record(first, options.now);
   // Ids that change more than the gaps, and a clock that is a part of the SQL, make no template.

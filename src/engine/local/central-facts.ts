@@ -54,6 +54,9 @@ class RealSymbols extends RequestSymbols {
   }
 }
 
+/** Which predicates have no facts; statistics belong to one state. */
+const empty = new WeakMap<TableStatistics, Map<string, boolean>>();
+
 export class CentralFacts implements CentralReader {
   readonly #symbols: RequestSymbols;
   readonly #reader: FactReader;
@@ -111,8 +114,11 @@ export class CentralFacts implements CentralReader {
   /** Facts of bound predicates are mostly rows, and then no statement has to run for them. */
   #hasNoFacts(predicate: string): boolean {
     const { database, statistics } = this.#options;
-    const table = factTable(database, ...splitKey(predicate));
-    return table === undefined || statistics.rows(table) === 0;
+    const known = empty.getOrInsertComputed(statistics, () => new Map());
+    return known.getOrInsertComputed(predicate, () => {
+      const table = factTable(database, ...splitKey(predicate));
+      return table === undefined || statistics.rows(table) === 0;
+    });
   }
 
   #evaluate(part: CentralPart): (Constant | null)[][] {

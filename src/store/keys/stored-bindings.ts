@@ -43,7 +43,8 @@ export function bindingsNameOf({ id }: Pick<ApiKeyRow, "id">): string {
 export function bindingsRows(database: Connection, name?: string): ApiKeyRow[] {
   const rowId = schema.apiKey.id;
   // `0` follows `/`, and `|` follows `{`.
-  const [from, to] = name === undefined ? [bindingsPrefix, "bindings0"] : [`${bindingsPrefix}${name}{`, `${bindingsPrefix}${name}|`];
+  const [from, to] =
+    name === undefined ? [bindingsPrefix, "bindings0"] : [`${bindingsPrefix}${name}{`, `${bindingsPrefix}${name}|`];
   return database.orm
     .select()
     .from(schema.apiKey)

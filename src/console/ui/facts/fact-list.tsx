@@ -94,7 +94,7 @@ function Spacer({ height, columns }: { readonly height: number; readonly columns
 
 /** How many facts there are, and what the node does. */
 function ListStatus({ pager, total }: { readonly pager: FactPager; readonly total: number | undefined }) {
-  const { rows, isComplete, isLoading, isStopped, emptyPages } = pager;
+  const { isComplete, isLoading, isStopped, emptyPages } = pager;
   return (
     <p>
       <span role="status">{statusOf(pager, total)}</span>{" "}

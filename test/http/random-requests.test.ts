@@ -36,6 +36,8 @@ const unsuccessful = [
   // They have no directory with backups.
   "getBackups",
   "promote",
+  // Their paths name an event and a trace.
+  ...["getEventApplied", "getTrace"],
 ];
 
 /** How often an operation is asked; 100 if it is not named. These take long, or delete what the others ask for. */
@@ -48,6 +50,9 @@ const weights: Readonly<Record<string, number>> = {
   deleteEnvironment: 10,
   restoreEnvironment: 10,
   getMetrics: 2,
+  getNodes: 10,
+  getEventApplied: 10,
+  getTrace: 10,
   getOpenApi: 2,
   clearData: 2,
   batch: 50,

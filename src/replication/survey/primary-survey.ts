@@ -42,8 +42,8 @@ interface OpenQuestion {
 }
 
 const answerMsMax = 1000;
-/** For nodes that are not known yet. */
-const discoveryMs = 150;
+/** How long, and how often, nodes are waited for while none is known to answer. */
+const [discoveryMs, discoveryIntervalMs] = [150, 5000];
 /** A node that was silent for longer is not waited for. */
 const expectedMs = 30_000;
 /** A node that was silent for longer is not shown: it was probably removed. */
@@ -54,6 +54,7 @@ export class PrimarySurvey {
   readonly #known = new LRUCache<string, KnownNode>({ max: surveyedNodesMax - 1 });
   readonly #open = new Map<string, OpenQuestion>();
   readonly #answers: RecentAnswers;
+  #discoveredAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: PrimarySurveyOptions) {
     this.#options = options;
@@ -117,10 +118,30 @@ export class PrimarySurvey {
   async #ask(wanted: Wanted): Promise<readonly SurveyedNode[]> {
     if (this.#open.size >= questionsMax)
       throw new AppError("too_many_requests", "this node asks the others many questions already, try again");
-    const { own, announce, clock } = this.#options;
+    const { own } = this.#options;
     const id = randomBytes(8).toString("hex");
     const reports = new Map<string, NodeReport>();
     const expected = this.#expected();
+    if (expected.length > 0 || this.#mayDiscover()) await this.#wait(id, wanted, reports, expected);
+    const self = own(wanted);
+    return [{ ...self, seen_ms_ago: 0, lag_events: 0, answered: true }, ...this.#others(self.node, reports)];
+  }
+
+  #mayDiscover(): boolean {
+    const nowMs = this.#options.clock.monotonicMs();
+    if (nowMs - this.#discoveredAtMs < discoveryIntervalMs) return false;
+    this.#discoveredAtMs = nowMs;
+    return true;
+  }
+
+  /** Asks, and waits until the expected nodes have answered, a second at most. */
+  async #wait(
+    id: string,
+    wanted: Wanted,
+    reports: Map<string, NodeReport>,
+    expected: readonly string[],
+  ): Promise<void> {
+    const { announce, clock } = this.#options;
     await new Promise<void>((resolve) => {
       const cancel = clock.after(expected.length === 0 ? discoveryMs : answerMsMax, resolve);
       const onReport = (): void => {
@@ -132,8 +153,6 @@ export class PrimarySurvey {
       announce();
     });
     this.#open.delete(id);
-    const self = own(wanted);
-    return [{ ...self, seen_ms_ago: 0, lag_events: 0, answered: true }, ...this.#others(self.node, reports)];
   }
 
   /** The nodes that will probably answer. */

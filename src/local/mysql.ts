@@ -21,7 +21,7 @@ const exact = (expression: string): string => `CAST(${expression} AS BINARY)`;
 
 /** Binary columns are taken as they are, because a conversion makes equal question marks of bytes that are no text. */
 const bytes = (column: string): string =>
-  exact(`IF(CHARSET(${column}) = 'binary', ${column}, CONVERT(${column} USING utf8mb4))`);
+  `IF(CHARSET(${column}) = 'binary', ${exact(column)}, ${exact(`CONVERT(${column} USING utf8mb4)`)})`;
 
 function id(expression: string, type: string, sqlType?: SqlType): string {
   if (sqlType?.form === "integer") return exact(expression);

@@ -1,13 +1,18 @@
 /** Ids that databases confuse: other case, accents, blanks, quotes, forms of numbers, and ids that look like SQL. */
 import { afterAll, describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { parseBindings } from "../../src/local/bindings.ts";
 import { mysql } from "../../src/local/mysql.ts";
 import { postgres } from "../../src/local/postgres.ts";
 import { sqlite } from "../../src/local/sqlite.ts";
 import type { Fact, Value } from "../../src/store/facts/fact.ts";
-import { printFact } from "../cases/case.ts";
+import { must } from "../../src/util/assert.ts";
+import { parseFact, printFact } from "../cases/case.ts";
+import { openFilledEngine } from "../cases/engine-target.ts";
+import { hasMariaDb } from "../database-servers.ts";
 import { installedDatabases, stopDatabases } from "./databases.ts";
 import { localDifferences, noLocalCounts } from "./differential.ts";
+import { bindingLimits } from "./split.ts";
 
 const runs = Number(process.env["FUZZ_RUNS"] ?? 5);
 const seed = Number(process.env["FUZZ_SEED"] ?? 20_262);
@@ -125,6 +130,31 @@ describe.each(installedDatabases())("%s", (name, open) => {
     },
     600_000,
   );
+});
+
+test.skipIf(!hasMariaDb)("MariaDB: columns of bytes, and of another character set", async () => {
+  const open = must(installedDatabases().find(([name]) => name === "MariaDB"))[1];
+  const database = await open();
+  const types = ["varbinary(20)", "varchar(20) CHARACTER SET latin1", "varchar(20) COLLATE utf8mb4_general_ci"];
+  await database.fill(["docs", "locked"].map((name) => ({ name, types, rows: [] })));
+  await database.rows("INSERT INTO docs VALUES (X'ff00aa', 'é', 'é'), (X'ff00ab', 'e', 'e'), ('x', 'É', 'É')");
+  await database.rows("INSERT INTO locked VALUES (X'ff00aa', 'x', 'x')");
+  using opened = openFilledEngine({ policy, facts: [parseFact("is_locked(Doc:é)")], now: 1 });
+  const list = async (column: string) => {
+    const facts = {
+      "has_role(User:ann, owner, Doc:_)": { query: `SELECT ${column} FROM docs` },
+      "is_locked(Doc:_)": { query: `SELECT ${column} FROM locked` },
+    };
+    const bindings = parseBindings(JSON.stringify({ dialect: "mysql", facts }), bindingLimits);
+    const question = { actor: { type: "User", id: "ann" }, action: "edit", resourceType: "Doc", contextFacts: [] };
+    const sql = opened.engine.listSql({ ...question, column: `docs.${column}`, bindings });
+    const rows = await database.rows(`SELECT HEX(docs.${column}) FROM docs WHERE ${sql}`);
+    return rows.map((row) => row.join()).toSorted();
+  };
+  expect(await list("a0")).toEqual(["78", "FF00AB"]);
+  expect(await list("a1")).toEqual(["65", "C9"]);
+  expect(await list("a2")).toEqual(["65", "C389"]);
+  await database.close();
 });
 
 describe("strings", () => {

@@ -96,6 +96,7 @@ test("an edge and a fallback answer as the primary does, at the position of a to
     await prepare(primary);
     const edgeRunning = await cluster.edge("edge", running);
     const edge = apiOf(edgeRunning);
+    await converged(edge.node, primary.node);
     const before = "SELECT TRUE AS allowed";
     const asked = { ...authorizeBody, query: { ...authorizeBody.query, actor_id: "eve" } };
     const written = await edge.call("POST", "/api/batch", {
@@ -118,7 +119,6 @@ test("an edge and a fallback answer as the primary does, at the position of a to
     expect(await sqlOf(fallback, "/api/list_query", listBody)).toBe(await sqlOf(primary, "/api/list_query", listBody));
     const refusedThere = await fallback.call("PUT", "/api/bindings/shop", { body });
     expect(refusedThere.json).toMatchObject({ code: "read_only" });
-    await converged(edge.node, primary.node);
   }));
 
 describe("stored data bindings", () => {

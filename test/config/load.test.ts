@@ -120,7 +120,7 @@ describe("settings", () => {
   test("for users are few, and come before the advanced ones", () => {
     const groups = settings.map(({ group }) => group);
     const first = groups.indexOf("advanced");
-    expect(first).toBeLessThanOrEqual(47);
+    expect(first).toBeLessThanOrEqual(48);
     expect(new Set(groups.slice(first))).toEqual(new Set(["advanced"]));
   });
 });

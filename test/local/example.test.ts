@@ -1,4 +1,5 @@
 /** The issue tracker of `scripts/example/issues`: what its users see, and that its list uses indexes. */
+import * as Bun from "bun";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type CompiledQuery, sql } from "kysely";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -157,6 +158,16 @@ const plans = {
     ...["using repositories_organization", "using repository_members_pkey", "using repositories_pkey"],
   ],
 };
+
+test("the program runs on SQLite without set-up", async () => {
+  const child = Bun.spawn([process.execPath, join(example, "main.ts"), "--exit"], { stdout: "pipe", stderr: "pipe" });
+  const [output, errors, status] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+  expect([status, errors]).toEqual([0, ""]);
+  expect(output).toContain("the newest issues of ann\n");
+  expect(output).toContain("the newest issues of eve: none\n");
+  expect(output).toContain("crashes for ann, by title\n");
+  expect(output).toMatch(/bob may do with the issue \d+: close, comment, read\n/);
+}, 120_000);
 
 test("PostgreSQL refuses columns that are not of the type in sql_types", async () => {
   if (postgresFolder === undefined) return;

@@ -68,7 +68,7 @@ export async function fillDatabase(
         SELECT CAST(1 AS bigint) UNION ALL SELECT n + 1 FROM numbers WHERE n < ${count}
       ) SELECT ${row} FROM numbers`,
     );
-  // Multiples of primes, so that rows one after another differ.
+  // Multiples of primes, so that one row after the other differs.
   const some = (count: number, prime: number): string => `n * ${prime} % ${count} + 1`;
   const title =
     "CASE n / 7 % 4 WHEN 0 THEN 'Crash after' WHEN 1 THEN 'Typo in' WHEN 2 THEN 'Slow start of' ELSE 'Wish for' END";

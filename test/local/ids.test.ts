@@ -126,7 +126,7 @@ describe.each(installedDatabases())("%s", (name, open) => {
       }
       expect(counts.refused).toEqual({});
       expect(counts.dependent).toBeGreaterThan(counts.triples / 4);
-      expect(counts.allowed).toBeGreaterThan(counts.triples / 100);
+      expect(counts.allowed).toBeGreaterThan(counts.triples / 200);
     },
     600_000,
   );

@@ -47,6 +47,9 @@ const routes: readonly (readonly [route: string, least: "read" | "write" | "admi
   ["GET /api/events", "read"],
   ["GET /api/whoami", "read"],
   ["GET /api/metrics_history", "read"],
+  ["GET /api/nodes", "read"],
+  ["GET /api/events/1/applied", "read"],
+  ["GET /api/objects/User/ann/facts", "read"],
   ["GET /api/policy", "read"],
   ["GET /api/policy_metadata", "read"],
   ["GET /api/policy_history", "read"],
@@ -100,9 +103,8 @@ const routes: readonly (readonly [route: string, least: "read" | "write" | "admi
   ["GET /api/backup", "admin"],
   ["GET /api/backups", "admin"],
   ["GET /api/audit", "admin"],
-  ["GET /api/decisions", "admin"],
-  ["GET /api/decisions/nobody/explain", "admin"],
-  ["POST /api/decisions/replay", "admin", { src: wildcardPolicy }],
+  ["GET /api/traces", "admin"],
+  ["GET /api/traces/nobody", "admin"],
   ["GET /api/environments", "admin"],
   ["POST /api/environments", "admin", { id: "other" }],
   ["PATCH /api/environments/nobody", "admin", { name: "other" }],
@@ -120,6 +122,7 @@ const answered = new Map([
   ["DELETE /api/keys/nobody", 404],
   ["POST /api/promote", 409],
   ["GET /api/decisions/nobody/explain", 400],
+  ["GET /api/traces/nobody", 400],
   ["GET /api/backups", 404],
   ["GET /api/environments", 404],
   ["POST /api/environments", 404],
@@ -166,6 +169,8 @@ describe("roles", () => {
           route
             .replace(/\?.*/, "")
             .replace(/bindings\/\w+/, "bindings/:name")
+            .replace("events/1", "events/:offset")
+            .replace("User/ann", ":type/:id")
             .replace("/nobody", "/:id"),
         ),
       );

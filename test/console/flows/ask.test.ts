@@ -55,12 +55,14 @@ flow("a permission has rules with lines and a path, and lists lead to the reason
   const path = page.locator(".path");
   await path.waitFor();
   expect(await path.innerText()).toContain("Folder:acme/src/tools → Folder:acme/src → Folder:acme");
-  await page
-    .getByRole("link", { name: /^line \d+$/ })
-    .first()
-    .waitFor();
+  const rule = page.getByRole("link", { name: /^line \d+$/ }).last();
+  const line = (await rule.innerText()).replace("line ", "");
   await tab.expectAccessible();
   await tab.screenshot("ask");
+  await rule.click();
+  await page.locator(".cm-activeLineGutter").getByText(line, { exact: true }).waitFor();
+  await page.goBack();
+  await page.getByText(words.allowed, { exact: true }).waitFor();
   for (const name of [words.share.link, words.share.curl, words.share.typeScript, words.share.test])
     await page.getByText(name, { exact: true }).click();
   const test = await page.getByLabel(words.share.test, { exact: true }).innerText();

@@ -5,7 +5,9 @@ import { ConfirmDialog } from "../components/confirm-dialog.tsx";
 import { Failure, Refusal } from "../components/failure.tsx";
 import { useAction } from "../state/action.ts";
 import { useLoaded } from "../state/loaded.ts";
+import { currentRoute } from "../state/route.ts";
 import { call, type Login } from "../state/session.ts";
+import { useStore } from "../store.ts";
 import { texts } from "../texts.ts";
 import { policyTexts } from "../texts/policy.ts";
 import { CodeEditor } from "./code-editor.tsx";
@@ -26,7 +28,7 @@ import {
 import { Latest } from "./latest.ts";
 import { countsByLine, failureNotes, longhandNotes } from "./marks.ts";
 import { namesOfMetadata, noNames, type PolicyMetadata, type PolicyNames } from "./names.ts";
-import type { Place, Problem } from "./places.ts";
+import type { Place } from "./places.ts";
 import { useMayWrite } from "./policy-access.ts";
 import { ProblemList } from "./problem-list.tsx";
 import type { FormatReport, RulesReport, TestReport, Validation } from "./reports.ts";
@@ -112,11 +114,16 @@ function Workbench({ draft, names, mayWrite, onChange, onReload }: WorkbenchProp
   const explaining = useAction();
   const testing = useAction();
 
-  const open = (place: Problem): void => {
+  const open = (place: Place & { readonly file: string }): void => {
     const file = files.find(({ name }) => name === place.file);
     if (file !== undefined && file.id !== shown.id) onChange((last) => ({ ...last, shown: file.id }));
     setTarget({ line: place.line, column: place.column });
   };
+  const { query } = useStore(currentRoute);
+  useEffect(() => {
+    const line = Number(query.get("line"));
+    if (Number.isSafeInteger(line) && line > 0) open({ file: query.get("file") ?? shown.name, line, column: 1 });
+  }, [query]);
   const format = (): void =>
     formatting.run(async (signal) => {
       const found = (await post("/api/format", files, {}, signal)) as FormatReport;

@@ -49,9 +49,12 @@ export function addStoredBindings(bindings: Command): void {
   withAccess(bindings.command("get"), "read")
     .description("Print data bindings that a running node stores, as YAML")
     .argument(...name)
-    .action(async (given: string, _: object, command: Command) => {
+    .option("--json", "Print JSON, with their size and time")
+    .action(async (given: string, { json }: JsonOption, command: Command) => {
       const answer = await callNode(accessOf(command, "read"), "GET", pathOf(given));
-      const { data_bindings: text } = expectAnswer(storedSchema, answer, "that of data bindings");
+      const found = expectAnswer(storedSchema, answer, "that of data bindings");
+      if (json) return print(`${JSON.stringify(found, null, 2)}\n`);
+      const { data_bindings: text } = found;
       await printContent(text.endsWith("\n") ? text : `${text}\n`);
     });
   withAccess(bindings.command("delete"), "admin")

@@ -39,6 +39,7 @@ test("every command has the option", async () => {
 }, 120_000);
 
 test("what they print with it is JSON", async () => {
+  write("bindings.yaml", "facts:\n  has_role(User:_, String:_, Doc:_):\n    query: SELECT a, b, c FROM roles\n");
   const lines: readonly (readonly [command: string, isPerLine?: boolean])[] = [
     ["version"],
     ["config --role primary"],
@@ -62,6 +63,12 @@ test("what they print with it is JSON", async () => {
     ["delete has_role User:ann _ _"],
     ["events", true],
     ["audit"],
+    ["bindings check bindings.yaml --policy policy.polar"],
+    ["bindings put shop bindings.yaml"],
+    ["bindings list"],
+    ["bindings get shop"],
+    ["bindings delete shop"],
+    ["nodes", true],
     ["keys create --name x"],
     ["keys create --name y --expires 90d --only-predicates has_role"],
     ["keys rotate 12345 --grace 1h"],

@@ -10,6 +10,7 @@ export type Filters = Readonly<Partial<Record<FilterName, string>>>;
 
 export const decisionKinds = [
   ...["authorize", "authorize_resources", "list", "list_actors", "actions", "bulk_actions", "query", "evaluate_query"],
+  ...["authorize_query", "list_query", "actions_query", "evaluate_query_local"],
 ];
 
 /** The conditions in an address; empty ones are none. */

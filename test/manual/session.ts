@@ -180,18 +180,22 @@ function layOut(value: unknown, indent: string): string {
 /** Text in which all that differs from run to run is the same. */
 function comparable(text: string, language: string): string {
   const plain = language === "json" ? canonicalJson(text) : text;
-  return plain
-    .trimEnd()
-    .replaceAll(/\be_[a-z0-9-]+_[0-9a-z]+_[0-9A-Za-z]+/g, "KEY")
-    .replaceAll(/\bWz[EI]s[\w-]+/g, "PAGE")
-    .replaceAll(/\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b/g, "UUID")
-    .replaceAll(/\b[0-9a-f]{64}\b/g, "SHA256")
-    .replaceAll(/\b[0-9a-f]{16}\b/g, "EPOCH")
-    .replaceAll(/\b[0-9a-f]{12}\b/g, "ID")
-    .replaceAll(/\bprimary-[0-9a-f]{8}\b/g, "NODE")
-    .replaceAll(/\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?Z?/g, "TIME")
-    .replaceAll(/\b\d+(?:\.\d+)? (?:ms|s|kB|MB|bytes)\b/g, "AMOUNT")
-    .replaceAll(/ +/g, " ");
+  return (
+    plain
+      .trimEnd()
+      // Not all requests are traced.
+      .replaceAll(/"(?:traceparent|trace_id)":(?:null|"[^"]*")/g, "TRACE")
+      .replaceAll(/\be_[a-z0-9-]+_[0-9a-z]+_[0-9A-Za-z]+/g, "KEY")
+      .replaceAll(/\bWz[EI]s[\w-]+/g, "PAGE")
+      .replaceAll(/\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b/g, "UUID")
+      .replaceAll(/\b[0-9a-f]{64}\b/g, "SHA256")
+      .replaceAll(/\b[0-9a-f]{16}\b/g, "EPOCH")
+      .replaceAll(/\b[0-9a-f]{12}\b/g, "ID")
+      .replaceAll(/\bprimary-[0-9a-f]{8}\b/g, "NODE")
+      .replaceAll(/\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?Z?/g, "TIME")
+      .replaceAll(/\b\d+(?:\.\d+)? (?:ms|s|kB|MB|bytes)\b/g, "AMOUNT")
+      .replaceAll(/ +/g, " ")
+  );
 }
 
 function canonicalJson(text: string): string {

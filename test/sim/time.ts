@@ -28,6 +28,8 @@ export const beginning = Date.UTC(2030, 0, 1);
 
 /** The longest real time of work on files, on a busy machine. */
 const workMsMax = 60_000;
+/** More timers at one time are an endless loop. */
+const timersAtOnceMax = 100_000;
 
 /** The owner whose code runs now. */
 export const actor = new AsyncLocalStorage<Owner>();
@@ -89,11 +91,13 @@ export class Time {
   async pass(durationMs: number, body: () => boolean = () => false): Promise<boolean> {
     const endMs = this.#nowMs + durationMs;
     await this.settle();
-    for (;;) {
+    for (let timersAtOnce = 0; ;) {
       if (body()) return true;
       const next = this.#heap[0];
       if (next === undefined || next.atMs > endMs) break;
       this.#pop();
+      timersAtOnce = next.atMs > this.#nowMs ? 0 : timersAtOnce + 1;
+      if (timersAtOnce > timersAtOnceMax) throw new Error("timers without a delay start each other for ever");
       if (next.cancelled || next.owner?.alive === false) continue;
       this.#nowMs = Math.max(this.#nowMs, next.atMs);
       if (next.owner !== undefined && next.owner.frozenUntilMs > this.#nowMs) {
@@ -114,8 +118,8 @@ export class Time {
     for (let quiet = 0; quiet < 3;) {
       const before = this.#activity;
       await new Promise((resolve) => setImmediate(resolve));
+      if (performance.now() - startMs > workMsMax) throw new Error("some work does not come to an end");
       if (this.#working > 0) {
-        if (performance.now() - startMs > workMsMax) throw new Error("some work does not come to an end");
         await new Promise((resolve) => setTimeout(resolve, 0));
         quiet = 0;
       } else quiet = this.#activity === before ? quiet + 1 : 0;

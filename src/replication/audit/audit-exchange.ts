@@ -59,27 +59,30 @@ async function receive(
   primary: NodeClient,
 ): Promise<string | undefined> {
   const sinceMs = Math.max(0, (lastAuditTime(reader(), clock.wallMs()) ?? 0) - overlapMs);
+  // The reader may be behind what was written, so the loops go on from what they have done themselves.
+  let known = readProgress(reader(), "audit_received");
   for (;;) {
-    const known = readProgress(reader(), "audit_received");
     const page = await primary.audit({ ...known, sinceMs });
     if (page === undefined) return undefined;
     const { log, last, entries } = page;
     if (entries.length > 0 || log !== known.log)
       await writer.recordAudit({ entries, received: true, progress: progressOf("audit_received", log, last) });
-    if (!page.more) return log;
+    if (!page.more || (log === known.log && last <= known.after)) return log;
+    known = { log, after: last };
   }
 }
 
 async function send({ reader, writer }: AuditExchangeOptions, primary: NodeClient, log: string): Promise<void> {
+  const known = readProgress(reader(), "audit_sent");
+  let after = known.log === log ? known.after : 0;
   for (;;) {
-    const known = readProgress(reader(), "audit_sent");
-    const after = known.log === log ? known.after : 0;
     const newest = lastAuditSeq(reader());
     const found = auditEntriesAfter(reader(), after, auditMessageEntriesMax, { received: false });
     if (found.length > 0) await primary.sendAudit(found.map(({ entry }) => entry));
     else if (newest - after < sentNotedMax) return;
     const sent = found.at(-1)?.seq ?? newest;
     await writer.recordAudit({ entries: [], received: true, progress: progressOf("audit_sent", log, sent) });
+    after = sent;
   }
 }
 

@@ -29,6 +29,8 @@ Ask why:
 
   OSO_URL=${edges[0].url} OSO_AUTH=$KEY dist/ostiary explain User:bob write Repository:compiler
 
+The web console of that edge is at ${edges[0].url}/console/ (log in with the key in the first line).
+
 Print the metrics of a node:
 
   curl -s ${edges[0].url}/metrics -H "Authorization: Bearer $KEY"

@@ -70,7 +70,6 @@ const stages: readonly (readonly Stage[])[] = [
   // Tests of the command line run the binary.
   [check("build", [bun, join(projectRoot, "scripts", "build.ts")])],
   [
-    tests("simulation", (path) => path.startsWith("test/sim/")),
     tests(
       "unit",
       (path) =>
@@ -84,6 +83,7 @@ const stages: readonly (readonly Stage[])[] = [
     tests("environments", (path) => path.startsWith("test/environments/")),
     tests("histories", (path) => path.startsWith("test/fuzz/") && path !== "test/fuzz/fuzz.test.ts"),
     tests("releases", (path) => path.startsWith("test/releases/") && path !== upgrade && !isSlowOfReleases(path)),
+    tests("simulation", (path) => path.startsWith("test/sim/")),
     tests("random", (path) => path === "test/fuzz/fuzz.test.ts"),
     tests("imports", (path) => path.startsWith("test/import/")),
     tests("cases", (path) => path === "test/cases.test.ts"),

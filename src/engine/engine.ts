@@ -552,7 +552,7 @@ export class Engine {
     const statistics = this.#view.statistics();
     const read = { database: this.#database, types, contextFacts, now, factsAtATimeMax, statistics };
     return {
-      ...{ program, facts, sources, context, bindings, now, limits, shapes: planner.localShapes },
+      ...{ program, facts, sources, context, bindings, limits, shapes: planner.localShapes, now: () => now },
       signatures: (all) => planner.signaturesWith(all),
       isNamed: (value) => planner.names(value),
       central: (real) => new CentralFacts({ ...read, limits: evaluationLimits(this.#limits), real }),

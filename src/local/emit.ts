@@ -26,7 +26,7 @@ export interface EmitOptions {
   readonly dialect: Dialect;
   readonly bindings: DataBindings;
   /** `@current_unix_time`, in seconds. */
-  readonly now: number;
+  readonly now: () => number;
 }
 
 /** The sources of a clause and its conditions. */
@@ -54,7 +54,7 @@ export const oneRow = "(SELECT 1 AS ost_one) AS ost_row";
 export class LocalEmitter {
   readonly #dialect: Dialect;
   readonly #bindings: DataBindings;
-  readonly #now: number;
+  readonly #now: () => number;
   readonly #comparisons: Comparisons;
   #aliases = 0;
 
@@ -261,7 +261,7 @@ export class LocalEmitter {
       case "const":
         return { kind: "constant", ...term.value };
       case "now":
-        return { kind: "constant", type: "Integer", id: String(this.#now) };
+        return { kind: "constant", type: "Integer", id: String(this.#now()) };
       case "fresh":
         return { kind: "fresh", type: term.type };
       default:

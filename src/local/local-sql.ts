@@ -35,7 +35,7 @@ export interface LocalSqlOptions extends Omit<ShapeOptions, "bindings"> {
   /** A reader of central facts. `real` gives the values that placeholders in nodes stand for. */
   readonly central: (real: (value: Constant) => Constant) => CentralReader;
   /** `@current_unix_time`, in seconds. */
-  readonly now: number;
+  readonly now: () => number;
   /** The source of the policy, for the texts of rules. */
   readonly sources: readonly Source[];
 }

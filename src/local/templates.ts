@@ -4,7 +4,7 @@
  *
  * A template comes from the SQL of the same question about stand-ins, which nothing else names. It is used only while
  * every central read of the question has the same answer as for the stand-ins: no fact, or yes or no. Everything else
- * is generated.
+ * is generated, and so is SQL that depends on the clock.
  */
 import { LRUCache } from "lru-cache";
 import { type FlatArgument, type FlatClause, mapClauseTerms } from "../datalog/ir/flat.ts";
@@ -22,7 +22,8 @@ export interface TemplateOptions {
   /** Whether the policy names the value. */
   readonly isNamed: (value: Constant) => boolean;
   readonly central: (real: (value: Constant) => Constant) => CentralReader;
-  readonly now: number;
+  /** `@current_unix_time`. SQL for which it is asked depends on it, even if it has no number. */
+  readonly now: () => number;
 }
 
 export interface TemplateQuestion {
@@ -121,24 +122,28 @@ function templateOf<Options extends TemplateOptions>(
 ): Template | undefined {
   const [first, second] = [standInsOf(question, 0, options), standInsOf(question, 1, options)];
   if (!first || !second) return undefined;
-  const record = (standIns: readonly Constant[], now: number): Template | undefined => {
+  const record = (standIns: readonly Constant[]): Template | undefined => {
     let recorder: Recorder | undefined;
+    let isTimeless = true;
+    const now = (): number => {
+      isTimeless = false;
+      return options.now();
+    };
     const central = (real: (value: Constant) => Constant): Recorder =>
       (recorder = new Recorder(options.central(real), standIns));
     const sql = generate(standIns, { ...options, now, central });
-    if (!recorder?.reads) return undefined;
+    if (!recorder?.reads || !isTimeless) return undefined;
     const reads = [...new Map(recorder.reads.map((read) => [JSON.stringify(read), read])).values()];
     return { ...split(sql, standIns), standIns, reads };
   };
-  const template = record(first, options.now);
-  // Ids that change more than the gaps, and a clock that is a part of the SQL, make no template.
-  const others = [record(second, options.now), record(first, options.now + 1)];
-  const isSame = (other: Template | undefined): boolean =>
-    other !== undefined &&
-    other.reads.length === template?.reads.length &&
-    other.gaps.join() === template.gaps.join() &&
-    other.parts.join("\0") === template.parts.join("\0");
-  return template && others.every(isSame) ? template : undefined;
+  const template = record(first);
+  const other = template && record(second);
+  // Ids that change more than the gaps make no template.
+  const isSame =
+    other?.reads.length === template?.reads.length &&
+    other?.gaps.join() === template?.gaps.join() &&
+    other?.parts.join("\0") === template?.parts.join("\0");
+  return isSame ? template : undefined;
 }
 
 function standInsOf({ key, values }: TemplateQuestion, which: 0 | 1, options: TemplateOptions): Constant[] | undefined {

@@ -54,10 +54,13 @@ export function openEngineInMemory(input: EngineInput, options: EngineOptions): 
 }
 
 /** The engine itself, with this policy and these stored facts, in memory. */
-export function openFilledEngine({ policy, facts, now }: Omit<EngineInput, "contextFacts">): LiveEngine {
+export function openFilledEngine(
+  { policy, facts, now }: Omit<EngineInput, "contextFacts">,
+  options: EngineOptions = {},
+): LiveEngine {
   const database = openStore(":memory:");
   createState(database, "test", "0000000000000001");
-  const opened = live(database, database, now, {}, () => {});
+  const opened = live(database, database, now, options, () => {});
   opened.apply({ kind: "policy", id: 1, source: policy, filename: "case.polar" });
   opened.apply(insertion(facts));
   return opened;
@@ -112,7 +115,7 @@ function live(
   options: EngineOptions,
   clean: () => void,
 ): LiveEngine {
-  const engine = new Engine(reader, { ...options, clock: () => now });
+  const engine = new Engine(reader, { clock: () => now, ...options });
   const { limits = defaultLimits } = options;
   return {
     engine,

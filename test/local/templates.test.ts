@@ -146,6 +146,46 @@ test("a fact that is stored later counts", () => {
   expect(ask("u6")).toBe(must(open[0]).replaceAll("'u1'", "'u6'"));
 });
 
+/** A time in the policy is compared while the SQL is generated, so a template would keep the decision. */
+test.each([
+  [
+    "in a rule",
+    `has_permission(user: User, "read", doc: Doc) if has_role(user, "reader", doc) and @current_unix_time < 2000;`,
+  ],
+  [
+    "in a negation",
+    `has_permission(user: User, "read", doc: Doc) if has_role(user, "reader", doc) and not is_over(doc);
+     is_over(doc: Doc) if is_limited(doc) and @current_unix_time >= 2000;`,
+  ],
+  [
+    "in the row of a rule",
+    `has_permission(user: User, "read", doc: Doc) if has_role(user, "reader", doc) and not is_over(doc);
+     is_over(doc: Doc) if ends(doc, moment) and moment <= @current_unix_time and is_limited(doc);`,
+  ],
+])("the clock counts, %s", (_, rule) => {
+  let now = 1000;
+  const policy = `actor User {} resource Doc { permissions = ["read"]; roles = ["reader"]; } ${rule}`;
+  using filled = openFilledEngine({ policy, facts: ["ends(Doc:1, 2000)"].map(parseFact), now }, { clock: () => now });
+  const queries = {
+    "has_role(User:_, reader, Doc:_)": "SELECT a, b FROM readers",
+    "is_limited(Doc:_)": "SELECT a FROM l",
+  };
+  const facts = Object.fromEntries(Object.entries(queries).map(([signature, query]) => [signature, { query }]));
+  const warm = parseBindings(JSON.stringify({ dialect: "sqlite", facts }), bindingLimits);
+  const ask = (id: string, bindings: DataBindings): string[] => {
+    const question = { actor: { type: "User", id }, action: "read", contextFacts: [], bindings };
+    return [
+      filled.engine.listSql({ ...question, resourceType: "Doc", column: "t.id" }),
+      filled.engine.authorizeSql({ ...question, resource: { type: "Doc", id: "1" } }),
+    ];
+  };
+  const before = ["u1", "u2", "u3", "u4"].map((id) => ask(id, warm));
+  now = 3000;
+  const after = ask("u4", warm);
+  expect(after).toEqual(ask("u4", { ...warm }));
+  expect(after).not.toEqual(must(before[3]));
+});
+
 function attempt(ask: () => string): string {
   try {
     return ask();

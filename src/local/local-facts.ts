@@ -14,13 +14,20 @@ export function localFactTypes({ bindings }: DataBindings): FactType[] {
   return bindings.map(({ predicate, types }) => ({ predicate, types }));
 }
 
-/** Stands for a value of a question in rules that are compiled for all questions of a shape. No value has its id. */
+/** No fact has an id with U+0000. A question may, so nobody can know the rest. */
+const placeholderPrefix = `\0${crypto.randomUUID()}-`;
+
+/** Stands for the value of a question that has the number, in rules that are compiled for all questions of a shape. */
 export function placeholder(type: string, number: number): Constant {
-  return { type, id: `\0${number}` };
+  return { type, id: `${placeholderPrefix}${number}` };
 }
 
 export function isPlaceholder({ id }: Constant): boolean {
-  return id.startsWith("\0");
+  return id.startsWith(placeholderPrefix);
+}
+
+export function placeholderNumber({ id }: Constant): number {
+  return Number(id.slice(placeholderPrefix.length));
 }
 
 /** The bindings with rows that may have these arguments. */

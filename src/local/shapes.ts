@@ -13,7 +13,7 @@ import { simplify } from "../datalog/rewrite/simplify.ts";
 import { unfoldBody, unfoldNode, type UnfoldOptions } from "../datalog/rewrite/unfold.ts";
 import { must } from "../util/assert.ts";
 import type { DataBindings } from "./bindings.ts";
-import { isPlaceholder, localFactTypes, LocalNodes, placeholder } from "./local-facts.ts";
+import { isPlaceholder, localFactTypes, LocalNodes, placeholder, placeholderNumber } from "./local-facts.ts";
 import { LocalTemplates } from "./templates.ts";
 
 /** Calls over terms: constants, values that only the database knows (`param`), and variables. */
@@ -97,8 +97,7 @@ export class LocalShapes {
     );
     const shape = shapes.get(key) ?? shapeOf(goal, head, listed, options);
     if (key.length <= keyLengthMax) shapes.set(key, shape);
-    const real = (value: Constant): Constant =>
-      isPlaceholder(value) ? must(values[Number(value.id.slice(1))]) : value;
+    const real = (value: Constant): Constant => (isPlaceholder(value) ? must(values[placeholderNumber(value)]) : value);
     const ours = (clauses: readonly FlatClause[]) => clauses.map((clause) => withValues(clause, real));
     return {
       clauses: ours(shape.clauses),
@@ -115,7 +114,7 @@ const keyLengthMax = 4096;
 
 /** The rules may depend on the value itself. */
 function isKept(value: Constant, { isNamed }: ShapeOptions): boolean {
-  return value.type === "Integer" || value.type === "Boolean" || isPlaceholder(value) || isNamed(value);
+  return value.type === "Integer" || value.type === "Boolean" || isNamed(value);
 }
 
 function withValues(clause: FlatClause, real: (value: Constant) => Constant): FlatClause {

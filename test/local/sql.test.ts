@@ -81,6 +81,20 @@ describe("parts that do not depend on rows fold", () => {
   });
 });
 
+test("an id with U+0000 is a value of its own, which no fact has", () => {
+  const own = 'actor User {} allow(u: User, "see", u: User); allow(u: User, "see", v: User) if friend(u, v);';
+  using filled = openFilledEngine({ policy: own, facts: [], now: 1 });
+  const bound = bindings("sqlite", { "friend(User:_, User:_)": "SELECT a, b FROM friends WHERE 1 = 0" });
+  const ids = [...["", "0", "1", "12", "x"].map((end) => `\0${end}`), "bob"];
+  for (const [actor, other] of ids.flatMap((id) => ids.map((another) => [id, another] as const))) {
+    const sql = filled.engine.authorizeSql({
+      ...{ actor: { type: "User", id: actor }, action: "see", resource: { type: "User", id: other } },
+      ...{ contextFacts: [], bindings: bound },
+    });
+    expect([actor, other, sql.endsWith("TRUE AS allowed")]).toEqual([actor, other, actor === other]);
+  }
+});
+
 test("a role on a bound relation", () => {
   expect(list("ann", "delete", bindings("postgres", relations))).toMatchInlineSnapshot(`
     "(repos.id IS NOT NULL AND EXISTS (SELECT 1 FROM (SELECT id, org FROM repos

@@ -9,6 +9,7 @@
 import { LRUCache } from "lru-cache";
 import { type FlatArgument, type FlatClause, mapClauseTerms } from "../datalog/ir/flat.ts";
 import type { Constant } from "../datalog/ir/program.ts";
+import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import type { DataBindings } from "./bindings.ts";
 import type { CentralPart, CentralReader, ContextAtom } from "./clauses.ts";
@@ -131,7 +132,14 @@ function templateOf<Options extends TemplateOptions>(
     };
     const central = (real: (value: Constant) => Constant): Recorder =>
       (recorder = new Recorder(options.central(real), standIns));
-    const sql = generate(standIns, { ...options, now, central });
+    let sql: string;
+    try {
+      sql = generate(standIns, { ...options, now, central });
+    } catch (error) {
+      // There may be facts about stand-ins that have no SQL, or too many.
+      if (error instanceof AppError) return undefined;
+      throw error;
+    }
     if (!recorder?.reads || !isTimeless) return undefined;
     const reads = [...new Map(recorder.reads.map((read) => [JSON.stringify(read), read])).values()];
     return { ...split(sql, standIns), standIns, reads };

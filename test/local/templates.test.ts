@@ -146,6 +146,25 @@ test("a fact that is stored later counts", () => {
   expect(ask("u6")).toBe(must(open[0]).replaceAll("'u1'", "'u6'"));
 });
 
+test("a fact about a stand-in refuses no question of others", () => {
+  const policy = `
+    actor User {} resource Doc {}
+    allow(user: User, "read", doc: Doc) if is_vip(user) and near(user, friend) and friend matches User and owns(friend, doc);
+    near(a: User, b: User) if near(a, c) and c matches User and near(c, b);`;
+  const facts = ["is_vip(User:ost.standin.a1)", "is_vip(User:ost.standin.b1)"].map(parseFact);
+  using filled = openFilledEngine({ policy, facts, now: 1 });
+  const queries = { "near(User:_, User:_)": "SELECT a, b FROM near", "owns(User:_, Doc:_)": "SELECT a, b FROM owns" };
+  const bound = Object.fromEntries(Object.entries(queries).map(([signature, query]) => [signature, { query }]));
+  const bindings = parseBindings(JSON.stringify({ facts: bound }), bindingLimits);
+  const ask = (id: string): string =>
+    filled.engine.listSql({
+      actor: { type: "User", id },
+      ...{ action: "read", resourceType: "Doc", column: "t.id", contextFacts: [], bindings },
+    });
+  expect(["u1", "u2", "u3"].map(ask)).toEqual(["FALSE", "FALSE", "FALSE"]);
+  expect(() => ask("ost.standin.a1")).toThrow("calls itself more than once");
+});
+
 /** A time in the policy is compared while the SQL is generated, so a template would keep the decision. */
 test.each([
   [

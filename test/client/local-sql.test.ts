@@ -41,7 +41,7 @@ function listOf(dialect: DialectName): string {
     bindingLimits,
   );
   const actor = { type: "User", id: "ann" };
-  return engine.engine.listSql({
+  return engine.engine.local.listSql({
     actor,
     action: "read",
     resourceType: "Doc",

@@ -72,11 +72,11 @@ describe.each(installedDatabases())("%s", (name, open) => {
     using opened = openFilledEngine({ policy, facts: [start, ...at("store").map(below)], now: 1 });
     const contextFacts = at("context").map(below);
     const actor = { type: "User", id: "ann" };
-    const list = opened.engine.listSql({
+    const list = opened.engine.local.listSql({
       ...{ actor, action: "read", resourceType: "Folder", column: "folders.a0", contextFacts, bindings },
     });
     const authorize = (id: number): string =>
-      opened.engine.authorizeSql({
+      opened.engine.local.authorizeSql({
         actor,
         action: "read",
         resource: { type: "Folder", id: String(id) },
@@ -84,7 +84,7 @@ describe.each(installedDatabases())("%s", (name, open) => {
         bindings,
       });
     const actions = (id: number): string =>
-      opened.engine.actionsSql({ actor, resource: { type: "Folder", id: String(id) }, contextFacts, bindings });
+      opened.engine.local.actionsSql({ actor, resource: { type: "Folder", id: String(id) }, contextFacts, bindings });
     return {
       actions: [5, length].map(actions),
       list: `SELECT COUNT(*), MAX(folders.a0) FROM folders WHERE ${list}`,

@@ -128,7 +128,7 @@ async function compared(
         const question = { actor, action, contextFacts: context, bindings };
         const describe = `${actor.type}:${actor.id} ${action} ${type}`;
         const fragment = sqlOf(counts, () =>
-          opened.engine.listSql({ ...question, resourceType: type, column: `${name}.a0` }),
+          opened.engine.local.listSql({ ...question, resourceType: type, column: `${name}.a0` }),
         );
         if (fragment !== undefined) {
           if (fragment !== "TRUE" && fragment !== "FALSE") counts.dependent += ids.length;
@@ -142,7 +142,7 @@ async function compared(
         }
         // A decision for every resource would repeat what lists show.
         const id = must(ids[number++ % ids.length]);
-        const sql = sqlOf(counts, () => opened.engine.authorizeSql({ ...question, resource: { type, id } }));
+        const sql = sqlOf(counts, () => opened.engine.local.authorizeSql({ ...question, resource: { type, id } }));
         if (sql !== undefined)
           asked.push({ text: `authorize ${describe}:${id}`, sql, expected: list.includes(id) ? "1" : "0" });
       }
@@ -151,7 +151,9 @@ async function compared(
   const known = new Set(actions);
   for (const actor of actors) {
     const resource = must(resources[number++ % resources.length]);
-    const sql = sqlOf(counts, () => opened.engine.actionsSql({ actor, resource, contextFacts: context, bindings }));
+    const sql = sqlOf(counts, () =>
+      opened.engine.local.actionsSql({ actor, resource, contextFacts: context, bindings }),
+    );
     // Without a name for each action, not all can be rows.
     const isEverything = slow
       .solutions(allowQuery(actor, null, { type: resource.type, ids: [resource.id] }, []))
@@ -170,7 +172,7 @@ async function compared(
     const names = [...query.variables.keys()];
     const contextual = { ...query, contextFacts: context };
     const text = JSON.stringify([query.calls, [...query.variables]]);
-    const sql = sqlOf(counts, () => opened.engine.selectSql({ query: contextual, columns: new Map(), bindings }));
+    const sql = sqlOf(counts, () => opened.engine.local.selectSql({ query: contextual, columns: new Map(), bindings }));
     if (sql !== undefined) asked.push({ text: `select ${text}`, sql, expected: solutions.length > 0 ? "1" : "0" });
     names.forEach((variable, index) => {
       const values = solutions.map((solution) => must(solution[index]));
@@ -178,7 +180,7 @@ async function compared(
       if (table !== undefined) {
         const column = `${table.name}.a0`;
         const fragment = sqlOf(counts, () =>
-          opened.engine.filterSql({ query: contextual, variable, column, bindings }),
+          opened.engine.local.filterSql({ query: contextual, variable, column, bindings }),
         );
         const ids = table.ids.filter((id) => values.some((value) => !value.fresh && value.id === id)).map(hex);
         if (fragment !== undefined)
@@ -190,7 +192,7 @@ async function compared(
       }
       if (values.some(({ fresh }) => fresh)) return;
       const rows = sqlOf(counts, () =>
-        opened.engine.selectSql({ query: contextual, columns: new Map([[variable, "found"]]), bindings }),
+        opened.engine.local.selectSql({ query: contextual, columns: new Map([[variable, "found"]]), bindings }),
       );
       if (rows !== undefined)
         asked.push({

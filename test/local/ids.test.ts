@@ -147,7 +147,7 @@ test.skipIf(!hasMariaDb)("MariaDB: columns of bytes, and of another character se
     };
     const bindings = parseBindings(JSON.stringify({ dialect: "mysql", facts }), bindingLimits);
     const question = { actor: { type: "User", id: "ann" }, action: "edit", resourceType: "Doc", contextFacts: [] };
-    const sql = opened.engine.listSql({ ...question, column: `docs.${column}`, bindings });
+    const sql = opened.engine.local.listSql({ ...question, column: `docs.${column}`, bindings });
     const rows = await database.rows(`SELECT HEX(docs.${column}) FROM docs WHERE ${sql}`);
     return rows.map((row) => row.join()).toSorted();
   };

@@ -50,13 +50,13 @@ const list = (
   context: string[] = [],
   column = "repos.id",
 ): string =>
-  engine.engine.listSql({
+  engine.engine.local.listSql({
     actor: { type: "User", id: actor },
     ...{ action, resourceType: "Repo", column, bindings: bound, contextFacts: context.map(parseFact) },
   });
 
 const authorize = (actor: string, action: string, id: string, bound: DataBindings): string =>
-  engine.engine.authorizeSql({
+  engine.engine.local.authorizeSql({
     actor: { type: "User", id: actor },
     ...{ action, resource: { type: "Repo", id }, bindings: bound, contextFacts: [] },
   });
@@ -87,7 +87,7 @@ test("an id with U+0000 is a value of its own, which no fact has", () => {
   const bound = bindings("sqlite", { "friend(User:_, User:_)": "SELECT a, b FROM friends WHERE 1 = 0" });
   const ids = [...["", "0", "1", "12", "x"].map((end) => `\0${end}`), "bob"];
   for (const [actor, other] of ids.flatMap((id) => ids.map((another) => [id, another] as const))) {
-    const sql = filled.engine.authorizeSql({
+    const sql = filled.engine.local.authorizeSql({
       ...{ actor: { type: "User", id: actor }, action: "see", resource: { type: "User", id: other } },
       ...{ contextFacts: [], bindings: bound },
     });

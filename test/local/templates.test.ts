@@ -103,14 +103,15 @@ describe.each(policies)("$name", ({ engine: { engine }, actions, resource, bindi
         for (const id of users) {
           const actor = { type: "User", id };
           const question = { actor, action, resourceType: resource, column: "t.id", contextFacts: [] };
-          compare((bindings) => engine.listSql({ ...question, bindings }));
+          compare((bindings) => engine.local.listSql({ ...question, bindings }));
           const withRole = [
             parseFact(`has_role(User:${JSON.stringify(id)}, reader, ${resource === "Doc" ? "Doc" : "Repository"}:5)`),
           ];
-          if (id.length < 100) compare((bindings) => engine.listSql({ ...question, contextFacts: withRole, bindings }));
+          if (id.length < 100)
+            compare((bindings) => engine.local.listSql({ ...question, contextFacts: withRole, bindings }));
           for (const other of resources)
             compare((bindings) =>
-              engine.authorizeSql({
+              engine.local.authorizeSql({
                 actor,
                 action,
                 resource: { type: resource, id: other },
@@ -121,7 +122,9 @@ describe.each(policies)("$name", ({ engine: { engine }, actions, resource, bindi
         }
         // Equal ids of equal types are another kind of question.
         const same = { type: "User", id: "u9" };
-        compare((bindings) => engine.authorizeSql({ actor: same, action, resource: same, contextFacts: [], bindings }));
+        compare((bindings) =>
+          engine.local.authorizeSql({ actor: same, action, resource: same, contextFacts: [], bindings }),
+        );
       }
       expect(asked).toBeGreaterThan(400);
     },
@@ -133,7 +136,7 @@ test("a fact that is stored later counts", () => {
   using filled = openFilledEngine({ policy: manyKinds, facts: ["is_banned(User:x)"].map(parseFact), now: 1 });
   const bindings = parseBindings(policies[1]?.bindingsOf("sqlite", {}) ?? "", bindingLimits);
   const ask = (id: string): string =>
-    filled.engine.listSql({
+    filled.engine.local.listSql({
       actor: { type: "User", id },
       ...{ action: "read", resourceType: "Doc", column: "t.id", contextFacts: [], bindings },
     });
@@ -157,7 +160,7 @@ test("a fact about a stand-in refuses no question of others", () => {
   const bound = Object.fromEntries(Object.entries(queries).map(([signature, query]) => [signature, { query }]));
   const bindings = parseBindings(JSON.stringify({ facts: bound }), bindingLimits);
   const ask = (id: string): string =>
-    filled.engine.listSql({
+    filled.engine.local.listSql({
       actor: { type: "User", id },
       ...{ action: "read", resourceType: "Doc", column: "t.id", contextFacts: [], bindings },
     });
@@ -194,8 +197,8 @@ test.each([
   const ask = (id: string, bindings: DataBindings): string[] => {
     const question = { actor: { type: "User", id }, action: "read", contextFacts: [], bindings };
     return [
-      filled.engine.listSql({ ...question, resourceType: "Doc", column: "t.id" }),
-      filled.engine.authorizeSql({ ...question, resource: { type: "Doc", id: "1" } }),
+      filled.engine.local.listSql({ ...question, resourceType: "Doc", column: "t.id" }),
+      filled.engine.local.authorizeSql({ ...question, resource: { type: "Doc", id: "1" } }),
     ];
   };
   const before = ["u1", "u2", "u3", "u4"].map((id) => ask(id, warm));

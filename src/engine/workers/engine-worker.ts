@@ -110,7 +110,7 @@ const commands = {
         const explanation = explainDecision(store, question, { limits, clock });
         if (bindings === undefined) return explanation;
         const engine = new Engine(store, { limits, clock: () => clock, inTransaction: true });
-        return { ...explanation, local: engine.explainLocal({ ...question, bindings }) };
+        return { ...explanation, local: engine.local.explainLocal({ ...question, bindings }) };
       }),
     );
   },
@@ -125,7 +125,7 @@ const commands = {
       const engine = engineOver(request);
       const question = questionOf(request);
       const answer = askEngine(engine, request.kind, question);
-      const parsed = "bindings" in question ? engine.parsedBindings(question.bindings) : undefined;
+      const parsed = "bindings" in question ? engine.local.parsedBindings(question.bindings) : undefined;
       return { answer, note: noteOf(engine, request.kind, answer), parsed };
     });
   },

@@ -128,7 +128,7 @@ export class QueryDispatcher {
         (worker) => worker.call("openEngine", store),
       )) as NotedAnswer<Kind>;
       if (note !== undefined) Object.assign(note, noted);
-      if (parsed !== undefined) engine.addParsedBindings(parsed);
+      if (parsed !== undefined) engine.local.addParsedBindings(parsed);
       if (Array.isArray(answer)) recordRows(span, answer.length);
       return answer;
     });

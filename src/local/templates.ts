@@ -48,6 +48,8 @@ interface Template {
   readonly gaps: readonly number[];
 }
 
+/** Templates are many, and clients can choose queries and columns, so that the memory of all has to have a bound. */
+const templateCharactersMax = 32 * 1024;
 const plainId = /^[A-Za-z0-9_.,@/+=-]{1,512}$/;
 /** For each value of a question: two ids of each form, so that both templates can be compared. */
 const standInIds = {
@@ -140,7 +142,7 @@ function templateOf<Options extends TemplateOptions>(
       if (error instanceof AppError) return undefined;
       throw error;
     }
-    if (!recorder?.reads || !isTimeless) return undefined;
+    if (!recorder?.reads || !isTimeless || sql.length > templateCharactersMax) return undefined;
     const reads = [...new Map(recorder.reads.map((read) => [JSON.stringify(read), read])).values()];
     return { ...split(sql, standIns), standIns, reads };
   };

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { projectRoot } from "../../scripts/built-binary.ts";
 import { type DataBindings, parseBindings } from "../../src/local/bindings.ts";
+import { LocalTemplates, type TemplateOptions } from "../../src/local/templates.ts";
 import { must } from "../../src/util/assert.ts";
 import { parseFact } from "../cases/case.ts";
 import { insertion, openFilledEngine } from "../cases/engine-target.ts";
@@ -166,6 +167,31 @@ test("a fact about a stand-in refuses no question of others", () => {
     });
   expect(["u1", "u2", "u3"].map(ask)).toEqual(["FALSE", "FALSE", "FALSE"]);
   expect(() => ask("ost.standin.a1")).toThrow("calls itself more than once");
+});
+
+test.each([
+  ["short", 1000, 0],
+  ["long", 100_000, 1],
+])("%s SQL with other ids", (_, length, generations) => {
+  const templates = new LocalTemplates(2);
+  const bindings = parseBindings(policies[1]?.bindingsOf("sqlite", {}) ?? "", bindingLimits);
+  const central = { facts: () => [], rows: () => [] };
+  const options: TemplateOptions = {
+    ...{ bindings, context: [], isNamed: () => false, central: () => central, now: () => 1 },
+  };
+  let generated = 0;
+  const ask = (id: string): string => {
+    const question = { key: "list", values: [{ type: "User", id }], names: [] };
+    return templates.sql(question, options, (values, { central: reader }) => {
+      generated += 1;
+      reader((value) => value);
+      return `'${values[0]?.id ?? ""}' ${" ".repeat(length)}`;
+    });
+  };
+  expect(["u1", "u2"].map(ask)).toEqual(["u1", "u2"].map((id) => `'${id}' ${" ".repeat(length)}`));
+  generated = 0;
+  expect(ask("u3")).toStartWith("'u3' ");
+  expect(generated).toBe(generations);
 });
 
 /** A time in the policy is compared while the SQL is generated, so a template would keep the decision. */

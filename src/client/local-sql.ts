@@ -41,7 +41,10 @@ interface Split {
 const common = `"(?:[^"]|"")*"|\`[^\`]*\`|--[^\\n]*|/\\*[^]*?\\*/`;
 const plainString = `'(?:[^']|'')*'`;
 const escapedString = `'(?:[^'\\\\]|\\\\[^]|'')*'`;
-const numbered = `\\b[eE]${escapedString}|${plainString}|(\\$(?:[A-Za-z_]\\w*)?\\$)[^]*?\\1|${common}|\\$(?<mark>\\d+)`;
+const dollarQuoted = `(\\$(?:[A-Za-z_]\\w*)?\\$)[^]*?\\1`;
+// Names of MySQL and SQLite may contain the sign.
+const numberedMark = `(?<![\\p{L}\\p{N}_$])\\$(?<mark>\\d+)`;
+const numbered = `\\b[eE]${escapedString}|${plainString}|${dollarQuoted}|${common}|${numberedMark}`;
 const unnumbered = (string: string): string => `${string}|${common}|(?<mark>\\?)`;
 
 function split(sql: string, count: number): Split {
@@ -57,7 +60,7 @@ function split(sql: string, count: number): Split {
 function splitAt(sql: string, pattern: string): Split {
   const [parts, numbers]: [string[], number[]] = [[], []];
   let end = 0;
-  for (const match of sql.matchAll(new RegExp(pattern, "g"))) {
+  for (const match of sql.matchAll(new RegExp(pattern, "gu"))) {
     const mark = match.groups?.["mark"];
     if (mark === undefined) continue;
     parts.push(sql.slice(end, match.index));

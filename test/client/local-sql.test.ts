@@ -174,6 +174,7 @@ describe("the marks of parameters", () => {
     ],
     ["a ? 'b' AND c = $1", ["x"], ["a ? 'b' AND c = ", ""], ["x"]],
     ["a = '?' -- ?\n AND `?` = ? /* ? */", ["x"], ["a = '?' -- ?\n AND `?` = ", " /* ? */"], ["x"]],
+    ["part$1 = ? AND t.größe$1 = b", ["x"], ["part$1 = ", " AND t.größe$1 = b"], ["x"]],
     ["a = ? AND b = ?", [null, 1], ["a = ", " AND b = ", ""], [null, 1]],
     ["a ? $1", [], ["a ? $1"], []],
   ])("%j", (sql, parameters, strings, values) => {

@@ -157,6 +157,8 @@ describe("stored data bindings", () => {
       ).toBe(
         "no data bindings are stored under the name `shop`: store them with `ostiary bindings put`, or send their text as `data_bindings`",
       );
+      const long = { query: authorizeBody.query, data_bindings_name: "x".repeat(10_000) };
+      expect((await refused(api, "/api/authorize_query", long, 404)).length).toBeLessThan(300);
       const { json: events } = await api.call("GET", "/api/events");
       const changes = (events as { events: { type: string; data: object }[] }).events.filter(
         ({ type }) => type === "ostiary.bindings.changed",

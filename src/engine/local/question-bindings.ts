@@ -8,6 +8,7 @@ import { type DataBindings, parseBindings } from "../../local/bindings.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import { findBindings } from "../../store/keys/stored-bindings.ts";
 import { AppError } from "../../util/app-error.ts";
+import { clip } from "../../util/text-length.ts";
 import { parsedBindingsMax, servingThreadBindingsCharacters } from "../../util/tuning.ts";
 import { OffloadRequired } from "../query/offload-required.ts";
 import type { BindingsReference } from "../request/questions.ts";
@@ -62,7 +63,7 @@ export class QuestionBindings {
     if ("text" in reference) return reference.text;
     const stored = findBindings(this.#database, reference.name);
     if (stored !== undefined) return stored.text;
-    const message = `no data bindings are stored under the name \`${reference.name}\`: store them with \`ostiary bindings put\`, or send their text as \`data_bindings\``;
+    const message = `no data bindings are stored under the name \`${clip(reference.name, 64)}\`: store them with \`ostiary bindings put\`, or send their text as \`data_bindings\``;
     throw new AppError("not_found", message);
   }
 }

@@ -4,9 +4,12 @@ import { type Fact, isObject, isSameValue, parseFact, type Value } from "../fact
 /** As `POST /api/explain` answers. The schema is in the OpenAPI document. */
 export interface Explanation {
   readonly allowed: boolean;
+  /** Null without a policy, which allows nothing. */
+  readonly policy: object | null;
   readonly derivation: Step | null;
   readonly denial: FailedCall | null;
-  readonly unknown?: readonly string[];
+  /** Sentences about names that the policy does not have. */
+  readonly unknown: readonly string[];
   readonly truncated: { readonly message: string } | null;
 }
 
@@ -70,6 +73,8 @@ export interface TreeNode {
   readonly rule?: Rule | null;
   /** The values along which a rule was applied several times. */
   readonly path?: readonly Value[];
+  /** How often a rule was applied that follows no path, if more than once. */
+  readonly times?: number;
   /** A fact that can be stored, which would remedy this. */
   readonly addable?: Fact | undefined;
   /** What is true although it must not be. */
@@ -115,7 +120,7 @@ function stepNode(step: Step): TreeNode {
         kind: "derived",
         text: conclusion.text,
         rule,
-        ...(path.length > 0 && { path }),
+        ...(path.length > 0 ? { path } : times > 1 && { times }),
         children: steps.map(stepNode),
       };
     }

@@ -1,4 +1,6 @@
 /** One logged decision, and its explanation on the data, the policy and the clock of its time. */
+import type { Explanation } from "../ask/explanation.ts";
+import { ExplanationView } from "../ask/explanation-view.tsx";
 import { Failure } from "../components/failure.tsx";
 import { formatDuration, formatNumber } from "../components/format.ts";
 import { Heading } from "../components/heading.tsx";
@@ -7,7 +9,6 @@ import { routeTo } from "../state/route.ts";
 import { call } from "../state/session.ts";
 import { decisionsTexts } from "../texts/decisions.ts";
 import { ResultOf } from "./decision-rows.tsx";
-import { type Explanation, ExplanationTree } from "./explanation.tsx";
 import { questionToAsk, factText, isWhole, type LoggedDecision, questionText, valueText } from "./logged-decision.ts";
 
 const words = decisionsTexts.one;
@@ -40,10 +41,10 @@ export function DecisionPage({ id }: { readonly id: string }) {
 }
 
 function Shown({ explained }: { readonly explained: Explained }) {
-  const { decision, explanation, result, count } = explained;
+  const { decision, explanation, count } = explained;
   const asked = questionToAsk(decision);
   const link = asked && routeTo("ask", [asked.form], asked.query);
-  const differs = result !== decision.result || count !== decision.count;
+  const differs = explained.result !== decision.result || count !== decision.count;
   return (
     <>
       <p>
@@ -58,14 +59,19 @@ function Shown({ explained }: { readonly explained: Explained }) {
       <section aria-label={decisionsTexts.columns.details}>
         <DecisionFacts decision={decision} />
       </section>
-      <section aria-label={decisionsTexts.explanation.title}>
-        <h2>{decisionsTexts.explanation.title}</h2>
+      <section aria-label={words.explanation}>
+        <h2>{words.explanation}</h2>
         <p class="help">{words.asOf(formatNumber(decision.offset))}</p>
         {differs && <p class="failure">{words.differs}</p>}
         {explanation === null ? (
           <p>{words.listAgain(decisionsTexts.entries(count ?? 0))}</p>
         ) : (
-          <ExplanationTree explanation={explanation} />
+          <>
+            <p>
+              <ResultOf decision={explained} />
+            </p>
+            <ExplanationView explanation={explanation} />
+          </>
         )}
       </section>
     </>

@@ -1,4 +1,5 @@
 /** A logged decision as the node sends it, and its question as a text and for the screen that asks again. Pure. */
+import { valueParameter } from "../facts/fact-text.ts";
 
 /** An id that the node left out, or only hashed, is missing. */
 export interface LoggedValue {
@@ -51,8 +52,10 @@ export function factText({ predicate, args }: LoggedFact): string {
   return `${predicate}(${args.map(valueText).join(", ")})`;
 }
 
+type Asked = Pick<LoggedDecision, "kind" | "actor" | "action" | "resource">;
+
 /** `User:ann read Repository:x`; other kinds than `authorize` come first. */
-export function questionText({ kind, actor, action, resource }: LoggedDecision): string {
+export function questionText({ kind, actor, action, resource }: Asked): string {
   const asked = [valueText(actor), action ?? "_", valueText(resource)].join(" ");
   return kind === "authorize" ? asked : `${kind} ${asked}`;
 }
@@ -92,8 +95,6 @@ export function isWhole({ redacted }: LoggedDecision): boolean {
   return !redacted.some((name) => ["actor", "resource", "context", "question"].includes(name));
 }
 
-/** `User:ann`, as the screen Ask reads it: an id in quotes is a literal of Polar there. */
 function parameterOf(value: LoggedValue | null): string | null {
-  if (value?.id === undefined) return null;
-  return `${value.type}:${/^".*"$/s.test(value.id) ? JSON.stringify(value.id) : value.id}`;
+  return value?.id === undefined ? null : valueParameter({ type: value.type, id: value.id });
 }

@@ -1,7 +1,7 @@
 /** What a policy would change: its tests, unused facts, and logged decisions, as far as the node knows it. */
-import { formatNumber } from "../components/format.ts";
+import { ExplanationView } from "../ask/explanation-view.tsx";
 import { ScrollTable } from "../components/scroll-table.tsx";
-import { type Explanation, ExplanationTree } from "../decisions/explanation.tsx";
+import { questionText } from "../decisions/logged-decision.ts";
 import { texts } from "../texts.ts";
 import { policyTexts } from "../texts/policy.ts";
 import type { PolicyEffect } from "./effect.ts";
@@ -97,11 +97,11 @@ function ChangedRow({ changed: { decision, now, explanation } }: { readonly chan
     <tr>
       <td>{decision.time.replace("T", " ").replace(/\.\d+Z$/, "Z")}</td>
       <td>
-        <code>{questionOf(decision)}</code>
+        <code>{questionText(decision)}</code>
         {explanation !== null && (
           <details>
             <summary>{words.why}</summary>
-            <ExplanationTree explanation={explanation as Explanation} />
+            <ExplanationView explanation={explanation} />
           </details>
         )}
       </td>
@@ -111,13 +111,6 @@ function ChangedRow({ changed: { decision, now, explanation } }: { readonly chan
   );
 }
 
-function questionOf({ kind, actor, action, resource }: ChangedDecision["decision"]): string {
-  const value = (given: typeof actor): string =>
-    given === null ? texts.noValue : `${given.type}:${given.id ?? given.hash ?? texts.noValue}`;
-  const asked = [value(actor), action ?? texts.noValue, value(resource)].join(" ");
-  return kind === "authorize" ? asked : `${kind} ${asked}`;
-}
-
 function resultOf({ result, count }: ChangedDecision["now"]): string {
-  return result ?? (count === null ? texts.noValue : words.entries(Number(formatNumber(count))));
+  return result ?? (count === null ? texts.noValue : words.entries(count));
 }

@@ -1,4 +1,6 @@
 /** What the node answers about a policy; only the members that the console uses. */
+import type { Explanation } from "../ask/explanation.ts";
+import type { LoggedDecision } from "../decisions/logged-decision.ts";
 import type { Place, Problem } from "./places.ts";
 
 export interface Validation {
@@ -49,29 +51,14 @@ export interface PolicyVersion {
   readonly bytes: number;
 }
 
-interface LoggedValue {
-  readonly type: string;
-  readonly id?: string;
-  readonly hash?: string;
-}
-
-interface DecisionResult {
-  readonly result: "allow" | "deny" | null;
-  readonly count: number | null;
-}
-
 export interface ChangedDecision {
-  readonly decision: DecisionResult & {
-    readonly id: string;
-    readonly time: string;
-    readonly kind: string;
-    readonly actor: LoggedValue | null;
-    readonly action: string | null;
-    readonly resource: LoggedValue | null;
-  };
-  readonly now: DecisionResult;
-  /** As `POST /api/explain` answers. */
-  readonly explanation: object | null;
+  readonly decision: Pick<
+    LoggedDecision,
+    "id" | "time" | "kind" | "actor" | "action" | "resource" | "result" | "count"
+  >;
+  readonly now: Pick<LoggedDecision, "result" | "count">;
+  /** By the new policy. */
+  readonly explanation: Explanation | null;
 }
 
 export interface Replay {

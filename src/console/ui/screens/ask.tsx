@@ -2,8 +2,8 @@
 import { useState } from "preact/hooks";
 import { messageOf } from "../api/error-text.ts";
 import { type AnswerState, useAnswer } from "../ask/answer.ts";
-import { Derivation } from "../ask/derivation.tsx";
-import { factsIn, treeOf } from "../ask/explanation.ts";
+import { ExplanationView } from "../ask/explanation-view.tsx";
+import { type Explanation, factsIn } from "../ask/explanation.ts";
 import {
   type Draft,
   type DraftField,
@@ -226,7 +226,6 @@ function AnswerTo({ draft, question }: { readonly draft: Draft; readonly questio
   const { state, askAgain, more, cancel } = useAnswer(question);
   const { added, failure, add, undo } = useAdded(askAgain);
   const mayChange = useMayChange();
-  const tree = state.explanation && treeOf(state.explanation);
   const assume = (fact: Fact): void => ask({ ...draft, context: [...draft.context, fact] });
   return (
     <section aria-label={words.answer}>
@@ -253,20 +252,10 @@ function AnswerTo({ draft, question }: { readonly draft: Draft; readonly questio
       {state.explanation && (
         <>
           <h3>{state.explanation.allowed ? words.derivation : words.attempts}</h3>
-          {state.explanation.unknown?.map((name) => (
-            <p key={name}>{words.unknown(name)}</p>
-          ))}
-          {tree ? (
-            <Derivation
-              node={tree}
-              onAssume={assume}
-              onAdd={(fact) => void add(fact)}
-              mayAdd={mayChange ?? (() => false)}
-            />
-          ) : (
-            <p>{words.noReasons}</p>
-          )}
-          {state.explanation.truncated && <p class="help">{state.explanation.truncated.message}</p>}
+          <ExplanationView
+            explanation={state.explanation}
+            actions={{ onAssume: assume, onAdd: (fact) => void add(fact), mayAdd: mayChange ?? (() => false) }}
+          />
         </>
       )}
       <Elsewhere question={question} draft={draft} state={state} />
@@ -435,7 +424,7 @@ function TestSnippet({ question, draft, state }: ElsewhereProps) {
           const why = questionOf(reasonDraft(question, draft, id));
           if ("problem" in why) return [];
           const { body } = requestOf(why);
-          return factsIn((await call("/api/explain", { method: "POST", body })) as Parameters<typeof factsIn>[0]);
+          return factsIn((await call("/api/explain", { method: "POST", body })) as Explanation);
         }),
       );
       setFacts(found.flat());

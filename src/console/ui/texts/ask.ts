@@ -40,10 +40,8 @@ export const askTexts = {
   answer: "Answer",
   allowed: "Allowed",
   denied: "Denied",
-  unknown: (name: string) => `The policy does not know this: ${name}`,
   derivation: "Why",
   attempts: "Nearest attempts, and what they lack",
-  noReasons: "No reasons were found within the limits.",
   results: {
     count: (count: string, more: boolean) => `${count} results${more ? " so far" : ""}`,
     one: "1 result",
@@ -59,6 +57,8 @@ export const askTexts = {
   },
   tree: {
     label: "Reasons",
+    noPolicy: "No policy is loaded, and nothing is allowed without one.",
+    noReasons: "No reasons were found within the limits.",
     defaultRule: "default rule of allow",
     ruleAt: (file: string, line: number) => (file === "" ? `line ${line}` : `${file}, line ${line}`),
     origins: {
@@ -78,6 +78,7 @@ export const askTexts = {
     didYouMean: (name: string) => `did you mean ${name}?`,
     hasMore: "There are more attempts.",
     path: "Path",
+    times: (count: number) => `applied ${count} times`,
     add: "Add this fact",
     addFact: (fact: string) => `Add this fact: ${fact}`,
     assume: "Ask with it",

@@ -1,5 +1,6 @@
 /** Traces: the list with its percentiles, a filter as a link, and the waterfall of a decision. */
 import { expect, test } from "bun:test";
+import { decisionsTexts } from "../../../src/console/ui/texts/decisions.ts";
 import { tracesTexts } from "../../../src/console/ui/texts/traces.ts";
 import { waterfallTexts } from "../../../src/console/ui/texts/waterfall.ts";
 import { randomHex } from "../../../scripts/node-process.ts";
@@ -41,8 +42,14 @@ flow(
     await tab.expectAccessible();
     await tab.open(`traces/${"0".repeat(31)}1`);
     await page.getByText(tracesTexts.notThere).waitFor();
+
+    // A logged decision leads to its trace.
+    await tab.open("decisions");
+    await page.getByRole("link", { name: decisionsTexts.whyOf("User:bob read Repository:r0") }).click();
+    await page.getByRole("link", { name: /^[0-9a-f]{32}$/ }).click();
+    await tab.heading(tracesTexts.titleOf(name)).waitFor();
   },
-  { flags: { "advanced.traceUrl": "https://traces.example/{traceId}" } },
+  { flags: { "advanced.traceUrl": "https://traces.example/{traceId}", "decisions.log": "all" } },
 );
 
 test.skipIf(!hasBrowser)(

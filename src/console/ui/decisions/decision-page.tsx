@@ -78,6 +78,11 @@ function Shown({ explained }: { readonly explained: Explained }) {
   );
 }
 
+/** A link to the trace, if the node records one and the log has its id. */
+function traceOf({ trace_id: id, redacted }: LoggedDecision) {
+  return id === null || redacted.includes("trace") ? id : <a href={routeTo("traces", [id])}>{id}</a>;
+}
+
 function DecisionFacts({ decision }: { readonly decision: LoggedDecision }) {
   const { facts } = words;
   const rows = [
@@ -96,7 +101,7 @@ function DecisionFacts({ decision }: { readonly decision: LoggedDecision }) {
     [facts.cached, decision.cached ? words.yes : words.no],
     [facts.key, decision.key],
     [facts.request, decision.request_id],
-    [facts.trace, decision.trace_id],
+    [facts.trace, traceOf(decision)],
   ] as const;
   return (
     <dl class="properties">

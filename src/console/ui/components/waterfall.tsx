@@ -49,7 +49,7 @@ function Row({ row: { span, depth, startMs, durationMs, from, width, nodeNumber 
   return (
     <tr>
       <td class="nowrap">{span.node}</td>
-      <th scope="row" class={`span depth-${Math.min(depth, depthMax)}`}>
+      <th scope="row" class="span" style={{ paddingLeft: `${Math.min(depth, depthMax)}rem` }}>
         {span.name}
         {span.failed && <span class="failure"> {words.failed}</span>}
       </th>

@@ -1,8 +1,9 @@
 /** What the console decides without a browser about nodes, changes and traces. */
 import { describe, expect, test } from "bun:test";
 import type { ListedNode, Nodes, TraceSpan } from "../../src/console/ui/api/cluster.ts";
-import { changeOf, changesMax, factText, traceIdOf, withNewer } from "../../src/console/ui/changes/change.ts";
+import { changeOf, changesMax, traceIdOf, withNewer } from "../../src/console/ui/changes/change.ts";
 import { waterfallRows } from "../../src/console/ui/components/waterfall-rows.ts";
+import { formatFact } from "../../src/console/ui/facts/fact-text.ts";
 import { isSilent, nodeProblemsOf } from "../../src/console/ui/overview/node-problems.ts";
 import { changesTexts } from "../../src/console/ui/texts/changes.ts";
 import { nodeTexts } from "../../src/console/ui/texts/nodes.ts";
@@ -71,9 +72,17 @@ describe("a change", () => {
     const facts = { inserted: [fact("a"), fact("b")], deleted: [fact("c"), fact("d")] };
     const change = changeOf({ ...event, type: "ostiary.facts.changed", data: facts }, 3);
     expect(change.title).toBe("2 facts inserted, 2 facts deleted");
-    expect(change.lines).toEqual([`+ ${factText(fact("a"))}`, `+ ${factText(fact("b"))}`, `- ${factText(fact("c"))}`]);
+    expect(change.lines).toEqual([
+      `+ ${formatFact(fact("a"))}`,
+      `+ ${formatFact(fact("b"))}`,
+      `- ${formatFact(fact("c"))}`,
+    ]);
     expect(change.more).toBe(1);
-    expect(factText(fact("a"))).toBe(String.raw`has_role(User:a, "a\"b", 7)`);
+    expect(formatFact(fact("a"))).toBe(String.raw`has_role(User:a, "a\"b", 7)`);
+    // A list of many changes must not keep all their facts.
+    expect(change.event).toEqual(event);
+    const keys = changeOf({ ...event, type: "ostiary.keys.changed", data: { added: [{ id: "a" }, { id: "b" }] } }, 1);
+    expect([keys.lines, keys.more]).toEqual([["+ a"], 1]);
   });
 
   test.each([

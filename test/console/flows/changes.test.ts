@@ -29,7 +29,7 @@ flow("changes appear by themselves, and one shows when each node had it and its 
   await table.getByText("Policy 1 became active").waitFor();
   await page.getByText(changesTexts.help(200)).waitFor();
   await flow.call("POST", "/api/batch", [{ inserts: [role(script)] }]);
-  await table.getByText(`+ has_role(User:${script}, "reader", Repository:kernel)`).waitFor();
+  await table.getByText(`+ has_role(User:"${script}", "reader", Repository:kernel)`).waitFor();
   await tab.expectAccessible();
   expect(await page.title()).not.toBe("run");
 

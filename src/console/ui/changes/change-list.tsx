@@ -8,6 +8,7 @@ import { routeTo } from "../state/route.ts";
 import { call, open } from "../state/session.ts";
 import { changesTexts as words } from "../texts/changes.ts";
 import { type Change, changeOf, changesMax, type ChangeEvent, listLinesMax, withNewer } from "./change.ts";
+import { ChangeLines } from "./change-lines.tsx";
 
 type State = "connecting" | "open" | "interrupted";
 
@@ -68,7 +69,8 @@ export function ChangeList() {
   );
 }
 
-function Row({ change: { event, title, lines, more } }: { readonly change: Change }) {
+function Row({ change }: { readonly change: Change }) {
+  const { event, title } = change;
   return (
     <tr>
       <td class="nowrap">{event.time.replace("T", " ").replace("Z", "")}</td>
@@ -77,14 +79,7 @@ function Row({ change: { event, title, lines, more } }: { readonly change: Chang
         <a href={routeTo("changes", [event.offset])}>{title}</a>
       </th>
       <td>
-        <ul class="lines">
-          {lines.map((line) => (
-            <li key={line}>
-              <code>{line}</code>
-            </li>
-          ))}
-          {more > 0 && <li>{words.more(more)}</li>}
-        </ul>
+        <ChangeLines change={change} />
       </td>
     </tr>
   );

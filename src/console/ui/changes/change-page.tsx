@@ -14,6 +14,7 @@ import { call, currentLogin, may } from "../state/session.ts";
 import { texts } from "../texts.ts";
 import { changesTexts as words } from "../texts/changes.ts";
 import { changeOf, type ChangeEvent, pageLinesMax, traceIdOf } from "./change.ts";
+import { ChangeLines } from "./change-lines.tsx";
 
 const appliedMs = 2000;
 /** Spans of other nodes can come later, and a node may not have answered in time. */
@@ -43,7 +44,7 @@ export function ChangePage({ offset }: { readonly offset: string }) {
 }
 
 function Content({ event }: { readonly event: ChangeEvent }) {
-  const { title, lines, more } = changeOf(event, pageLinesMax);
+  const change = changeOf(event, pageLinesMax);
   return (
     <>
       <Section title={words.content}>
@@ -57,17 +58,8 @@ function Content({ event }: { readonly event: ChangeEvent }) {
             <dd>{event.id}</dd>
           </div>
         </dl>
-        <p>{title}</p>
-        {lines.length > 0 && (
-          <ul class="lines">
-            {lines.map((line) => (
-              <li key={line}>
-                <code>{line}</code>
-              </li>
-            ))}
-            {more > 0 && <li>{words.more(more)}</li>}
-          </ul>
-        )}
+        <p>{change.title}</p>
+        <ChangeLines change={change} />
       </Section>
       <Applied offset={event.offset} />
       <TraceOf event={event} />

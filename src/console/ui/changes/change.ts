@@ -1,4 +1,5 @@
 /** Events of the change feed, as the console shows them. Pure. */
+import { type Fact, formatFact } from "../facts/fact-text.ts";
 import { changesTexts as words } from "../texts/changes.ts";
 
 /** A CloudEvent of `GET /api/events`; only the members that the console uses. */
@@ -11,16 +12,6 @@ export interface ChangeEvent {
   readonly data?: Readonly<Record<string, unknown>>;
 }
 
-interface EventValue {
-  readonly type: string;
-  readonly id: string;
-}
-
-interface EventFact {
-  readonly predicate: string;
-  readonly args: readonly EventValue[];
-}
-
 interface EventKey {
   readonly id: string;
   readonly name?: string;
@@ -28,7 +19,8 @@ interface EventKey {
 }
 
 export interface Change {
-  readonly event: ChangeEvent;
+  /** Without its content, which can be large: a list keeps many changes. */
+  readonly event: Pick<ChangeEvent, "id" | "time" | "offset">;
   /** What happened, in words. */
   readonly title: string;
   /** Its lines: `+` for what was added, `-` for what was removed; at most `linesMax`. */
@@ -45,9 +37,10 @@ export const listLinesMax = 3;
 export const pageLinesMax = 500;
 
 export function changeOf(event: ChangeEvent, linesMax: number): Change {
-  const { title, lines } = contentOf(event, linesMax + 1);
-  const all = lineCount(event);
-  return { event, title, lines: lines.slice(0, linesMax), more: Math.max(0, all - linesMax) };
+  const { id, time, offset } = event;
+  const { title, lines } = contentOf(event);
+  const shown = lines.slice(0, linesMax).map((line) => line());
+  return { event: { id, time, offset }, title, lines: shown, more: lines.length - shown.length };
 }
 
 /** The list with newer changes, the newest first. Streams repeat no event, but a list can overlap with a stream. */
@@ -62,17 +55,18 @@ export function traceIdOf({ traceparent }: ChangeEvent): string | undefined {
   return /^00-([0-9a-f]{32})-/.exec(traceparent ?? "")?.[1];
 }
 
-function contentOf(event: ChangeEvent, linesMax: number): Pick<Change, "title" | "lines"> {
+/** The lines are functions, because a change can have many more than are shown. */
+function contentOf(event: ChangeEvent): { readonly title: string; readonly lines: readonly (() => string)[] } {
   const { type, data = {} } = event;
   switch (type) {
     case "ostiary.facts.changed": {
-      const [inserted, deleted] = [listIn<EventFact>(data, "inserted"), listIn<EventFact>(data, "deleted")];
+      const [inserted, deleted] = [listIn<Fact>(data, "inserted"), listIn<Fact>(data, "deleted")];
       return {
         title: words.facts(inserted.length, deleted.length),
         lines: [
-          ...inserted.slice(0, linesMax).map((fact) => `+ ${factText(fact)}`),
-          ...deleted.slice(0, linesMax).map((fact) => `- ${factText(fact)}`),
-        ].slice(0, linesMax),
+          ...inserted.map((fact) => () => `+ ${formatFact(fact)}`),
+          ...deleted.map((fact) => () => `- ${formatFact(fact)}`),
+        ],
       };
     }
     case "ostiary.facts.cleared":
@@ -84,15 +78,18 @@ function contentOf(event: ChangeEvent, linesMax: number): Pick<Change, "title" |
         readonly author?: { readonly id: string; readonly name: string | null } | null;
         readonly message?: string | null;
       };
-      const by = author ? [words.author(author.name ?? author.id)] : [];
-      return { title: words.policy(String(id ?? ""), filename ?? ""), lines: [...by, ...(message ? [message] : [])] };
+      const by = author ? [() => words.author(author.name ?? author.id)] : [];
+      return {
+        title: words.policy(String(id ?? ""), filename ?? ""),
+        lines: [...by, ...(message ? [() => message] : [])],
+      };
     }
     case "ostiary.keys.changed":
       return {
         title: words.keys,
         lines: [
-          ...listIn<EventKey>(data, "added").map((key) => `+ ${keyText(key)}`),
-          ...listIn<EventKey>(data, "removed").map((key) => `- ${keyText(key)}`),
+          ...listIn<EventKey>(data, "added").map((key) => () => `+ ${keyText(key)}`),
+          ...listIn<EventKey>(data, "removed").map((key) => () => `- ${keyText(key)}`),
         ],
       };
     case "ostiary.epoch.started":
@@ -103,23 +100,9 @@ function contentOf(event: ChangeEvent, linesMax: number): Pick<Change, "title" |
   }
 }
 
-function lineCount({ type, data = {} }: ChangeEvent): number {
-  if (type !== "ostiary.facts.changed") return 0;
-  return listIn(data, "inserted").length + listIn(data, "deleted").length;
-}
-
 function listIn<T>(data: Readonly<Record<string, unknown>>, name: string): readonly T[] {
   const list = data[name];
   return Array.isArray(list) ? (list as T[]) : [];
-}
-
-export function factText({ predicate, args }: EventFact): string {
-  return `${predicate}(${args.map(valueText).join(", ")})`;
-}
-
-function valueText({ type, id }: EventValue): string {
-  if (type === "String") return JSON.stringify(id);
-  return type === "Integer" || type === "Boolean" ? id : `${type}:${id}`;
 }
 
 function keyText({ id, name, role }: EventKey): string {

@@ -32,7 +32,6 @@ export const changesTexts = {
   when: "Time",
   id: "Position",
   content: "What changed",
-  nothing: "This kind of change has no further content.",
   applied: "Where it is visible",
   appliedHelp: "Since the commit on the primary, by the clocks of both machines.",
   appliedColumns: { node: "Node", role: "Role", state: "Visible", after: "After the commit" },

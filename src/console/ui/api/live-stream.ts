@@ -2,8 +2,8 @@
  * Follows a stream of server-sent events, and opens it again behind the last event when it breaks off. `EventSource`
  * cannot send the key.
  */
-import { createParser } from "eventsource-parser";
 import { ApiError, isTemporary } from "./node-api.ts";
+import { messagesOf } from "./stream-messages.ts";
 
 export interface StreamOptions {
   readonly signal: AbortSignal;
@@ -15,8 +15,6 @@ export interface StreamOptions {
 
 const delayMsMin = 500;
 const delayMsMax = 5000;
-/** More than any event of a node. */
-const bufferedCharactersMax = 2 ** 24;
 
 /**
  * Resolves when `signal` is aborted. `open` opens the stream, behind an event if one is given. Throws ApiError if the
@@ -29,9 +27,10 @@ export async function followStream(
   let lastEventId: string | undefined;
   for (let delayMs = delayMsMin; !signal.aborted; delayMs = Math.min(2 * delayMs, delayMsMax)) {
     try {
-      const response = await open(lastEventId);
+      const { body } = await open(lastEventId);
       onState(true);
-      for await (const { id, data } of messagesOf(response)) {
+      for await (const { id, data, gone } of body === null ? [] : messagesOf(body)) {
+        if (gone !== undefined) throw new ApiError(410, "gone", gone);
         lastEventId = id ?? lastEventId;
         delayMs = delayMsMin;
         if (data !== undefined) onEvent(data);
@@ -44,43 +43,6 @@ export async function followStream(
     }
     onState(false);
     await pause(delayMs, signal);
-  }
-}
-
-interface Message {
-  readonly id?: string;
-  readonly data?: unknown;
-}
-
-/** An id can come without an event: it gives the position. Ends when the node ends the stream. */
-async function* messagesOf(response: Response): AsyncGenerator<Message> {
-  const messages: (Message & { readonly end?: true })[] = [];
-  const parser = createParser({
-    maxBufferSize: bufferedCharactersMax,
-    onId: (id) => messages.push({ id }),
-    onEvent({ event, data }) {
-      if (data === "") return;
-      const content = JSON.parse(data) as { readonly message?: string };
-      if (event === "gone") throw new ApiError(410, "gone", content.message ?? "");
-      messages.push(event === "end" ? { end: true } : { data: content });
-    },
-    onError(error) {
-      if (error.type === "max-buffer-size-exceeded") throw error;
-    },
-  });
-  const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
-  try {
-    for (;;) {
-      const chunk = await reader?.read();
-      if (chunk?.value === undefined) return;
-      parser.feed(chunk.value);
-      for (const message of messages.splice(0)) {
-        if (message.end === true) return;
-        yield message;
-      }
-    }
-  } finally {
-    await reader?.cancel().catch(() => {});
   }
 }
 

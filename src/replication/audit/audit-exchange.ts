@@ -16,11 +16,13 @@ import type { NodeClient } from "../transport/node-client.ts";
 
 const log = getLogger("audit");
 
+type AuditPeer = Pick<NodeClient, "audit" | "sendAudit">;
+
 export interface AuditExchangeOptions {
   readonly writer: Pick<Writer, "recordAudit">;
   /** A read-only connection to the current database. AppError `not_ready` while there is none. */
   readonly reader: () => Connection;
-  readonly primary: () => NodeClient;
+  readonly primary: () => AuditPeer;
   readonly intervalMs: number;
   readonly clock: Clock;
 }
@@ -56,15 +58,17 @@ async function exchange(options: AuditExchangeOptions): Promise<void> {
 /** Returns the id of the primary's audit log; undefined if the primary is of a version without one. */
 async function receive(
   { reader, writer, clock }: AuditExchangeOptions,
-  primary: NodeClient,
+  primary: AuditPeer,
 ): Promise<string | undefined> {
   const sinceMs = Math.max(0, (lastAuditTime(reader(), clock.wallMs()) ?? 0) - overlapMs);
   // The reader may be behind what was written, so the loops go on from what they have done themselves.
   let known = readProgress(reader(), "audit_received");
-  for (;;) {
+  for (let isFirst = true; ; isFirst = false) {
     const page = await primary.audit({ ...known, sinceMs });
     if (page === undefined) return undefined;
     const { log, last, entries } = page;
+    // Several nodes answer at this address by turns. None of them would come to an end.
+    if (log !== known.log && !isFirst) return log;
     if (entries.length > 0 || log !== known.log)
       await writer.recordAudit({ entries, received: true, progress: progressOf("audit_received", log, last) });
     if (!page.more || (log === known.log && last <= known.after)) return log;
@@ -72,16 +76,18 @@ async function receive(
   }
 }
 
-async function send({ reader, writer }: AuditExchangeOptions, primary: NodeClient, log: string): Promise<void> {
+async function send({ reader, writer }: AuditExchangeOptions, primary: AuditPeer, log: string): Promise<void> {
+  // A snapshot can replace the database meanwhile. Its entries are counted anew, so this progress must not count there.
+  const logs = `${log}-${readNodeSetting(reader(), "audit_log")}`;
   const known = readProgress(reader(), "audit_sent");
-  let after = known.log === log ? known.after : 0;
+  let after = known.log === logs ? known.after : 0;
   for (;;) {
     const newest = lastAuditSeq(reader());
     const found = auditEntriesAfter(reader(), after, auditMessageEntriesMax, { received: false });
     if (found.length > 0) await primary.sendAudit(found.map(({ entry }) => entry));
     else if (newest - after < sentNotedMax) return;
     const sent = found.at(-1)?.seq ?? newest;
-    await writer.recordAudit({ entries: [], received: true, progress: progressOf("audit_sent", log, sent) });
+    await writer.recordAudit({ entries: [], received: true, progress: progressOf("audit_sent", logs, sent) });
     after = sent;
   }
 }

@@ -6,7 +6,7 @@ import { Confirmations } from "../../src/replication/replica/confirmations.ts";
 import { Freshness, proofTimeOf } from "../../src/replication/replica/freshness.ts";
 import { CatchUpRequests } from "../../src/replication/replica/catch-up-requests.ts";
 import { backoffMs } from "../../src/util/backoff.ts";
-import type { Clock } from "../../src/util/clock.ts";
+import { movedClock } from "./moved-clock.ts";
 
 const epoch = "0123456789abcdef";
 const later = "fedcba9876543210";
@@ -14,39 +14,6 @@ const later = "fedcba9876543210";
 function head(change: Partial<Head>): Head {
   const standing = { v: 1, s: "test", e: epoch, n: 5, t: 0, l: 10, h: epoch, d: epoch, trim: 0 } as const;
   return { ...standing, from: [0, epoch], role: "primary", ack: false, ...change };
-}
-
-interface MovedClock extends Clock {
-  pass(ms: number): void;
-}
-
-function movedClock(random = 0): MovedClock {
-  let nowMs = 0;
-  let timers: { readonly atMs: number; readonly body: () => void }[] = [];
-  const after = (delayMs: number, body: () => void): (() => void) => {
-    const timer = { atMs: nowMs + delayMs, body };
-    timers.push(timer);
-    return () => void (timers = timers.filter((other) => other !== timer));
-  };
-  return {
-    monotonicMs: () => nowMs,
-    wallMs: () => 0,
-    preciseMs: () => 0,
-    after,
-    every: () => () => {},
-    random: () => random,
-    pass(ms) {
-      const endMs = nowMs + ms;
-      for (;;) {
-        const next = timers.toSorted((one, two) => one.atMs - two.atMs)[0];
-        if (next === undefined || next.atMs > endMs) break;
-        timers = timers.filter((other) => other !== next);
-        nowMs = next.atMs;
-        next.body();
-      }
-      nowMs = endMs;
-    },
-  };
 }
 
 function newReplica(maxStalenessMs?: number) {

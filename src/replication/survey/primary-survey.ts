@@ -4,8 +4,11 @@
  */
 import { randomBytes } from "node:crypto";
 import { LRUCache } from "lru-cache";
+import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { Clock } from "../../util/clock.ts";
+import { reasonOf } from "../../util/reason.ts";
+import { parseNodeId } from "../identity.ts";
 import type { NodeStatus } from "../transport/messages.ts";
 import {
   type NodeReport,
@@ -17,6 +20,8 @@ import {
 } from "../transport/reports.ts";
 import type { OwnReport } from "./node-report.ts";
 import { RecentAnswers } from "./recent-answers.ts";
+
+const log = getLogger("survey");
 
 export interface PrimarySurveyOptions {
   readonly own: OwnReport;
@@ -37,7 +42,8 @@ interface KnownNode {
 
 interface OpenQuestion {
   readonly question: Question;
-  readonly reports: Map<string, NodeReport>;
+  /** By node. A node cannot fill the memory with reports under other names. */
+  readonly reports: LRUCache<string, NodeReport>;
   readonly onReport: () => void;
 }
 
@@ -112,6 +118,8 @@ export class PrimarySurvey {
   }
 
   #note(report: NodeReport, answers: boolean, atMs = this.#options.clock.monotonicMs()): void {
+    // The other nodes would refuse the whole list.
+    if (parseNodeId(report.node) === undefined) return;
     this.#known.set(report.node, { report, lagEvents: lagOf(report, this.#options.state()), atMs, answers });
   }
 
@@ -120,7 +128,7 @@ export class PrimarySurvey {
       throw new AppError("too_many_requests", "this node asks the others many questions already, try again");
     const { own } = this.#options;
     const id = randomBytes(8).toString("hex");
-    const reports = new Map<string, NodeReport>();
+    const reports = new LRUCache<string, NodeReport>({ max: surveyedNodesMax });
     const expected = this.#expected();
     if (expected.length > 0 || this.#mayDiscover()) await this.#wait(id, wanted, reports, expected);
     const self = own(wanted);
@@ -138,21 +146,26 @@ export class PrimarySurvey {
   async #wait(
     id: string,
     wanted: Wanted,
-    reports: Map<string, NodeReport>,
+    reports: OpenQuestion["reports"],
     expected: readonly string[],
   ): Promise<void> {
     const { announce, clock } = this.#options;
-    await new Promise<void>((resolve) => {
-      const cancel = clock.after(expected.length === 0 ? discoveryMs : answerMsMax, resolve);
-      const onReport = (): void => {
-        if (expected.length === 0 || !expected.every((node) => reports.has(node))) return;
-        cancel();
-        resolve();
-      };
-      this.#open.set(id, { question: { ...wanted, id }, reports, onReport });
+    const { promise: answered, resolve } = Promise.withResolvers<void>();
+    const cancel = clock.after(expected.length === 0 ? discoveryMs : answerMsMax, resolve);
+    const onReport = (): void => {
+      if (expected.length > 0 && expected.every((node) => reports.has(node))) resolve();
+    };
+    this.#open.set(id, { question: { ...wanted, id }, reports, onReport });
+    try {
       announce();
-    });
-    this.#open.delete(id);
+      await answered;
+    } catch (error) {
+      // An operator needs what is known most when the database cannot be read.
+      log.debug("the other nodes cannot be asked now: {reason}", { reason: reasonOf(error) });
+    } finally {
+      cancel();
+      this.#open.delete(id);
+    }
   }
 
   /** The nodes that will probably answer. */
@@ -163,7 +176,7 @@ export class PrimarySurvey {
       .map(([node]) => node);
   }
 
-  #others(self: string, reports: ReadonlyMap<string, NodeReport>): SurveyedNode[] {
+  #others(self: string, reports: OpenQuestion["reports"]): SurveyedNode[] {
     const nowMs = this.#options.clock.monotonicMs();
     return [...this.#known]
       .filter(([node, { atMs }]) => node !== self && nowMs - atMs <= keptMs)

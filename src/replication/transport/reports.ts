@@ -6,9 +6,12 @@
 import { z } from "zod";
 import { spanKinds, spansPerTraceMax } from "../../telemetry/recent-traces.ts";
 import { listOf } from "../../util/bounded-schema.ts";
+import { parseNodeId } from "../identity.ts";
 
 const count = z.number().int().nonnegative();
 const hash = z.string().regex(/^[0-9a-f]{16}$/);
+/** The greatest time that a `Date` can have. */
+const timeMsMax = 8.64e15;
 
 /** What somebody wants to know of all nodes, besides their health. */
 const wantedSchema = z.object({
@@ -39,7 +42,7 @@ const spanSchema = z.object({
 const reportSchema = z.object({
   /** The question that is answered; undefined if the node reports unasked. */
   question: hash.optional(),
-  node: z.string().regex(/^[A-Za-z0-9._@-]{1,129}$/),
+  node: z.string().refine((id) => parseNodeId(id) !== undefined),
   role: z.enum(["primary", "edge", "fallback"]),
   /** This and the next two are null for a node of an earlier version that did not say it. */
   version: z.string().max(64).nullable(),
@@ -52,7 +55,7 @@ const reportSchema = z.object({
   age_ms: z.number().nonnegative().nullable(),
   brokers: listOf(z.object({ broker: z.string().max(300), connected: z.boolean() }), { max: 16 }),
   /** When the event of the question became visible, in ms since 1970 by the clock of the node; null if unknown. */
-  applied_ms: z.number().nonnegative().nullable().optional(),
+  applied_ms: z.number().nonnegative().max(timeMsMax).nullable().optional(),
   spans: listOf(spanSchema, { max: spansPerTraceMax }).optional(),
 });
 

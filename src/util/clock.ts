@@ -14,6 +14,9 @@ export interface Clock {
   random(): number;
 }
 
+/** The last time that a `Date` can have, in ms since 1970. */
+export const timeMsMax = 8.64e15;
+
 /** Resolves after `delayMs`. */
 export function sleep(clock: Pick<Clock, "after">, delayMs: number): Promise<void> {
   return new Promise((resolve) => clock.after(delayMs, resolve));

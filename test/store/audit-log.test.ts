@@ -205,3 +205,9 @@ test("entries of one millisecond that a process made have ids in their order", (
     expect(new Set(ids).size).toBe(1000);
   }
 });
+
+test("an entry of another node cannot have a time that is no date, which would spoil each page with it", () => {
+  const entry = entryAt(8.64e15);
+  expect(auditEntrySchema.safeParse(entry).success).toBe(true);
+  expect(auditEntrySchema.safeParse({ ...entry, timeMs: entry.timeMs + 1 }).success).toBe(false);
+});

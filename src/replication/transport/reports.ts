@@ -6,12 +6,11 @@
 import { z } from "zod";
 import { spanKinds, spansPerTraceMax } from "../../telemetry/recent-traces.ts";
 import { listOf } from "../../util/bounded-schema.ts";
+import { timeMsMax } from "../../util/clock.ts";
 import { parseNodeId } from "../identity.ts";
 
 const count = z.number().int().nonnegative();
 const hash = z.string().regex(/^[0-9a-f]{16}$/);
-/** The greatest time that a `Date` can have. */
-const timeMsMax = 8.64e15;
 
 /** What somebody wants to know of all nodes, besides their health. */
 const wantedSchema = z.object({

@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { recordOf } from "../../util/bounded-schema.ts";
+import { timeMsMax } from "../../util/clock.ts";
 import { clip } from "../../util/text-length.ts";
 
 /** The audited actions. A later version can have more: entries of other nodes may have any name of this form. */
@@ -53,7 +54,7 @@ const actor = z.object({ kind: name, id: name.nullable(), name: text.nullable() 
 export const auditEntrySchema = z.object({
   /** Unique; the same on all nodes. */
   id: z.string().regex(/^[0-9a-f-]{36}$/),
-  timeMs: z.number().int().nonnegative(),
+  timeMs: z.number().int().nonnegative().max(timeMsMax),
   /** The id of the node that did or refused it; null if it was a command without a node. */
   node: name.nullable(),
   actor,

@@ -8,10 +8,12 @@ import { closeSync, openSync, readSync } from "node:fs";
 import { z } from "zod";
 import { AppError } from "../../util/app-error.ts";
 import { describeProblem } from "../../util/bounded-schema.ts";
+import { timeMsMax } from "../../util/clock.ts";
 import { schemaVersion } from "../connection/open-store.ts";
 import { macLength, manifestMac, type SignedManifest } from "./snapshot-mac.ts";
 
 const hash = z.string().regex(/^[0-9a-f]{16}$/);
+const timeMs = z.number().int().nonnegative().max(timeMsMax);
 
 /** The version of this file format. */
 const fileFormatVersion = 1;
@@ -29,15 +31,15 @@ const snapshotManifest = z.object({
   term: z.number().int().nonnegative().optional(),
   offset: z.number().int().nonnegative(),
   /** When the event at `offset` was committed, and when the snapshot was made, in ms since 1970. */
-  timeMs: z.number().int().nonnegative(),
-  madeMs: z.number().int().nonnegative(),
+  timeMs,
+  madeMs: timeMs,
   /** The chain hash and the state digest at `offset`. */
   hash,
   digest: hash,
   /** The first epoch of its history. Missing in files of older versions. */
   history: hash.optional(),
   /** The earliest point in time that it can be recovered to. If it is missing, only the one at `offset`. */
-  from: z.object({ offset: z.number().int().nonnegative(), timeMs: z.number().int().nonnegative() }).optional(),
+  from: z.object({ offset: z.number().int().nonnegative(), timeMs }).optional(),
   /** The SHA-256 and the size of the compressed database. */
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
   bytes: z.number().int().positive(),

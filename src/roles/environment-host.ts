@@ -234,8 +234,7 @@ class EnvironmentHost implements Environments {
     const failures = await Promise.all(
       this.#edges().map(async ([id, service]) => {
         try {
-          // It may have ended meanwhile.
-          await service.node().promote?.(options);
+          await promoteIn(id, service, options);
           return [];
         } catch (error) {
           return [{ id, reason: reasonOf(error) }];
@@ -247,7 +246,7 @@ class EnvironmentHost implements Environments {
 
   async previewOthers(options: PromoteOptions) {
     const previews = this.#edges().map(async ([id, service]) => {
-      const preview = await service.node().previewPromotion?.(options);
+      const preview = await inEnvironment(id, () => service.node().previewPromotion?.(options));
       return preview === undefined ? [] : [[id, preview] as const];
     });
     return (await Promise.all(previews)).flat();
@@ -410,7 +409,7 @@ class EnvironmentHost implements Environments {
       if (nowMs < fromMs + strayMsMax) return void this.#strayFromMs.set(id, fromMs);
       this.#strayFromMs.set(id, nowMs);
       try {
-        await must(node.promote)({ force: false, graceful: true, automatic: true });
+        await promoteIn(id, service, { force: false, graceful: true, automatic: true });
       } catch (error) {
         const reason = reasonOf(error);
         log.warning("{id} has its primary on another node, and it stays there for now: {reason}", { id, reason });
@@ -510,6 +509,12 @@ function requireDescriptors(): void {
     "not_ready",
     `this node may open only ${limit} files, too few for one more environment: raise the limit (\`ulimit -n\`, \`LimitNOFILE\`)`,
   );
+}
+
+/** The primary that begins works for the environment, not for the one whose request or timer asks for the promotion. */
+async function promoteIn(id: string, service: RunningNode, options: PromoteOptions): Promise<void> {
+  // The edge may have ended meanwhile.
+  await inEnvironment(id, () => service.node().promote?.(options));
 }
 
 function hereOf(node: Node): EnvironmentInfo["here"] {

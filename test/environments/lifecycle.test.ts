@@ -4,6 +4,7 @@ import { expect, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { registryEnvironment } from "../../src/roles/environment-registry.ts";
+import { recentTraces } from "../../src/telemetry/recent-traces.ts";
 import { adminKey, eventually, withCluster } from "../replication/cluster.ts";
 import { ask, createEnvironment, fill, isReader, mayRead } from "./host.ts";
 
@@ -204,6 +205,19 @@ test(
   timeoutMs,
 );
 
+/** As if requests of these environments were parts of one trace. Returns its id. */
+function addSpans(environments: readonly (string | undefined)[]): string {
+  const id = "5".repeat(32);
+  recentTraces.configure({ traceBufferTracesMax: 10, traceBufferBytesMax: 10_000 });
+  for (const environment of environments) {
+    const times = { start_us: 1, duration_us: 1 };
+    const [name, parent] = [environment ?? "default", null];
+    const span = { id: "6".repeat(16), parent, name, kind: "server", failed: false, attributes: {}, ...times } as const;
+    recentTraces.add(environment, id, span);
+  }
+  return id;
+}
+
 test(
   "a promoted node has the primaries of all environments",
   () =>
@@ -219,6 +233,16 @@ test(
       const written = await ask(edge, key, "POST", "/api/batch", [{ inserts: [isReader("bob")] }]);
       expect([written.status, written.text]).toEqual([200, expect.any(String)]);
       expect(await mayRead(edge, key, "bob")).toBe(true);
+      // It works for its own environment, as before: it gives the spans of this one, and of no other.
+      const trace = addSpans([undefined, "team-a"]);
+      for (const [each, name] of [
+        [key, "team-a"],
+        [adminKey, "default"],
+      ] as const) {
+        const { text } = await ask(edge, each, "GET", `/api/traces/${trace}`);
+        const { spans } = JSON.parse(text) as { readonly spans: readonly { readonly name: string }[] };
+        expect(spans.map((span) => span.name)).toEqual([name]);
+      }
       const other = await createEnvironment(edge, "team-b");
       await fill(edge, other, "cid");
       await edge.stop();

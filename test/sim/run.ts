@@ -98,19 +98,13 @@ async function boot(cluster: Cluster): Promise<void> {
 }
 
 /** Lets simulated time pass until the work is done. */
-async function during(cluster: Cluster, work: Promise<unknown>): Promise<void> {
+async function during<T>(cluster: Cluster, work: Promise<T>): Promise<T> {
   let done = false;
-  let failure: unknown;
-  void work.then(
-    () => (done = true),
-    (error: unknown) => {
-      failure = error;
-      done = true;
-    },
-  );
+  const end = (): void => void (done = true);
+  void work.then(end, end);
   await cluster.time.pass(60_000, () => done);
-  if (failure !== undefined) throw failure;
   if (!done) throw new Violation("something does not come to an end");
+  return work;
 }
 
 async function step(scene: Scene, struck: Record<string, number>): Promise<void> {
@@ -149,14 +143,14 @@ async function rest(scene: Scene): Promise<void> {
 async function succeed(scene: Scene): Promise<void> {
   const { cluster, operator, random } = scene;
   const before = cluster.primary.point;
-  const candidates = await operator.candidates();
+  const candidates = await during(cluster, operator.candidates());
   if (candidates.length === 0) throw new Violation("no edge could be promoted, with all well");
   const edge = random.pick(candidates);
   await during(cluster, operator.succeed(edge));
   const promoted = edge.process;
   await becomeQuiet(scene, `no peace since ${edge.name} was promoted with all well`);
   if (cluster.violation !== undefined) return;
-  const [primary] = await primariesOf(cluster);
+  const [primary] = await during(cluster, primariesOf(cluster));
   // If the operator restarts it with its new role, another node may get the lease.
   if (primary !== edge && edge.process === promoted)
     throw new Violation(`${edge.name} was promoted with all well, and is not the primary`);
@@ -171,7 +165,8 @@ async function becomeQuiet({ cluster, operator }: Scene, otherwise: string): Pro
     await time.pass(1000);
     if (cluster.violation !== undefined) return;
     await during(cluster, operator.tidyUp());
-    const problem = await unrest(cluster);
+    // A node that changes its role answers when it has its next one.
+    const problem = await during(cluster, unrest(cluster));
     if (problem === undefined) return;
     if (time.nowMs > endMs) throw new Violation(`${otherwise}: ${problem}`);
   }

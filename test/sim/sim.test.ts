@@ -26,7 +26,7 @@ async function mustHold(all: readonly number[]): Promise<void> {
 test(
   `${seeds.length} clusters lose nothing, answer nothing wrong and agree in the end`,
   () => mustHold(seeds),
-  Math.max(10, count) * minutes,
+  (10 + count / 10) * minutes,
 );
 
 test.skipIf(alone !== undefined || regressions.length === 0)(

@@ -19,7 +19,7 @@ const notOnDeno: ReadonlyMap<string, string> = new Map([
   ],
 ]);
 
-const defaultTimeoutMs = 20_000;
+const defaultTimeoutMs = 60_000;
 const counts = { passed: 0, failed: 0, skipped: 0 };
 type Hooks = readonly ((...parameters: never[]) => unknown)[];
 

@@ -158,7 +158,7 @@ describe("the simulation finds", () => {
       },
     };
     await expectFound(mutation, /which is right at none of/);
-  }, 120_000);
+  }, 600_000);
 
   test("a write that is done twice", async () => {
     const mutation: Mutation = {
@@ -168,7 +168,7 @@ describe("the simulation finds", () => {
       }),
     };
     await expectFound(mutation, /did a request again|where it was not done|was answered with/);
-  }, 120_000);
+  }, 600_000);
 
   test("a response that does not wait for its token", async () => {
     const mutation: Mutation = {
@@ -180,12 +180,12 @@ describe("the simulation finds", () => {
       },
     };
     await expectFound(mutation, /the token says/);
-  }, 120_000);
+  }, 600_000);
 
   test("an acknowledged write that was not on the disk", async () => {
     const mutation: Mutation = { forgetfulDisks: true, favourite: powerCut, shape: withVotes };
     await expectFound(mutation, /is gone|is lost|the token says|no policy is loaded yet/);
-  }, 120_000);
+  }, 600_000);
 
   test("a write that is acknowledged although its commit failed", async () => {
     const mutation: Mutation = {
@@ -211,7 +211,7 @@ describe("the simulation finds", () => {
       },
     };
     await expectFound(mutation, /where it was not done|no such row/);
-  }, 120_000);
+  }, 600_000);
 
   test("a node that ends when a timer fails on a full disk", async () => {
     const mutation: Mutation = {
@@ -219,7 +219,7 @@ describe("the simulation finds", () => {
         writeNodeFile(directory, "position", readNodeFile(directory, "position") ?? "-:0"),
     };
     await expectFound(mutation, /ends, since a timer failed/);
-  }, 120_000);
+  }, 600_000);
 
   test("a database that is rejected because of a failing disk", async () => {
     const mutation: Mutation = {
@@ -236,16 +236,16 @@ describe("the simulation finds", () => {
       }),
     };
     await expectFound(mutation, /takes a sound database for a damaged one/);
-  }, 120_000);
+  }, 600_000);
 
   test("a write that is acknowledged before enough edges have it", async () => {
     await expectFound({ impatient: true }, /was acknowledged by/);
-  }, 120_000);
+  }, 600_000);
 
   test("an edge that counts for an acknowledgement before it is on its disk", async () => {
     const mutation: Mutation = { hastyEdges: true, favourite: powerCut, shape: withVotes };
     await expectFound(mutation, /was acknowledged by|is gone, without a trace/);
-  }, 240_000);
+  }, 600_000);
 
   test("a read of the latest state that does not wait", async () => {
     const mutation: Mutation = {
@@ -257,7 +257,7 @@ describe("the simulation finds", () => {
       },
     };
     await expectFound(mutation, /answers the latest from/);
-  }, 120_000);
+  }, 600_000);
 
   test("a position that is used twice, because a start begins no term", async () => {
     const none = {
@@ -268,7 +268,7 @@ describe("the simulation finds", () => {
     await changed(StartTerm.prototype, none, () =>
       expectFound(mutation, /a position that was used before|the token says/),
     );
-  }, 240_000);
+  }, 600_000);
 
   test("a primary with an old directory that stays an edge after it has stepped down", async () => {
     const mutation: Mutation = { favourite: "an old backup is restored" };
@@ -282,11 +282,11 @@ describe("the simulation finds", () => {
       },
     };
     await changed(Fence.prototype, resigned, () => expectFound(mutation, /nobody is the primary/));
-  }, 240_000);
+  }, 600_000);
 
   test("a start that counts as a failover, so that a primary with an old directory deposes its successor", async () => {
     await expectFound(startsAreFailovers, /was acknowledged by|is gone, without a trace|no peace/);
-  }, 240_000);
+  }, 600_000);
 
   test("a primary that does not step down for its successor", async () => {
     const stubborn = {
@@ -294,7 +294,7 @@ describe("the simulation finds", () => {
       fence: { value: () => {}, configurable: true },
     };
     await changed(Fence.prototype, stubborn, () => expectFound({ failover: false }, /no peace|was acknowledged by/));
-  }, 240_000);
+  }, 600_000);
 
   test("a replayed head that counts as fresh", async () => {
     // As if heads had no sequence numbers, and no confirmation were needed.
@@ -303,14 +303,14 @@ describe("the simulation finds", () => {
       confirmedMsAgo: { get: () => 0, configurable: true },
     };
     await changed(Freshness.prototype, credulous, () => expectFound({}, /its copy is too old/));
-  }, 120_000);
+  }, 600_000);
 
   test("flipped bits in a database in use whose pages are not compared with their checksums", async () => {
     const mutation: Mutation = { favourite: "bits flip in the file of a running node" };
     // The pass ends immediately.
     const blind = { check: { value: () => 1, configurable: true } };
     await changed(PageChecksums.prototype, blind, () => expectFound(mutation, /which is right at none of/));
-  }, 120_000);
+  }, 600_000);
 
   test("a token that is refused although its write is there", async () => {
     const mutation: Mutation = {
@@ -320,11 +320,11 @@ describe("the simulation finds", () => {
       },
     };
     await expectFound(mutation, /is lost, which it has/);
-  }, 120_000);
+  }, 600_000);
 
   test("a primary that confirms replicas although it may have been replaced", async () => {
     await expectFound(assuredHeads, /answers the latest from|its copy is too old/);
-  }, 120_000);
+  }, 600_000);
 
   test("a primary that ignores its lease, when only the lease keeps it from writing", async () => {
     const mutation: Mutation = {
@@ -334,18 +334,18 @@ describe("the simulation finds", () => {
     };
     const valid = { problem: { get: () => undefined, configurable: true } };
     await changed(Leadership.prototype, valid, () => expectFound(mutation, /two primaries at once/));
-  }, 120_000);
+  }, 600_000);
 
   test("a vote that promises nothing", async () => {
     const forgetful = { grant: { value: () => {}, configurable: true } };
     const mutation: Mutation = { favourite: unseen, shape: withVotes };
     await changed(Votes.prototype, forgetful, () => expectFound(mutation, /was acknowledged by 1 edges/));
-  }, 120_000);
+  }, 600_000);
 
   test("a vote that is forgotten at a restart", async () => {
     const starting = (directory: string): void => rmSync(join(directory, "pledge"), { force: true });
     await expectFound({ favourite: unseen, shape: withVotes, starting }, /was acknowledged by 1 edges/);
-  }, 120_000);
+  }, 600_000);
 
   test("a vote for two candidates", async () => {
     const { grant: give } = Votes.prototype;
@@ -362,22 +362,22 @@ describe("the simulation finds", () => {
     await changed(Votes.prototype, { grant: generous }, () =>
       expectFound(mutation, /both promoted with the same votes/),
     );
-  }, 120_000);
+  }, 600_000);
 
   test("terms from clocks, so that a clock that was wrong once prevents later promotions", async () => {
     await expectFound(termsOfClocks, /can't be promoted with all well: 409 .*does not come after the current one/);
-  }, 120_000);
+  }, 600_000);
 
   test("a read that waits for the silent event stream and does not ask the primary", async () => {
     const mutation: Mutation = { favourite: "only the brokers are down", shape: { ack: 0 } };
     const patient = { requestCatchUp: { value: () => {}, configurable: true } };
     await changed(ReplicaLoop.prototype, patient, () => expectFound(mutation, /although only brokers are down/));
-  }, 120_000);
+  }, 600_000);
 
   test("a primary that starts on a copy of another's directory without asking for other primaries", async () => {
     const mutation: Mutation = { favourite: "a copy of the primary's directory is started and reaches all others" };
     await withoutSearch(() => expectFound(mutation, /acknowledges writes beside it|gave way to a copy of itself/));
-  }, 120_000);
+  }, 600_000);
 
   test("a primary on a copy of another's directory that ignores which primary the replicas have", async () => {
     const mutation: Mutation = {
@@ -387,14 +387,14 @@ describe("the simulation finds", () => {
     await changed(twins.DuplicatePrimaryMonitor.prototype, blind, () =>
       expectFound(mutation, /stays a primary beside it/),
     );
-  }, 120_000);
+  }, 600_000);
 
   test("a replica that never tries a failed catch-up again", async () => {
     await ignoring("retryDue", () => expectFound({}, /no peace/));
-  }, 120_000);
+  }, 600_000);
 
   test("a replica that continues to answer from a damaged database", async () => {
     const mutation: Mutation = { favourite: "bits flip in the file of a running node" };
     await ignoring("distrusted", () => expectFound(mutation, /which is right at none of/));
-  }, 120_000);
+  }, 600_000);
 });

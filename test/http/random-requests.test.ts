@@ -290,7 +290,11 @@ test(
       for (const each of [edge, fallback])
         outcomes.push(...(await attack(each.node, count / 20, keys, next, logOf(each))));
 
-      const valid = outcomes.filter(({ isValid, operation: { security } }) => isValid && security !== undefined);
+      // How many are refused because the node is busy depends on the machine.
+      const valid = outcomes.filter(
+        ({ isValid, status, operation: { security } }) =>
+          isValid && security !== undefined && status !== 429 && status !== 503,
+      );
       const share = (some: readonly Outcome[]): number =>
         some.filter(({ status }) => status < 300).length / some.length;
       const byStatus = Object.entries(Object.groupBy(outcomes, ({ status }) => status)).map(

@@ -32,7 +32,7 @@ export function policyOperations(bodies: RequestParsers): Operation[] {
       description: "`id` and `version` mean the same.",
       query: policyQuery,
       responses: { 200: json("The blocks by name, and `global`", metadataSchema) },
-      errors: ["not_found"],
+      errors: ["not_found", "query_too_expensive", "too_many_requests"],
     },
     {
       method: "post",

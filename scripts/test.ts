@@ -15,7 +15,7 @@ import { installTools } from "./test-tools.ts";
 
 const usage = `scripts/test [--full] [stage ...]
 
-  --full   run what takes too long for every change as well: clusters with every release, lists under 20,000 random policies, a million facts in the console, local authorization under 300 random policies for each database, the issue tracker with a million issues, ten minutes of siege, five of chaos, 1000 seeds of the simulation
+  --full   run what takes too long for every change as well: clusters with every release, all of HTTP and replication on Deno, lists under 20,000 random policies, a million facts in the console, local authorization under 300 random policies for each database, the issue tracker with a million issues, ten minutes of siege, five of chaos, 1000 seeds of the simulation
   --help   show this, with the names of the stages`;
 
 interface Counts {
@@ -75,10 +75,10 @@ const stages: readonly (readonly Stage[])[] = [
           path,
         ),
     ),
-    tests("replication", (path) => path.startsWith("test/replication/")),
+    tests("replication", isAboutReplication),
     tests("http", (path) => path.startsWith("test/http/")),
-    testsOnDeno("deno-replication", (path) => path.startsWith("test/replication/")),
-    testsOnDeno("deno-http", isAboutHttp, { RANDOM_REQUESTS: "2000" }),
+    testsOnDeno("deno-replication", (path) => isAboutReplication(path) && usesRuntime(path)),
+    testsOnDeno("deno-http", (path) => isAboutHttp(path) && usesRuntime(path), { RANDOM_REQUESTS: "2000" }),
     tests("environments", (path) => path.startsWith("test/environments/")),
     tests("local", (path) => path.startsWith("test/local/")),
     tests("releases", (path) => path.startsWith("test/releases/") && path !== upgrade && !isSlowOfReleases(path)),
@@ -107,6 +107,7 @@ const millionFacts = { CONSOLE_FACTS: "1000000" };
 /** Run with `--full`, or by name. */
 const longStages: readonly (readonly Stage[])[] = [
   [tests("releases-all", isSlowOfReleases, true)],
+  [testsOnDeno("deno-all", (path) => isAboutReplication(path) || isAboutHttp(path))],
   [tests("lists", (path) => path === "test/fuzz/open-lists.test.ts", true, 60 * minute, { FUZZ_RUNS: "20000" })],
   [tests("console-facts", (path) => path === "test/console/flows/facts.test.ts", true, 60 * minute, millionFacts)],
   [tests("local-all", isAgainstOracle, true, 120 * minute, { FUZZ_RUNS: "300", LOCAL_FULL: "1" })],
@@ -318,7 +319,17 @@ function tests(
   };
 }
 
-/** What depends on the HTTP server of the runtime. */
+function isAboutReplication(path: string): boolean {
+  return path.startsWith("test/replication/");
+}
+
+/** Tests of connections, threads, processes, files and SQLite. The others test code that is the same on each runtime. */
+function usesRuntime(path: string): boolean {
+  return /\/(?:access-table|authorize-fast-path|backup|bodies|client|console-files|embedded-broker|event-stream|events|expensive-queries|external-broker|failover|fallback|isolation|keys|large-responses|lease|limits|login|long-polls|mosquitto|oidc|old-clients|random-requests|replica|responses|scrub|snapshot-download|tls|two-brokers|writer)\.test\.ts$/.test(
+    path,
+  );
+}
+
 function isAboutHttp(path: string): boolean {
   return (
     path.startsWith("test/http/") ||

@@ -29,10 +29,15 @@ import { runSeed } from "./run.ts";
 /** A bug shows by chance. It must show within so many seeds. */
 const seedsMax = 40;
 
-/** Expects that the mutation is found with this violation. Other violations that it causes do not count. */
-async function expectFound(mutation: Mutation, wanted: RegExp): Promise<void> {
+/**
+ * Expects that the mutation is found with this violation. Other violations that it causes do not count. The `first` seed
+ * saves time: it is one that found it before.
+ */
+async function expectFound(mutation: Mutation, wanted: RegExp, first = 1): Promise<void> {
   const messages: string[] = [];
-  for (let seed = 1; seed <= seedsMax && !wanted.test(messages.at(-1) ?? ""); seed++) {
+  const seeds = new Set([first, ...Array.from({ length: seedsMax }, (_, index) => index + 1)]);
+  for (const seed of seeds) {
+    if (wanted.test(messages.at(-1) ?? "")) break;
     const { failure } = await runSeed(seed, { failover: false, ...mutation });
     if (failure !== undefined) messages.push(failure.message);
   }
@@ -167,7 +172,7 @@ describe("the simulation finds", () => {
         write: (request, { traceparent }) => commands.write(request, { traceparent }),
       }),
     };
-    await expectFound(mutation, /did a request again|where it was not done|was answered with/);
+    await expectFound(mutation, /did a request again|where it was not done|was answered with/, 3);
   }, 600_000);
 
   test("a response that does not wait for its token", async () => {
@@ -210,7 +215,7 @@ describe("the simulation finds", () => {
         };
       },
     };
-    await expectFound(mutation, /where it was not done|no such row/);
+    await expectFound(mutation, /where it was not done|no such row/, 3);
   }, 600_000);
 
   test("a node that ends when a timer fails on a full disk", async () => {
@@ -218,7 +223,7 @@ describe("the simulation finds", () => {
       fragileTimer: ({ directory }) =>
         writeNodeFile(directory, "position", readNodeFile(directory, "position") ?? "-:0"),
     };
-    await expectFound(mutation, /ends, since a timer failed/);
+    await expectFound(mutation, /ends, since a timer failed/, 3);
   }, 600_000);
 
   test("a database that is rejected because of a failing disk", async () => {
@@ -235,11 +240,11 @@ describe("the simulation finds", () => {
         },
       }),
     };
-    await expectFound(mutation, /takes a sound database for a damaged one/);
+    await expectFound(mutation, /takes a sound database for a damaged one/, 16);
   }, 600_000);
 
   test("a write that is acknowledged before enough edges have it", async () => {
-    await expectFound({ impatient: true }, /was acknowledged by/);
+    await expectFound({ impatient: true }, /was acknowledged by/, 6);
   }, 600_000);
 
   test("an edge that counts for an acknowledgement before it is on its disk", async () => {
@@ -266,7 +271,7 @@ describe("the simulation finds", () => {
     };
     const mutation: Mutation = { favourite: "an old backup is restored" };
     await changed(StartTerm.prototype, none, () =>
-      expectFound(mutation, /a position that was used before|the token says/),
+      expectFound(mutation, /a position that was used before|the token says/, 5),
     );
   }, 600_000);
 
@@ -281,11 +286,11 @@ describe("the simulation finds", () => {
         configurable: true,
       },
     };
-    await changed(Fence.prototype, resigned, () => expectFound(mutation, /nobody is the primary/));
+    await changed(Fence.prototype, resigned, () => expectFound(mutation, /nobody is the primary/, 5));
   }, 600_000);
 
   test("a start that counts as a failover, so that a primary with an old directory deposes its successor", async () => {
-    await expectFound(startsAreFailovers, /was acknowledged by|is gone, without a trace|no peace/);
+    await expectFound(startsAreFailovers, /was acknowledged by|is gone, without a trace|no peace/, 14);
   }, 600_000);
 
   test("a primary that does not step down for its successor", async () => {
@@ -302,7 +307,7 @@ describe("the simulation finds", () => {
       classify: { value: (_head: unknown, retained: boolean) => (retained ? "hint" : "newer"), configurable: true },
       confirmedMsAgo: { get: () => 0, configurable: true },
     };
-    await changed(Freshness.prototype, credulous, () => expectFound({}, /its copy is too old/));
+    await changed(Freshness.prototype, credulous, () => expectFound({}, /its copy is too old/, 8));
   }, 600_000);
 
   test("flipped bits in a database in use whose pages are not compared with their checksums", async () => {

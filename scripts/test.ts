@@ -85,9 +85,9 @@ const stages: readonly (readonly Stage[])[] = [
     // From here on each is one busy process. Beside one, the worker processes of nodes would wait: they have low priority.
     tests("mutations", (path) => path === mutations),
     tests("simulation", (path) => path.startsWith("test/sim/") && path !== mutations),
+    testsOnDeno("deno-random", (path) => path === "test/fuzz/fuzz.test.ts", { FUZZ_RUNS: "1000" }),
     tests("histories", (path) => path.startsWith("test/fuzz/") && path !== "test/fuzz/fuzz.test.ts"),
     tests("random", (path) => path === "test/fuzz/fuzz.test.ts"),
-    testsOnDeno("deno-random", (path) => path === "test/fuzz/fuzz.test.ts", { FUZZ_RUNS: "1000" }),
     testsOnDeno("deno-histories", (path) => path === "test/fuzz/history.test.ts", { HISTORY_STEPS: "2000" }),
     tests("imports", (path) => path.startsWith("test/import/")),
     testsOnDeno("deno-cases", (path) => /^test\/(?:cases|runtime\/.*)\.test\.ts$/.test(path)),

@@ -25,10 +25,13 @@ globalThis.Worker = class extends Worker {
 };
 
 const { spawn } = Bun;
-const spawnBundled = (command: string[], options: object): Subprocess => {
-  const [runtime = "", main, name = "", entry = ""] = command;
-  if (main !== join(source, program)) return spawn(command, options);
-  return spawn([runtime, bundled(program), name, scriptOf(entry)], options);
+const spawnBundled = (...parameters: readonly unknown[]): Subprocess => {
+  const [command, options] = parameters;
+  // `node:child_process` passes an object.
+  const [runtime, main, name, entry] = Array.isArray(command) ? (command as readonly string[]) : [];
+  if (runtime === undefined || main !== join(source, program) || name === undefined || entry === undefined)
+    return Reflect.apply(spawn, Bun, parameters) as Subprocess;
+  return spawn([runtime, bundled(program), name, scriptOf(entry)], options as object);
 };
 Object.defineProperty(Bun, "spawn", { value: spawnBundled });
 

@@ -370,6 +370,8 @@ export class Engine {
     });
   }
 
+  // Each kind of question has a method of its name (`askEngine`). Those of local authorization: see `LocalAnswers`.
+
   authorizeLocal(question: LocalAuthorizeQuestion): LocalSql {
     return this.local.authorizeLocal(question);
   }

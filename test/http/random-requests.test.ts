@@ -303,6 +303,7 @@ test(
       const valid = outcomes.filter(
         (outcome) => outcome.isValid && outcome.operation.security !== undefined && !isBusy(outcome),
       );
+      expect(outcomes.filter(isBusy).length / outcomes.length).toBeLessThan(0.05);
       const share = (some: readonly Outcome[]): number =>
         some.filter(({ status }) => status < 300).length / some.length;
       const byStatus = Object.entries(Object.groupBy(outcomes, ({ status }) => status)).map(

@@ -3,6 +3,8 @@
  * after the last migration (`migrations/schema.json`). The argument names it: `scripts/migration node-labels` writes
  * `migrations/0006-node-labels.sql`.
  *
+ * A migration can only add tables: a database of an older release has them in another file (`open-store.ts`).
+ *
  * Read the result before you commit it. Drizzle knows neither STRICT nor WITHOUT ROWID, so this adds the one, and the
  * other is up to you. The first five migrations are older than this script and written by hand. They stay as they are:
  * drizzle-kit would quote names, spell types in lower case and make unique constraints separate indexes, and a node

@@ -313,6 +313,7 @@ describe("flags", () => {
     "snapshot create",
     "snapshot inspect",
     "snapshot import",
+    "migrate",
     "adopt-history",
     "abandon-history",
     "completion",

@@ -32,6 +32,7 @@ import { loginCommand, logoutCommand, whoamiCommand } from "./login.ts";
 import { manCommand } from "./man.ts";
 import { openApiCommand } from "./openapi.ts";
 import { metricsCommand } from "./metrics.ts";
+import { migrateCommand } from "./migrate.ts";
 import { nodesCommand } from "./nodes.ts";
 import { parityCommand } from "./parity.ts";
 import { planCommand } from "./plan.ts";
@@ -145,6 +146,7 @@ const commandGroups: readonly (readonly [heading: string, commands: readonly Add
       backupCommand,
       restoreCommand,
       snapshotCommand,
+      migrateCommand,
       promoteCommand,
       adoptHistoryCommand,
       abandonHistoryCommand,

@@ -46,7 +46,7 @@ export function atPosition<T>(
   } finally {
     live.close();
   }
-  const copy = openStore(copyPath, { wal: false });
+  const copy = openStore(copyPath, { wal: false, convert: true });
   try {
     // An interrupted recovery starts again from the database.
     copy.exec("PRAGMA synchronous = OFF");

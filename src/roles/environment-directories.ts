@@ -4,13 +4,18 @@
  */
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { currentStorePath, readNodeFile, removeNodeFile, writeNodeFile } from "../store/directory/data-directory.ts";
+import {
+  currentStorePath,
+  environmentsName,
+  readNodeFile,
+  removeNodeFile,
+  writeNodeFile,
+} from "../store/directory/data-directory.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { registryEnvironment, type EnvironmentIdentity } from "./environment-registry.ts";
 
 const log = getLogger("environments");
 
-const directoryName = "environments";
 /** A file in the directory of an environment: when it was created, which tells it from a later one with the same id. */
 const createdFile = "created";
 /** A file that is there until the registry has the new environment. */
@@ -28,11 +33,18 @@ export class EnvironmentDirectories {
   readonly #directory: string;
 
   constructor(data: string) {
-    this.#directory = join(data, directoryName);
+    this.#directory = join(data, environmentsName);
   }
 
   pathOf(id: string): string {
     return join(this.#directory, id);
+  }
+
+  /** The directories that have a database, those of deleted and earlier environments included. */
+  withStore(): string[] {
+    if (!existsSync(this.#directory)) return [];
+    const entries = readdirSync(this.#directory, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+    return entries.filter(({ name }) => this.hasStore(name)).map(({ name }) => this.pathOf(name));
   }
 
   /** Whether this node has data of the environment. */

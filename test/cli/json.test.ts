@@ -78,6 +78,7 @@ test("what they print with it is JSON", async () => {
     [`snapshot create --data ${data} --out a.zst`],
     ["snapshot inspect a.zst"],
     ["snapshot import a.zst --data imported --allow-unauthenticated"],
+    ["migrate --data imported"],
     ["abandon-history 0123456789abcdef --data empty"],
     ["adopt-history 0123456789abcdef --data imported"],
     ["clear --confirm"],

@@ -28,6 +28,7 @@ describe("a data directory that is a file", () => {
     ["of a backup", ["backup", "--data", "file", "--out", "x"], 2, noStore],
     ["of a plan", ["plan", "--data", "file", "allow(User:_, read, Doc:_)"], 2, noStore],
     ["of a snapshot", ["snapshot", "create", "--data", "file", "--out", "x"], 2, noStore],
+    ["of a migration", ["migrate", "--data", "file"], 2, noStore],
     [
       "of an approval",
       ["adopt-history", "0123456789abcdef", "--data", "file"],

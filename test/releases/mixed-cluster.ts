@@ -2,6 +2,7 @@
  * A cluster whose nodes run programs of different releases, each as a process. A node can be restarted with another
  * program, with its data and at its address.
  */
+import * as Bun from "bun";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -70,11 +71,25 @@ export class MixedCluster {
     await expectConverged(this.node("primary"), this.others("primary"));
   }
 
-  /** Stops the node, and starts it again with another program. */
-  async replace(name: Name, program: string): Promise<void> {
+  /** Stops the node, and starts it again with another program. `between` runs while it is stopped. */
+  async replace(name: Name, program: string, between: () => Promise<void> = async () => {}): Promise<void> {
     await this.node(name).stop();
+    await between();
     this.launch(name, program);
     await this.node(name).ready();
+  }
+
+  /** Migrates the databases of a node, which is stopped meanwhile. Returns what the command prints. */
+  async migrate(name: Name, program: string): Promise<string> {
+    let output = "";
+    await this.replace(name, program, async () => {
+      const command = [program, "migrate", "--data", this.node(name).directory];
+      const child = Bun.spawn(command, { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+      const [status, printed, errors] = await Promise.all([child.exited, child.stdout.text(), child.stderr.text()]);
+      if (status !== 0) throw new Error(`${command.join(" ")} ended with ${status}: ${errors}`);
+      output = printed;
+    });
+    return output;
   }
 
   launch(name: Name, binary: string): void {

@@ -1,92 +1,196 @@
 /**
- * A cluster of the newest release is upgraded to today's code, one node after the other, while clients write and read:
- * first the fallback and the edges, then an edge becomes the primary, then the old primary is replaced. Meanwhile the
- * old primary has edges of today, and a primary of today has an old edge. No acknowledged write is lost, and no read
- * fails. `scripts/test releases-all` has more, for every release.
+ * A cluster of an older release is upgraded to today's code, one node after the other, goes back, is upgraded again and
+ * migrated, while clients write and read. The releases are 0.1.0 and the one before this tree. Meanwhile older primaries
+ * have edges of today, and primaries of today have older edges and fallbacks. No acknowledged write is lost, no read
+ * fails, and data that an older release does not know are still there. `scripts/test releases-all` has more.
  */
 import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { builtBinary } from "../../scripts/built-binary.ts";
+import { schemaVersion } from "../../src/store/connection/open-store.ts";
 import { currentStorePath } from "../../src/store/directory/data-directory.ts";
 import { must } from "../../src/util/assert.ts";
 import { brokers, eventually, expectConverged, scenarioTimeoutMs } from "../e2e/cluster.ts";
 import { Load, writtenAt } from "./load.ts";
 import { names, withMixedCluster, type MixedCluster, type Name } from "./mixed-cluster.ts";
-import { programAt, taggedCommit } from "./release-program.ts";
+import { firstRelease, programAt, taggedCommit, upgradedReleases } from "./release-program.ts";
 import { promote } from "./promote.ts";
-import { recordedVersions } from "./recorded.ts";
+import { formatOf } from "./recorded.ts";
 
-const version = must(recordedVersions().at(-1));
-const commit = taggedCommit(version);
-const absent = commit === undefined ? ` (skipped: this clone has no tag ${version}, see \`git fetch --tags\`)` : "";
-let programs: Promise<[old: string, today: string]> | undefined;
-/** Both scenarios run at the same time, since they mostly wait; each program is built once. */
-const built = () => (programs ??= Promise.all([programAt(must(commit)), builtBinary()]));
+const programs = new Map<string, Promise<[old: string, today: string]>>();
+/** The scenarios run at the same time, since they mostly wait; each program is built once. */
+function built(version: string): Promise<[old: string, today: string]> {
+  const building = programs.get(version) ?? Promise.all([programAt(must(taggedCommit(version))), builtBinary()]);
+  programs.set(version, building);
+  return building;
+}
 
-describe.each([...brokers])("with the %s broker", (broker) => {
-  test.concurrent.skipIf(commit === undefined)(
-    `a cluster of ${version} is upgraded while clients write and read${absent}`,
+const members = ["edge-a", "edge-b", "primary"] as const;
+
+const scenarios = upgradedReleases().flatMap((version) => brokers.map((broker) => ({ version, broker })));
+
+describe.each(scenarios)("a cluster of $version with the $broker broker", ({ version, broker }) => {
+  const isAbsent = taggedCommit(version) === undefined;
+  const absent = isAbsent ? ` (skipped: this clone has no tag ${version}, see \`git fetch --tags\`)` : "";
+  const format = formatOf(version);
+  test.concurrent.skipIf(isAbsent)(
+    `is upgraded, goes back, is upgraded again and migrated under load${absent}`,
     async () => {
-      const [old, today] = await built();
+      const [old, today] = await built(version);
       await withMixedCluster(broker, async (cluster) => {
         await cluster.start({ primary: old, "edge-a": old, "edge-b": old, fallback: old });
-        const members = () => [cluster.node("edge-a"), cluster.node("edge-b"), cluster.node("primary")];
-        const load = new Load(members, cluster.node("fallback"), cluster.adminKey);
+        const writable = () => members.map((name) => cluster.node(name));
+        const load = new Load(writable, cluster.node("fallback"), cluster.adminKey);
+        /** All nodes follow the primary, and nothing has failed. */
         const settled = async (primary: "primary" | "edge-a"): Promise<void> => {
           const before = load.acknowledged.length;
           while (load.acknowledged.length < before + 10 && load.failures.length === 0) await Bun.sleep(20);
           expect(load.failures).toEqual([]);
-          const last = must(load.acknowledged.at(-1));
-          await cluster.followed(primary, last);
+          await cluster.followed(primary, must(load.acknowledged.at(-1)));
         };
+        const isFirst = version === firstRelease;
 
         await settled("primary");
         await cluster.replace("fallback", today);
         await cluster.replace("edge-a", today);
         await settled("primary");
-        // An edge of today knows the nodes that its older primary and its older peers name.
-        await lists(cluster, "edge-a", { primary: "primary", "edge-a": "edge", "edge-b": "edge" });
-        await expectNoLimitedKeys(cluster);
+        if (isFirst) {
+          // An edge of today knows the nodes that its older primary and its older peers name.
+          await lists(cluster, "edge-a", { primary: "primary", "edge-a": "edge", "edge-b": "edge" });
+          await expectNoLimitedKeys(cluster);
+        }
         await promote(cluster.node("edge-a"), cluster.adminKey);
         // The old primary and the other old edge follow a primary of today.
         await settled("edge-a");
-        // A primary of today knows older edges from their positions, and others from their reports.
-        await lists(cluster, "edge-a", {
-          "edge-a": "primary",
-          "edge-b": "edge",
-          primary: "edge",
-          fallback: "fallback",
-        });
-        await uploadWithMessage(cluster);
-        await expectLimitedKeys(cluster);
+        if (isFirst) {
+          // A primary of today knows older edges from their positions, and others from their reports.
+          await lists(cluster, "edge-a", {
+            "edge-a": "primary",
+            "edge-b": "edge",
+            primary: "edge",
+            fallback: "fallback",
+          });
+          await uploadWithMessage(cluster);
+          await expectLimitedKeys(cluster);
+        }
         await cluster.replace("edge-b", today);
         await cluster.replace("primary", today);
+        await settled("edge-a");
+        const present = await addData(cluster);
+
+        // An older fallback takes snapshots of a primary of today.
+        for (const name of ["fallback", "edge-b", "primary"] as const) await cluster.replace(name, old);
+        await settled("edge-a");
+        await promote(cluster.node("primary"), cluster.adminKey);
+        await settled("primary");
+        await cluster.replace("edge-a", old);
+        await settled("primary");
+
+        for (const name of ["fallback", "edge-a", "edge-b"] as const) await cluster.replace(name, today);
+        await settled("primary");
+        await promote(cluster.node("edge-a"), cluster.adminKey);
+        await cluster.replace("primary", today);
+        await settled("edge-a");
+        await expectData(cluster, present);
+
+        const isMigrated = format < schemaVersion;
+        const done = isMigrated ? `migrated from format ${format} to ${schemaVersion}` : `has format ${format} already`;
+        for (const name of ["fallback", "edge-b", "primary", "edge-a"] as const)
+          expect([name, await cluster.migrate(name, today)]).toEqual([name, expect.stringContaining(done)]);
         await settled("edge-a");
         await load.stop();
 
         expect(load.failures).toEqual([]);
         expect(load.reads).toBeGreaterThan(50);
         await expectConverged(cluster.node("edge-a"), cluster.others("edge-a"));
-        // Nodes of today have the message, also those that received it with the older program.
-        for (const name of names)
-          expect([name, (await historyOf(cluster, name))[0]]).toMatchObject([
-            name,
-            { author: { name: "admin" }, message },
-          ]);
-        // They also have its entry in the audit log, which the older programs did not know.
-        for (const name of ["edge-a", "edge-b", "primary"] as const)
-          await eventually(() => hasUpload(cluster, name), `${name} has the entry of the upload`);
+        await expectData(cluster, present);
+        if (isFirst)
+          // Nodes of today have the message, also those that received it with the older program.
+          for (const name of names)
+            expect([name, (await historyOf(cluster, name))[0]]).toMatchObject([
+              name,
+              { author: { name: "admin" }, message },
+            ]);
         for (const name of names) {
           const found = await writtenAt(cluster.node(name), cluster.adminKey);
           expect([name, load.acknowledged.filter((user) => !found.has(user))]).toEqual([name, []]);
         }
         expect(cluster.exits).toEqual([]);
+        if (isMigrated) await expectRefused(cluster, old);
       });
     },
     // Includes the time for building.
-    2 * scenarioTimeoutMs,
+    3 * scenarioTimeoutMs,
   );
 });
+
+interface Present {
+  /** The ids of entries of the audit log. */
+  readonly entries: ReadonlySet<string>;
+  /** The admin key of the hosted environment. */
+  readonly hostedKey: string;
+}
+
+const hostedPolicy = 'actor User {}\nresource Repo { roles = ["reader"]; }';
+const hostedFact = {
+  predicate: "has_role",
+  args: [
+    { type: "User", id: "ann" },
+    { type: "String", id: "reader" },
+    { type: "Repo", id: "main" },
+  ],
+};
+
+/** Adds data that 0.1.0 does not know: a hosted environment with a fact, data bindings, and entries of the audit log. */
+async function addData(cluster: MixedCluster): Promise<Present> {
+  const bindings = { data_bindings: "facts:\n  is_public(Repository:_):\n    query: SELECT id FROM repositories" };
+  const put = { method: "PUT", body: JSON.stringify(bindings) };
+  expect((await ask(cluster, "edge-a", "/api/bindings/shop", put)).status).toBe(200);
+  const created = await post(cluster, "edge-a", "/api/environments", { id: "staging" });
+  const { token } = (await created.json()) as { token: string };
+  expect(created.status).toBe(200);
+  const write = async (path: string, body: unknown): Promise<boolean> =>
+    (await ask(cluster, "edge-a", path, { method: "POST", body: JSON.stringify(body) }, token)).ok;
+  // A write waits for an edge that follows the new environment.
+  await eventually(() => write("/api/policy", { src: hostedPolicy }), "the hosted environment takes a policy");
+  expect(await write("/api/batch", [{ inserts: [hostedFact] }])).toBe(true);
+  const entries = await entriesAt(cluster, "edge-a");
+  expect(entries.size).toBeGreaterThan(2);
+  return { entries, hostedKey: token };
+}
+
+async function expectData(cluster: MixedCluster, { entries, hostedKey }: Present): Promise<void> {
+  for (const name of members) {
+    await eventually(
+      async () => entries.isSubsetOf(await entriesAt(cluster, name)),
+      `${name} has the entries of the audit log`,
+    );
+    const answer = await ask(cluster, name, "/api/bindings");
+    const { bindings } = (await answer.json()) as { bindings: { name: string }[] };
+    expect([name, bindings.map((each) => each.name)]).toEqual([name, ["shop"]]);
+    const factsOf = async (): Promise<unknown> => (await ask(cluster, name, "/api/facts", {}, hostedKey)).json();
+    await eventually(async () => Bun.deepEquals(await factsOf(), [hostedFact]), `${name} has the hosted environment`);
+  }
+}
+
+async function entriesAt(cluster: MixedCluster, name: Name): Promise<Set<string>> {
+  const { entries } = (await (await ask(cluster, name, "/api/audit?page_size=1000")).json()) as {
+    entries: { id: string }[];
+  };
+  return new Set(entries.map(({ id }) => id));
+}
+
+/** The older program refuses migrated data, says what to do, and leaves them unchanged. */
+async function expectRefused(cluster: MixedCluster, old: string): Promise<void> {
+  await cluster.node("edge-b").stop();
+  const path = currentStorePath(cluster.node("edge-b").directory);
+  cluster.launch("edge-b", old);
+  const node = cluster.node("edge-b");
+  await eventually(async () => !node.running, "the older program ends");
+  expect(node.ending).toBe("status 1");
+  expect(node.output).toContain("a newer version of Ostiary wrote it. Start that version or a later one");
+  expect(currentStorePath(node.directory)).toBe(path);
+}
 
 /** Waits until the node lists these nodes with their roles, all with a position. */
 async function lists(cluster: MixedCluster, name: Name, expected: Readonly<Record<string, string>>): Promise<void> {
@@ -192,13 +296,6 @@ async function expectLimitedKeys(cluster: MixedCluster): Promise<void> {
 
 const statusOf = async (cluster: MixedCluster, name: Name, token: string): Promise<number> =>
   (await ask(cluster, name, "/api/policy", {}, token)).status;
-
-async function hasUpload(cluster: MixedCluster, name: Name): Promise<boolean> {
-  const { entries } = (await (await ask(cluster, name, "/api/audit?action=policy.upload&who=admin")).json()) as {
-    entries: { target: string; result: string; address: string }[];
-  };
-  return entries.some(({ target, result, address }) => target === "2" && result === "ok" && address === "127.0.0.1");
-}
 
 const policyOf = async (cluster: MixedCluster, name: Name): Promise<{ src: string; filename: string | null }> =>
   ((await (await ask(cluster, name, "/api/policy")).json()) as { policy: { src: string; filename: string | null } })

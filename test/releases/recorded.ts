@@ -3,8 +3,12 @@
  * snapshots, messages between nodes, and exchanges over the API. Tests check today's code with all of it.
  */
 import * as Bun from "bun";
-import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { SqliteDatabase } from "../../src/runtime/sqlite.ts";
+import { currentStorePath } from "../../src/store/directory/data-directory.ts";
+import { must } from "../../src/util/assert.ts";
 
 /** The folder with one folder for each release. */
 export const releasesFolder = import.meta.dirname;
@@ -88,6 +92,22 @@ export const recordedFile = (version: string, name: string): string => join(rele
 
 function unpackJson(version: string, name: string): unknown {
   return JSON.parse(Buffer.from(Bun.zstdDecompressSync(readFileSync(recordedFile(version, name)))).toString("utf8"));
+}
+
+/** The database format of a release. */
+export function formatOf(version: string): number {
+  const directory = mkdtempSync(join(tmpdir(), "ostiary-format-"));
+  try {
+    unpackDirectory(version, "edge", directory);
+    const store = new SqliteDatabase(must(currentStorePath(directory)));
+    try {
+      return Number(store.prepare("PRAGMA user_version").values()[0]?.[0]);
+    } finally {
+      store.close();
+    }
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
 }
 
 /** Puts the data of a node of that release where a node of today expects them. */

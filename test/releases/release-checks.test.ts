@@ -7,6 +7,7 @@ import { projectRoot } from "../../scripts/built-binary.ts";
 import { filesOf, git, notesOf, problemsOf, setVersion, undoRelease } from "../../scripts/release-checks.ts";
 import { schemaVersion } from "../../src/store/connection/open-store.ts";
 import { withDirectory } from "../replication/cluster.ts";
+import { releasesBefore } from "./release-program.ts";
 
 const changelog = `# Changelog
 
@@ -47,6 +48,15 @@ function commit(root: string, subject: string): void {
   git(root, "add", "--all");
   git(root, "commit", "--quiet", "--allow-empty", "--message", subject);
 }
+
+test("clusters are upgraded from the first release, and from the one before the tree", () => {
+  expect(releasesBefore([], [], "0.1.0")).toEqual(["0.1.0"]);
+  expect(releasesBefore(["0.1.0"], [], "0.1.0")).toEqual(["0.1.0"]);
+  // The tree is the release 0.2.0, or later than it.
+  expect(releasesBefore(["0.1.0", "0.2.0", "other"], ["0.2.0"], "0.2.0")).toEqual(["0.1.0"]);
+  expect(releasesBefore(["0.1.0", "0.2.0"], [], "0.2.0")).toEqual(["0.1.0", "0.2.0"]);
+  expect(releasesBefore(["0.10.0", "0.1.0", "0.9.0"], [], "0.10.0")).toEqual(["0.1.0", "0.10.0"]);
+});
 
 const refusalOf = (root: string, version: string): string => problemsOf(root, version).join("\n");
 

@@ -6,14 +6,36 @@ import * as Bun from "bun";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import packageJson from "../../package.json" with { type: "json" };
 import { projectRoot } from "../../scripts/built-binary.ts";
 
 /** The commit of a release. Undefined if this clone does not have its tag. */
 export function taggedCommit(version: string): string | undefined {
+  return git("rev-parse", "--verify", "--quiet", `refs/tags/${version}^{commit}`)?.[0];
+}
+
+export const firstRelease = "0.1.0";
+
+/** The releases from which clusters are upgraded in tests: the first one, and the one before this tree. */
+export function upgradedReleases(): string[] {
+  const [all, own] = [git("tag", "--list", "--merged", "HEAD"), git("tag", "--points-at", "HEAD")];
+  return releasesBefore(all ?? [], own ?? [], packageJson.version);
+}
+
+/** `own` are the tags of a tree of this version. */
+export function releasesBefore(tags: readonly string[], own: readonly string[], version: string): string[] {
+  const before = tags
+    .filter((tag) => /^\d+\.\d+\.\d+$/.test(tag) && !own.includes(tag))
+    .filter((tag) => Bun.semver.order(tag, version) <= 0)
+    .toSorted(Bun.semver.order);
+  return [...new Set([firstRelease, before.at(-1) ?? firstRelease])];
+}
+
+/** The lines that it prints. Undefined without git, and if it fails. */
+function git(...parameters: string[]): string[] | undefined {
   if (Bun.which("git") === null) return undefined;
-  const reference = `refs/tags/${version}^{commit}`;
-  const found = Bun.spawnSync(["git", "-C", projectRoot, "rev-parse", "--verify", "--quiet", reference]);
-  return found.success ? found.stdout.toString().trim() : undefined;
+  const found = Bun.spawnSync(["git", "-C", projectRoot, ...parameters]);
+  return found.success ? found.stdout.toString().trim().split("\n") : undefined;
 }
 
 /** Returns the path of the program. */

@@ -129,7 +129,7 @@ test("a new database has the schema of one that release 0.1.0 made, byte for byt
     const before = openStore(path, { readonly: true });
     const recorded = schemaTexts(before);
     before.close();
-    const opened = openStore(path);
+    const opened = openStore(path, { convert: true });
     const created = openStore(":memory:");
     expect(recorded.size).toBeGreaterThan(10);
     for (const [name, text] of recorded) expect([name, schemaTexts(opened).get(name)]).toEqual([name, text]);

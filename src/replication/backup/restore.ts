@@ -18,9 +18,9 @@ import {
   removeReplacedStores,
   writeNodeFile,
 } from "../../store/directory/data-directory.ts";
-import { openStore } from "../../store/connection/open-store.ts";
+import { openStore, removeAddedTables } from "../../store/connection/open-store.ts";
 import { operator, type AuditDraft } from "../../store/log/audit-entry.ts";
-import { copyAuditEntries } from "../../store/log/audit-log.ts";
+import { copyAddedAuditEntries, copyAuditEntries } from "../../store/log/audit-log.ts";
 import { openLog } from "../../store/log/log.ts";
 import type { PointInTime } from "../../store/log/point-in-time.ts";
 import { databaseFiles, openSnapshot, removeFiles, type Snapshot } from "../../store/snapshot/snapshot.ts";
@@ -180,7 +180,7 @@ function recoverAndBeginEpoch(
   replacedPath: string | undefined,
   options: Pick<RestoreOptions, "file" | "directory" | "operator" | "limits" | "onUndone" | "warn">,
 ): Omit<RestoreResult, "replaced" | "previous" | "authenticity"> {
-  const store = openStore(path, { wal: false });
+  const store = openStore(path, { wal: false, convert: true });
   try {
     // An interrupted restore starts again, and the complete file is synced.
     store.exec("PRAGMA synchronous = OFF");
@@ -231,8 +231,11 @@ function keepAuditLog(store: Connection, replacedPath: string, environment: stri
   try {
     const replaced = openStore(replacedPath, { readonly: true });
     try {
-      if (findState(replaced)?.environment === environment)
-        store.transaction(() => copyAuditEntries(replaced, store), "immediate");
+      if (findState(replaced)?.environment !== environment) return;
+      store.transaction(() => {
+        copyAuditEntries(replaced, store);
+        copyAddedAuditEntries(replacedPath, store);
+      }, "immediate");
     } finally {
       replaced.close();
     }
@@ -249,6 +252,7 @@ function install(
 ): string | undefined {
   const path = nextStorePath(directory);
   installFile(unpacked, path);
+  removeAddedTables(path);
   noteHistory(directory, must(historyOf(path)));
   // Old notes of the directory would make the primary take this for an old database, or for that of an edge.
   removePromotionNote(directory);

@@ -3,6 +3,7 @@
  * fsync. Each request has its own savepoint and event, so that a refused request does not affect the others. It usually
  * runs in a thread of its own (`writer-worker.ts`).
  */
+import { existsSync } from "node:fs";
 import { dirname } from "node:path";
 import { LRUCache } from "lru-cache";
 import type { Limits } from "../../config/limits.ts";
@@ -10,8 +11,15 @@ import { refreshDerived } from "../../engine/materialized/derived-tables.ts";
 import type { Effect } from "../../engine/state/event.ts";
 import { readNodeSetting, writeNodeSetting, type NodeSetting } from "../../store/keys/api-keys.ts";
 import type { AuditEntry } from "../../store/log/audit-entry.ts";
-import { addAuditEntries, copyAuditEntries, markAuditReceived } from "../../store/log/audit-log.ts";
-import { openStore } from "../../store/connection/open-store.ts";
+import {
+  addAuditEntries,
+  copyAddedAuditEntries,
+  copyAuditEntries,
+  detachAuditEntries,
+  lastAuditSeq,
+  markAuditReceived,
+} from "../../store/log/audit-log.ts";
+import { addedTablesPath, openStore, removeAddedTables } from "../../store/connection/open-store.ts";
 import type { StoredLogRow } from "../../store/log/log.ts";
 import { closeRawFiles } from "../../store/integrity/raw-files.ts";
 import { PageScrub, scrubTickMs } from "../../store/integrity/page-scrub.ts";
@@ -35,6 +43,7 @@ import { LogTrimmer, trimAuditLog } from "./log-trimmer.ts";
 import { replay, type ReplayResult, type ReplayRequest } from "./replay.ts";
 import {
   beginTransaction,
+  limitAddedWal,
   limitWal,
   commitTransaction,
   truncateWal,
@@ -187,16 +196,32 @@ export class StoreWriter {
   #initialize(connection: WriterConnection): StoreState {
     const { store, limits } = connection;
     const { environment } = connection.options;
+    let isKnown = false;
     const { result: state, transaction } = beginTransaction(connection, () => {
       const found = findState(store) ?? createState(store, environment, mintEpoch(this.#clock), firstTerm);
       if (found.environment === environment) refreshDerived(store, limits, false);
-      if (readNodeSetting(store, "audit_log") === undefined)
-        writeNodeSetting(store, "audit_log", mintEpoch(this.#clock));
+      // Added tables that were lost begin to count anew.
+      const hasEntries = !store.hasAddedTables || lastAuditSeq(store) > 0;
+      isKnown = hasEntries && readNodeSetting(store, "audit_log") !== undefined;
+      if (!isKnown) writeNodeSetting(store, "audit_log", mintEpoch(this.#clock));
+      // An older release may have written other events since.
+      if (store.hasAddedTables) detachAuditEntries(store, -1);
       return found;
     });
     commitTransaction(connection, transaction);
     requireEnvironment(state, environment);
+    // A new snapshot gets the entries from `adoptAudit`.
+    if (isKnown) this.#absorbAddedTables(connection);
     return state;
+  }
+
+  /** Moves entries from beside a database that kept an older format into the present one, which has replaced it. */
+  #absorbAddedTables(connection: WriterConnection): void {
+    const { store, options } = connection;
+    if (store.hasAddedTables || !existsSync(addedTablesPath(options.path))) return;
+    const { transaction } = beginTransaction(connection, () => copyAddedAuditEntries(options.path, store));
+    commitTransaction(connection, transaction);
+    removeAddedTables(options.path);
   }
 
   /** Queues a write. The next transaction contains all queued writes. */
@@ -243,14 +268,17 @@ export class StoreWriter {
 
   /** See `Writer.adoptAudit`. Throws if the replaced file cannot be read. */
   adoptAudit(replaced: string | null): void {
-    this.#writeAudit(markAuditReceived);
-    if (replaced === null) return;
-    const other = openStore(replaced, { readonly: true });
-    try {
-      this.#writeAudit((store) => copyAuditEntries(other, store));
-    } finally {
-      other.close();
+    // A snapshot of an older format has no entries, and the added tables have those of this node.
+    if (!this.#requireStorage().store.hasAddedTables) this.#writeAudit(markAuditReceived);
+    if (replaced !== null) {
+      const other = openStore(replaced, { readonly: true });
+      try {
+        this.#writeAudit((store) => copyAuditEntries(other, store));
+      } finally {
+        other.close();
+      }
     }
+    this.#absorbAddedTables(must(this.#connection));
   }
 
   #writeAudit(body: (store: WriterConnection["store"]) => void): void {
@@ -446,6 +474,7 @@ export class StoreWriter {
     const now = this.#clock.monotonicMs();
     const isIdle = now - this.#committedAtMs >= storageCheckMs;
     this.#limitWal(connection, isIdle || now - this.#checkpointMs >= walKeptMsMax ? 1 : undefined);
+    limitAddedWal(connection);
   }
 
   /** The write-ahead log restarts only when no reader needs it, so under steady reads it would grow without a limit. */

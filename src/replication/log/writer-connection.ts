@@ -1,4 +1,5 @@
 /** The writer's connection to its database, and the transactions on it. */
+import { dirname } from "node:path";
 import type { Limits } from "../../config/limits.ts";
 import type { Transaction } from "../../runtime/sqlite.ts";
 import type { Connection } from "../../store/connection/connection.ts";
@@ -6,6 +7,7 @@ import { type SequenceLock, whileWriting } from "../../store/connection/sequence
 import { openStore } from "../../store/connection/open-store.ts";
 import { writeNodeSetting } from "../../store/keys/api-keys.ts";
 import { openLog, type Log } from "../../store/log/log.ts";
+import { formatOfNewStore } from "../../store/directory/migrate.ts";
 import { type CountFrames, PageChecksums } from "../../store/integrity/page-checksums.ts";
 import type { Clock } from "../../util/clock.ts";
 import { CheckedWallClock } from "../../util/checked-wall-clock.ts";
@@ -49,7 +51,8 @@ const noAutomaticCheckpoints = "PRAGMA wal_autocheckpoint = 0";
 /** Opens the file, and creates it if it is missing and may be created. */
 export function openWriterConnection(options: WriterOpenOptions, clock: Clock): WriterConnection {
   const { path, synchronous, create = true, limits, changes } = options;
-  const store = openStore(path, { synchronous, create });
+  const newFormat = formatOfNewStore(dirname(path));
+  const store = openStore(path, { synchronous, create, newFormat, addedTables: true });
   let pages: PageChecksums | undefined;
   try {
     store.exec(noAutomaticCheckpoints);
@@ -70,7 +73,7 @@ export function openWriterConnection(options: WriterOpenOptions, clock: Clock): 
 export function reopenWriterConnection(before: WriterConnection): WriterConnection {
   const { options, guard } = before;
   guard.requireFiles();
-  const store = openStore(options.path, { synchronous: options.synchronous, create: false });
+  const store = openStore(options.path, { synchronous: options.synchronous, create: false, addedTables: true });
   try {
     guard.requireFiles();
     store.exec(noAutomaticCheckpoints);
@@ -99,6 +102,11 @@ export function limitWal({ store, pages }: WalConnection, framesMax = walFramesM
   store.exec("PRAGMA wal_checkpoint(PASSIVE)");
   pages.readWal();
   return true;
+}
+
+/** Copies the write-ahead log of the added tables into their file. They are seldom written without the database. */
+export function limitAddedWal({ store }: Pick<WriterConnection, "store">): void {
+  if (store.hasAddedTables) store.exec("PRAGMA added.wal_checkpoint(PASSIVE)");
 }
 
 /** Copies the write-ahead log into the file and empties it, unless readers prevent it for `checkpointWaitMs`. */

@@ -8,7 +8,7 @@ import { Engine } from "../../engine/engine.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import { type SequenceLock, newSequenceLock } from "../../store/connection/sequence-lock.ts";
 import { removeReplacedStores, quarantineStore } from "../../store/directory/data-directory.ts";
-import { openStore } from "../../store/connection/open-store.ts";
+import { openStore, readFormat } from "../../store/connection/open-store.ts";
 import { readState, type StoreState } from "../../store/log/store-state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -36,6 +36,7 @@ export class LocalDatabase {
   #opened: OpenDatabase | undefined;
   #isVerified = false;
   #policyId = 0;
+  #reportedFormat: number | undefined;
 
   /** `changes` is the writer's. Without a writer, the data changes only when another file is opened. */
   constructor(directory: string, limits: Limits, clock: Clock, changes: SequenceLock = newSequenceLock()) {
@@ -79,9 +80,11 @@ export class LocalDatabase {
   /** Opens all connections or none. Otherwise each failed attempt would leak file descriptors. */
   #read(path: string): OpenDatabase & { readonly state: StoreState } {
     using opened = new DisposableStack();
-    const open = (): Connection => opened.adopt(openStore(path, { readonly: true }), (store) => store.close());
+    const open = (): Connection =>
+      opened.adopt(openStore(path, { readonly: true, addedTables: true }), (store) => store.close());
     const [store, reader] = [open(), open()];
     const state = readState(store);
+    if (store.hasAddedTables) this.#reportKeptFormat(readFormat(store));
     const engine = new Engine(store, {
       limits: this.#limits,
       changes: this.#changes,
@@ -90,6 +93,16 @@ export class LocalDatabase {
     });
     opened.move();
     return { path, engine, reader, state };
+  }
+
+  /** Once, although a fallback may open a snapshot each second. */
+  #reportKeptFormat(format: number): void {
+    if (format === this.#reportedFormat) return;
+    this.#reportedFormat = format;
+    getLogger("store").info(
+      "the database keeps format {format}, so the release that wrote it can use it again; when nobody needs that any more, stop the node and run `ostiary migrate`",
+      { format },
+    );
   }
 
   /** Another node has confirmed the content. The databases that this one replaced are not needed any more. */

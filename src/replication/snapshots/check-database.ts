@@ -38,12 +38,13 @@ export class ContentCheck {
   #problem: string | undefined;
 
   /**
-   * Updates the tables to the current format, so no one else may read the file yet. Throws if the file is not a store,
-   * is of a newer format, or has schema objects that no node makes; this is checked before anything is written.
+   * Migrates a file with too old a format, and with `convert` any older one, so no one else may read it yet. Throws if
+   * the file is not a store, is of a newer format, or has schema objects that no node makes; this is checked before
+   * anything is written.
    */
-  constructor(path: string, limits: Limits) {
+  constructor(path: string, limits: Limits, convert = false) {
     requireKnownSchemaIn(path);
-    this.#store = openStore(path, { wal: false });
+    this.#store = openStore(path, { wal: false, convert });
     this.#limits = limits;
   }
 

@@ -5,6 +5,7 @@ import { z } from "zod";
 import { installFile } from "../../runtime/atomic-file.ts";
 import type { Limits } from "../../config/limits.ts";
 import { historyOf, nextStorePath, readNodeFile, writeNodeFile } from "../../store/directory/data-directory.ts";
+import { isMigrated } from "../../store/directory/migrate.ts";
 import { diskSpaceOf } from "../../store/directory/disk-space.ts";
 import { requireKnownFormat, type SnapshotManifest } from "../../store/snapshot/snapshot-header.ts";
 import { databaseFiles, removeFiles, type Snapshot } from "../../store/snapshot/snapshot.ts";
@@ -119,7 +120,10 @@ export async function installSnapshot(
   const { directory, limits, system, guard } = options;
   const unpacked = unpackPath(directory);
   try {
-    const { state, unpackMs, checkMs } = await unpackSnapshotInWorker(system, snapshot, unpacked, limits);
+    // After `ostiary migrate`, a primary that is not migrated yet may send an older format.
+    const convert = isMigrated(directory);
+    const unpacking = unpackSnapshotInWorker(system, snapshot, unpacked, limits, undefined, convert);
+    const { state, unpackMs, checkMs } = await unpacking;
     guard.require(historyOf(unpacked), sender);
     const path = nextStorePath(directory);
     installFile(unpacked, path);

@@ -20,8 +20,8 @@ export function snapshotCommands() {
     checkStructure,
 
     /** The steps of one check, in this order. */
-    open(path: string, limits: Limits): void {
-      content = new ContentCheck(path, limits);
+    open(path: string, limits: Limits, convert: boolean): void {
+      content = new ContentCheck(path, limits, convert);
     },
     read: (): StoreState => must(content).read(),
     repair: (): string | undefined => must(content).repair(),

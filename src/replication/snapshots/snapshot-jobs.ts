@@ -34,8 +34,8 @@ function commandRunner<Name extends keyof SnapshotCommands>(command: Name) {
 }
 
 /**
- * Unpacks a received snapshot. Returns its state and the duration of both steps. Throws, and leaves no file at
- * `target`, unless the database is sound and its content matches the manifest.
+ * Unpacks a received snapshot, and with `convert` migrates it. Returns its state and the duration of both steps.
+ * Throws, and leaves no file at `target`, unless the database is sound and its content matches the manifest.
  */
 export async function unpackSnapshotInWorker(
   system: WorkerSpawner,
@@ -43,6 +43,7 @@ export async function unpackSnapshotInWorker(
   target: string,
   limits: Limits,
   warn: WarningListener = logWarning,
+  convert = false,
 ): Promise<{ readonly state: StoreState; readonly unpackMs: number; readonly checkMs: number }> {
   const { manifest } = snapshot;
   try {
@@ -52,7 +53,7 @@ export async function unpackSnapshotInWorker(
       const startMs = performance.now();
       await content.call("unpackSnapshot", snapshot, target, limits.snapshotBytesMax);
       const unpackedMs = performance.now();
-      const state = await checkDatabase(content, structure, target, limits, warn, manifest);
+      const state = await checkDatabase(content, structure, target, limits, warn, { manifest, convert });
       return { state, unpackMs: unpackedMs - startMs, checkMs: performance.now() - unpackedMs };
     });
   } catch (error) {
@@ -77,16 +78,16 @@ export function checkDatabaseInWorker(
 
 type SnapshotWorker = WorkerHandle<SnapshotCommands, never>;
 
-/** `manifest` is that of the snapshot that contained the database. */
+/** `manifest` is that of the snapshot that contained the database, which `convert` migrates. */
 async function checkDatabase(
   content: SnapshotWorker,
   structure: SnapshotWorker,
   path: string,
   limits: Limits,
   warn: WarningListener,
-  manifest?: SnapshotManifest,
+  { manifest, convert = false }: { readonly manifest?: SnapshotManifest; readonly convert?: boolean } = {},
 ): Promise<StoreState> {
-  await content.call("open", path, limits);
+  await content.call("open", path, limits, convert);
   const [state] = await Promise.all([content.call("read"), structure.call("checkStructure", path)]);
   if (manifest !== undefined) requireMatchingState(state, manifest);
   const repaired = await content.call("repair");

@@ -35,6 +35,8 @@ class CatalogueCache {
 }
 
 export class Connection extends SqliteDatabase {
+  /** Whether the file keeps an older format, and the tables of later ones are attached (`open-store.ts`). */
+  hasAddedTables = false;
   readonly catalogue = new CatalogueCache();
   readonly #statements = new Map<string, SqlStatement>();
   #symbolCache: SymbolHashTable | undefined;

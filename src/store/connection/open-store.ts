@@ -1,10 +1,20 @@
 /**
- * Opens the SQLite file of a node and migrates its fixed tables. The writer of a primary or a replica opens the file
- * for writing, the serving thread read-only; the write-ahead log isolates them. Migrations are imported as text,
- * because the binary has no folder to read them from. `PRAGMA user_version` counts the migrations that have run.
+ * Opens the SQLite file of a node, and creates or migrates its fixed tables. The writer of a primary or a replica opens
+ * the file for writing, the serving thread read-only; the write-ahead log isolates them. Migrations are imported as
+ * text, because the binary has no folder to read them from. `PRAGMA user_version` counts the migrations that have run.
+ *
+ * A database of an older release keeps its format until `ostiary migrate`, so that the older release can use it again.
+ * Tables that later formats have added are in a file beside it, `added-tables.db`, which older releases ignore. SQLite
+ * finds an attached table by its name alone, so all statements are the same for both formats. The file belongs to the
+ * data directory: it stays when a snapshot replaces the database. A power cut can keep the last commits of one of both
+ * files only.
  */
+import { existsSync, renameSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { AppError } from "../../util/app-error.ts";
-import type { SqliteDatabase } from "../../runtime/sqlite.ts";
+import { isDamage } from "../../util/storage-failure.ts";
+import { SqliteDatabase } from "../../runtime/sqlite.ts";
+import { getLogger } from "../../telemetry/logger.ts";
 import { Connection } from "./connection.ts";
 import fixedTables from "./migrations/0001-fixed-tables.sql" with { type: "text" };
 import closures from "./migrations/0002-closures.sql" with { type: "text" };
@@ -15,8 +25,14 @@ import audit from "./migrations/0006-audit.sql" with { type: "text" };
 
 const migrations: readonly string[] = [fixedTables, closures, versions, degrees, history, audit];
 
-/** The format that this binary writes, and the newest one that it reads. */
+/** The newest format that this binary reads, and the one of new databases. */
 export const schemaVersion = migrations.length;
+
+/**
+ * The oldest format that a database keeps: that of release 0.1.0. Later migrations only add tables (a test checks it),
+ * and older releases refuse a newer format.
+ */
+export const oldestKeptFormat = 5;
 
 /** How much of a file is mapped into memory: SQLite allows no more. Ten million facts take half of it. */
 export const mappedBytesMax = 0x7fff_0000;
@@ -29,14 +45,21 @@ export interface StoreOptions {
   readonly create?: boolean;
   /** `FULL` survives a power cut (the primary), `NORMAL` a crash of the process (nodes that can catch up). */
   readonly synchronous?: "FULL" | "NORMAL";
+  /** The format of a new database, if not the newest one; it is one that databases keep. */
+  readonly newFormat?: number;
+  /** Migrates also a database that would keep its format. Nobody else may use the file. */
+  readonly convert?: boolean;
+  /** Attaches `added-tables.db` to a database that keeps its format: for readers and writers of the audit log. */
+  readonly addedTables?: boolean;
 }
 
 /**
- * Opens the file at `path` and migrates it, unless it is opened read-only. Creates a missing file unless `readonly` or
- * `create` forbid it. Throws as `readFormat` does.
+ * Opens the file at `path`, and migrates it unless it is opened read-only or keeps its format. Creates a missing file
+ * unless `readonly` or `create` forbid it. Throws as `readFormat` does.
  */
 export function openStore(path: string, options: StoreOptions = {}): Connection {
   const { readonly = false, wal = true, create = true, synchronous = "FULL" } = options;
+  const { newFormat = schemaVersion, convert = false, addedTables = false } = options;
   const store = new Connection(path, readonly ? { readonly } : { create });
   try {
     // First, because the pragmas below may have to wait for a lock of another connection.
@@ -48,12 +71,19 @@ export function openStore(path: string, options: StoreOptions = {}): Connection 
     store.exec("PRAGMA cache_size = -65536");
     store.exec(`PRAGMA mmap_size = ${mappedBytesMax}`);
     store.exec("PRAGMA temp_store = MEMORY");
-    const format = readFormat(store);
-    if (!readonly && format < schemaVersion)
+    let format = readFormat(store);
+    const migrate = (to: number): void => {
       store.transaction(() => {
-        runMigrations(store, format, schemaVersion);
-        store.exec(`PRAGMA user_version = ${schemaVersion}`);
+        runMigrations(store, format, to);
+        if (store.hasAddedTables) moveAddedRows(store);
+        store.exec(`PRAGMA user_version = ${to}`);
       }, "immediate");
+      format = to;
+    };
+    if (!readonly && format < oldestKeptFormat) migrate(format === 0 ? newFormat : schemaVersion);
+    if (format < oldestKeptFormat || format === schemaVersion) return store;
+    if (addedTables) attachAddedTables(store);
+    if (convert && !readonly) migrate(schemaVersion);
     return store;
   } catch (error) {
     store.close();
@@ -87,4 +117,65 @@ export function readFormat(database: SqliteDatabase, schema: "main" | "source" =
 /** Migrates the fixed tables from one format to another. */
 export function runMigrations(database: SqliteDatabase, from: number, to: number): void {
   for (const sql of migrations.slice(from, to)) database.exec(sql);
+}
+
+/** The path of `added-tables.db` for the database at `path`. */
+export function addedTablesPath(path: string): string {
+  return join(dirname(path), "added-tables.db");
+}
+
+/** Removes `added-tables.db` beside the database at `path`, which must have its rows. */
+export function removeAddedTables(path: string): void {
+  for (const file of filesOf(addedTablesPath(path))) rmSync(file, { force: true });
+}
+
+function filesOf(path: string): string[] {
+  return [path, `${path}-wal`, `${path}-shm`];
+}
+
+/** A damaged file is renamed: it must not look as if the database was damaged, and other nodes have its rows. */
+function attachAddedTables(store: Connection): void {
+  const path = addedTablesPath(store.path);
+  try {
+    createAddedTables(path);
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    const damaged = `${path}.damaged`;
+    getLogger("store").error("{path} is damaged and was moved to {damaged}: {error}", { path, damaged, error });
+    renameSync(path, damaged);
+    removeAddedTables(store.path);
+    createAddedTables(path);
+  }
+  store.prepare("ATTACH ?1 AS added").run(path);
+  store.hasAddedTables = true;
+}
+
+/** Creates the file, or the tables that it lacks. Throws an error that `isDamage` recognises if it is damaged. */
+function createAddedTables(path: string): void {
+  const isNew = !existsSync(path);
+  const added = new SqliteDatabase(path, { create: true });
+  const format = (): number => Number(added.prepare("PRAGMA user_version").values()[0]?.[0]);
+  try {
+    added.exec("PRAGMA busy_timeout = 5000");
+    added.exec("PRAGMA trusted_schema = OFF");
+    if (isNew) added.exec("PRAGMA journal_mode = WAL");
+    const damage = String(added.prepare("PRAGMA quick_check(1)").values()[0]?.[0]);
+    if (damage !== "ok") throw Object.assign(new Error(damage), { code: "SQLITE_CORRUPT" });
+    if (format() >= schemaVersion) return;
+    added.transaction(() => {
+      // Another thread may have been faster.
+      runMigrations(added, Math.max(format(), oldestKeptFormat), schemaVersion);
+      added.exec(`PRAGMA user_version = ${Math.max(format(), schemaVersion)}`);
+    }, "immediate");
+  } finally {
+    added.close();
+  }
+}
+
+/** The names are those of migrations. Tables that the database had before the migration have rows of their own. */
+function moveAddedRows(store: Connection): void {
+  const select =
+    "SELECT name FROM added.sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!'";
+  for (const [name] of store.prepare(select).values())
+    store.exec(`INSERT OR IGNORE INTO main."${name}" SELECT * FROM added."${name}"`);
 }

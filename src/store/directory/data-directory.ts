@@ -27,6 +27,9 @@ import { openStore } from "../connection/open-store.ts";
 import { firstEpoch } from "../log/epochs.ts";
 import { databaseFiles, removeFiles } from "../snapshot/snapshot.ts";
 
+/** The directory in a data directory that has those of hosted environments. */
+export const environmentsName = "environments";
+
 const storeName = /^store-(\d+)\.db$/;
 
 export interface DataDirectory {

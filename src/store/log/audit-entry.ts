@@ -27,6 +27,7 @@ export type AuditAction =
   | "backup.download"
   | "snapshot.download"
   | "snapshot.import"
+  | "data.migrate"
   | "history.adopt"
   | "history.abandon"
   | "restore";

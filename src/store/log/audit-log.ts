@@ -4,7 +4,9 @@
  * reach other nodes with the events that they describe, and all entries are exchanged over HTTP (`replication/audit`).
  */
 import type { SqlRow, SqlValue } from "../../runtime/sqlite.ts";
-import type { Connection } from "../connection/connection.ts";
+import { existsSync } from "node:fs";
+import { Connection } from "../connection/connection.ts";
+import { addedTablesPath } from "../connection/open-store.ts";
 import type { AuditEntry, AuditResult } from "./audit-entry.ts";
 
 export interface StoredAuditEntry {
@@ -213,6 +215,18 @@ const copiedColumns = "id, time_ms, actor_id, actor_name, action, result, entry"
 /** For a database from a snapshot, in the caller's transaction: the node that has made it has its entries. */
 export function markAuditReceived(store: Connection): void {
   store.statement("UPDATE audit SET received = 1").run();
+}
+
+/** Adds the entries that were recorded beside the database at `path`, while a database there kept an older format. */
+export function copyAddedAuditEntries(path: string, to: Connection): void {
+  if (!existsSync(addedTablesPath(path))) return;
+  const added = new Connection(addedTablesPath(path), { readonly: true });
+  try {
+    added.exec("PRAGMA busy_timeout = 5000");
+    copyAuditEntries(added, to);
+  } finally {
+    added.close();
+  }
 }
 
 /** Adds the entries of another store that this one lacks, in the caller's transaction. An older format has none. */

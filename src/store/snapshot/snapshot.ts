@@ -8,7 +8,6 @@ import { dirname, join } from "node:path";
 import { installFile } from "../../runtime/atomic-file.ts";
 import { compressFile, decompressFile, digestFile } from "../../runtime/compress.ts";
 import { AppError } from "../../util/app-error.ts";
-import { schemaVersion } from "../connection/open-store.ts";
 import {
   damagedSnapshotError,
   encodeHeader,
@@ -73,10 +72,10 @@ async function packStore(storePath: string, target: string, kind: SnapshotManife
   try {
     // Later writes may be missing.
     const madeMs = Date.now();
-    const { state, history, from } = copyStore(storePath, copyPath, kind);
+    const { format: schema, state, history, from } = copyStore(storePath, copyPath, kind);
     const { policyId: _, ...position } = state;
     const unpackedBytes = statSync(copyPath).size;
-    const about = { kind, schema: schemaVersion, history, madeMs, unpackedBytes };
+    const about = { kind, schema, history, madeMs, unpackedBytes };
     const known = { ...about, ...position, ...(from === undefined ? {} : { from }) };
     // The size and the hash are known last. This reserves space for them.
     const largest = { sha256: "0".repeat(64), bytes: Number.MAX_SAFE_INTEGER };

@@ -4,7 +4,8 @@
  * indexes included), so excluded tables are never read, and the copy is written only once.
  */
 import { SqliteDatabase } from "../../runtime/sqlite.ts";
-import { mappedBytesMax, openStore } from "../connection/open-store.ts";
+import { mappedBytesMax, openStore, readFormat } from "../connection/open-store.ts";
+import { copyAddedAuditEntries } from "../log/audit-log.ts";
 import { firstEpoch } from "../log/epochs.ts";
 import { requireKnownSchema } from "../integrity/schema-check.ts";
 import { earliestPointInTime, type PointInTime } from "../log/point-in-time.ts";
@@ -18,6 +19,7 @@ const excludedTables: Readonly<Record<SnapshotManifest["kind"], ReadonlySet<stri
 };
 
 interface StoreCopy {
+  readonly format: number;
   readonly state: StoreState;
   /** The first epoch of its history. */
   readonly history: string;
@@ -26,15 +28,19 @@ interface StoreCopy {
 }
 
 /**
- * Copies the store at `source` into a new file at `target` and migrates the copy to the current format. Throws if the
- * source is not a store, or has a newer format.
+ * Copies the store at `source` into a new file at `target`. A snapshot keeps the format of the source, because older
+ * nodes may need it. A backup has everything, so it has the current format. Throws if the source is not a store, or has
+ * a newer format.
  */
 export function copyStore(source: string, target: string, kind: SnapshotManifest["kind"]): StoreCopy {
   copyTables(source, target, excludedTables[kind]);
-  const copy = openStore(target, { wal: false });
+  const isBackup = kind === "backup";
+  const copy = openStore(target, { wal: false, convert: isBackup });
   try {
+    if (isBackup) copy.transaction(() => copyAddedAuditEntries(source, copy), "immediate");
     const { epoch: history } = firstEpoch(copy);
-    return { state: readState(copy), history, from: kind === "backup" ? earliestPointInTime(copy) : undefined };
+    const from = isBackup ? earliestPointInTime(copy) : undefined;
+    return { format: readFormat(copy), state: readState(copy), history, from };
   } finally {
     copy.close();
   }

@@ -1,0 +1,56 @@
+/** `ostiary migrate`: migrates the databases of a stopped node, after which no older release can use them. */
+import { keepFilesPrivate, print } from "../runtime/process.ts";
+import { EnvironmentDirectories } from "../roles/environment-directories.ts";
+import { lockDirectory } from "../store/directory/data-directory.ts";
+import { migrateStoreIn, type Migration } from "../store/directory/migrate.ts";
+import { noteAction } from "../store/directory/noted-actions.ts";
+import { operator } from "../store/log/audit-entry.ts";
+import { printable } from "../util/printable.ts";
+import type { AddCommand } from "./command.ts";
+import { requireStoreIn, userName } from "./node-data.ts";
+import { nodeConfig, type NodeOptions } from "./setting-options.ts";
+
+interface Options extends NodeOptions {
+  readonly json?: true;
+}
+
+export const migrateCommand: AddCommand = (program) => {
+  program
+    .command("migrate")
+    .description(
+      "Migrate the databases of a stopped node to the format of this release. After an upgrade they keep their format, so that the older release can use them again; now only this release and later ones can",
+    )
+    .option("--data <directory>", "The node's data directory (default: as for `serve`) [OSTIARY_DATA]")
+    .option("--config <file>", "The configuration file of the node [OSTIARY_CONFIG]")
+    .option("--json", "Print JSON")
+    .addHelpText(
+      "after",
+      `
+Run it on each node when all nodes have this release and none shall go back, in the order of an upgrade: the primary
+last. It includes all environments. A node works with either format, so there is no hurry.`,
+    )
+    .action(async (options: Options) => {
+      keepFilesPrivate();
+      const { data } = await nodeConfig(options);
+      requireStoreIn(data);
+      const { unlock } = lockDirectory(data);
+      try {
+        const migrations = [data, ...new EnvironmentDirectories(data).withStore()].map(migrate);
+        await print(options.json ? `${JSON.stringify({ migrations })}\n` : migrations.map(describe).join(""));
+      } finally {
+        unlock();
+      }
+    });
+};
+
+function migrate(directory: string): Migration {
+  const migration = migrateStoreIn(directory);
+  const { from, to } = migration;
+  const details = { from, to };
+  if (from < to) noteAction(directory, { actor: operator(userName()), action: "data.migrate", details });
+  return migration;
+}
+
+function describe({ path, from, to }: Migration): string {
+  return `${printable(path)}: ${from === to ? `has format ${to} already` : `migrated from format ${from} to ${to}`}\n`;
+}

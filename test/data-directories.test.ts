@@ -180,7 +180,7 @@ describe.each(formats)("a data directory of %s", (format) => {
           force: false,
           knownTerm: 0,
           dryRun: false,
-          nodeKeyHash: undefined,
+          nodeKeyHashes: undefined,
           allowUnauthenticated: true,
           limits,
           onStep,

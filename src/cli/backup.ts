@@ -30,7 +30,7 @@ import {
   withAccess,
 } from "./node-api.ts";
 import { noResults } from "./facts.ts";
-import { authenticityTexts, nodeKeyHashFrom, withNodeKey, requireStoreIn } from "./node-data.ts";
+import { nodeKeyHashesFrom, originText, withNodeKey, requireStoreIn } from "./node-data.ts";
 import { type ProgressLine, withProgress } from "./progress-line.ts";
 import type { NodeOptions } from "./setting-options.ts";
 import { table } from "./table.ts";
@@ -73,18 +73,18 @@ export const backupCommand: AddCommand = (program) => {
       if (!existsSync(dirname(out))) throw new UsageError(`\`${out}\` cannot be written: its directory does not exist`);
       // Other users must not read the backup.
       keepFilesPrivate();
-      const nodeKeyHash = await nodeKeyHashFrom(options);
+      const nodeKeyHashes = await nodeKeyHashesFrom(options);
       const backup = await withProgress((progress) =>
         backUp({
           target: out,
           write:
-            data === undefined ? fetchFrom(command, progress) : copyOf(requireStoreIn(data), nodeKeyHash, progress),
+            data === undefined ? fetchFrom(command, progress) : copyOf(requireStoreIn(data), nodeKeyHashes?.[0], progress),
           limits: defaultLimits,
           onStep: progress.begin,
           warn: progress.warn,
         }),
       );
-      const authenticity = authenticityOf(backup.signed, nodeKeyHash);
+      const authenticity = authenticityOf(backup.signed, nodeKeyHashes);
       if (authenticity === "absent")
         await printWarning(
           "the backup has no MAC, so `ostiary restore` needs --allow-unauthenticated: set OSTIARY_NODE_KEY to the node key for a backup with a MAC",
@@ -106,6 +106,7 @@ const stored = z.object({
       earliest: moment,
       newest: moment,
       authenticity: z.string(),
+      node_key: z.string().optional(),
     }),
   ),
   complete: z.boolean(),
@@ -122,11 +123,11 @@ function addList(backups: Command): void {
     if (json) return print(`${JSON.stringify(answer)}\n`);
     if (!complete) await printWarning("the directory has more files than are examined: these are the last by name");
     if (found.length === 0) return printError(noResults);
-    const rows = found.map(({ name, made, earliest, newest, bytes, authenticity }) => [
+    const rows = found.map(({ name, made, earliest, newest, bytes, authenticity, node_key: key }) => [
       ...[made, `${earliest.offset}`, `${newest.offset}`, newest.time],
-      ...[`${formatMegabytes(bytes)} MB`, authenticity, name],
+      ...[`${formatMegabytes(bytes)} MB`, authenticity, key ?? "-", name],
     ]);
-    await print(table(["MADE", "FROM", "TO", "LAST CHANGE", "SIZE", "ORIGIN", "FILE"], rows));
+    await print(table(["MADE", "FROM", "TO", "LAST CHANGE", "SIZE", "ORIGIN", "KEY", "FILE"], rows));
   });
 }
 
@@ -181,10 +182,10 @@ async function refusalOf(response: Response): Promise<Error> {
 }
 
 export function contentOf({ path, manifest, size }: Snapshot, authenticity: Authenticity): object {
-  const { kind, environment, epoch, offset, timeMs, madeMs, digest, schema, unpackedBytes } = manifest;
+  const { kind, environment, epoch, offset, timeMs, madeMs, digest, schema, unpackedBytes, nodeKey } = manifest;
   const from = manifest.from ?? { offset, timeMs };
   return {
-    ...{ file: path, kind, environment, made: iso(madeMs), authenticity },
+    ...{ file: path, kind, environment, made: iso(madeMs), authenticity, node_key: nodeKey },
     earliest: { offset: from.offset, time: iso(from.timeMs) },
     newest: { offset, time: iso(timeMs) },
     ...{ epoch, digest, format: schema, bytes: size, unpacked_bytes: unpackedBytes },
@@ -192,13 +193,13 @@ export function contentOf({ path, manifest, size }: Snapshot, authenticity: Auth
 }
 
 export function describeContent({ path, manifest, size }: Snapshot, authenticity: Authenticity): string {
-  const { kind, environment, epoch, madeMs, schema, unpackedBytes } = manifest;
+  const { kind, environment, epoch, madeMs, schema, unpackedBytes, nodeKey } = manifest;
   const lines = [
     `${printable(path)}: a ${kind} of environment \`${printable(environment)}\`, made ${iso(madeMs)}`,
     `  from    ${describePointInTime(manifest.from ?? manifest)}`,
     `  to      ${describePointInTime(manifest)}, epoch ${epoch}`,
     `  size    ${formatMegabytes(size)} MB, unpacked ${formatMegabytes(unpackedBytes)} MB, format ${schema}`,
-    `  origin  ${authenticityTexts[authenticity]}`,
+    `  origin  ${originText(authenticity, nodeKey)}`,
   ];
   return `${lines.join("\n")}\n`;
 }

@@ -3,14 +3,18 @@ import { statSync } from "node:fs";
 import { userInfo } from "node:os";
 import { Option, type Command } from "commander";
 import { currentStorePath } from "../store/directory/data-directory.ts";
-import { hashKey } from "../store/keys/api-keys.ts";
+import { nodeKeyHashesOf } from "../replication/identity.ts";
+import type { NodeKeyHashes } from "../store/keys/node-keys.ts";
 import type { Authenticity } from "../store/snapshot/snapshot-mac.ts";
 import { UsageError } from "./command.ts";
 import { nodeConfig, type NodeOptions } from "./setting-options.ts";
 
 export function withNodeKey(command: Command): Command {
   return command
-    .option("--node-key <secret>", "The node key, for the MAC of the file [OSTIARY_NODE_KEY]")
+    .option(
+      "--node-key <secret>",
+      "The node key, for the MAC of the file, or two with a space between them [OSTIARY_NODE_KEY]",
+    )
     .option("--config <file>", "The configuration file of the node, which can contain the node key [OSTIARY_CONFIG]");
 }
 
@@ -24,12 +28,11 @@ export function withUnauthenticated(command: Command): Command {
 }
 
 /** Undefined if no node key is given. */
-export async function nodeKeyHashFrom({
+export async function nodeKeyHashesFrom({
   nodeKey,
   config,
-}: Pick<NodeOptions, "nodeKey" | "config">): Promise<string | undefined> {
-  const { nodeKey: key } = await nodeConfig({ nodeKey, config });
-  return key === undefined ? undefined : hashKey(key);
+}: Pick<NodeOptions, "nodeKey" | "config">): Promise<NodeKeyHashes | undefined> {
+  return nodeKeyHashesOf(await nodeConfig({ nodeKey, config }));
 }
 
 export const authenticityTexts: Readonly<Record<Authenticity, string>> = {
@@ -37,6 +40,11 @@ export const authenticityTexts: Readonly<Record<Authenticity, string>> = {
   absent: "not authenticated, it has no MAC",
   unchecked: "not authenticated, it has a MAC, but no node key is given to verify it",
 };
+
+/** `nodeKey` is the id of the node key of the MAC, which the file names. */
+export function originText(authenticity: Authenticity, nodeKey: string | undefined): string {
+  return `${authenticityTexts[authenticity]}${nodeKey === undefined ? "" : ` (key ${nodeKey})`}`;
+}
 
 /** The path of the database. Undefined if there is none, or if the path is a file. */
 export function storeIn(data: string): string | undefined {

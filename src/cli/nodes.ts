@@ -9,7 +9,7 @@ import { table } from "./table.ts";
 const details = `
 A - means that it is not known. LAG is how many events the node lacked when it was last heard of, SEEN how long ago that was. A
 node that answers nothing more stays in the list for an hour. The status is 1 if a node is not ready, or was not heard of for a
-minute.
+minute. NODE KEYS has the ids of the node keys that the node accepts; it uses the first one.
 
 Examples:
   ostiary nodes                                             all nodes
@@ -18,7 +18,7 @@ Examples:
 export const nodesCommand: AddCommand = (program, finish) => {
   const command = program
     .command("nodes")
-    .description("Print all nodes of the environment: role, state, position, lag, brokers and version")
+    .description("Print all nodes of the environment: role, state, position, lag, brokers, version and node keys")
     .option("--json", "Print the nodes as JSON, one per line");
   withAccess(command, "read")
     .addHelpText("after", details)
@@ -44,24 +44,26 @@ const nodesSchema = z.object({
       lag_events: z.number().nullable(),
       age_ms: z.number().nullable(),
       brokers: z.array(z.object({ broker: z.string(), connected: z.boolean() })),
+      node_keys: z.array(z.string()).optional(),
       seen_ms_ago: z.number(),
     }),
   ),
 });
 
 function textOf(nodes: z.output<typeof nodesSchema>["nodes"]): string {
-  const rows = nodes.map(({ node, role, state, ready, offset, lag_events, age_ms, brokers, version, seen_ms_ago }) => [
+  const rows = nodes.map(({ node, role, state, ready, offset, lag_events, age_ms, ...rest }) => [
     node,
     role,
     `${state ?? "-"}${ready === false ? " (not ready)" : ""}`,
     shown(offset),
     shown(lag_events),
     age_ms === null ? "-" : durationText(age_ms),
-    brokers.map(({ broker, connected }) => `${broker}${connected ? "" : " (down)"}`).join(", ") || "-",
-    version ?? "-",
-    durationText(seen_ms_ago),
+    rest.brokers.map(({ broker, connected }) => `${broker}${connected ? "" : " (down)"}`).join(", ") || "-",
+    rest.version ?? "-",
+    rest.node_keys?.join(", ") ?? "-",
+    durationText(rest.seen_ms_ago),
   ]);
-  return table(["NODE", "ROLE", "STATE", "OFFSET", "LAG", "AGE", "BROKERS", "VERSION", "SEEN"], rows);
+  return table(["NODE", "ROLE", "STATE", "OFFSET", "LAG", "AGE", "BROKERS", "VERSION", "NODE KEYS", "SEEN"], rows);
 }
 
 function shown(value: number | null): string {

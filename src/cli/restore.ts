@@ -11,7 +11,7 @@ import { describePointInTime } from "../store/log/point-in-time.ts";
 import { contentOf, describeContent, iso } from "./backup.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { printWarning } from "./color.ts";
-import { authenticityTexts, nodeKeyHashFrom, userName, withUnauthenticated } from "./node-data.ts";
+import { authenticityTexts, nodeKeyHashesFrom, userName, withUnauthenticated } from "./node-data.ts";
 import { withProgress } from "./progress-line.ts";
 import { nodeConfig, type NodeOptions } from "./setting-options.ts";
 
@@ -29,7 +29,7 @@ Examples:
   ostiary serve --role primary --data /var/lib/ostiary                               start the primary
 
 The MAC of the backup is verified with the node key of the time when it was made (OSTIARY_NODE_KEY, --node-key or the
-configuration file); a backup without a MAC, from an older version, needs --allow-unauthenticated.
+configuration file), whose id \`--list\` shows; a backup without a MAC, from an older version, needs --allow-unauthenticated.
 Run the command as the user of the node. A backup does not contain the node key: give the primary the one of the other
 nodes (OSTIARY_NODE_KEY).
 `;
@@ -62,7 +62,10 @@ export const restoreCommand: AddCommand = (program) => {
     .option("--force", "Replace the data in the directory, after the backup is verified")
     .option("--dry-run", "Do everything except the change of the directory, and print the result")
     .option("--list", "Only print the content of the file, and which offsets and times it covers")
-    .option("--node-key <secret>", "The node key, for the MAC of the file [OSTIARY_NODE_KEY]")
+    .option(
+      "--node-key <secret>",
+      "The node key, for the MAC of the file, or two with a space between them [OSTIARY_NODE_KEY]",
+    )
     .option("--config <file>", "The configuration file of the node, for its limits and the node key [OSTIARY_CONFIG]")
     .option("--json", "Print JSON")
     .addHelpText("after", details)
@@ -72,7 +75,7 @@ export const restoreCommand: AddCommand = (program) => {
       if (options.list) return list(file, options);
       const config = await nodeConfig({ data: options.data, config: options.config });
       const knownTerm = await knownTermOf(options, config);
-      const nodeKeyHash = await nodeKeyHashFrom(options);
+      const nodeKeyHashes = await nodeKeyHashesFrom(options);
       const restored = await withProgress((progress) =>
         restore({
           knownTerm,
@@ -81,7 +84,7 @@ export const restoreCommand: AddCommand = (program) => {
           target: destination,
           force: options.force ?? false,
           dryRun: options.dryRun ?? false,
-          nodeKeyHash,
+          nodeKeyHashes,
           allowUnauthenticated: options.allowUnauthenticated ?? false,
           operator: userName(),
           limits: config.limits,
@@ -115,7 +118,7 @@ async function knownTermOf({ term }: Options, config: Config): Promise<number> {
 
 async function list(file: string, options: Options): Promise<void> {
   const backup = openBackup(file);
-  const authenticity = requireAuthentic(backup, await nodeKeyHashFrom(options), true);
+  const authenticity = requireAuthentic(backup, await nodeKeyHashesFrom(options), true);
   await print(
     options.json ? `${JSON.stringify(contentOf(backup, authenticity))}\n` : describeContent(backup, authenticity),
   );

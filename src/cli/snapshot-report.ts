@@ -7,13 +7,14 @@ import { snapshotFileError } from "../replication/snapshots/import-snapshot.ts";
 import { unpackSnapshotInWorker, verifySnapshotInWorker } from "../replication/snapshots/snapshot-jobs.ts";
 import { realSystem } from "../replication/system.ts";
 import { requireKnownFormat, type SnapshotManifest } from "../store/snapshot/snapshot-header.ts";
+import type { NodeKeyHashes } from "../store/keys/node-keys.ts";
 import { openSnapshot, type Snapshot } from "../store/snapshot/snapshot.ts";
 import { type Authenticity, authenticityOf } from "../store/snapshot/snapshot-mac.ts";
 import { formatMegabytes } from "../util/megabytes.ts";
 import { printable } from "../util/printable.ts";
 import { reasonOf } from "../util/reason.ts";
 import { iso } from "./backup.ts";
-import { authenticityTexts } from "./node-data.ts";
+import { originText } from "./node-data.ts";
 import type { ProgressLine } from "./progress-line.ts";
 
 export interface SnapshotReport extends Partial<SnapshotManifest> {
@@ -33,7 +34,7 @@ export interface SnapshotReport extends Partial<SnapshotManifest> {
 /** Throws AppError if the file cannot be read. */
 export async function inspectSnapshot(
   file: string,
-  { full, nodeKeyHash }: { readonly full: boolean; readonly nodeKeyHash: string | undefined },
+  { full, nodeKeyHashes }: { readonly full: boolean; readonly nodeKeyHashes: NodeKeyHashes | undefined },
   progress: ProgressLine,
 ): Promise<SnapshotReport> {
   const checked = full ? "everything" : "bytes";
@@ -48,7 +49,7 @@ export async function inspectSnapshot(
   try {
     snapshot = openSnapshot(file);
     requireKnownFormat(snapshot.manifest);
-    authenticity = authenticityOf(snapshot.signed, nodeKeyHash);
+    authenticity = authenticityOf(snapshot.signed, nodeKeyHashes);
     progress.begin("checking");
     await (full ? unpackTemporarily(snapshot, warnings, progress) : verifySnapshotInWorker(realSystem, snapshot));
     return report(null);
@@ -85,7 +86,7 @@ export function describeReport(report: SnapshotReport): string {
 }
 
 function manifestRows({ size, authenticity, ...manifest }: SnapshotReport): (readonly [string, string])[] {
-  const { kind, environment, epoch, offset, timeMs, madeMs, hash, digest, schema, unpackedBytes, sha256 } = manifest;
+  const { kind, environment, epoch, offset, timeMs, madeMs, hash, digest, schema, unpackedBytes, sha256, nodeKey } = manifest;
   if (size === undefined || unpackedBytes === undefined) return [];
   return [
     ["kind", `${kind}`],
@@ -96,6 +97,6 @@ function manifestRows({ size, authenticity, ...manifest }: SnapshotReport): (rea
     ["made", iso(madeMs ?? 0)],
     ["size", `${formatMegabytes(size)} MB, unpacked ${formatMegabytes(unpackedBytes)} MB in format ${schema}`],
     ["SHA-256", `${sha256}`],
-    ...(authenticity === undefined ? [] : [["origin", authenticityTexts[authenticity]] as const]),
+    ...(authenticity === undefined ? [] : [["origin", originText(authenticity, nodeKey)] as const]),
   ];
 }

@@ -7,11 +7,13 @@ import type { Command } from "commander";
 import { defaultLimits } from "../config/limits.ts";
 import { importSnapshot } from "../replication/snapshots/import-snapshot.ts";
 import { buildSnapshotInWorker, verifySnapshotInWorker } from "../replication/snapshots/snapshot-jobs.ts";
+import { sendWithNodeKey } from "../replication/transport/node-authorization.ts";
 import { realSystem } from "../replication/system.ts";
 import { fetch } from "../runtime/fetch.ts";
 import { installFile } from "../runtime/atomic-file.ts";
 import { keepFilesPrivate, print, printError } from "../runtime/process.ts";
-import { hashKey, storedNodeKeyHash } from "../store/keys/api-keys.ts";
+import { storedNodeKeyHash } from "../store/keys/api-keys.ts";
+import { nodeKeyHashesIn } from "../store/keys/node-keys.ts";
 import { removeFiles, type Snapshot } from "../store/snapshot/snapshot.ts";
 import { authenticityOf } from "../store/snapshot/snapshot-mac.ts";
 import { AppError } from "../util/app-error.ts";
@@ -23,7 +25,7 @@ import { type AddCommand, UsageError } from "./command.ts";
 import { printWarning } from "./color.ts";
 import {
   authenticityTexts,
-  nodeKeyHashFrom,
+  nodeKeyHashesFrom,
   requireStoreIn,
   userName,
   withNodeKey,
@@ -59,9 +61,9 @@ export const snapshotCommand: AddCommand = (program, finish) => {
     .option("--json", "Print JSON")
     .action(async (file: string, options: InspectOptions) => {
       keepFilesPrivate();
-      const nodeKeyHash = await nodeKeyHashFrom(options);
+      const nodeKeyHashes = await nodeKeyHashesFrom(options);
       const report = await withProgress((progress) =>
-        inspectSnapshot(file, { full: options.full === true, nodeKeyHash }, progress),
+        inspectSnapshot(file, { full: options.full === true, nodeKeyHashes }, progress),
       );
       await print(options.json ? `${JSON.stringify(report, null, 2)}\n` : describeReport(report));
       if (report.problem !== null) finish(1);
@@ -75,9 +77,9 @@ export const snapshotCommand: AddCommand = (program, finish) => {
     .action(async (file: string, options: ImportOptions) => {
       keepFilesPrivate();
       const { data, force, json, allowUnauthenticated = false } = options;
-      const nodeKeyHash = await nodeKeyHashFrom(options);
+      const nodeKeyHashes = await nodeKeyHashesFrom(options);
       const { state, path, authenticity, previous } = await withProgress((progress) => {
-        const common = { file, data, limits: defaultLimits, nodeKeyHash, allowUnauthenticated, onStep: progress.begin };
+        const common = { file, data, limits: defaultLimits, nodeKeyHashes, allowUnauthenticated, onStep: progress.begin };
         return importSnapshot({ ...common, force: force === true, operator: userName() });
       });
       if (previous !== undefined)
@@ -105,7 +107,7 @@ function addCreate(group: Command): void {
     .action(async (options: CreateOptions) => {
       keepFilesPrivate();
       const { out, url, data, json } = options;
-      const nodeKeyHash = await nodeKeyHashFrom(options);
+      const nodeKeyHashes = await nodeKeyHashesFrom(options);
       if ((url === undefined) === (data === undefined))
         throw new UsageError(
           "the source of the snapshot is missing or not unique: use either `--url`, a running node, or `--data`, its directory",
@@ -113,9 +115,9 @@ function addCreate(group: Command): void {
       const snapshot = await withProgress((progress) =>
         data === undefined
           ? snapshotFromNode(url ?? "", out, progress)
-          : snapshotFromDirectory(data, out, nodeKeyHash, progress),
+          : snapshotFromDirectory(data, out, nodeKeyHashes?.[0], progress),
       );
-      if (authenticityOf(snapshot.signed, nodeKeyHash) === "absent")
+      if (authenticityOf(snapshot.signed, nodeKeyHashes) === "absent")
         await printWarning(
           "the snapshot has no MAC, so nodes and `ostiary snapshot import` accept it only with --allow-unauthenticated: set OSTIARY_NODE_KEY to the node key for a snapshot with a MAC",
         );
@@ -141,15 +143,14 @@ async function snapshotFromNode(nodeUrl: string, out: string, progress: Progress
   try {
     const snapshot = await fetchSnapshot(part, progress, {
       get: (headers) =>
-        fetch(`${url}/replication/v1/snapshot`, {
-          headers: { ...headers, Authorization: `Bearer ${nodeKey}` },
-          redirect: "error",
-        }),
+        sendWithNodeKey(nodeKey, (authorization) =>
+          fetch(`${url}/replication/v1/snapshot`, { headers: { ...headers, ...authorization }, redirect: "error" }),
+        ),
       responseError: refusalOf,
     });
     if (snapshot === "unchanged") throw new Error("the node answered that nothing has changed");
     progress.begin("checking");
-    authenticityOf(snapshot.signed, hashKey(nodeKey));
+    authenticityOf(snapshot.signed, nodeKeyHashesIn(nodeKey));
     await verifySnapshotInWorker(realSystem, snapshot).catch((error: unknown) => {
       removeFiles([part]);
       throw error;

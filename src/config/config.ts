@@ -9,6 +9,7 @@ import { isIP } from "node:net";
 import { z } from "zod";
 import { embeddedBroker, isBroker } from "./broker-address.ts";
 import { environmentId, environmentIdText } from "./environment-id.ts";
+import { isNodeKeySetting, nodeKeyAllowed } from "./node-key.ts";
 import { advancedLimits, limitsSchema, retentionLimits } from "./limits.ts";
 import {
   ackCount,
@@ -52,12 +53,8 @@ const node = {
   nodeId: optionalText("name", "up to 64 letters, digits, `.`, `_` and `-`", /^[A-Za-z0-9._-]{1,64}$/).describe(
     "The name of this node, unique in its environment. If it is not set, the node chooses one at its first start and stores it in its data directory",
   ),
-  nodeKey: secret(
-    "secret",
-    "16 to 256 printable characters without spaces, the same on all nodes",
-    /^[\x21-\x7e]{16,256}$/,
-  ).describe(
-    "The shared secret with which nodes authenticate to each other and to the embedded broker. A primary without one creates one at its first start and prints it once",
+  nodeKey: setting(z.string().refine(isNodeKeySetting).optional(), "secret", nodeKeyAllowed, true).describe(
+    "The shared secret with which nodes authenticate to each other and to the embedded broker. A primary without one creates one at its first start and prints it once. Of two keys, the node uses the first one and accepts both",
   ),
   adminKey: secret(
     "key",
@@ -67,7 +64,7 @@ const node = {
     "The API key that a new primary accepts from the beginning. If it is not set, the primary creates one at its first start and prints it once",
   ),
   nodeKeyFile: file().describe(
-    "A file with the node key in place of `nodeKey`, such as a secret of Docker or Kubernetes; it is read at the start",
+    "A file with the node key in place of `nodeKey`, such as a secret of Docker or Kubernetes; it is read at the start. It can have two keys, one per line",
   ),
   adminKeyFile: file().describe(
     "A file with the admin key in place of `adminKey`, such as a secret of Docker or Kubernetes; it is read at the start",

@@ -9,6 +9,7 @@ import { brokerAddress, embeddedBroker } from "./broker-address.ts";
 import { failoverUrlProblem } from "./failover-url.ts";
 import { configSchema, developmentKey, type Config } from "./config.ts";
 import { type Environment, serviceVariables } from "./kubernetes-variables.ts";
+import { isWeakNodeKey, nodeKeysIn } from "./node-key.ts";
 import { oldNames, oldSection } from "./renamed-settings.ts";
 import { readSecretFiles } from "./secret-files.ts";
 import { isSection, putAt, sections, settings, valueAt, type Setting, type SettingNames } from "./settings.ts";
@@ -51,9 +52,13 @@ export function loadConfig(given: ConfigSources): LoadedConfig {
     problems.push(missing("role", "every node needs one"));
   if (problems.length > 0) return { problems, warnings: [] };
   const config = configSchema.parse(collected);
+  if (config.nodeKey !== undefined && nodeKeysIn(config.nodeKey).some(isWeakNodeKey)) warnings.push(weakNodeKey);
   const conflicts = checkCombinations(config);
   return conflicts.length > 0 ? { problems: conflicts, warnings: [] } : { config, problems: [], warnings };
 }
+
+const weakNodeKey =
+  "a key of nodeKey has few different characters, so who sees messages of nodes can guess it; replace it with a random one, such as `openssl rand -hex 32` prints";
 
 interface Found {
   readonly value: unknown;

@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import type { Engine } from "../engine/engine.ts";
 import type { FactChange } from "../engine/state/event.ts";
 import type { StoreState } from "../store/log/store-state.ts";
+import type { NodeKeyHashes } from "../store/keys/node-keys.ts";
 import type { Clock } from "../util/clock.ts";
 import type { KeyUses } from "./key-uses.ts";
 import type { KeyChanges } from "./log/key-changes.ts";
@@ -25,8 +26,8 @@ export interface Node {
   readonly role: NodeHealth["role"];
   readonly id: string;
   readonly environment: string;
-  /** Of a primary: SHA-256 of the node key. */
-  readonly nodeKeyHash?: string | undefined;
+  /** Of a primary: SHA-256 of the node keys. */
+  readonly nodeKeyHashes?: NodeKeyHashes | undefined;
   /** Decides whether an API key has expired. */
   readonly clock: Clock;
   readonly keyUses: KeyUses;

@@ -14,7 +14,7 @@ import { previewPromotion } from "../replication/failover/promotion-preview.ts";
 import { openPromotions, type PromotionsOptions } from "../replication/failover/promotions.ts";
 import { Votes } from "../replication/failover/votes.ts";
 import { foreignHealth } from "../replication/history-guard.ts";
-import { nodeIdOf } from "../replication/identity.ts";
+import { nodeIdOf, nodeKeyHashesOf, nodeKeyVerifier } from "../replication/identity.ts";
 import { KeyUses } from "../replication/key-uses.ts";
 import type { Node, NodeHealth, Promoted } from "../replication/node.ts";
 import { keyLookup } from "../replication/replica/key-lookup.ts";
@@ -30,7 +30,6 @@ import { forwardedClientMac } from "../replication/transport/forwarded-client.ts
 import type { NodeClient } from "../replication/transport/node-client.ts";
 import { createNodeServer } from "../replication/transport/node-server.ts";
 import { lockDirectory } from "../store/directory/data-directory.ts";
-import { hashKey, verifyKey } from "../store/keys/api-keys.ts";
 import type { Connection } from "../store/connection/connection.ts";
 import type { AuditDraft, AuditEntry } from "../store/log/audit-entry.ts";
 import type { StoreState } from "../store/log/store-state.ts";
@@ -57,7 +56,7 @@ export async function startEdgeNode(
 ): Promise<Node> {
   const { limits, environment, data, consistencyWait } = config;
   const { clock } = system;
-  const nodeKeyHash = hashKey(must(config.nodeKey, "an edge has a node key"));
+  const nodeKeyHashes = must(nodeKeyHashesOf(config), "an edge has a node key");
   // The parts stop in reverse order, also if a later part fails to start.
   await using started = new AsyncDisposableStack();
 
@@ -90,7 +89,7 @@ export async function startEdgeNode(
     brokers: subscriber.brokers,
     ...(votes.candidate === undefined ? {} : { votedFor: votes.candidate }),
   });
-  const own = reporterOf({ node: id, health: () => health(), appliedMs: replica.appliedMs });
+  const own = reporterOf({ node: id, nodeKeyHashes, health: () => health(), appliedMs: replica.appliedMs });
   const survey = new ReplicaSurvey(own, peers, clock);
   const subscriber = openEventSubscriber({ config, id, peers, receiver: loop, health, state, mayAcknowledge, system });
   started.defer(() => subscriber.close());
@@ -108,7 +107,7 @@ export async function startEdgeNode(
       replica.engine();
       return must(state());
     },
-    nodeKeyHash,
+    nodeKeyHash: nodeKeyHashes[0],
     system,
   });
   const replication = createNodeServer({
@@ -130,7 +129,7 @@ export async function startEdgeNode(
     limits,
     clock,
     keyUses,
-    verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
+    verifyNodeKey: nodeKeyVerifier(nodeKeyHashes, "request"),
     serveSnapshot: (request) => serveSnapshot(request, snapshots),
     // A node of a later term follows the successor of this edge's primary.
     onPeerPosition: (position) => replica.onPeerPosition(position),
@@ -145,7 +144,7 @@ export async function startEdgeNode(
 
   // Promotion: win the election, end this edge, and start a primary on the same directory.
   const running = started.move();
-  const clientMac = forwardedClientMac(nodeKeyHash);
+  const clientMac = forwardedClientMac(nodeKeyHashes);
   const perform: PromotionsOptions["perform"] = async (
     { force, graceful = false, automatic = false, audit: asked },
     acquire,

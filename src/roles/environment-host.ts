@@ -9,12 +9,12 @@ import { authenticate } from "../engine/authenticate.ts";
 import type { EnvironmentInfo, Environments } from "../http/routes/environments.ts";
 import { systemOfEnvironment } from "../replication/transport/environment-system.ts";
 import { writePromotionNote } from "../replication/role-notes.ts";
-import { hostedNodeId, nodeIdOf } from "../replication/identity.ts";
+import { hostedNodeId, nodeIdOf, nodeKeyHashesOf } from "../replication/identity.ts";
 import type { Node, PromoteOptions } from "../replication/node.ts";
 import { copyEnvironment } from "../replication/snapshots/copy-environment.ts";
 import { SharedBroker } from "../replication/transport/shared-broker.ts";
 import { descriptorLimit, lowestFreeDescriptor } from "../runtime/accepted-connections.ts";
-import { hashKey, mintApiKey } from "../store/keys/api-keys.ts";
+import { mintApiKey } from "../store/keys/api-keys.ts";
 import { operator } from "../store/log/audit-entry.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
@@ -440,7 +440,7 @@ class EnvironmentHost implements Environments {
     };
     const options: MemberOptions = {
       isHosted: true,
-      nodeKeyHash: this.#nodeKeyHash(),
+      nodeKeyHashes: nodeKeyHashesOf(this.#config) ?? must(this.#default).node().nodeKeyHashes,
       begins: begins && (id === registryEnvironment ? "once" : "anew"),
     };
     // A promoted edge is the primary of this environment after a restart as well.
@@ -459,11 +459,6 @@ class EnvironmentHost implements Environments {
       Number.MAX_SAFE_INTEGER,
     ];
     return { ack: 0, limits: { ...this.#config.limits, servingThreadAnswerValuesMax, servingThreadQueryRowsMax } };
-  }
-
-  #nodeKeyHash(): string | undefined {
-    const { nodeKey } = this.#config;
-    return nodeKey === undefined ? must(this.#default).node().nodeKeyHash : hashKey(nodeKey);
   }
 
   async #close(id: string): Promise<void> {

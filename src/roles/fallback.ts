@@ -7,7 +7,7 @@ import type { Config } from "../config/config.ts";
 import { createAuditRecorder } from "../replication/audit/audit-recorder.ts";
 import { createBackupServer, serveReplicaBackups } from "../replication/backup/backup-server.ts";
 import { foreignHealth } from "../replication/history-guard.ts";
-import { nodeIdOf, nodeKeyHashOf } from "../replication/identity.ts";
+import { nodeIdOf, nodeKeyHashesOf } from "../replication/identity.ts";
 import { KeyUses, type UsesByKey } from "../replication/key-uses.ts";
 import type { Node, NodeHealth } from "../replication/node.ts";
 import { openReplica } from "../replication/replica/replica.ts";
@@ -46,7 +46,8 @@ async function startReplicaFallback(config: Config, system: ClusterSystem): Prom
     const { state, ...rest } = replicaHealth(replica, config.limits.readyAgeMsMax);
     return { ...rest, ...withoutBroker, state: state === "STALE_FEED" ? "FOLLOWING" : state };
   };
-  const own = reporterOf({ node: id, health, appliedMs: replica.appliedMs });
+  const nodeKeyHashes = nodeKeyHashesOf(config);
+  const own = reporterOf({ node: id, nodeKeyHashes, health, appliedMs: replica.appliedMs });
   const survey = new ReplicaSurvey(own, replica.peers, system.clock);
   replica.loop.start();
   const keyUses = new KeyUses(config.data, system.clock);
@@ -75,7 +76,8 @@ async function startSnapshotFallback(config: Config, system: ClusterSystem): Pro
   const id = nodeIdOf(config);
   const replica = await openSnapshotReplica(config, started, system, () => survey.report());
   const health = (): NodeHealth => snapshotHealth(replica, config);
-  const own = reporterOf({ node: id, health, appliedMs: () => null });
+  const nodeKeyHashes = nodeKeyHashesOf(config);
+  const own = reporterOf({ node: id, nodeKeyHashes, health, appliedMs: () => null });
   const survey = new ReplicaSurvey(own, replica.peers, system.clock);
   // No question reaches this node, and its snapshots can be far apart.
   started.defer(system.clock.every(reportIntervalMs, () => survey.report()));
@@ -106,7 +108,7 @@ async function startSnapshotFallback(config: Config, system: ClusterSystem): Pro
     backup: createBackupServer({
       storePath: () => replica.database.path,
       data,
-      nodeKeyHash: nodeKeyHashOf(config),
+      nodeKeyHash: nodeKeyHashes?.[0],
       system,
     }),
     stop: () => running.disposeAsync(),

@@ -22,6 +22,7 @@ import { realClusterSystem, type ClusterSystem } from "./cluster-system.ts";
 import { print } from "../runtime/process.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { currentStorePath, requireWritable, quarantineStore } from "../store/directory/data-directory.ts";
+import type { NodeKeyHashes } from "../store/keys/node-keys.ts";
 import { isSameFailover } from "../store/log/terms.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
@@ -37,8 +38,8 @@ const retryPauseMs = 1000;
 const firstLeaseMsMax = 10_000;
 
 export interface MemberOptions extends ServiceOptions {
-  /** For a hosted environment: SHA-256 of the node key of the default one. */
-  readonly nodeKeyHash?: string | undefined;
+  /** For a hosted environment: SHA-256 of the node keys of the default one. */
+  readonly nodeKeyHashes?: NodeKeyHashes | undefined;
   /**
    * The environment begins with this start, whatever the configured role is. `anew`: what other nodes and services know
    * of its id is of an earlier environment, which was deleted.
@@ -140,9 +141,9 @@ class Member {
       this.#fenced = { reason, lacking };
       if (this.#node?.role === "primary") this.#stepDown();
     };
-    const { nodeKeyHash, begins } = this.#options;
+    const { nodeKeyHashes, begins } = this.#options;
     const ignoresKnownHistory = begins === "anew";
-    const options: PrimaryOptions = { announce, nodeKeyHash, ignoresKnownHistory, takeover, leadership, onFenced };
+    const options: PrimaryOptions = { announce, nodeKeyHashes, ignoresKnownHistory, takeover, leadership, onFenced };
     return startPrimaryNode(asPrimary(this.#config), options, this.#system);
   }
 

@@ -9,7 +9,7 @@ import { ParityLog } from "../http/parity/parity-log.ts";
 import type { Node } from "../replication/node.ts";
 import { People } from "../http/oidc/people.ts";
 import { listStoredBackups } from "../replication/backup/stored-backups.ts";
-import { nodeKeyHashOf } from "../replication/identity.ts";
+import { nodeKeyHashesOf } from "../replication/identity.ts";
 import type { ServeConsole } from "../http/routes/console.ts";
 import type { RedeemLoginCode } from "../http/routes/people.ts";
 import type { Environments } from "../http/routes/environments.ts";
@@ -72,7 +72,10 @@ export async function serveNode(
     const listBackups =
       directory === undefined
         ? undefined
-        : () => listStoredBackups({ directory, environment, nodeKeyHash: node.nodeKeyHash ?? nodeKeyHashOf(config) });
+        : () => {
+            const nodeKeyHashes = node.nodeKeyHashes ?? nodeKeyHashesOf(config);
+            return listStoredBackups({ directory, environment, nodeKeyHashes });
+          };
     const options = { decisions, parity, history, traces, serveConsole, listBackups, publicUrl, oidc, ...admission };
     let made: App | undefined;
     const app = (): App => (made ??= createApp(node, limits, options));

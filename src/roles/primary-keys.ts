@@ -2,13 +2,16 @@
 import type { Config } from "../config/config.ts";
 import type { Writer } from "../replication/log/writer.ts";
 import type { Connection } from "../store/connection/connection.ts";
+import { nodeKeyHashesOf } from "../replication/identity.ts";
 import { findSecrets, hashKey, mintApiKey, mintNodeKey, parseApiKey, secretIn } from "../store/keys/api-keys.ts";
 import { wasReplaced } from "../store/keys/key-grant.ts";
+import { nodeKeyHashesIn, type NodeKeyHashes } from "../store/keys/node-keys.ts";
 import { operator, type AuditDraft } from "../store/log/audit-entry.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import type { Clock } from "../util/clock.ts";
+import { reasonOf } from "../util/reason.ts";
 
 const log = getLogger("primary");
 
@@ -22,33 +25,50 @@ export interface MintedKeys {
 }
 
 export interface PrimarySecrets {
-  /** SHA-256 of the node key. */
-  readonly nodeKeyHash: string;
+  /** SHA-256 of the node keys. */
+  readonly nodeKeyHashes: NodeKeyHashes;
   /** The admin key to store with `acceptAdminKey`. */
   readonly adminKey: string | undefined;
 }
 
 /**
- * Returns the keys of a primary. Configured keys have precedence; missing ones are made. `nodeKeyHash` is that of the
- * node's default environment, if this is another one.
+ * Returns the keys of a primary. Configured keys have precedence; missing ones are made. `nodeKeyHashes` are those of
+ * the node's default environment, if this is another one.
  */
 export async function ensureSecrets(
   config: Config,
   writer: Writer,
   store: Connection,
-  { announce, nodeKeyHash: given }: { readonly announce: AnnounceKeys; readonly nodeKeyHash: string | undefined },
+  {
+    announce,
+    nodeKeyHashes: given,
+  }: { readonly announce: AnnounceKeys; readonly nodeKeyHashes: NodeKeyHashes | undefined },
 ): Promise<PrimarySecrets> {
   const { environment } = config;
-  const configuredHash = config.nodeKey === undefined ? given : hashKey(config.nodeKey);
-  const knownHash = configuredHash ?? (await writer.readSetting("node_key_hash"));
-  const nodeKey = knownHash === undefined ? mintNodeKey(environment) : undefined;
+  const configured = nodeKeyHashesOf(config) ?? given;
+  const stored = await writer.readSetting("node_key_hash");
+  const known = configured ?? (stored === undefined ? undefined : ([stored] as const));
+  const nodeKey = known === undefined ? mintNodeKey(environment) : undefined;
   const adminKey =
     config.adminKey === undefined && writer.state.offset === 0 ? mintApiKey(environment).text : undefined;
   if (nodeKey !== undefined || adminKey !== undefined) await announce({ adminKey, nodeKey });
 
-  const nodeKeyHash = knownHash ?? hashKey(must(nodeKey));
-  if (nodeKey !== undefined) await writer.writeSetting("node_key_hash", nodeKeyHash);
-  return { nodeKeyHash, adminKey: adminKey ?? configuredAdminKey(config, store) };
+  const nodeKeyHashes = known ?? nodeKeyHashesIn(must(nodeKey));
+  if (nodeKey !== undefined) await writer.writeSetting("node_key_hash", nodeKeyHashes[0]);
+  else if (stored !== undefined && stored !== nodeKeyHashes[0]) await replaceStored(writer, nodeKeyHashes[0]);
+  return { nodeKeyHashes, adminKey: adminKey ?? configuredAdminKey(config, store) };
+}
+
+/** The made key was replaced by a configured one: without this it would be valid again once that is not configured. */
+async function replaceStored(writer: Writer, nodeKeyHash: string): Promise<void> {
+  try {
+    await writer.writeSetting("node_key_hash", nodeKeyHash);
+  } catch (error) {
+    // A node with a full disk starts as well, and tries again at its next start.
+    log.warning("the hash of the configured node key cannot be stored in place of the old one: {reason}", {
+      reason: reasonOf(error),
+    });
+  }
 }
 
 /** Undefined if its secret was replaced, or the store has it with an expiry: a start must not lift that. */

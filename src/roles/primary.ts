@@ -17,7 +17,7 @@ import { createSuccessorDetector, type SuccessorDetector } from "../replication/
 import { readPromisedTerm, Votes } from "../replication/failover/votes.ts";
 import { foreignHealth, ForeignHistoryMonitor } from "../replication/history-guard.ts";
 import { noteHistory } from "../replication/history-notes.ts";
-import { nodeIdOf } from "../replication/identity.ts";
+import { nodeIdOf, nodeKeyVerifier } from "../replication/identity.ts";
 import { KeyUses } from "../replication/key-uses.ts";
 import { recordCommitTimes } from "../replication/log/commit-times.ts";
 import { createEventReader } from "../replication/log/event-reader.ts";
@@ -41,7 +41,7 @@ import { createNodeServer, type NodeServerOptions } from "../replication/transpo
 import { openPrimaryPeers } from "../replication/transport/open-peers.ts";
 import type { Peers } from "../replication/transport/peers.ts";
 import { lockDirectory, type DataDirectory } from "../store/directory/data-directory.ts";
-import { verifyKey } from "../store/keys/api-keys.ts";
+import type { NodeKeyHashes } from "../store/keys/node-keys.ts";
 import { operator, type AuditDraft } from "../store/log/audit-entry.ts";
 import { compareEpochs, firstEpoch, readEpochs } from "../store/log/epochs.ts";
 import { openLog } from "../store/log/log.ts";
@@ -79,8 +79,8 @@ export interface Takeover extends Mandate {
 export interface PrimaryOptions {
   /** Gets the keys that a first start makes. */
   readonly announce?: AnnounceKeys | undefined;
-  /** For another environment than the default one: SHA-256 of the node key of that one. */
-  readonly nodeKeyHash?: string | undefined;
+  /** For another environment than the default one: SHA-256 of the node keys of that one. */
+  readonly nodeKeyHashes?: NodeKeyHashes | undefined;
   /** Whether an empty directory may begin a history although other nodes know one. */
   readonly ignoresKnownHistory?: boolean;
   /** With it the node continues from an edge of this process that has ended. */
@@ -96,7 +96,7 @@ export async function startPrimaryNode(
   config: Config,
   {
     announce = async () => {},
-    nodeKeyHash: knownKeyHash,
+    nodeKeyHashes: knownKeyHashes,
     ignoresKnownHistory = false,
     takeover,
     leadership,
@@ -115,11 +115,11 @@ export async function startPrimaryNode(
   // The data directory, the writer, the database and the keys.
   const directory = takeover?.directory ?? lockDirectory(data);
   started.defer(directory.unlock);
-  const known = { announce, nodeKeyHash: knownKeyHash, ignoresKnownHistory };
+  const known = { announce, nodeKeyHashes: knownKeyHashes, ignoresKnownHistory };
   const opened = await openData(started, config, known, takeover, system);
   // Not earlier: the id is stored in the directory, where a refused first start leaves nothing.
   const id = nodeIdOf(config);
-  const { writer, commits, database, path, isNew, nodeKeyHash } = opened;
+  const { writer, commits, database, path, isNew, nodeKeyHashes } = opened;
   const state = (): StoreState => writer.state;
   // The edge went on following its primary until it ended.
   if (isPromoted && compareEpochs(state(), takeover.after) !== 0)
@@ -142,7 +142,7 @@ export async function startPrimaryNode(
   const others =
     isPromoted || isNew
       ? { retained: [], primary: undefined }
-      : await findPrimaries({ config, id, peers, state, history, nodeKeyHash, system });
+      : await findPrimaries({ config, id, peers, state, history, nodeKeyHashes, system });
   const term = openTerm(config, id, writer, isNew, takeover, () => {
     stream.publishHead();
     // The requests tell the peers of the new term, before a broker or their next check does.
@@ -169,7 +169,12 @@ export async function startPrimaryNode(
   };
   /** Null while this node may not write, because then it cannot confirm that a replica has all events. */
   const ageMs = (): number | null | undefined => (fence.isFenced || !term.isBegun ? null : leadership?.ageMs);
-  const own = reporterOf({ node: id, health: () => health(), appliedMs: (offset) => commits.at(offset) });
+  const own = reporterOf({
+    node: id,
+    nodeKeyHashes,
+    health: () => health(),
+    appliedMs: (offset) => commits.at(offset),
+  });
   const askReplicas = (): void => {
     stream.publishHead();
     longPolls.wakeReporters();
@@ -178,7 +183,7 @@ export async function startPrimaryNode(
   const listening = { history, peers, foreign, duplicates, successor, fence, acknowledge, survey };
   const listener = createListener(listening, clock.wallMs());
   const sender = { node: id, instance, ageMs, commits, questions: () => survey.questions };
-  const stream = await openEventStream(config, store, nodeKeyHash, sender, listener, system);
+  const stream = await openEventStream(config, store, nodeKeyHashes, sender, listener, system);
   started.defer(() => stream.close());
 
   // Whether this node still is the primary.
@@ -256,7 +261,7 @@ export async function startPrimaryNode(
     directory: join(data, "snapshots"),
     reuseMs: limits.snapshotReuseMs,
     state,
-    nodeKeyHash,
+    nodeKeyHash: nodeKeyHashes[0],
     system,
   });
   const replication = createNodeServer({
@@ -278,7 +283,7 @@ export async function startPrimaryNode(
     limits,
     clock,
     keyUses,
-    verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
+    verifyNodeKey: nodeKeyVerifier(nodeKeyHashes, "request"),
     serveSnapshot: (request) => serveSnapshot(request, snapshots),
     onPeerPosition(position, nodeId) {
       if (position.first !== undefined && !foreign.admits(position.first, nodeId ?? "a node")) return;
@@ -316,7 +321,7 @@ export async function startPrimaryNode(
     role: "primary",
     id,
     environment,
-    nodeKeyHash,
+    nodeKeyHashes,
     clock,
     keyUses,
     engine() {
@@ -334,7 +339,7 @@ export async function startPrimaryNode(
     },
     reportDamage: damage.report,
     audit,
-    forwardedClient: forwardedClientMac(nodeKeyHash).verify,
+    forwardedClient: forwardedClientMac(nodeKeyHashes).verify,
     state,
     health,
     survey: (wanted) => survey.ask(wanted),
@@ -344,7 +349,7 @@ export async function startPrimaryNode(
       storePath: () => path,
       copyIfReplaced: (target) => writer.copyIfReplaced(target),
       data,
-      nodeKeyHash,
+      nodeKeyHash: nodeKeyHashes[0],
       system,
     }),
     mqttConnection: stream.embedded?.handle,
@@ -362,7 +367,7 @@ async function openData(
 ) {
   const { limits, environment, data } = config;
   const reserveBytes = limits.diskReserveBytes;
-  const sharesDisk = known.nodeKeyHash !== undefined;
+  const sharesDisk = known.nodeKeyHashes !== undefined;
   const writer = new Writer({ environment, synchronous: "FULL", limits, reserveBytes, sharesDisk }, system);
   started.defer(() => writer.stop());
   const { path, isNew } =

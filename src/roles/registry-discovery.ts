@@ -4,6 +4,7 @@
  */
 import type { Config } from "../config/config.ts";
 import { systemOfEnvironment } from "../replication/transport/environment-system.ts";
+import { sendWithNodeKey } from "../replication/transport/node-authorization.ts";
 import type { ClusterSystem } from "./cluster-system.ts";
 import { registryEnvironment } from "./environment-registry.ts";
 
@@ -35,11 +36,10 @@ export class RegistryDiscovery {
 
   async #ask(url: string): Promise<boolean | undefined> {
     try {
-      const response = await this.#system.fetch(`${url}/replication/v1/head`, {
-        headers: { Authorization: `Bearer ${this.#config.nodeKey}` },
-        signal: AbortSignal.timeout(timeoutMs),
-        redirect: "error",
-      });
+      const signal = AbortSignal.timeout(timeoutMs);
+      const response = await sendWithNodeKey(this.#config.nodeKey ?? "", (headers) =>
+        this.#system.fetch(`${url}/replication/v1/head`, { headers, signal, redirect: "error" }),
+      );
       await response.body?.cancel();
       if (response.ok) return true;
       return response.status === 404 ? false : undefined;

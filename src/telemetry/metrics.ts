@@ -178,6 +178,11 @@ export const metrics = {
     "ostiary_broker_messages_rejected_total",
     "Messages of brokers that no node of this environment sent, or that continue another history",
   ),
+  nodeKeyPreviousUses: counter(
+    "ostiary_node_key_previous_uses_total",
+    "Uses of the second key of `nodeKey`, which is the previous one at the end of a rotation: `use` is request, login or message (another node has sent it), or sent (another node refused the first key). While it grows, a node needs that key",
+    ["use"],
+  ),
   brokerStaleHeads: counter(
     "ostiary_broker_stale_heads_total",
     "Heads from brokers that are older than one that this node knows: a broker repeats or delays messages",

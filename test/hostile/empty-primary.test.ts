@@ -253,9 +253,9 @@ describe("nodes of the older history", () => {
 const making = { limits: defaultLimits, onStep: () => {}, warn: () => {} };
 const restoring = {
   ...{ target: undefined, force: false, dryRun: false, knownTerm: 0 },
-  ...{ nodeKeyHash, allowUnauthenticated: false },
+  ...{ nodeKeyHashes: [nodeKeyHash] as const, allowUnauthenticated: false },
 };
-const importing = { force: true, limits: defaultLimits, nodeKeyHash, allowUnauthenticated: false };
+const importing = { force: true, limits: defaultLimits, nodeKeyHashes: [nodeKeyHash], allowUnauthenticated: false } as const;
 
 function storesIn(data: string): string[] {
   return readdirSync(data).filter((name) => /^store-\d+\.db$/.test(name));

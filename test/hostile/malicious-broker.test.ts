@@ -321,7 +321,7 @@ test("a head of an abandoned epoch, repeated a thousand times, causes few reques
   withEdge(async ({ edge, primary }) => {
     const { m: _, ...head } = JSON.parse(lastAt(topics.head).payload.toString()) as Head & { m: string };
     const given = { ...head, e: "0123456789abcdef", n: head.n + 10, q: 1 };
-    const mac = createMessageMac(hashKey(nodeKey));
+    const mac = createMessageMac([hashKey(nodeKey)]);
     broker.treat = ({ topic }) => (topic === topics.head ? "pass" : "drop");
     const abandoned = { topic: topics.head, payload: Buffer.from(mac.sign(topics.head, JSON.stringify(given))) };
     const before = await counted(metrics.catchUps);

@@ -79,7 +79,7 @@ function restoreFrom(file: string, options: Partial<RestoreOptions> = {}) {
     force: false,
     dryRun: false,
     knownTerm: 0,
-    nodeKeyHash,
+    nodeKeyHashes: [nodeKeyHash] as const,
     allowUnauthenticated: false,
   };
   return restore({ file, directory: mkdtempSync(join(directory, "restored-")), ...usual, ...doing, ...options });
@@ -109,7 +109,8 @@ describe("a database with a trigger", () => {
   test("is refused as a snapshot on all ways", () =>
     withCluster(async (cluster) => {
       const file = await tamper(sound.snapshot, join(directory, "tampered.zst"), { sql, nodeKeyHash });
-      const importing = { file, force: true, limits: defaultLimits, nodeKeyHash, allowUnauthenticated: true };
+      const given = { nodeKeyHashes: [nodeKeyHash] as const, allowUnauthenticated: true };
+      const importing = { file, force: true, limits: defaultLimits, ...given };
       const data = join(cluster.directory, "imported");
       expect((await refusal(importSnapshot({ ...importing, data }))).message).toContain("trigger `grants`");
       const liar = Bun.serve({
@@ -173,10 +174,10 @@ describe("a database with a trigger", () => {
 describe("the MAC of a backup", () => {
   test("is verified with the node key, and required unless it is waived", async () => {
     expect((await restoreFrom(sound.backup)).authenticity).toBe("verified");
-    const unkeyed = restoreFrom(sound.backup, { nodeKeyHash: undefined });
+    const unkeyed = restoreFrom(sound.backup, { nodeKeyHashes: undefined });
     expect((await refusal(unkeyed)).message).toContain("Put it into OSTIARY_NODE_KEY");
     const waived = { allowUnauthenticated: true };
-    expect((await restoreFrom(sound.backup, { nodeKeyHash: undefined, ...waived })).authenticity).toBe("unchecked");
+    expect((await restoreFrom(sound.backup, { nodeKeyHashes: undefined, ...waived })).authenticity).toBe("unchecked");
     const older = await tamper(sound.backup, join(directory, "older.backup"), {});
     expect((await refusal(restoreFrom(older))).message).toContain("it has no MAC");
     expect((await restoreFrom(older, waived)).authenticity).toBe("absent");
@@ -266,8 +267,9 @@ describe("a file that unpacks to more than it declares", () => {
     expect((await refusal(restoreFrom(file))).message).toContain("free bytes");
     const snapshot = await tamper(sound.snapshot, join(directory, "huge.zst"), { nodeKeyHash });
     const limits = { ...defaultLimits, snapshotBytesMax: 1000 };
-    const options = { file: snapshot, data: join(directory, "small"), force: true, nodeKeyHash, limits };
-    const refused = await refusal(importSnapshot({ ...options, allowUnauthenticated: false }));
+    const options = { file: snapshot, data: join(directory, "small"), force: true, limits };
+    const given = { nodeKeyHashes: [nodeKeyHash] as const, allowUnauthenticated: false };
+    const refused = await refusal(importSnapshot({ ...options, ...given }));
     expect(refused.message).toContain("`snapshotBytesMax` allows 1000");
   });
 });

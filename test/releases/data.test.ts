@@ -157,7 +157,7 @@ describe.each(versions)("data of %s", (version) => {
             file: recordedFile(version, "all.backup"),
             directory: join(cluster.directory, name),
             target: { offset },
-            nodeKeyHash: hashKey(release.nodeKey),
+            nodeKeyHashes: [hashKey(release.nodeKey)],
             onStep,
             warn,
           });
@@ -179,7 +179,7 @@ describe.each(versions)("data of %s", (version) => {
         file: recordedFile(version, "all.snapshot"),
         data: join(directory, "edge"),
         limits,
-        nodeKeyHash: hashKey(release.nodeKey),
+        nodeKeyHashes: [hashKey(release.nodeKey)],
         allowUnauthenticated: false,
         force: false,
       });

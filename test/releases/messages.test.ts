@@ -43,7 +43,7 @@ import { withRelease } from "./with-release.ts";
 const versions = recordedVersions();
 const timeoutMs = 60_000;
 
-const macOf = ({ nodeKey }: Release) => createMessageMac(hashKey(nodeKey));
+const macOf = ({ nodeKey }: Release) => createMessageMac([hashKey(nodeKey)]);
 const kindOf = ({ topic }: BrokerMessage): string => topic.split("/")[3] ?? "";
 const payloadOf = ({ payload }: BrokerMessage): Uint8Array => Buffer.from(payload);
 

@@ -230,7 +230,7 @@ describe("after a restore", () => {
   };
   const options = (file: string, directory: string, more: Partial<RestoreOptions> = {}): RestoreOptions => ({
     ...{ file, directory, target: undefined, force: false, knownTerm: 0, dryRun: false, limits, onStep, warn },
-    ...{ nodeKeyHash: hashKey(nodeKey), allowUnauthenticated: false, operator: "root", ...more },
+    ...{ nodeKeyHashes: [hashKey(nodeKey)], allowUnauthenticated: false, operator: "root", ...more },
   });
 
   test("to a point in time it has all entries and the restore, and nothing refers to an undone event", () =>
@@ -388,7 +388,7 @@ test("a batch with entries that are not understood is a batch without entries", 
 });
 
 test("the address that an edge names is valid for its request only", () => {
-  const mac = forwardedClientMac(hashKey(nodeKey));
+  const mac = forwardedClientMac([hashKey(nodeKey)]);
   const header = mac.sign({ node: "edge", address: "2001:db8::1" }, "request");
   expect(mac.verify(header, "request")).toEqual({ node: "edge", address: "2001:db8::1" });
   expect(mac.verify(mac.sign({ node: "edge", address: null }, "request"), "request")).toEqual({
@@ -398,5 +398,5 @@ test("the address that an edge names is valid for its request only", () => {
   const forged = [header.replace("::1", "::2"), header.replace("edge", "egde"), `${header} x`, header.slice(0, -1), ""];
   for (const each of forged) expect(mac.verify(each, "request")).toBeUndefined();
   expect(mac.verify(header, "another")).toBeUndefined();
-  expect(forwardedClientMac(hashKey("n_another")).verify(header, "request")).toBeUndefined();
+  expect(forwardedClientMac([hashKey("n_another")]).verify(header, "request")).toBeUndefined();
 });

@@ -44,7 +44,7 @@ function backUpDirectory(directory: string, target: string): Promise<Snapshot> {
 function restoreTo(file: string, directory: string, options: Partial<RestoreOptions> = {}): Promise<RestoreResult> {
   const usual = {
     ...{ target: undefined, force: false, dryRun: false, knownTerm: 0, limits: defaultLimits, onStep, warn },
-    ...{ nodeKeyHash: undefined, allowUnauthenticated: true },
+    ...{ nodeKeyHashes: undefined, allowUnauthenticated: true },
   };
   return restore({ file, directory, ...usual, ...options });
 }

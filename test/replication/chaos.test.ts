@@ -69,7 +69,7 @@ async function withReplica(
       limits,
       system: realClusterSystem,
       guard,
-      nodeKeyHash: hashKey(nodeKey),
+      nodeKeyHashes: [hashKey(nodeKey)],
     });
     if (installed === "unchanged") throw new Error("no snapshot arrived");
     snapshots++;

@@ -302,7 +302,7 @@ describe("a primary on a copy", () => {
       await backUp({ target: file, write: backupWriter(path, onStep), limits: defaultLimits, onStep, warn });
       await restore({
         ...{ file, directory: restored, target: { offset: before - 1 }, force: false, dryRun: false, knownTerm: 0 },
-        ...{ limits: defaultLimits, onStep, warn, nodeKeyHash: undefined, allowUnauthenticated: true },
+        ...{ limits: defaultLimits, onStep, warn, nodeKeyHashes: undefined, allowUnauthenticated: true },
       });
       read(restored, (store) => {
         expect(

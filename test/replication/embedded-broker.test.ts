@@ -13,9 +13,10 @@ import {
   type EmbeddedBrokerOptions,
 } from "../../src/replication/transport/shared-broker.ts";
 import { topicsOf } from "../../src/replication/transport/topics.ts";
+import { nodeKeyVerifier } from "../../src/replication/identity.ts";
 import { realSystem } from "../../src/replication/system.ts";
 import { serve, type Listener } from "../../src/runtime/serve.ts";
-import { hashKey, verifyKey } from "../../src/store/keys/api-keys.ts";
+import { hashKey } from "../../src/store/keys/api-keys.ts";
 import { currentEnvironment, inEnvironment } from "../../src/telemetry/current-environment.ts";
 import { withCapturedLog } from "./captured-log.ts";
 import { eventually } from "./cluster.ts";
@@ -27,7 +28,7 @@ const options: EmbeddedBrokerOptions = {
   environment: undefined,
   topics,
   onStatus: () => {},
-  verifyNodeKey: (key) => verifyKey(key, hashKey(nodeKey)),
+  verifyNodeKey: nodeKeyVerifier([hashKey(nodeKey)], "login"),
   limits: {
     brokerConnectionsMax: 400,
     brokerLoginsWaitingMax: 400,

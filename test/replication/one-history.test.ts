@@ -150,7 +150,7 @@ describe("terms", () => {
         await written(ahead.url, "too-late");
         const { limits, data } = config;
         await restore({
-          ...{ file, directory: data, knownTerm: known.term, limits, nodeKeyHash: hashKey(nodeKey) },
+          ...{ file, directory: data, knownTerm: known.term, limits, nodeKeyHashes: [hashKey(nodeKey)] },
           ...{ target: undefined, force: false, dryRun: false, allowUnauthenticated: false },
           onStep() {},
           warn(problem) {

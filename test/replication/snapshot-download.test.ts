@@ -314,7 +314,7 @@ test("damaged or useless data are not kept", () =>
     const { directory } = cluster;
     const common = { directory, environment: "test", limits: defaultLimits, system: realSystem };
     const guard = new HistoryGuard(directory, systemClock);
-    const options = { ...common, primary: client, guard, nodeKeyHash: hashKey(nodeKey) };
+    const options = { ...common, primary: client, guard, nodeKeyHashes: [hashKey(nodeKey)] };
     for (answer of answers) {
       await refusal(fetchSnapshot(options));
       expect(readdirSync(directory)).toEqual(["primary"]);
@@ -351,7 +351,7 @@ test("an error in a partial file costs one more download, and no wrong answer", 
         limits: defaultLimits,
         system: realSystem,
         guard: new HistoryGuard(directory, systemClock),
-        nodeKeyHash: hashKey(nodeKey),
+        nodeKeyHashes: [hashKey(nodeKey)],
       };
       line.cutAfter = 60_000;
       await refusal(fetchSnapshot(options));
@@ -380,7 +380,7 @@ test("a snapshot that was complete when the node died is not downloaded again", 
         limits: defaultLimits,
         system: realSystem,
         guard: new HistoryGuard(directory, systemClock),
-        nodeKeyHash: hashKey(nodeKey),
+        nodeKeyHashes: [hashKey(nodeKey)],
       };
       expect(await fetchSnapshot(options)).toMatchObject({ state: positionOf(primary.node) });
       expect(line.ranges).toEqual([undefined, `bytes=${size}-`]);

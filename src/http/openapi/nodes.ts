@@ -77,6 +77,7 @@ const nodesSchema = z
         lag_events: z.int().nullable(),
         age_ms: z.number().nullable(),
         brokers: z.array(z.strictObject({ broker: z.string(), connected: z.boolean() })),
+        node_keys: z.array(z.string()).optional(),
         seen_ms_ago: z.number(),
         answered: z.boolean(),
       }),

@@ -238,6 +238,7 @@ const backupsSchema = z
           authenticity: z
             .enum(["verified", "absent", "unchecked", "wrong"])
             .meta({ description: "Whether its message authentication code is right, missing, not checked, or wrong" }),
+          node_key: z.string().optional().meta({ description: "The id of the node key that its code needs" }),
         })
         .meta({ id: "StoredBackup" }),
     ),

@@ -44,13 +44,14 @@ export function storedBackupRoutes(limits: Limits, list: ListBackups | undefined
 }
 
 function describedBackup({ name, bytes, authenticity, manifest }: StoredBackup) {
-  const { epoch, offset, timeMs, madeMs } = manifest;
+  const { epoch, offset, timeMs, madeMs, nodeKey } = manifest;
   const moment = (point: { readonly offset: number; readonly timeMs: number }) => ({
     offset: point.offset,
     time: new Date(point.timeMs).toISOString(),
   });
   const [earliest, newest] = [moment(manifest.from ?? manifest), moment({ offset, timeMs })];
-  return { name, made: new Date(madeMs).toISOString(), bytes, epoch, earliest, newest, authenticity };
+  const made = new Date(madeMs).toISOString();
+  return { name, made, bytes, epoch, earliest, newest, authenticity, ...(nodeKey !== undefined && { node_key: nodeKey }) };
 }
 
 /** A backup: all data of this node, including the log, as one file. */

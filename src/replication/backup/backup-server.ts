@@ -7,7 +7,7 @@ import { join } from "node:path";
 import type { Config } from "../../config/config.ts";
 import { databaseFiles, removeFiles } from "../../store/snapshot/snapshot.ts";
 import { AppError } from "../../util/app-error.ts";
-import { nodeKeyHashOf } from "../identity.ts";
+import { nodeKeyHashesOf } from "../identity.ts";
 import { buildBackupInWorker } from "../snapshots/snapshot-jobs.ts";
 import { streamFile } from "../snapshots/snapshot-server.ts";
 import type { System } from "../system.ts";
@@ -87,7 +87,7 @@ export function serveReplicaBackups(
     storePath,
     copyIfReplaced: (target) => replica.writer.copyIfReplaced(target),
     data,
-    nodeKeyHash: nodeKeyHashOf({ nodeKey }),
+    nodeKeyHash: nodeKeyHashesOf({ nodeKey })?.[0],
     system,
   });
 }

@@ -19,6 +19,7 @@ import {
   writeNodeFile,
 } from "../../store/directory/data-directory.ts";
 import { openStore, removeAddedTables } from "../../store/connection/open-store.ts";
+import type { NodeKeyHashes } from "../../store/keys/node-keys.ts";
 import { operator, type AuditDraft } from "../../store/log/audit-entry.ts";
 import { copyAddedAuditEntries, copyAuditEntries } from "../../store/log/audit-log.ts";
 import { openLog } from "../../store/log/log.ts";
@@ -54,7 +55,7 @@ export interface RestoreOptions {
   /** Only reports what would happen, and leaves nothing. */
   readonly dryRun: boolean;
   /** For the backup's MAC; undefined if unknown. */
-  readonly nodeKeyHash: string | undefined;
+  readonly nodeKeyHashes: NodeKeyHashes | undefined;
   /** Accepts a backup whose MAC is missing or cannot be verified. A backup with a wrong MAC is always refused. */
   readonly allowUnauthenticated: boolean;
   /** The user of the system who restores, for the audit log, if it is known. */
@@ -83,7 +84,7 @@ export interface RestoreResult extends PointInTime {
 export async function restore(options: RestoreOptions): Promise<RestoreResult> {
   const { file, directory, target, dryRun, limits, onStep, warn } = options;
   const snapshot = openBackup(file);
-  const authenticity = requireAuthentic(snapshot, options.nodeKeyHash, options.allowUnauthenticated);
+  const authenticity = requireAuthentic(snapshot, options.nodeKeyHashes, options.allowUnauthenticated);
   using workspace = openWorkspace(options);
   const unpacked = join(workspace.path, "restoring.db");
   try {

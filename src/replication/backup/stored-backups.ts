@@ -4,6 +4,7 @@
  */
 import { open, readdir } from "node:fs/promises";
 import { join } from "node:path";
+import type { NodeKeyHashes } from "../../store/keys/node-keys.ts";
 import { decodeHeader, snapshotHeaderBytesMax, type SnapshotManifest } from "../../store/snapshot/snapshot-header.ts";
 import { type Authenticity, authenticityOf } from "../../store/snapshot/snapshot-mac.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -28,15 +29,15 @@ export interface StoredBackups {
 interface ListOptions {
   readonly directory: string;
   readonly environment: string;
-  /** The key hash for the MAC. */
-  readonly nodeKeyHash: string | undefined;
+  /** For the MAC. */
+  readonly nodeKeyHashes: NodeKeyHashes | undefined;
 }
 
 const filesMax = 500;
 const openFilesMax = 8;
 
 /** The backups of the environment. AppError `conflict` if the directory cannot be read. */
-export async function listStoredBackups({ directory, environment, nodeKeyHash }: ListOptions): Promise<StoredBackups> {
+export async function listStoredBackups({ directory, environment, nodeKeyHashes }: ListOptions): Promise<StoredBackups> {
   const names = await fileNames(directory);
   // Names with a date sort by it.
   const examined = names.toSorted().slice(-filesMax);
@@ -44,7 +45,7 @@ export async function listStoredBackups({ directory, environment, nodeKeyHash }:
   const waiting = [...examined];
   const examine = async (): Promise<void> => {
     for (let name = waiting.pop(); name !== undefined; name = waiting.pop()) {
-      const found = await readBackup(directory, name, nodeKeyHash);
+      const found = await readBackup(directory, name, nodeKeyHashes);
       if (found?.manifest.kind === "backup" && found.manifest.environment === environment) backups.push(found);
     }
   };
@@ -69,7 +70,7 @@ async function fileNames(directory: string): Promise<string[]> {
 async function readBackup(
   directory: string,
   name: string,
-  nodeKeyHash: string | undefined,
+  nodeKeyHashes: NodeKeyHashes | undefined,
 ): Promise<StoredBackup | undefined> {
   try {
     await using file = await open(join(directory, name), "r");
@@ -78,16 +79,16 @@ async function readBackup(
     const { bytesRead } = await file.read(bytes, 0, bytes.length, 0);
     const header = decodeHeader(bytes.subarray(0, bytesRead));
     if (header === undefined) return undefined;
-    return { name, bytes: size, manifest: header.manifest, authenticity: authenticityIn(header.signed, nodeKeyHash) };
+    return { name, bytes: size, manifest: header.manifest, authenticity: authenticityIn(header.signed, nodeKeyHashes) };
   } catch {
     // Another program's file, one that is being written, or one that has just been removed.
     return undefined;
   }
 }
 
-function authenticityIn(...[signed, nodeKeyHash]: Parameters<typeof authenticityOf>): StoredBackup["authenticity"] {
+function authenticityIn(...[signed, nodeKeyHashes]: Parameters<typeof authenticityOf>): StoredBackup["authenticity"] {
   try {
-    return authenticityOf(signed, nodeKeyHash);
+    return authenticityOf(signed, nodeKeyHashes);
   } catch {
     return "wrong";
   }

@@ -5,6 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { embeddedBroker } from "../../config/broker-address.ts";
 import type { Config } from "../../config/config.ts";
+import type { NodeKeyHashes } from "../../store/keys/node-keys.ts";
 import { BrokerConnection, brokerTls } from "../transport/broker-connection.ts";
 import { decodeHead, type Head } from "../transport/messages.ts";
 import { createMessageMac } from "../transport/message-mac.ts";
@@ -31,13 +32,13 @@ export function externalBrokerUrls({ broker }: Config): readonly string[] {
 export async function readBrokerHeads(
   url: string,
   config: Config,
-  nodeKeyHash: string,
+  nodeKeyHashes: NodeKeyHashes,
   liveWaitMs: number,
   system: System,
 ): Promise<BrokerHeads> {
   const { environment, topicPrefix, brokerUsername: username, brokerPassword: password, limits } = config;
   const { head: topic } = topicsOf(topicPrefix, environment);
-  const mac = createMessageMac(nodeKeyHash);
+  const mac = createMessageMac(nodeKeyHashes);
   // Not the client id of a primary, since that would disconnect a running primary.
   const clientId = `ostiary-look-${randomBytes(4).toString("hex")}`;
   const { brokerConnectTimeoutMs: connectTimeoutMs, brokerKeepaliveMs: keepaliveMs } = limits;

@@ -10,6 +10,7 @@
 import type { Config } from "../../config/config.ts";
 import { brokerAddress } from "../../config/broker-address.ts";
 import { compareEpochs } from "../../store/log/epochs.ts";
+import type { NodeKeyHashes } from "../../store/keys/node-keys.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
 import { isSameFailover } from "../../store/log/terms.ts";
 import { getLogger } from "../../telemetry/logger.ts";
@@ -32,7 +33,7 @@ export interface PrimarySearch {
   readonly state: () => StoreState;
   /** The first epoch of the history. */
   readonly history: string;
-  readonly nodeKeyHash: string;
+  readonly nodeKeyHashes: NodeKeyHashes;
   readonly system: System;
 }
 
@@ -45,12 +46,12 @@ export interface FoundPrimaries {
 
 /** AppError `conflict` if another process of this node is the primary of the same data. */
 export async function findPrimaries(search: PrimarySearch): Promise<FoundPrimaries> {
-  const { config, id, peers, state, history, nodeKeyHash, system } = search;
+  const { config, id, peers, state, history, nodeKeyHashes, system } = search;
   const waitMs = config.limits.headIntervalMs * headIntervalsWaited;
   const [atPeers, ...atBrokers] = await Promise.all([
     peers?.livePrimaries() ?? [],
     ...externalBrokerUrls(config).map(async (url) => {
-      const heads = await readBrokerHeads(url, config, nodeKeyHash, waitMs, system);
+      const heads = await readBrokerHeads(url, config, nodeKeyHashes, waitMs, system);
       return { ...heads, where: `the broker ${brokerAddress(url).name}` };
     }),
   ]);

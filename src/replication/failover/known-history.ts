@@ -15,7 +15,7 @@ import { reasonOf } from "../../util/reason.ts";
 import type { NodeHead } from "../transport/messages.ts";
 import { connectPeers } from "../transport/open-peers.ts";
 import { approvedHistory, knownHistory } from "../history-notes.ts";
-import { nodeKeyHashOf } from "../identity.ts";
+import { nodeKeyHashesOf } from "../identity.ts";
 import type { PeerSystem } from "../transport/node-client.ts";
 import { externalBrokerUrls, readBrokerHeads } from "./broker-heads.ts";
 
@@ -71,11 +71,11 @@ async function askPeers(config: Config, system: PeerSystem): Promise<KnownHistor
 }
 
 function askBrokers(config: Config, system: PeerSystem): Promise<KnownHistory | undefined>[] {
-  const nodeKeyHash = nodeKeyHashOf(config);
+  const nodeKeyHashes = nodeKeyHashesOf(config);
   // Without the node key, heads cannot be authenticated.
-  if (nodeKeyHash === undefined) return [];
+  if (nodeKeyHashes === undefined) return [];
   return externalBrokerUrls(config).map(async (url) => {
-    const { retained, live = retained } = await readBrokerHeads(url, config, nodeKeyHash, 0, system);
+    const { retained, live = retained } = await readBrokerHeads(url, config, nodeKeyHashes, 0, system);
     return live && { history: live.f ?? live.e, offset: live.l, where: `the broker ${brokerAddress(url).name}` };
   });
 }

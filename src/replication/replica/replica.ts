@@ -15,7 +15,7 @@ import { AppError } from "../../util/app-error.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { damageIn, storageFailureIn } from "../../util/storage-failure.ts";
 import { HistoryGuard } from "../history-guard.ts";
-import { nodeKeyHashOf } from "../identity.ts";
+import { nodeKeyHashesOf } from "../identity.ts";
 import { CommitTimes } from "../log/commit-times.ts";
 import { createEventReader, type EventReader } from "../log/event-reader.ts";
 import { ageOf } from "../log/event-time.ts";
@@ -285,8 +285,8 @@ function trackPosition(
     if (writer.hasFailed) throw new Error("there is no writer that could open a snapshot");
     const { storage } = writer;
     const installed = await fetchSnapshot({
-      ...{ primary: from, directory, environment, limits, system, storage, guard, nodeKeyHash: nodeKeyHashOf(config) },
-      state,
+      ...{ primary: from, directory, environment, limits, system, storage, guard, state },
+      nodeKeyHashes: nodeKeyHashesOf(config),
     });
     if (installed === "unchanged") throw new Error("the other node sent no snapshot although none was known");
     const replaced = database.isOpen ? database.path : null;

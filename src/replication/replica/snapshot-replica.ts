@@ -22,7 +22,7 @@ import type { Clock } from "../../util/clock.ts";
 import { rateLimiter } from "../../util/rate-limiter.ts";
 import { detailOf, reasonOf } from "../../util/reason.ts";
 import { HistoryGuard } from "../history-guard.ts";
-import { nodeKeyHashOf } from "../identity.ts";
+import { nodeKeyHashesOf } from "../identity.ts";
 import { ageOf } from "../log/event-time.ts";
 import { chooseInitialDatabase } from "../snapshots/import-snapshot.ts";
 import {
@@ -69,7 +69,7 @@ export async function openSnapshotReplica(
   started.defer(() => database.close());
   const storage = new StorageStatus();
   const historyGuard = new HistoryGuard(data, clock);
-  const nodeKeyHash = nodeKeyHashOf(config);
+  const nodeKeyHashes = nodeKeyHashesOf(config);
   const damage = monitorSnapshot(database, limits, started, system);
   let state: StoreState | undefined;
   let metadata: SnapshotMetadata | undefined;
@@ -97,7 +97,7 @@ export async function openSnapshotReplica(
       "invalid_request",
       "this fallback has neither a snapshot nor a primary to fetch one from: set `--primary`, or give it one with `--import` or `ostiary snapshot import`",
     );
-  const common = { directory: data, environment, limits, system, storage, guard: historyGuard, nodeKeyHash };
+  const common = { directory: data, environment, limits, system, storage, guard: historyGuard, nodeKeyHashes };
   const refresh = async (): Promise<void> => {
     if (peers === undefined) return;
     const { fetched, from } = await fetchFromAny(peers, damage.isFound ? undefined : state, (primary) =>

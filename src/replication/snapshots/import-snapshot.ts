@@ -15,6 +15,7 @@ import {
 import { requireKnownFormat } from "../../store/snapshot/snapshot-header.ts";
 import { openSnapshot, snapshotTag, type Snapshot } from "../../store/snapshot/snapshot.ts";
 import { type Authenticity, authenticityOf } from "../../store/snapshot/snapshot-mac.ts";
+import type { NodeKeyHashes } from "../../store/keys/node-keys.ts";
 import { operator } from "../../store/log/audit-entry.ts";
 import { readState, requireEnvironment, type StoreState } from "../../store/log/store-state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
@@ -26,7 +27,7 @@ import { noteAction } from "../../store/directory/noted-actions.ts";
 import { formatToken } from "../position.ts";
 import type { OnStep } from "../progress.ts";
 import { HistoryGuard } from "../history-guard.ts";
-import { nodeKeyHashOf } from "../identity.ts";
+import { nodeKeyHashesOf } from "../identity.ts";
 import { realSystem, type System } from "../system.ts";
 import { installSnapshot, unpackPath, writeSnapshotMetadata, type InstalledSnapshot } from "./install-snapshot.ts";
 import { checkDatabaseInWorker } from "./snapshot-jobs.ts";
@@ -50,7 +51,7 @@ export interface SnapshotImportOptions {
   readonly data: string;
   readonly force: boolean;
   readonly limits: Limits;
-  readonly nodeKeyHash: string | undefined;
+  readonly nodeKeyHashes: NodeKeyHashes | undefined;
   /** Accepts a file whose MAC is missing or cannot be verified. A file with a wrong MAC is always refused. */
   readonly allowUnauthenticated: boolean;
   /** The user of the system who imports, for the audit log, if it is known. */
@@ -66,9 +67,9 @@ export interface ImportedSnapshot extends InstalledSnapshot {
 
 /** Checks it completely and imports it for a node that is not running. AppError says why it is refused. */
 export async function importSnapshot(options: SnapshotImportOptions): Promise<ImportedSnapshot> {
-  const { file, data, force, limits, nodeKeyHash, allowUnauthenticated, onStep } = options;
+  const { file, data, force, limits, nodeKeyHashes, allowUnauthenticated, onStep } = options;
   const snapshot = openSnapshotFile(file);
-  const authenticity = requireAuthentic(snapshot, nodeKeyHash, allowUnauthenticated);
+  const authenticity = requireAuthentic(snapshot, nodeKeyHashes, allowUnauthenticated);
   const directory = lockDirectory(data);
   try {
     requireImportTarget(data, snapshot, force);
@@ -92,12 +93,12 @@ export async function importSnapshot(options: SnapshotImportOptions): Promise<Im
 /** AppError `invalid_request` if no node of this environment has authenticated the file, unless that is allowed. */
 export function requireAuthentic(
   { path, signed }: Snapshot,
-  nodeKeyHash: string | undefined,
+  nodeKeyHashes: NodeKeyHashes | undefined,
   allowUnauthenticated: boolean,
 ): Authenticity {
   let authenticity: Authenticity;
   try {
-    authenticity = authenticityOf(signed, nodeKeyHash);
+    authenticity = authenticityOf(signed, nodeKeyHashes);
   } catch (error) {
     throw snapshotFileError(path, error);
   }
@@ -170,7 +171,7 @@ export async function chooseInitialDatabase(
     const snapshot = openSnapshotFile(file);
     requireEnvironment(snapshot.manifest, environment);
     if (own !== undefined && !isNewer(snapshot, readStateAt(own), guard.own)) return own;
-    requireAuthenticFile(snapshot, nodeKeyHashOf({ nodeKey }));
+    requireAuthenticFile(snapshot, nodeKeyHashesOf({ nodeKey }));
     return (await install(snapshot, data, limits, guard, system)).path;
   } catch (error) {
     // A start fails only because of a wrong configuration, and only if the node has never started and has no database.
@@ -219,9 +220,9 @@ export function throwIfStorageFailed(cause: unknown, path: string): void {
 }
 
 /** At a start there is no one to allow an unauthenticated file. */
-function requireAuthenticFile(snapshot: Snapshot, nodeKeyHash: string | undefined): void {
+function requireAuthenticFile(snapshot: Snapshot, nodeKeyHashes: NodeKeyHashes | undefined): void {
   const { path, signed } = snapshot;
-  if (authenticityOf(signed, nodeKeyHash) === "verified")
+  if (authenticityOf(signed, nodeKeyHashes) === "verified")
     return log.info("the snapshot {file} is authenticated by a MAC with the node key", { file: path });
   throw new AppError(
     "invalid_request",

@@ -7,6 +7,7 @@ import type { Limits } from "../../config/limits.ts";
 import { historyOf, nextStorePath, readNodeFile, writeNodeFile } from "../../store/directory/data-directory.ts";
 import { isMigrated } from "../../store/directory/migrate.ts";
 import { diskSpaceOf } from "../../store/directory/disk-space.ts";
+import type { NodeKeyHashes } from "../../store/keys/node-keys.ts";
 import { requireKnownFormat, type SnapshotManifest } from "../../store/snapshot/snapshot-header.ts";
 import { databaseFiles, removeFiles, type Snapshot } from "../../store/snapshot/snapshot.ts";
 import { authenticityOf } from "../../store/snapshot/snapshot-mac.ts";
@@ -36,8 +37,8 @@ export interface SnapshotInstallOptions {
   readonly storage?: StorageStatus;
   /** Decides which history may replace this node's. */
   readonly guard: HistoryGuard;
-  /** The key hash for the MAC. */
-  readonly nodeKeyHash: string | undefined;
+  /** For the MAC. */
+  readonly nodeKeyHashes: NodeKeyHashes | undefined;
   /** The state of the database to replace, if it answered queries: the state must not go back for their readers. */
   readonly state?: StoreState | undefined;
 }
@@ -47,7 +48,7 @@ export async function fetchSnapshot(
   options: SnapshotInstallOptions,
   knownTag?: string,
 ): Promise<InstalledSnapshot | "unchanged"> {
-  const { primary, directory, environment, system, storage, state, guard, nodeKeyHash } = options;
+  const { primary, directory, environment, system, storage, state, guard, nodeKeyHashes } = options;
   // The file stays for the next attempt until it is complete.
   const packed = join(directory, "incoming.zst");
   const startMs = system.clock.monotonicMs();
@@ -57,7 +58,7 @@ export async function fetchSnapshot(
     // Checked before the download: otherwise a snapshot that cannot be used would be downloaded repeatedly.
     const snapshot = await primary.snapshot(packed, knownTag, (manifest, signed) => {
       // Older versions send no MAC. Then the connection to a node that knows the node key has to be enough.
-      authenticityOf(signed, nodeKeyHash);
+      authenticityOf(signed, nodeKeyHashes);
       requireKnownFormat(manifest);
       requireEnvironment(manifest, environment);
       if (manifest.history !== undefined) guard.require(manifest.history, primary.url);

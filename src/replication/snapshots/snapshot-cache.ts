@@ -30,7 +30,7 @@ export interface SnapshotCacheOptions {
   /** The maximum age of a snapshot that is reused. */
   readonly reuseMs: number;
   readonly state: () => StoreState;
-  /** The key hash for the MAC. */
+  /** The key hash for the MAC: other nodes may not accept a second key of this node any more, or not yet. */
   readonly nodeKeyHash: string;
   readonly system: Pick<System, "clock" | "spawnWorker">;
 }
@@ -129,7 +129,7 @@ function readCached(directory: string, nodeKeyHash: string): CachedSnapshot[] {
       const long = Number.NEGATIVE_INFINITY;
       const snapshot = openSnapshot(path);
       // It is of an older version, or was made with another node key.
-      if (authenticityOf(snapshot.signed, nodeKeyHash) !== "verified") return [];
+      if (authenticityOf(snapshot.signed, [nodeKeyHash]) !== "verified") return [];
       return [{ snapshot, madeMs: long, requestedMs: long, isVerified: false }];
     } catch {
       return []; // removed when the next snapshot is made

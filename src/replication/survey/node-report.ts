@@ -1,5 +1,6 @@
 /** The report of this node about itself, for other nodes and for `GET /api/nodes`. */
 import { build } from "../../runtime/version.ts";
+import { nodeKeyId, type NodeKeyHashes } from "../../store/keys/node-keys.ts";
 import { currentEnvironment } from "../../telemetry/current-environment.ts";
 import { recentTraces } from "../../telemetry/recent-traces.ts";
 import type { NodeHealth } from "../node-health.ts";
@@ -7,6 +8,7 @@ import type { NodeReport, Question, Wanted } from "../transport/reports.ts";
 
 export interface ReportSources {
   readonly node: string;
+  readonly nodeKeyHashes: NodeKeyHashes | undefined;
   readonly health: () => NodeHealth;
   /** When an event became visible here, in ms since 1970; null if that is unknown. */
   readonly appliedMs: (offset: number) => number | null;
@@ -18,8 +20,10 @@ const brokersMax = 16;
 const textLengthMax = 300;
 
 /** Makes reports about the node of the environment in which it is called. */
-export function reporterOf({ node, health, appliedMs }: ReportSources): OwnReport {
+export function reporterOf({ node, nodeKeyHashes, health, appliedMs }: ReportSources): OwnReport {
   const environment = currentEnvironment();
+  // At the start of the node: the derivation of an id is slow.
+  const nodeKeys = nodeKeyHashes?.map(nodeKeyId);
   return (wanted) => {
     const { role, state, ok, degraded, epoch, term, offset, ageMs, brokers } = health();
     return {
@@ -38,6 +42,7 @@ export function reporterOf({ node, health, appliedMs }: ReportSources): OwnRepor
         broker: broker.slice(0, textLengthMax),
         connected,
       })),
+      ...(nodeKeys !== undefined && { node_keys: nodeKeys }),
       ...(wanted.offset !== undefined && { applied_ms: appliedMs(wanted.offset) }),
       ...(wanted.trace !== undefined && { spans: [...recentTraces.spans(environment, wanted.trace)] }),
     };

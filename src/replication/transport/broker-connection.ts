@@ -32,7 +32,8 @@ export interface BrokerConnectionOptions {
   readonly url: string | (() => string);
   readonly clientId: string;
   readonly username?: string | undefined;
-  readonly password?: string | undefined;
+  /** Several are tried in turn while the broker refuses them. */
+  readonly password?: string | readonly [string, ...string[]] | undefined;
   /** PEM texts for TLS. Without `ca`, the authorities of the system are trusted. */
   readonly ca?: string | string[] | undefined;
   readonly cert?: string | undefined;
@@ -64,6 +65,8 @@ const ownershipCertainMs = 60_000;
 const sessionTakenOverReason = 142;
 /** Upper bound of a packet's size without its payload: mainly the topic, which is shorter. */
 const headerBytesMax = 512;
+/** Reason codes of a refused login: a wrong password or no permission, in MQTT 3.1.1 and in MQTT 5. */
+const refusedLogin = new Set([4, 5, 134, 135]);
 /** Reason codes that mean "unsupported protocol version": 1 in MQTT 3.1.1, 132 in MQTT 5. */
 const unsupportedVersion = new Set([1, 132]);
 
@@ -78,6 +81,7 @@ export class BrokerConnection implements BrokerTransport {
   #window = brokerWindowMax;
   #payloadBytesMax = Number.POSITIVE_INFINITY;
   #failures = 0;
+  #refusedLogins = 0;
   #quickCloses = 0;
   #loggedReason: string | undefined;
   #cancelRetry: (() => void) | undefined;
@@ -197,6 +201,7 @@ export class BrokerConnection implements BrokerTransport {
       if (this.#client !== client) return;
       connectedMs = this.#system.clock.monotonicMs();
       this.#failures = 0;
+      this.#refusedLogins = 0;
       this.#loggedReason = undefined;
       this.#window = Math.min(brokerWindowMax, connack.properties?.receiveMaximum ?? brokerWindowMax);
       this.#payloadBytesMax = (connack.properties?.maximumPacketSize ?? Number.POSITIVE_INFINITY) - headerBytesMax;
@@ -234,7 +239,8 @@ export class BrokerConnection implements BrokerTransport {
   }
 
   #clientOptions(): IClientOptions {
-    const { clientId, username, password, ca, cert, key, will, connectTimeoutMs, keepaliveMs } = this.#options;
+    const { clientId, username, ca, cert, key, will, connectTimeoutMs, keepaliveMs } = this.#options;
+    const password = this.#password();
     return {
       clientId,
       protocolVersion: this.#version,
@@ -255,11 +261,17 @@ export class BrokerConnection implements BrokerTransport {
     };
   }
 
+  #password(): string | undefined {
+    const { password } = this.#options;
+    return typeof password === "string" ? password : password?.[this.#refusedLogins % password.length];
+  }
+
   #recordFailure(error: Error & { readonly code?: unknown }): void {
     if (this.#version === 5 && typeof error.code === "number" && unsupportedVersion.has(error.code)) {
       this.#version = 4;
       return;
     }
+    if (typeof error.code === "number" && refusedLogin.has(error.code)) this.#refusedLogins++;
     this.#failures++;
     const reason = explainBrokerError(error);
     // Log changes only, not each attempt: a broker may be away for hours.

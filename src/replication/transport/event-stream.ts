@@ -8,14 +8,14 @@ import { embeddedBroker } from "../../config/broker-address.ts";
 import type { Config } from "../../config/config.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import { compareEpochs, firstEpoch } from "../../store/log/epochs.ts";
-import { verifyKey } from "../../store/keys/api-keys.ts";
+import type { NodeKeyHashes } from "../../store/keys/node-keys.ts";
 import { openLog } from "../../store/log/log.ts";
 import { readState } from "../../store/log/store-state.ts";
 import { inThisEnvironment } from "../../telemetry/current-environment.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
-import { parseNodeId } from "../identity.ts";
+import { nodeKeyVerifier, parseNodeId } from "../identity.ts";
 import type { BrokerStatus } from "../node-health.ts";
 import type { System } from "../system.ts";
 import type { CommitTimes } from "../log/commit-times.ts";
@@ -76,14 +76,14 @@ export interface BrokerSystem extends System {
 export async function openEventStream(
   config: Config,
   store: Connection,
-  nodeKeyHash: string,
+  nodeKeyHashes: NodeKeyHashes,
   sender: EventStreamSender,
   listener: EventStreamListener,
   system: BrokerSystem,
 ): Promise<EventStream> {
   const { limits, environment } = config;
   const topics = topicsOf(config.topicPrefix, environment);
-  const mac = createMessageMac(nodeKeyHash);
+  const mac = createMessageMac(nodeKeyHashes);
   const { clock } = system;
   const sequence = new HeadSequence(config.data, limits.headSequencesReserved, () => clock.wallMs());
   const ownership = primaryOwnership(store, topics, mac, sequence);
@@ -103,7 +103,7 @@ export async function openEventStream(
     ? await system.openBroker({
         environment: parseNodeId(sender.node)?.environment,
         topics,
-        verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
+        verifyNodeKey: nodeKeyVerifier(nodeKeyHashes, "login"),
         onStatus: inThisEnvironment((topic: string, payload: Uint8Array) =>
           handle(embeddedBroker, topic, payload, false),
         ),

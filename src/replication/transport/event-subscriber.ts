@@ -5,14 +5,14 @@
 import { getCACertificates } from "node:tls";
 import { embeddedBroker } from "../../config/broker-address.ts";
 import type { Config } from "../../config/config.ts";
+import { nodeKeysIn } from "../../config/node-key.ts";
 import { build } from "../../runtime/version.ts";
-import { hashKey } from "../../store/keys/api-keys.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { must } from "../../util/assert.ts";
 import { reasonOf } from "../../util/reason.ts";
 import type { Peers } from "./peers.ts";
-import { parseNodeId } from "../identity.ts";
+import { nodeKeyHashesOf, parseNodeId } from "../identity.ts";
 import type { BrokerStatus } from "../node-health.ts";
 import type { System } from "../system.ts";
 import { BrokerConnection, brokerTls } from "./broker-connection.ts";
@@ -59,7 +59,7 @@ export interface EventSubscriber {
 export function openEventSubscriber(options: EventSubscriberOptions): EventSubscriber {
   const { config, id, peers, receiver, health, state: replicaState, mayAcknowledge, system } = options;
   const topics = topicsOf(config.topicPrefix, config.environment);
-  const mac = createMessageMac(hashKey(must(config.nodeKey, "an edge has a node key")));
+  const mac = createMessageMac(must(nodeKeyHashesOf(config), "an edge has a node key"));
   const connections = openConnections(options, topics, mac);
   const statusTopic = topics.status(id);
   const publishAt = (connection: BrokerConnection): Promise<void> => {
@@ -132,7 +132,7 @@ function openConnections(
   mac: MessageMac,
 ): BrokerConnection[] {
   const { broker, brokerUsername, brokerPassword, limits } = config;
-  const nodeKey = must(config.nodeKey, "an edge has a node key");
+  const nodeKeys = nodeKeysIn(must(config.nodeKey, "an edge has a node key"));
   const tls = brokerTls(config);
   const common = {
     clientId: id,
@@ -151,12 +151,12 @@ function openConnections(
       // As for requests to the primary, the default authorities are trusted as well.
       const ca = tls.ca === undefined ? undefined : [...getCACertificates("default"), tls.ca];
       return new BrokerConnection(
-        { ...common, url: socket, username: id, password: nodeKey, ca, isMqtt3: true },
+        { ...common, url: socket, username: id, password: nodeKeys, ca, isMqtt3: true },
         system,
       );
     }
     // The node key gives access to all data: without a configured password, it must not be sent to another host.
-    const ownPassword = new URL(url).hostname === new URL(peers.primary.url).hostname ? nodeKey : undefined;
+    const ownPassword = new URL(url).hostname === new URL(peers.primary.url).hostname ? nodeKeys : undefined;
     const password = brokerPassword ?? ownPassword;
     // A broker of its own knows the node, whatever environments that hosts.
     const username = brokerUsername ?? parseNodeId(id)?.node ?? id;

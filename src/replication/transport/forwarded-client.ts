@@ -2,8 +2,9 @@
  * The client of a forwarded write, as the edge tells it to the primary for the audit log. The request has the API key of
  * the client, who could send the header as well, so the edge adds a message authentication code (MAC).
  */
-import { timingSafeEqual } from "node:crypto";
 import { hmacWith } from "../../runtime/sha256.ts";
+import type { NodeKeyHashes } from "../../store/keys/node-keys.ts";
+import { isAccepted } from "../identity.ts";
 
 export const forwardedClientHeader = "Ostiary-Client";
 
@@ -23,13 +24,11 @@ export interface ForwardedClientMac {
 
 const unknownAddress = "-";
 
-/** `nodeKeyHash` is the hash of the node key, which all nodes have. */
-export function forwardedClientMac(nodeKeyHash: string): ForwardedClientMac {
-  // A separate key, so that this MAC is valid nowhere else.
-  const key = hmacWith(Buffer.from(nodeKeyHash, "hex"))("ostiary forwarded client 1");
-  const hmac = hmacWith(Buffer.from(key, "hex"));
-  const macOf = (node: string, address: string, requestId: string): string =>
-    hmac(`${node}\0${address}\0${requestId}`).slice(0, 32);
+/** Signs with the first key, and verifies with each. */
+export function forwardedClientMac(nodeKeyHashes: NodeKeyHashes): ForwardedClientMac {
+  const [first, ...others] = nodeKeyHashes;
+  const macOf = macUnder(first);
+  const all = [macOf, ...others.map(macUnder)];
   return {
     sign({ node, address }, requestId) {
       const named = address ?? unknownAddress;
@@ -37,10 +36,16 @@ export function forwardedClientMac(nodeKeyHash: string): ForwardedClientMac {
     },
     verify(header, requestId) {
       const [node = "", address = "", mac = "", ...more] = header.split(" ");
-      const expected = Buffer.from(macOf(node, address, requestId));
-      const given = Buffer.from(mac);
-      if (more.length > 0 || given.length !== expected.length || !timingSafeEqual(given, expected)) return undefined;
+      const expected = all.map((made) => Buffer.from(made(node, address, requestId)));
+      if (more.length > 0 || !isAccepted(Buffer.from(mac), expected, "request")) return undefined;
       return { node, address: address === unknownAddress ? null : address };
     },
   };
+}
+
+function macUnder(nodeKeyHash: string): (node: string, address: string, requestId: string) => string {
+  // A separate key, so that this MAC is valid nowhere else.
+  const key = hmacWith(Buffer.from(nodeKeyHash, "hex"))("ostiary forwarded client 1");
+  const hmac = hmacWith(Buffer.from(key, "hex"));
+  return (node, address, requestId) => hmac(`${node}\0${address}\0${requestId}`).slice(0, 32);
 }

@@ -6,11 +6,12 @@
  *
  * It is the last member of the JSON object: `…,"m":"<32 hex digits>"}`, an HMAC over the topic and what is before it.
  */
-import { timingSafeEqual } from "node:crypto";
 import { hmacWith } from "../../runtime/sha256.ts";
+import type { NodeKeyHashes } from "../../store/keys/node-keys.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { rateLimiter } from "../../util/rate-limiter.ts";
+import { isAccepted } from "../identity.ts";
 import type { BrokerTransport } from "./broker-transport.ts";
 
 const log = getLogger("message-mac");
@@ -28,24 +29,32 @@ const memberStart = ',"m":"';
 const memberEnd = '"}';
 const suffixBytes = memberStart.length + macHexDigits + memberEnd.length;
 
-/** `nodeKeyHash` is the hash of the node key, which a primary stores and other nodes compute. */
-export function createMessageMac(nodeKeyHash: string): MessageMac {
-  // A separate key, so that this MAC is valid nowhere else.
-  const key = hmacWith(Buffer.from(nodeKeyHash, "hex"))("ostiary feed 1");
-  const hmac = hmacWith(Buffer.from(key, "hex"));
-  const macOf = (topic: string, body: string | Uint8Array): string => hmac(`${topic}\0`, body).slice(0, macHexDigits);
+/** Signs with the first key, and verifies with each. A primary stores the hash of its key, other nodes compute it. */
+export function createMessageMac(nodeKeyHashes: NodeKeyHashes): MessageMac {
+  const [first, ...others] = nodeKeyHashes;
+  const signed = macUnder(first);
+  const all = [signed, ...others.map(macUnder)];
   return {
     sign(topic, json) {
       const body = json.slice(0, -1);
-      return `${body}${memberStart}${macOf(topic, body)}${memberEnd}`;
+      return `${body}${signed(topic, body)}`;
     },
     verify(topic, payload) {
       const split = payload.byteLength - suffixBytes;
       if (split <= 0) return false;
-      const expected = Buffer.from(`${memberStart}${macOf(topic, payload.subarray(0, split))}${memberEnd}`);
-      return timingSafeEqual(payload.subarray(split), expected);
+      const body = payload.subarray(0, split);
+      const expected = all.map((mac) => Buffer.from(mac(topic, body)));
+      return isAccepted(payload.subarray(split), expected, "message");
     },
   };
+}
+
+/** Makes the end of a message: its last member, and the closing brace. */
+function macUnder(nodeKeyHash: string): (topic: string, body: string | Uint8Array) => string {
+  // A separate key, so that this MAC is valid nowhere else.
+  const key = hmacWith(Buffer.from(nodeKeyHash, "hex"))("ostiary feed 1");
+  const hmac = hmacWith(Buffer.from(key, "hex"));
+  return (topic, body) => `${memberStart}${hmac(`${topic}\0`, body).slice(0, macHexDigits)}${memberEnd}`;
 }
 
 export function withMac(transport: BrokerTransport, mac: MessageMac): BrokerTransport {
@@ -71,7 +80,7 @@ export function createMacVerifier(mac: MessageMac): (broker: string, topic: stri
     metrics.brokerMessagesRejected.inc();
     if (warnings() === 0) return false;
     log.error(
-      "a client without this environment's node key publishes to {topic} at {broker}, the message is ignored: check in the broker's access list who may write there, and that all nodes have the same node key",
+      "a client without this environment's node key publishes to {topic} at {broker}, the message is ignored: check in the broker's access list who may write there, and that all nodes have the same node key, or both while it is replaced",
       { topic, broker },
     );
     return false;

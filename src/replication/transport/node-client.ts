@@ -29,6 +29,7 @@ import {
 } from "./reports.ts";
 import { formatUses, type ReportUses } from "../key-uses.ts";
 import type { System } from "../system.ts";
+import { sendWithNodeKey } from "./node-authorization.ts";
 import type { NodePosition } from "./node-server.ts";
 
 export interface PeerSystem extends System {
@@ -41,6 +42,7 @@ export interface NodeClientOptions {
   readonly ackName: () => string | undefined;
   /** The node that answers questions of the primary; undefined if it does not. */
   readonly reporter?: Pick<NodeReport, "node" | "role"> | undefined;
+  /** The setting: one or two keys. */
   readonly nodeKey: string;
   /** How long a response may make no progress. The total time is not limited, because a line may be slow. */
   readonly logTimeoutMs: number;
@@ -124,14 +126,16 @@ export function connectNode(
   const closing = new AbortController();
   const send = (method: string, path: string, headers: RequestHeaders, signal: AbortSignal, body?: string) => {
     const id = ackName();
-    const own = { Authorization: `Bearer ${nodeKey}`, ...(id === undefined ? {} : { "Ostiary-Node": id }) };
-    return fetch(`${url}/replication/v1/${path}`, {
-      method,
-      headers: { ...own, ...headers },
-      ...(body === undefined ? {} : { body }),
-      signal: AbortSignal.any([signal, closing.signal]),
-      redirect: "error",
-    }).catch((error: unknown) => {
+    const own = { ...(id === undefined ? {} : { "Ostiary-Node": id }), ...headers };
+    return sendWithNodeKey(nodeKey, (authorization) =>
+      fetch(`${url}/replication/v1/${path}`, {
+        method,
+        headers: { ...authorization, ...own },
+        ...(body === undefined ? {} : { body }),
+        signal: AbortSignal.any([signal, closing.signal]),
+        redirect: "error",
+      }),
+    ).catch((error: unknown) => {
       throw unreachable(url, error);
     });
   };

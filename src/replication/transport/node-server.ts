@@ -117,7 +117,7 @@ export function createNodeServer(options: NodeServerOptions): (request: Request)
   return async (request) => {
     try {
       if (!options.verifyNodeKey(bearer(request)))
-        return refusal(401, "unauthorized", "the node key is missing or wrong");
+        return refusal(401, "unauthorized", wrongNodeKey);
       const [pathname, searchParams] = [pathOf(request.url), queryOf(request.url)];
       const method = postPaths.has(pathname) ? "POST" : "GET";
       const isAudit = pathname === "/replication/v1/audit";
@@ -165,6 +165,8 @@ export function createNodeServer(options: NodeServerOptions): (request: Request)
 }
 
 const waitMsMax = 10_000;
+const wrongNodeKey =
+  "the node key is missing or wrong: all nodes need the same `nodeKey`. To replace it, first add the new key to the old one on every node, then put it first on every node, and only then remove the old one";
 const postPaths: ReadonlySet<string> = new Set([
   "/replication/v1/pledge",
   "/replication/v1/api-key",

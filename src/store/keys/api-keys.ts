@@ -15,11 +15,6 @@ export function hashKey(text: string): string {
   return createHash("sha256").update(text).digest("hex");
 }
 
-/** Whether `text` is the key with this hash, in constant time. */
-export function verifyKey(text: string, hash: string): boolean {
-  return equalHashes(hashKey(text), hash);
-}
-
 function equalHashes(hash: string, other: string): boolean {
   const [given, expected] = [Buffer.from(hash, "hex"), Buffer.from(other, "hex")];
   return given.length === expected.length && timingSafeEqual(given, expected);

@@ -10,6 +10,7 @@ import { AppError } from "../../util/app-error.ts";
 import { describeProblem } from "../../util/bounded-schema.ts";
 import { timeMsMax } from "../../util/clock.ts";
 import { schemaVersion } from "../connection/open-store.ts";
+import { nodeKeyId } from "../keys/node-keys.ts";
 import { macLength, manifestMac, type SignedManifest } from "./snapshot-mac.ts";
 
 const hash = z.string().regex(/^[0-9a-f]{16}$/);
@@ -45,6 +46,11 @@ const snapshotManifest = z.object({
   bytes: z.number().int().positive(),
   /** The size of the database. */
   unpackedBytes: z.number().int().positive(),
+  /** The id of the node key of its MAC. Missing in files of older versions, and without a MAC. */
+  nodeKey: z
+    .string()
+    .regex(/^[0-9a-f]{8}$/)
+    .optional(),
 });
 export type SnapshotManifest = z.infer<typeof snapshotManifest>;
 
@@ -63,10 +69,11 @@ const macPrefix = "hmac-sha256 ";
 
 /** Pads the header to the `length` of a preliminary one. Without a node key it has no MAC. */
 export function encodeHeader(
-  manifest: Omit<SnapshotManifest, "snapshot">,
+  manifest: Omit<SnapshotManifest, "snapshot" | "nodeKey">,
   { length = 0, nodeKeyHash }: { readonly length?: number; readonly nodeKeyHash?: string | undefined } = {},
 ): Uint8Array {
-  const text = JSON.stringify({ snapshot: fileFormatVersion, ...manifest } satisfies SnapshotManifest);
+  const nodeKey = nodeKeyHash === undefined ? {} : { nodeKey: nodeKeyId(nodeKeyHash) };
+  const text = JSON.stringify({ snapshot: fileFormatVersion, ...manifest, ...nodeKey } satisfies SnapshotManifest);
   const macBytes = nodeKeyHash === undefined ? 0 : macPrefix.length + macLength + "\n".length;
   const rest = frameHeaderBytes + checksumLength + 2 * "\n".length + macBytes;
   const line = text + " ".repeat(Math.max(0, length - rest - Buffer.byteLength(text)));
@@ -89,7 +96,8 @@ export function decodeHeader(bytes: Uint8Array): SnapshotHeader | undefined {
   const [line = "", sum, last = ""] = view.toString("utf8", frameHeaderBytes, length).split("\n");
   if (sum !== checksum(line)) throw damagedSnapshotError("its manifest does not match its checksum");
   const mac = last.startsWith(macPrefix) ? last.slice(macPrefix.length) : undefined;
-  return { manifest: parseManifest(line), signed: { text: line, mac }, length };
+  const manifest = parseManifest(line);
+  return { manifest, signed: { text: line, mac, nodeKey: manifest.nodeKey }, length };
 }
 
 /** Reads the header of the file at `path`. Throws `invalid_request` as `decodeHeader` does, or if it is too short. */

@@ -4,14 +4,16 @@
  * who changes the content can compute it again. The key is derived from the node key, so only the nodes of an
  * environment can make and verify the MAC.
  */
-import { timingSafeEqual } from "node:crypto";
 import { hmacWith } from "../../runtime/sha256.ts";
 import { AppError } from "../../util/app-error.ts";
+import { matchingIndex, nodeKeyId, type NodeKeyHashes } from "../keys/node-keys.ts";
 
 /** The text of a manifest, and its MAC in lower-case hex, if the file has one. */
 export interface SignedManifest {
   readonly text: string;
   readonly mac: string | undefined;
+  /** The id of the node key of the MAC, as the manifest says. Missing in files of older versions. */
+  readonly nodeKey?: string | undefined;
 }
 
 /**
@@ -29,15 +31,20 @@ export function manifestMac(text: string, nodeKeyHash: string): string {
   return hmacWith(Buffer.from(key, "hex"))("manifest\0", text);
 }
 
-/** Throws an AppError `invalid_request` if the MAC was not made with this key. */
-export function authenticityOf({ text, mac }: SignedManifest, nodeKeyHash: string | undefined): Authenticity {
+/** Throws an AppError `invalid_request` if the MAC was made with none of these keys. */
+export function authenticityOf(signed: SignedManifest, nodeKeyHashes: NodeKeyHashes | undefined): Authenticity {
+  const { text, mac } = signed;
   if (mac === undefined) return "absent";
-  if (nodeKeyHash === undefined) return "unchecked";
-  const given = Buffer.from(mac, "utf8");
-  const expected = Buffer.from(manifestMac(text, nodeKeyHash), "utf8");
-  if (given.length === expected.length && timingSafeEqual(given, expected)) return "verified";
-  throw new AppError(
-    "invalid_request",
-    "its MAC is wrong: it was changed, or made with another node key. Use another file, or give the node key with which it was made",
-  );
+  if (nodeKeyHashes === undefined) return "unchecked";
+  const expected = nodeKeyHashes.map((hash) => Buffer.from(manifestMac(text, hash), "utf8"));
+  if (matchingIndex(Buffer.from(mac, "utf8"), expected) !== undefined) return "verified";
+  throw new AppError("invalid_request", wrongMacText(signed, nodeKeyHashes));
+}
+
+function wrongMacText({ nodeKey }: SignedManifest, given: NodeKeyHashes): string {
+  const ids = given.map(nodeKeyId);
+  const named = ids.map((id) => `\`${id}\``).join(" and ");
+  const isOtherKey = nodeKey !== undefined && !ids.includes(nodeKey);
+  const keys = isOtherKey ? ` (it names the key \`${nodeKey}\`, and the given one is ${named})` : "";
+  return `its MAC is wrong: it was changed, or made with another node key${keys}. Use another file, or give the node key with which it was made; \`nodeKey\` can have it as the second one`;
 }

@@ -13,6 +13,8 @@ export interface ListedNode {
   readonly lag_events: number | null;
   readonly age_ms: number | null;
   readonly brokers: readonly { readonly broker: string; readonly connected: boolean }[];
+  /** The ids of the node keys that it accepts; it uses the first one. */
+  readonly node_keys?: readonly string[];
   readonly seen_ms_ago: number;
   readonly answered: boolean;
 }

@@ -16,11 +16,13 @@ export function nodeProblemsOf(listed: Nodes | undefined): Problem[] {
   const alive = nodes.filter((node) => !isSilent(node));
   const primaries = alive.filter(({ role, state }) => role === "primary" && state !== "FENCED");
   const versions = [...new Set(alive.flatMap(({ version }) => version ?? []))].toSorted();
+  const nodeKeys = new Set(alive.flatMap(({ node_keys: keys }) => keys?.join(" ") ?? []));
   const found: (Problem | false)[] = [
     primaries.length === 0 && error(words.noPrimary),
     primaries.length > 1 && error(words.severalPrimaries(primaries.map(({ node }) => node).join(", "))),
     ...nodes.filter(({ node }) => node !== asked).flatMap(problemsOfNode),
     versions.length > 1 && warning(words.versions(versions.join(", "))),
+    nodeKeys.size > 1 && warning(words.nodeKeys),
   ];
   return found.filter((problem) => problem !== false);
 }

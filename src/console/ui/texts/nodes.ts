@@ -71,5 +71,9 @@ export const nodeTexts = {
       title: `The nodes have different versions: ${versions}`,
       remedy: "They work together. Upgrade the older ones: first fallbacks and edges, the primary last.",
     }),
+    nodeKeys: {
+      title: "The nodes have different node keys",
+      remedy: "They work together while each accepts the keys of the others: ostiary nodes shows them. Finish the rotation.",
+    },
   },
 } as const;

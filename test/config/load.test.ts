@@ -321,6 +321,10 @@ describe("a bad setting is refused", () => {
     ["primary", "http://host/path"],
     ["adminKey", "e_default_1_short"],
     ["nodeKey", "with spaces in the key"],
+    ["nodeKey", `${nodeKey} ${nodeKey}`],
+    ["nodeKey", `${nodeKey} short`],
+    ["nodeKey", `${nodeKey} ${nodeKey}1 ${nodeKey}2`],
+    ["nodeKey", "passwordpassword aaaaaaaaaaaaaaaa"],
   ])("%s = `%s`", (name, value) => {
     const found = problems({ flags: { role: "primary", [name]: value } });
     expect(found).toHaveLength(1);

@@ -4,6 +4,7 @@ import { chmodSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadConfig } from "../../src/config/load.ts";
+import { nodeKeysIn } from "../../src/config/node-key.ts";
 import { describeConfig } from "../../src/config/settings.ts";
 import { must } from "../../src/util/assert.ts";
 
@@ -34,6 +35,27 @@ describe("a file with a secret", () => {
       expect(config).toMatchObject({ adminKey, nodeKey });
       expect(warnings).toEqual([]);
     }
+  });
+
+  test("can have two node keys, one per line, while the key is replaced", () => {
+    for (const text of [`${nodeKey}1\n${nodeKey}2\n`, `${nodeKey}1\r\n${nodeKey}2`, `${nodeKey}1 ${nodeKey}2`]) {
+      const { config, problems } = load({ nodeKeyFile: secretFile(text) });
+      expect(problems).toEqual([]);
+      expect(nodeKeysIn(must(config?.nodeKey))).toEqual([`${nodeKey}1`, `${nodeKey}2`]);
+      expect(JSON.stringify(describeConfig(must(config)))).not.toContain(nodeKey);
+    }
+    const problem = must(load({ nodeKeyFile: secretFile(`${nodeKey}\n${nodeKey}\n`) }).problems[0]);
+    expect(problem).toContain("two different ones");
+    expect(problem).not.toContain(nodeKey);
+  });
+
+  test("with a node key of few different characters causes a warning, and can be replaced", () => {
+    for (const key of ["passwordpassword", `passwordpassword ${nodeKey}`, `${nodeKey} aaaaaaaaaaaaaaaa`]) {
+      const { problems, warnings } = load({ nodeKey: key });
+      expect([problems, warnings]).toEqual([[], [expect.stringContaining("`openssl rand -hex 32`")]]);
+      expect(warnings.join()).not.toContain("password");
+    }
+    expect(load({ nodeKey: `${nodeKey} ${nodeKey}1` }).warnings).toEqual([]);
   });
 
   test("can be a symbolic link, as Kubernetes mounts it", () => {

@@ -13,6 +13,7 @@ export interface ListedNode {
   readonly seen_ms_ago: number;
   readonly answered: boolean;
   readonly brokers: readonly { readonly connected: boolean }[];
+  readonly node_keys?: readonly string[];
 }
 
 export interface Applied {

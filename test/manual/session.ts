@@ -192,6 +192,7 @@ function comparable(text: string, language: string): string {
       .replaceAll(/\b[0-9a-f]{16}\b/g, "EPOCH")
       .replaceAll(/\b[0-9a-f]{12}\b/g, "ID")
       .replaceAll(/\bprimary-[0-9a-f]{8}\b/g, "NODE")
+      .replaceAll(/\b[0-9a-f]{8}\b/g, "NODEKEY")
       .replaceAll(/\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?Z?/g, "TIME")
       .replaceAll(/\b\d+(?:\.\d+)? (?:ms|s|kB|MB|bytes)\b/g, "AMOUNT")
       .replaceAll(/ +/g, " ")

@@ -22,7 +22,8 @@ const roleOf = (name: Name): Role => (name === "primary" || name === "fallback" 
 
 export class MixedCluster {
   readonly adminKey = newAdminKey();
-  readonly #nodeKey = randomHex(32);
+  /** For nodes that are started from now on. */
+  nodeKey = randomHex(32);
   readonly #directory: string;
   readonly #ports: Readonly<Record<Name, number>>;
   readonly #mosquitto: Mosquitto | undefined;
@@ -103,7 +104,7 @@ export class MixedCluster {
   #environmentOf(role: Role): Record<string, string> {
     const url = (name: Name): string => `http://127.0.0.1:${this.#ports[name]}`;
     const common = {
-      OSTIARY_NODE_KEY: this.#nodeKey,
+      OSTIARY_NODE_KEY: this.nodeKey,
       OSTIARY_PEERS: [url("primary"), url("edge-a"), url("edge-b")].join(","),
     };
     const member = { ...common, OSTIARY_ACK: "edges:1", OSTIARY_MQTT_PORT: "0" };

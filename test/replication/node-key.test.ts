@@ -7,7 +7,6 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { connectAsync } from "mqtt";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { backUp, backupWriter } from "../../src/replication/backup/backup.ts";
 import { openBackup, restore, type RestoreOptions } from "../../src/replication/backup/restore.ts";
 import { listStoredBackups } from "../../src/replication/backup/stored-backups.ts";
 import { buildSnapshotInWorker } from "../../src/replication/snapshots/snapshot-jobs.ts";
@@ -249,23 +248,6 @@ describe("a file of the time before", () => {
       };
       expect(await listed(both.switched)).toEqual([["all.backup", "verified", oldId]]);
       expect(await listed(newKey)).toEqual([["all.backup", "wrong", oldId]]);
-    }));
-
-  test("that names another key than it was made with is refused, whatever it names", () =>
-    withCluster(async (cluster) => {
-      const primary = await cluster.primary();
-      await loadPolicy(primary.node);
-      const file = join(cluster.directory, "all.backup");
-      const store = must(currentStorePath(primary.data));
-      await backUp({ ...quiet, target: file, write: backupWriter(store, () => {}, hashKey(oldKey)) });
-      const bytes = Buffer.from(await Bun.file(file).bytes());
-      const at = bytes.indexOf(oldId);
-      bytes.write(newId, at);
-      await Bun.write(file, bytes);
-      // Its checksum is wrong as well, as without the key it could not be.
-      expect((await refusal(restore(withKey(file, join(cluster.directory, "none"), both.switched)))).message).toContain(
-        "its manifest does not match its checksum",
-      );
     }));
 
   test("is where an edge starts that accepts its key, and one that does not takes a snapshot of the primary", () =>

@@ -1,0 +1,113 @@
+/**
+ * The node key of a cluster of processes is replaced while clients write and read: every node is restarted at each of
+ * three steps, beside an edge of the newest release, which knows one key. No read fails, and no acknowledged write is
+ * lost. At the end the old key opens nothing.
+ */
+import * as Bun from "bun";
+import { describe, expect, test } from "bun:test";
+import { builtBinary } from "../../scripts/built-binary.ts";
+import { randomHex } from "../../scripts/node-process.ts";
+import { nodeKeyHashesIn, nodeKeyId } from "../../src/store/keys/node-keys.ts";
+import { must } from "../../src/util/assert.ts";
+import { Load, writtenAt } from "../releases/load.ts";
+import { names, withMixedCluster, type MixedCluster, type Name } from "../releases/mixed-cluster.ts";
+import { recordedVersions } from "../releases/recorded.ts";
+import { programAt, taggedCommit } from "../releases/release-program.ts";
+import { brokers, eventually, expectConverged, scenarioTimeoutMs } from "./cluster.ts";
+
+const version = must(recordedVersions().at(-1));
+const commit = taggedCommit(version);
+const beside = commit === undefined ? "" : `, beside an edge of ${version}`;
+
+describe.each([...brokers])("with the %s broker", (broker) => {
+  test.concurrent(
+    `the node key is replaced while clients write and read${beside}`,
+    async () => {
+      const today = await builtBinary();
+      const older = commit === undefined ? today : await programAt(commit);
+      await withMixedCluster(broker, async (cluster) => {
+        const [oldKey, newKey] = [cluster.nodeKey, randomHex(32)];
+        await cluster.start({ primary: today, "edge-a": today, "edge-b": older, fallback: today });
+        const members = () => [cluster.node("edge-a"), cluster.node("edge-b"), cluster.node("primary")];
+        const load = new Load(members, cluster.node("fallback"), cluster.adminKey);
+        const settled = async (): Promise<void> => {
+          const before = load.acknowledged.length;
+          while (load.acknowledged.length < before + 10 && load.failures.length === 0) await Bun.sleep(20);
+          expect(load.failures).toEqual([]);
+          const last = must(load.acknowledged.at(-1));
+          for (const name of names)
+            await eventually(
+              async () => (await writtenAt(cluster.node(name), cluster.adminKey)).has(last),
+              `${name} has the last write`,
+              20_000,
+            );
+        };
+        const restart = async (name: Name, nodeKey: string): Promise<void> => {
+          cluster.nodeKey = nodeKey;
+          await cluster.replace(name, name === "edge-b" ? older : today);
+        };
+        const newer: readonly Name[] = ["fallback", "edge-a", "primary"];
+
+        await settled();
+        for (const name of newer) await restart(name, `${oldKey} ${newKey}`);
+        await settled();
+        await lists(cluster, [oldKey, newKey]);
+        for (const name of newer) await restart(name, `${newKey} ${oldKey}`);
+        await settled();
+        // The edge of the release still has the old key, which the others count.
+        expect(await usesOfSecondKey(cluster)).toBeGreaterThan(0);
+        await restart("edge-b", newKey);
+        await cluster.followed("primary", must(load.acknowledged.at(-1)));
+        await lists(cluster, [newKey, oldKey]);
+        const uses = await usesOfSecondKey(cluster);
+        await settled();
+        expect(await usesOfSecondKey(cluster)).toBe(uses);
+        for (const name of newer) await restart(name, newKey);
+        await settled();
+        await load.stop();
+
+        expect(load.failures).toEqual([]);
+        expect(load.reads).toBeGreaterThan(50);
+        await cluster.followed("primary", must(load.acknowledged.at(-1)));
+        await expectConverged(cluster.node("primary"), cluster.others("primary"));
+        for (const name of names) {
+          const found = await writtenAt(cluster.node(name), cluster.adminKey);
+          expect([name, load.acknowledged.filter((user) => !found.has(user))]).toEqual([name, []]);
+        }
+        for (const name of ["primary", "edge-a", "edge-b"] as const) {
+          const statuses = [oldKey, newKey].map(async (key) => {
+            const headers = { Authorization: `Bearer ${key}` };
+            return (await fetch(`${cluster.node(name).url}/replication/v1/head`, { headers })).status;
+          });
+          expect([name, ...(await Promise.all(statuses))]).toEqual([name, 401, 200]);
+        }
+        for (const name of names)
+          expect([name, [oldKey, newKey].filter((key) => cluster.node(name).output.includes(key))]).toEqual([name, []]);
+        expect(cluster.exits).toEqual([]);
+      });
+    },
+    // Includes the time for building.
+    2 * scenarioTimeoutMs,
+  );
+});
+
+/** Waits until all nodes of today list these keys, the used one first. */
+async function lists(cluster: MixedCluster, keys: readonly string[]): Promise<void> {
+  const ids = nodeKeyHashesIn(keys.join(" ")).map(nodeKeyId);
+  await eventually(async () => {
+    const headers = { Authorization: `Bearer ${cluster.adminKey}` };
+    const response = await fetch(`${cluster.node("primary").url}/api/nodes`, { headers });
+    const { nodes } = (await response.json()) as {
+      readonly nodes: readonly { readonly node: string; readonly node_keys?: readonly string[] }[];
+    };
+    const newer = nodes.filter(({ node }) => node !== "edge-b");
+    return newer.length === 3 && newer.every((each) => Bun.deepEquals(each.node_keys, ids));
+  }, `all nodes list ${ids.join(", ")}`);
+}
+
+/** As the primary counts them. */
+async function usesOfSecondKey(cluster: MixedCluster): Promise<number> {
+  const text = await (await fetch(`${cluster.node("primary").url}/metrics`)).text();
+  const values = [...text.matchAll(/^ostiary_node_key_previous_uses_total\{.*\} (\d+)$/gm)];
+  return values.reduce((sum, [, value]) => sum + Number(value), 0);
+}

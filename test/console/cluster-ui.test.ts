@@ -43,6 +43,15 @@ describe("the problems of nodes", () => {
     ]);
   });
 
+  test("include node keys that differ, but not those of nodes that do not say theirs", () => {
+    const problems = (...keys: (readonly string[])[]) =>
+      nodeProblemsOf(nodes(node, ...keys.map((each, index) => ({ ...edge, node: `edge-${index}`, node_keys: each }))));
+    expect(problems(["3f2a91c0"], ["3f2a91c0"])).toEqual([]);
+    const different = [{ severity: "warning" as const, ...words.nodeKeys }];
+    expect(problems(["3f2a91c0"], ["77aa01bc", "3f2a91c0"])).toEqual(different);
+    expect(problems(["3f2a91c0", "77aa01bc"], ["77aa01bc", "3f2a91c0"])).toEqual(different);
+  });
+
   test("include a missing primary and several ones", () => {
     const titles = (...listed: ListedNode[]) => nodeProblemsOf(nodes(...listed)).map(({ title }) => title);
     expect(titles(edge)).toEqual([words.noPrimary.title]);

@@ -16,7 +16,7 @@ export interface AcceptedConnection {
   readonly address: string;
   readonly port: number;
   readonly family: "ipv4" | "ipv6";
-  /** The bytes that this process sent and the client acknowledged. */
+  /** The bytes of responses that this process sent and the client acknowledged. */
   readonly answeredBytes: number;
   /** The bytes that came from the client. */
   readonly receivedBytes: number;
@@ -42,17 +42,49 @@ function openLibc(): Libc | undefined {
   return libc;
 }
 
-/** The connections that this process accepted on a port. Undefined on all systems but Linux. */
-export function connectionTable(port: number): ConnectionTable | undefined {
+/**
+ * The connections that this process accepted on a port. Undefined on all systems but Linux. `handshakeBytes` says how
+ * many bytes a connection gets before its first response.
+ */
+export function connectionTable(port: number, handshakeBytes = (): number => 0): ConnectionTable | undefined {
   const opened = openLibc();
   // Read now, because later there may be no descriptor left for it.
   const descriptorsMax = descriptorLimit() ?? 0;
   return (
     opened && {
-      accepted: () => accepted(opened, port, openDescriptors(descriptorsMax)),
+      accepted: () => accepted(opened, port, openDescriptors(descriptorsMax), handshakeBytes()),
       end: ({ descriptor }) => void opened.shutdown(descriptor, 2),
     }
   );
+}
+
+/** The connections of several tables. Undefined if one is. */
+export function joinedTables(tables: readonly (ConnectionTable | undefined)[]): ConnectionTable | undefined {
+  const known = tables.filter((table) => table !== undefined);
+  const [first] = known;
+  if (first === undefined || known.length < tables.length) return undefined;
+  return { accepted: () => known.flatMap((table) => table.accepted()), end: (connection) => first.end(connection) };
+}
+
+/**
+ * If two sockets of this process listen on the port (SO_REUSEPORT), all new connections go to the second one from now
+ * on. Otherwise the kernel distributes them, and closing a socket resets the connections that wait in its queue. Call
+ * it before the second one listens. Without effect on all systems but Linux.
+ */
+export function preferSecondListener(port: number): void {
+  const opened = openLibc();
+  if (opened === undefined) return;
+  for (const descriptor of openDescriptors(0)) {
+    length[0] = address.length;
+    if (opened.getsockname(descriptor, address, length) !== 0 || portIn(address) !== port) continue;
+    const isListening = new Uint8Array(4);
+    length[0] = isListening.length;
+    if (opened.getsockopt(descriptor, solSocket, soAcceptConn, isListening, length) !== 0 || isListening[0] !== 1)
+      continue;
+    const program = new Uint8Array(new BigUint64Array([1n, opened.addressOf(secondSocket)]).buffer);
+    opened.setsockopt(descriptor, solSocket, soAttachReuseportCbpf, program, program.length);
+    return;
+  }
 }
 
 /** The limit of open descriptors of this process; undefined if there is none, or it cannot be read. */
@@ -77,18 +109,30 @@ export function lowestFreeDescriptor(): number | undefined {
 }
 
 const [afInet, afInet6, ipprotoTcp, tcpInfo, rlimitNofile] = [2, 10, 6, 11, 7];
+const [solSocket, soAcceptConn, soAttachReuseportCbpf, bpfReturn] = [1, 30, 51, 6];
 /**
  * Offsets in `struct tcp_info` (linux/tcp.h): ms since the last byte in either direction, bytes acknowledged by the
  * peer, bytes received.
  */
 const [lastDataSent, lastDataReceived, bytesAcked, bytesReceived] = [44, 52, 120, 128];
 
+/**
+ * A BPF program of one instruction: it returns the index of a socket among those that listen on the port. While there is
+ * no such socket, the kernel distributes.
+ */
+const secondSocket = new Uint8Array(new Uint32Array([bpfReturn, 1]).buffer);
+
 const address = new Uint8Array(128);
 const info = new Uint8Array(256);
 const length = new Uint32Array(1);
 const infoView = new DataView(info.buffer);
 
-function accepted(libc: Libc, port: number, descriptors: Iterable<number>): AcceptedConnection[] {
+function accepted(
+  libc: Libc,
+  port: number,
+  descriptors: Iterable<number>,
+  handshakeBytes: number,
+): AcceptedConnection[] {
   const found: AcceptedConnection[] = [];
   for (const descriptor of descriptors) {
     length[0] = address.length;
@@ -101,7 +145,7 @@ function accepted(libc: Libc, port: number, descriptors: Iterable<number>): Acce
     if (peer === undefined || libc.getsockopt(descriptor, ipprotoTcp, tcpInfo, info, length) !== 0) continue;
     const [sentMs, receivedMs] = [infoView.getUint32(lastDataSent, true), infoView.getUint32(lastDataReceived, true)];
     const receivedBytes = Number(infoView.getBigUint64(bytesReceived, true));
-    const answeredBytes = Number(infoView.getBigUint64(bytesAcked, true));
+    const answeredBytes = Math.max(0, Number(infoView.getBigUint64(bytesAcked, true)) - handshakeBytes);
     const [isWaiting, idleMs] = [receivedMs < sentMs, Math.min(sentMs, receivedMs)];
     found.push({ descriptor, ...peer, port: portIn(address) ?? 0, answeredBytes, receivedBytes, isWaiting, idleMs });
   }

@@ -15,6 +15,8 @@ export interface Platform {
   openSqlite(location: string, mode: SqliteOpenMode): SqliteDriverConnection;
   /** Starts to listen. Throws the error of the system. */
   listen(options: ListenOptions): HttpServer;
+  /** Whether `listen` can ask clients for certificates. */
+  readonly verifiesClients: boolean;
   /** The first of the C libraries that can be opened; undefined if none can. */
   openLibc(names: readonly string[]): Libc | undefined;
   /** Writes the SHA-256 of bytes, or of a string in UTF-8, into `hash`, which has 32 bytes. */
@@ -80,6 +82,19 @@ export interface ListenOptions {
   readonly messageBytesMax: number;
   /** Ends the connections of the listener, all or those of some peers. For runtimes that cannot. */
   readonly endConnections: (peers?: readonly PeerAddress[]) => void;
+  /** With it, the listener speaks TLS 1.2 and later, and another one can join it at its port. */
+  readonly tls?: ServerTls | undefined;
+  /** Whether a listener of this process has the port already. */
+  readonly joins?: boolean;
+}
+
+/** What a listener presents, and asks for. PEM texts. */
+export interface ServerTls {
+  /** The certificate, and its chain. */
+  readonly cert: string;
+  readonly key: string;
+  /** With it, each client needs a certificate of this authority. */
+  readonly clientCa?: string | undefined;
 }
 
 export interface WebSocketUpgrade {
@@ -112,8 +127,11 @@ export interface Libc {
   getsockname(descriptor: number, address: Uint8Array, length: Uint32Array): number;
   getpeername(descriptor: number, address: Uint8Array, length: Uint32Array): number;
   getsockopt(descriptor: number, level: number, option: number, value: Uint8Array, length: Uint32Array): number;
+  setsockopt(descriptor: number, level: number, option: number, value: Uint8Array, length: number): number;
   shutdown(descriptor: number, how: number): number;
   getrlimit(resource: number, limits: BigUint64Array): number;
+  /** The address of the first byte, for structures with pointers. It is valid while the array is in use. */
+  addressOf(bytes: Uint8Array): bigint;
 }
 
 /** Certificates and keys in PEM format. */

@@ -7,7 +7,15 @@ import { platform } from "#platform";
 import { AppError } from "../util/app-error.ts";
 import { pathOf } from "../util/request-url.ts";
 import { connectionTable, type ConnectionTable } from "./accepted-connections.ts";
-import type { HttpServer, ListenOptions, PeerAddress, RequestConnections, WebSocketUpgrade } from "./platform.ts";
+import type {
+  HttpServer,
+  ListenOptions,
+  PeerAddress,
+  RequestConnections,
+  ServerTls,
+  WebSocketUpgrade,
+} from "./platform.ts";
+import { listenRenewably, type RenewableServer } from "./renewable-listener.ts";
 import type { WebSocketDuplex } from "./web-socket-duplex.ts";
 
 export interface ServeOptions {
@@ -22,6 +30,10 @@ export interface ServeOptions {
   readonly idleTimeoutMs?: number;
   /** How long `stop` waits for requests before it closes their connections. */
   readonly stopGraceMs?: number;
+  /** The flag of the port, for messages. */
+  readonly portFlag?: string;
+  /** With it, the port speaks TLS only. */
+  readonly tls?: ServerTls | undefined;
 }
 
 export interface WebSocketEndpoint {
@@ -37,9 +49,14 @@ export interface Listener {
   readonly url: string;
   /** Its connections; undefined if the system does not list them. */
   readonly connections?: ConnectionTable | undefined;
+  /** See `RenewableServer`; undefined without TLS. */
+  readonly renew?: RenewableServer["renew"] | undefined;
   /** Stops listening, closes the WebSockets, and waits a limited time for the requests in flight. */
   stop(): Promise<void>;
 }
+
+/** Whether the runtime can ask the clients of a listener for certificates. */
+export const { verifiesClients } = platform;
 
 const mebibyte = 1024 * 1024;
 
@@ -47,11 +64,19 @@ const mebibyte = 1024 * 1024;
 export function serve(options: ServeOptions): Listener {
   const open = new Set<WebSocketDuplex>();
   const server = listen(options, open, (peers) => endConnections(connections, peers));
-  const connections = connectionTable(server.port);
+  let { tls } = options;
+  const connections = connectionTable(server.port, () => (tls === undefined ? 0 : handshakeBytesOf(tls)));
   return {
     port: server.port,
-    url: localUrl(options.hostname, server.port),
+    url: localUrl(options.hostname, server.port, tls === undefined ? "http" : "https"),
     connections,
+    renew:
+      "renew" in server
+        ? (next, onFailure) => {
+            server.renew(next, onFailure);
+            tls = next;
+          }
+        : undefined,
     stop: () => stopGently(server, open, options.stopGraceMs ?? 10_000),
   };
 }
@@ -67,9 +92,22 @@ function nameOf({ address, port }: PeerAddress): string {
   return `${address.includes(":") ? new URL(`http://[${address}]`).hostname : address} ${port}`;
 }
 
-function listen(options: ServeOptions, open: Set<WebSocketDuplex>, end: ListenOptions["endConnections"]): HttpServer {
+/** About the bytes of a handshake besides the certificates: hello, signature, tickets. */
+const handshakeBytesMin = 1024;
+
+/** How many bytes a client gets before the first response. The base64 of PEM has 4 characters for 3 bytes. */
+function handshakeBytesOf({ cert }: ServerTls): number {
+  return handshakeBytesMin + Math.floor(cert.length * 0.75);
+}
+
+function listen(
+  options: ServeOptions,
+  open: Set<WebSocketDuplex>,
+  end: ListenOptions["endConnections"],
+): HttpServer | RenewableServer {
+  const { tls } = options;
   try {
-    return platform.listen({
+    const listening: ListenOptions = {
       hostname: options.hostname,
       port: options.port,
       fetch: options.fetch,
@@ -79,10 +117,11 @@ function listen(options: ServeOptions, open: Set<WebSocketDuplex>, end: ListenOp
       upgradeOf: (request) => (asksForUpgrade(request) ? upgradeOf(request, options.websocket, open) : undefined),
       messageBytesMax: options.websocket?.messageBytesMax ?? mebibyte,
       endConnections: end,
-    });
+    };
+    return tls === undefined ? platform.listen(listening) : listenRenewably({ ...listening, tls });
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? "";
-    const reason = listenProblems[code] ?? (error as Error).message;
+    const reason = listenProblems[code]?.replace("--port", options.portFlag ?? "--port") ?? (error as Error).message;
     throw new AppError("not_ready", `can't listen on ${options.hostname}:${options.port}: ${reason}`, { cause: error });
   }
 }
@@ -128,7 +167,7 @@ async function stopGently(server: HttpServer, open: Set<WebSocketDuplex>, graceM
 }
 
 /** The address of a listener for clients on this machine: loopback for a listener on all interfaces. */
-export function localUrl(hostname: string, port: number): string {
+export function localUrl(hostname: string, port: number, scheme: "http" | "https" = "http"): string {
   const host = hostname === "0.0.0.0" || hostname === "::" ? "127.0.0.1" : hostname;
-  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+  return `${scheme}://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }

@@ -4,6 +4,7 @@ import {
   type HttpServer,
   type ListenOptions,
   type RequestConnections,
+  type ServerTls,
   type WebSocketUpgrade,
 } from "../platform.ts";
 import { upgradeRefused, WebSocketDuplex } from "../web-socket-duplex.ts";
@@ -21,11 +22,13 @@ interface WebSocketData {
 /** See `Platform`. */
 export function listen(options: ListenOptions): HttpServer {
   let connections: RequestConnections | undefined;
+  const { tls, hostname, joins = false } = options;
   const server = Bun.serve<WebSocketData>({
-    hostname: options.hostname,
-    port: options.port,
-    // Otherwise Bun shares the port with another process that does the same, and two nodes would answer in turns.
-    reusePort: false,
+    hostname,
+    port: tls === undefined || joins ? options.port : freePort(hostname, options.port),
+    // Bun shares a port with another process that does the same, and two nodes would answer in turns: hence `freePort`.
+    reusePort: tls !== undefined,
+    ...(tls === undefined ? {} : { tls: tlsOptions(tls) }),
     // Bun's own error page shows source code.
     development: false,
     idleTimeout: Math.min(options.idleTimeoutMs, idleTimeoutMsMax) / 1000,
@@ -60,6 +63,19 @@ export function listen(options: ListenOptions): HttpServer {
     stop: () => server.stop(),
     abort: () => server.stop(true),
   };
+}
+
+/** The port, if nobody listens there. Throws the error of the system otherwise. */
+function freePort(hostname: string, port: number): number {
+  const listener = Bun.listen({ hostname, port, exclusive: true, socket: { data() {} } });
+  const { port: free } = listener;
+  listener.stop(true);
+  return free;
+}
+
+function tlsOptions({ cert, key, clientCa }: ServerTls): Bun.TLSOptions {
+  const verification = { ca: clientCa, requestCert: true, rejectUnauthorized: true };
+  return { cert, key, ...(clientCa === undefined ? {} : verification) };
 }
 
 function connectionsOf(bun: Bun.Server<WebSocketData>): RequestConnections {

@@ -1,18 +1,20 @@
 /** Calls of the C library on Bun. */
-import { dlopen } from "bun:ffi";
+import { dlopen, ptr } from "bun:ffi";
 import type { Libc } from "../platform.ts";
 
 /** See `Platform`. */
 export function openLibc(names: readonly string[]): Libc | undefined {
   for (const name of names) {
     try {
-      return dlopen(name, {
+      const { symbols } = dlopen(name, {
         getsockname: { args: ["i32", "ptr", "ptr"], returns: "i32" },
         getpeername: { args: ["i32", "ptr", "ptr"], returns: "i32" },
         getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
+        setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
         shutdown: { args: ["i32", "i32"], returns: "i32" },
         getrlimit: { args: ["i32", "ptr"], returns: "i32" },
-      }).symbols;
+      });
+      return { ...symbols, addressOf: (bytes) => BigInt(ptr(bytes)) };
     } catch {
       // Try the other C library.
     }

@@ -14,6 +14,7 @@ export const platform: Platform = {
   isCompiled,
   openSqlite,
   listen,
+  verifiesClients: true,
   openLibc,
   sha256Into,
   hmacWith,

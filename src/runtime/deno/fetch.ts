@@ -15,7 +15,7 @@ export function tlsFetchOptions({ ca, cert, key }: TlsTexts): RequestInit {
 /** See `Platform`. The message becomes that of the cause, without the URL: Deno's own one is always the same. */
 export function withSystemCode(error: unknown): unknown {
   const cause = String((error as { readonly cause?: { readonly message?: unknown } }).cause?.message ?? "");
-  const [message] = /\bclient error \(.*/s.exec(cause) ?? [];
+  const [message] = /\b(?:client error \(|received fatal alert).*/s.exec(cause) ?? [];
   if (message === undefined) return error;
   const number = /\(os error (\d+)\)/.exec(message)?.[1];
   const code =
@@ -26,4 +26,10 @@ export function withSystemCode(error: unknown): unknown {
 const codes = [
   ["ENOTFOUND", "dns error"],
   ["ECONNRESET", "connection closed"],
+  ["CERT_HAS_EXPIRED", "certificate expired"],
+  ["CERT_NOT_YET_VALID", "certificate not valid yet"],
+  ["ERR_TLS_CERT_ALTNAME_INVALID", "certificate not valid for name"],
+  ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", "invalid peer certificate"],
+  ["EPROTO", "InvalidContentType"],
+  ["EPROTO", "received fatal alert"],
 ] as const;

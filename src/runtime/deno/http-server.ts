@@ -1,5 +1,12 @@
 /** The HTTP listener on Deno, with the upgrade to WebSocket. */
-import { ipv4Of, type HttpServer, type ListenOptions, type PeerAddress, type WebSocketUpgrade } from "../platform.ts";
+import {
+  ipv4Of,
+  type HttpServer,
+  type ListenOptions,
+  type PeerAddress,
+  type ServerTls,
+  type WebSocketUpgrade,
+} from "../platform.ts";
 import { type BinarySocket, upgradeRefused, WebSocketDuplex } from "../web-socket-duplex.ts";
 
 /** A WebSocket that has more bytes than this to send makes its writer wait. */
@@ -16,6 +23,7 @@ const restartMs = 100;
 /** See `Platform`. Deno limits neither bodies of unknown length nor connections without traffic; the application
  * limits both. */
 export function listen(options: ListenOptions): HttpServer {
+  const { tls, hostname, joins = false } = options;
   const peers = new WeakMap<Request, PeerAddress>();
   const ending: PeerAddress[] = [];
   const end = (peer: PeerAddress): void => {
@@ -30,7 +38,8 @@ export function listen(options: ListenOptions): HttpServer {
     const peer = { address: ipv4Of(remoteAddr.hostname), port: remoteAddr.port };
     // Deno keeps a connection open, also if its response says that it closes.
     const sent = (response: Response): Response => {
-      if (response.headers.get("connection") === "close") end(peer);
+      // With TLS it can be a connection of HTTP/2, which has other requests, and which Deno closes as it should.
+      if (tls === undefined && response.headers.get("connection") === "close") end(peer);
       return response;
     };
     if (!isHost(request.headers.get("host") ?? "")) return sent(malformedHost());
@@ -45,7 +54,8 @@ export function listen(options: ListenOptions): HttpServer {
   const onError = (): Response => Response.json({ message: "internal error", code: "internal" }, { status: 500 });
   let stopping = false;
   const start = (port: number): Deno.HttpServer<Deno.NetAddr> => {
-    const started = Deno.serve({ hostname: options.hostname, port, onListen() {}, onError }, handle);
+    const own = { hostname, port, onListen() {}, onError };
+    const started = Deno.serve(tls === undefined ? own : { ...own, ...certified(tls), reusePort: true }, handle);
     started.finished.catch(() => setTimeout(restart, restartMs, started.addr.port));
     return started;
   };
@@ -57,7 +67,7 @@ export function listen(options: ListenOptions): HttpServer {
       setTimeout(restart, restartMs, port);
     }
   };
-  let server = start(options.port);
+  let server = start(tls === undefined || joins ? options.port : freePort(hostname, options.port));
   return {
     port: server.addr.port,
     stop() {
@@ -67,6 +77,16 @@ export function listen(options: ListenOptions): HttpServer {
     // Deno waits for the handlers of requests even if their connections have ended.
     abort: async () => options.endConnections(),
   };
+}
+
+/** The port, if nobody listens there: `reusePort` shares it even with another process. Throws the error of the system. */
+function freePort(hostname: string, port: number): number {
+  using listener = Deno.listen({ hostname, port });
+  return listener.addr.port;
+}
+
+function certified({ cert, key }: ServerTls): Deno.TlsCertifiedKeyPem {
+  return { cert, key };
 }
 
 /** Deno puts any text of the header into the URL of the request, so a path in it would lead to another route. */

@@ -5,6 +5,7 @@ const symbols = {
   getsockname: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
   getpeername: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
   getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" },
+  setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" },
   shutdown: { parameters: ["i32", "i32"], result: "i32" },
   getrlimit: { parameters: ["i32", "buffer"], result: "i32" },
 } as const;
@@ -13,7 +14,8 @@ const symbols = {
 export function openLibc(names: readonly string[]): Libc | undefined {
   for (const name of names) {
     try {
-      return Deno.dlopen(name, symbols).symbols as Libc;
+      const calls = Deno.dlopen(name, symbols).symbols as Omit<Libc, "addressOf">;
+      return { ...calls, addressOf: (bytes) => Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes as BufferSource)) };
     } catch {
       // Try the other C library.
     }

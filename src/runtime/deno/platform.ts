@@ -14,6 +14,7 @@ export const platform: Platform = {
   isCompiled: false,
   openSqlite,
   listen,
+  verifiesClients: false,
   openLibc,
   sha256Into,
   hmacWith,

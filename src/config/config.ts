@@ -91,6 +91,15 @@ const api = {
   ).describe(
     "The URL of the API as clients see it, for the discovery document of AuthZEN. The `Host` header is never used, because a client could choose it",
   ),
+  tlsCert: file("a path; `tlsKey` belongs to it").describe(
+    "A PEM file with the certificate of this node, and its chain. With it `port` and `mqttPort` speak TLS only, and this node presents it to other nodes. The node reads changed files by itself",
+  ),
+  tlsKey: file("a path; `tlsCert` belongs to it").describe(
+    "A PEM file with the private key of `tlsCert`, not encrypted",
+  ),
+  tlsCa: file().describe(
+    "A PEM file with the certificate authority of the other nodes, if it is not one of the system's. Only this authority is then trusted. Commands trust it too",
+  ),
   console: flag(true).describe(
     "Whether this node serves the web console at `/console/`. Its files are public; everything that it shows needs an API key or a login",
   ),
@@ -144,7 +153,7 @@ const broker = {
     "A PEM file with the certificate authority of external brokers, if it is not one of the system's. Only this authority is then trusted",
   ),
   mqttPort: port(1883).describe(
-    "The TCP port of the embedded broker; 0 means none, edges then use MQTT over WebSocket on the port of the API, which always works",
+    "The TCP port of the embedded broker, with TLS if `tlsCert` is set; 0 means none, edges then use MQTT over WebSocket on the port of the API, which always works",
   ),
 };
 
@@ -291,6 +300,15 @@ const advanced = {
     "IP addresses or networks such as `10.0.0.0/8`, separated by commas",
   ).describe(
     "Proxies, ingress controllers and NAT gateways in front of this node. Many clients share their addresses, so `connectionsPerAddressMax` does not apply to them. The audit log takes the address of a client from their `X-Forwarded-For`",
+  ),
+  nodePort: port(0).describe(
+    "A port for requests of other nodes, with TLS: each needs a certificate of the authority in `nodeClientCa`, and `port` refuses them. `primary` and `peers` of other nodes name this port. 0 means that `port` serves them",
+  ),
+  nodeClientCa: file("a path; `nodePort` belongs to it").describe(
+    "A PEM file with the certificate authority whose certificates other nodes present at `nodePort` and `mqttPort`. Use one that issues certificates to nodes only",
+  ),
+  plainPort: port(0).describe(
+    "A port of the API without TLS, for programs of this machine: it listens on 127.0.0.1 only. 0 means none",
   ),
   consistencyWait: time({ min: 0, max: minute, default: 2000, example: "500ms" }).describe(
     "How long a read with a consistency token can wait until this node has reached the token's position; after that it gets 503",

@@ -142,6 +142,7 @@ function checkCombinations(config: Config): string[] {
     ...checkFailover(config),
     ...checkEnvironments(config),
     ...checkOidc(config),
+    ...checkTls(config),
   ];
   if (role === "primary" && config.import !== undefined)
     problems.push(
@@ -202,6 +203,28 @@ function checkFailover(config: Config): string[] {
     ...needs(config, "failoverCert", "failoverKey"),
     ...needs(config, "failoverKey", "failoverCert"),
   ];
+}
+
+function checkTls(config: Config): string[] {
+  const { port, nodePort, plainPort, tlsCert } = config;
+  const problems = [
+    ...needs(config, "tlsCert", "tlsKey"),
+    ...needs(config, "tlsKey", "tlsCert"),
+    ...needs(config, "nodeClientCa", "tlsCert"),
+  ];
+  for (const [key, number] of Object.entries({ nodePort, plainPort })) {
+    const { name } = settingAt(key);
+    if (number === 0) continue;
+    if (tlsCert === undefined) problems.push(missing("tlsCert", `${name} has no effect without it`));
+    if (number === port) problems.push(`${name} is ${number}, which is port as well; choose another`);
+  }
+  if (nodePort !== 0 && nodePort === plainPort)
+    problems.push(`advanced.plainPort is ${plainPort}, which is advanced.nodePort as well; choose another`);
+  if (nodePort !== 0 && config.nodeClientCa === undefined)
+    problems.push(missing("nodeClientCa", "advanced.nodePort needs it"));
+  if (nodePort === 0 && config.nodeClientCa !== undefined)
+    problems.push(missing("nodePort", "advanced.nodeClientCa has no effect without it"));
+  return problems;
 }
 
 /** A token without a checked audience was made for somebody else, so `audience` is required. */

@@ -63,7 +63,7 @@ function readSecret(path: string): { readonly text: string; readonly isOpen: boo
  * The owner of a mounted secret can be root while this process is another user: then it needs the permission of the
  * group or of others to read the file, and only the permission to write is too much.
  */
-function isOpenToOthers({ mode, uid }: { readonly mode: number; readonly uid: number }): boolean {
+export function isOpenToOthers({ mode, uid }: { readonly mode: number; readonly uid: number }): boolean {
   const own = process.getuid?.();
   return (mode & (own === uid ? 0o077 : 0o022)) !== 0;
 }

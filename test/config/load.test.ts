@@ -120,7 +120,7 @@ describe("settings", () => {
   test("for users are few, and come before the advanced ones", () => {
     const groups = settings.map(({ group }) => group);
     const first = groups.indexOf("advanced");
-    expect(first).toBeLessThanOrEqual(48);
+    expect(first).toBeLessThanOrEqual(51);
     expect(new Set(groups.slice(first))).toEqual(new Set(["advanced"]));
   });
 });
@@ -426,6 +426,28 @@ describe("combinations of settings are checked", () => {
     expect(problems({ flags: { role: "primary", "advanced.brokerKey": "a.key" } })[0]).toStartWith(
       "advanced.brokerCert is not set",
     );
+  });
+
+  test("a certificate needs its key, and its ports need a certificate and differ", () => {
+    const primary = { role: "primary" };
+    const own = { ...primary, tlsCert: "a.crt", tlsKey: "a.key" };
+    const clientCa = { "advanced.nodeClientCa": "ca.crt" };
+    expect(problems({ flags: { ...primary, tlsCert: "a.crt" } })[0]).toStartWith("tlsKey is not set, and tlsCert has");
+    expect(problems({ flags: { ...primary, tlsKey: "a.key" } })[0]).toStartWith("tlsCert is not set, and tlsKey has");
+    expect(problems({ flags: { ...primary, "advanced.plainPort": "8081" } })[0]).toStartWith("tlsCert is not set");
+    expect(problems({ flags: { ...own, "advanced.nodePort": "8443" } })[0]).toStartWith(
+      "advanced.nodeClientCa is not set, and advanced.nodePort needs it",
+    );
+    expect(problems({ flags: { ...own, ...clientCa } })[0]).toStartWith("advanced.nodePort is not set");
+    expect(problems({ flags: { ...own, "advanced.plainPort": "8080" } })).toEqual([
+      "advanced.plainPort is 8080, which is port as well; choose another",
+    ]);
+    const all = { ...own, ...clientCa, "advanced.nodePort": "8443", "advanced.plainPort": "8081" };
+    expect(problems({ flags: { ...all, "advanced.plainPort": "8443" } })).toEqual([
+      "advanced.plainPort is 8443, which is advanced.nodePort as well; choose another",
+    ]);
+    expect(load({ flags: all }).problems).toEqual([]);
+    expect(load({ flags: { ...primary, tlsCa: "ca.crt" } }).problems).toEqual([]);
   });
 
   test("failover needs peers, a node key, and either acknowledgements of edges or the accepted loss of writes", () => {

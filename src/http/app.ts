@@ -201,6 +201,7 @@ export function createApp(
   const findKey = apiKeyFinder(node);
   const parts = { bodies: reader, large, findKey, people, isHosted, isTrustedProxy, requestLimits };
   const exchanges = serveExchanges(node, limits, parts, (exchange, received) => {
+    if (isAuthorize(received) && hasHost(received)) return authorize(exchange, received);
     const request = withRoutableUrl(received);
     if (isAuthorize(request)) return authorize(exchange, request);
     attachExchange(request, exchange);
@@ -337,6 +338,11 @@ function isAuthorize({ method, url }: Request): boolean {
   return method === "POST" && url.length === start + authorizePath.length && url.startsWith(authorizePath, start);
 }
 
+/** Without a usable `Host` header, the URL is only a path. */
+function hasHost({ url }: Request): boolean {
+  return !url.startsWith("/");
+}
+
 /** A write that an edge forwards belongs to the trace of the edge. Polls would displace the traces that people look for. */
 function tracedKindOf(request: Request, parent: string | null): TracedKind {
   if (isAuthorize(request)) return "decision";
@@ -358,6 +364,9 @@ function isUnlimited({ url }: Request): boolean {
  * without a `Host` header the URL is only a path. Most requests need no change.
  */
 function withRoutableUrl(request: Request): Request {
+  // Elysia looks for the path behind `http://`. A property that hides the getter of the class is cheaper than a copy.
+  if (request.url.startsWith("https:"))
+    Object.defineProperty(request, "url", { value: `http${request.url.slice("https".length)}` });
   const { url } = request;
   const path = pathStart(url);
   if (path > 0 && !url.includes("//", path)) return request;

@@ -5,7 +5,7 @@
 import { connect, type IClientOptions, type MqttClient } from "mqtt";
 import type { Limits } from "../config/limits.ts";
 import { approvePolicies, type ApprovePolicy } from "../engine/workers/policy-checks.ts";
-import { fetch } from "../runtime/fetch.ts";
+import { fetch, type TlsTexts } from "../runtime/fetch.ts";
 import { serve, type Listener, type ServeOptions } from "../runtime/serve.ts";
 import { spawnWorker } from "../runtime/spawn-worker.ts";
 import type { Commands, WorkerHandle, WorkerKind } from "../runtime/worker.ts";
@@ -23,6 +23,8 @@ export interface System {
   /** Checks uploaded policies without blocking the serving thread or the writer. */
   approvePolicies(limits: Limits): ApprovePolicy;
   serve(options: ServeOptions): Listener;
+  /** What this node presents to other nodes and trusts of them; undefined without a certificate and an authority. */
+  readonly nodeTls?: () => TlsTexts;
 }
 
 export const realSystem: System = {

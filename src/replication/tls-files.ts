@@ -1,7 +1,8 @@
-/** Reads and checks the PEM files for TLS that settings name, at the start. */
-import { createPrivateKey, X509Certificate } from "node:crypto";
+/** Reads and checks the PEM files for TLS that settings and options name. */
+import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { AppError } from "../util/app-error.ts";
+import { must } from "../util/assert.ts";
 import { fileProblem } from "../util/reason.ts";
 
 /** Paths of PEM files, or their texts. */
@@ -18,12 +19,11 @@ export function readTlsFiles(owner: "broker" | "failover", paths: TlsFiles): Tls
   const ca = readPem(`${owner}Ca`, paths.ca, certificate);
   const cert = readPem(`${owner}Cert`, paths.cert, certificate);
   const key = readPem(`${owner}Key`, paths.key, privateKey);
-  if (cert !== undefined && key !== undefined && !cert.parsed.checkPrivateKey(key.parsed)) {
-    throw new AppError(
-      "conflict",
-      `the key \`${paths.key}\` of \`${owner}Key\` does not belong to the certificate \`${paths.cert}\` of \`${owner}Cert\``,
+  if (cert !== undefined && key !== undefined)
+    requirePair(
+      { setting: `${owner}Cert`, path: paths.cert, parsed: cert.parsed },
+      { setting: `${owner}Key`, path: paths.key, parsed: key.parsed },
     );
-  }
   return { ca: ca?.text, cert: cert?.text, key: key?.text };
 }
 
@@ -32,7 +32,52 @@ export function readAuthority(setting: string, path: string | undefined): string
   return readPem(setting, path, certificate)?.text;
 }
 
+interface Certificates {
+  readonly text: string;
+  /** At least one, in the order of the file. */
+  readonly parsed: readonly [X509Certificate, ...X509Certificate[]];
+}
+
+/** All certificates in the file of a setting. AppError `conflict` if it cannot be read or used. */
+export function certificatesIn(setting: string, path: string): Certificates {
+  const { text, parsed } = must(readPem(setting, path, certificates));
+  const [first, ...more] = parsed;
+  return { text, parsed: [must(first), ...more] };
+}
+
+/** The private key of a certificate. AppError `conflict` if it cannot be read or used, or is the key of another one. */
+export function privateKeyOf(
+  setting: string,
+  path: string,
+  cert: { readonly setting: string; readonly path: string; readonly parsed: X509Certificate },
+): string {
+  const { text, parsed } = must(readPem(setting, path, privateKey));
+  requirePair(cert, { setting, path, parsed });
+  return text;
+}
+
+interface InFile<T> {
+  readonly setting: string;
+  readonly path: string | undefined;
+  readonly parsed: T;
+}
+
+function requirePair(cert: InFile<X509Certificate>, key: InFile<KeyObject>): void {
+  if (cert.parsed.checkPrivateKey(key.parsed)) return;
+  throw new AppError(
+    "conflict",
+    `the key \`${key.path}\` of \`${key.setting}\` does not belong to the certificate \`${cert.path}\` of \`${cert.setting}\``,
+  );
+}
+
 const certificate = { what: "certificate in PEM form", parse: (text: string) => new X509Certificate(text) };
+const certificates = {
+  what: certificate.what,
+  parse(text: string): readonly X509Certificate[] {
+    const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [text];
+    return blocks.map((block) => new X509Certificate(block));
+  },
+};
 const privateKey = { what: "unencrypted private key in PEM form", parse: (text: string) => createPrivateKey(text) };
 
 function readPem<T>(

@@ -12,6 +12,7 @@ import { writePromotionNote } from "../replication/role-notes.ts";
 import { hostedNodeId, nodeIdOf, nodeKeyHashesOf } from "../replication/identity.ts";
 import type { Node, PromoteOptions } from "../replication/node.ts";
 import { copyEnvironment } from "../replication/snapshots/copy-environment.ts";
+import { TlsIdentity } from "../replication/tls-identity.ts";
 import { SharedBroker } from "../replication/transport/shared-broker.ts";
 import { descriptorLimit, lowestFreeDescriptor } from "../runtime/accepted-connections.ts";
 import { mintApiKey } from "../store/keys/api-keys.ts";
@@ -32,6 +33,7 @@ import { startFallback } from "./fallback.ts";
 import { type MemberOptions, startEdge, startPrimary } from "./member.ts";
 import type { RunningNode } from "./node-service.ts";
 import { RegistryDiscovery } from "./registry-discovery.ts";
+import { systemWithTls } from "./tls-system.ts";
 
 const log = getLogger("environments");
 
@@ -60,9 +62,21 @@ interface FailedStart {
   readonly retryAtMs: number;
 }
 
-/** Starts the node of the configuration, and all environments that it hosts. */
+/**
+ * Starts the node of the configuration, and all environments that it hosts. AppError `conflict` names a file of TLS that
+ * cannot be used.
+ */
 export async function startNode(config: Config, system: ClusterSystem = realClusterSystem): Promise<RunningNode> {
-  return new EnvironmentHost(config, system).start();
+  const identity = TlsIdentity.open(config, system.clock);
+  const node = await new EnvironmentHost(config, systemWithTls(system, config, identity), identity).start();
+  const endWatch = identity?.watch();
+  return {
+    ...node,
+    async stop() {
+      endWatch?.();
+      await node.stop();
+    },
+  };
 }
 
 class EnvironmentHost implements Environments {
@@ -88,9 +102,9 @@ class EnvironmentHost implements Environments {
   /** The entries at the last look at the directories. */
   #lookedAt: { readonly entries: readonly RegisteredEnvironment[]; readonly atMs: number } | undefined;
 
-  constructor(config: Config, system: ClusterSystem) {
+  constructor(config: Config, system: ClusterSystem, identity: TlsIdentity | undefined) {
     this.#config = config;
-    const broker = new SharedBroker();
+    const broker = new SharedBroker(identity);
     this.#system = { ...system, openBroker: (options) => broker.open(options) };
     this.#listener = new EnvironmentListener(config.environment, (id) => this.#isExpected(id), system);
     this.#directories = new EnvironmentDirectories(config.data);

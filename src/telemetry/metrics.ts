@@ -62,6 +62,17 @@ export const metrics = {
     "ostiary_connections_closed_total",
     "TCP connections that this node closed because there were too many",
   ),
+  tlsExpiry: new Gauge({
+    name: "ostiary_tls_certificate_expiry_timestamp_seconds",
+    help: "When the TLS certificates of this node expire, in seconds since 1970; `setting` names the file: tlsCert, tlsCa or nodeClientCa",
+    labelNames: ["setting"],
+    registers,
+  }),
+  tlsFilesRefused: new Gauge({
+    name: "ostiary_tls_files_refused",
+    help: "1 while changed TLS files cannot be used, so that their earlier content stays in use; the log has the reason",
+    registers,
+  }),
   environmentsFailed: new Gauge({
     name: "ostiary_environments_failed",
     help: "Environments that this node cannot start, and tries again",

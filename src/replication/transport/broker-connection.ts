@@ -19,6 +19,7 @@ import type { IClientOptions, IClientPublishOptions, MqttClient } from "mqtt";
 import { brokerAddress } from "../../config/broker-address.ts";
 import type { Config } from "../../config/config.ts";
 import { getLogger } from "../../telemetry/logger.ts";
+import type { TlsTexts } from "../../runtime/fetch.ts";
 import { backoffMs } from "../../util/backoff.ts";
 import { brokerWindowMax } from "../../util/tuning.ts";
 import { realSystem, type System } from "../system.ts";
@@ -38,6 +39,8 @@ export interface BrokerConnectionOptions {
   readonly ca?: string | string[] | undefined;
   readonly cert?: string | undefined;
   readonly key?: string | undefined;
+  /** Read for each attempt, in place of these texts, since certificates are renewed. */
+  readonly nodeTls?: (() => TlsTexts) | undefined;
   readonly will?: { readonly topic: string; readonly payload: string } | undefined;
   readonly connectTimeoutMs: number;
   readonly keepaliveMs: number;
@@ -239,7 +242,8 @@ export class BrokerConnection implements BrokerTransport {
   }
 
   #clientOptions(): IClientOptions {
-    const { clientId, username, ca, cert, key, will, connectTimeoutMs, keepaliveMs } = this.#options;
+    const { clientId, username, nodeTls, will, connectTimeoutMs, keepaliveMs } = this.#options;
+    const { ca = this.#options.ca, cert, key } = nodeTls?.() ?? this.#options;
     const password = this.#password();
     return {
       clientId,
@@ -369,7 +373,7 @@ function fixFor(error: Error & { readonly code?: unknown }): string | undefined 
 }
 
 const unknownAuthority =
-  "the broker's certificate is from an authority that this node does not trust: name the authority in `brokerCa`";
+  "the broker's certificate is from an authority that this node does not trust: name the authority in `brokerCa`, that of a primary in `tlsCa`";
 const wrongLogin = "check `brokerUsername` and `brokerPassword`, or the name in `brokerCert`";
 const missingPermission = "the broker's access rules do not permit it: check its ACL for this user";
 const ownCertificate =

@@ -6,15 +6,17 @@
  * loses its connection, because MQTT 3.1.1 has no other way to refuse a publisher.
  */
 import { once } from "node:events";
-import { createServer, type Server } from "node:net";
+import { createServer, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { createServer as createTlsServer } from "node:tls";
 import { Aedes, type AedesOptions, type Client } from "aedes";
 import type { Limits } from "../../config/limits.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
-import { assert } from "../../util/assert.ts";
+import { assert, must } from "../../util/assert.ts";
 import { rateLimiter } from "../../util/rate-limiter.ts";
 import { parseNodeId } from "../identity.ts";
+import type { TlsIdentity } from "../tls-identity.ts";
 import { drainRead, isolateSlowSubscriber, isSlow, limitPacketSize } from "./embedded-broker-stream.ts";
 import type { Topics } from "./topics.ts";
 
@@ -77,9 +79,12 @@ export class BrokerServer {
     this.#aedes.handle(isolateSlowSubscriber(limited, this.#limits.brokerDrainTimeoutMs));
   };
 
-  /** Opens a TCP listener. AppError `conflict`: the port is in use, or cannot be opened. */
-  async listen(hostname: string, port: number): Promise<void> {
-    this.#listener = createServer({ noDelay: true }, this.handle);
+  /** Opens a TCP listener, with TLS if the node has a certificate. AppError `conflict`: the port cannot be opened. */
+  async listen(hostname: string, port: number, identity?: TlsIdentity): Promise<void> {
+    const hasTls = identity?.server !== undefined;
+    this.#listener = hasTls
+      ? createTlsListener(identity, this.#limits.brokerLoginsWaitingMax, this.handle)
+      : createServer({ noDelay: true }, this.handle);
     await listenOn(this.#listener, hostname, port);
   }
 
@@ -292,6 +297,47 @@ class ClientConnections {
 
 /** For logs: the length of the longest node id. */
 const nodeIdLengthMax = 129;
+
+/** Connections without a complete handshake have a quota, as those without a login have. */
+function createTlsListener(identity: TlsIdentity, handshakesMax: number, handle: (connection: Duplex) => void): Server {
+  const context = () => {
+    const { clientCa, ...own } = must(identity.nodeServer ?? identity.server);
+    const verification = { ca: clientCa, requestCert: true, rejectUnauthorized: true };
+    return { ...own, minVersion: "TLSv1.2", ...(clientCa !== undefined && verification) } as const;
+  };
+  const handshakes = new Map<string, Socket>();
+  const nameOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`;
+  const failures = rateLimiter(warningIntervalMs);
+  const server = createTlsServer({ ...context(), noDelay: true, handshakeTimeout: loginTimeoutMs });
+  server.on("connection", (socket: Socket) => {
+    const name = nameOf(socket);
+    handshakes.set(name, socket);
+    socket.once("close", () => handshakes.delete(name));
+    if (handshakes.size <= handshakesMax) return;
+    const [oldest] = handshakes;
+    if (oldest === undefined) return;
+    handshakes.delete(oldest[0]);
+    oldest[1].destroy();
+  });
+  server.on("secureConnection", (socket) => {
+    handshakes.delete(nameOf(socket));
+    handle(socket);
+  });
+  server.on("tlsClientError", (error: NodeJS.ErrnoException, socket) => {
+    socket.destroy();
+    const count = failures();
+    if (count > 0)
+      log.info("{count} TLS handshakes at the MQTT port failed, the last one: {reason}", {
+        count,
+        reason: error.code ?? error.message,
+      });
+  });
+  server.once(
+    "close",
+    identity.onChange(() => server.setSecureContext(context())),
+  );
+  return server;
+}
 
 async function listenOn(server: Server, hostname: string, port: number): Promise<void> {
   server.listen(port, hostname);

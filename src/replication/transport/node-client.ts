@@ -258,13 +258,24 @@ export function connectNode(
   };
 }
 
+/** A node gave no answer, and the message says why and what to do. */
+export class NodeUnreachable extends Error {
+  /** Of the system, or of TLS. */
+  readonly code: string;
+
+  constructor(url: string, problem: string, cause: unknown) {
+    super(`no answer from ${url}: ${problem}`, { cause });
+    this.code = String((cause as NodeJS.ErrnoException).code);
+  }
+}
+
 /** Adds the address and the fix if no connection was made. */
 function unreachable(url: string, error: unknown): unknown {
   const problem = connectionProblem(error);
-  if (problem === undefined) return error;
-  const { code } = error as NodeJS.ErrnoException;
-  const text = `no answer from ${url}: ${problem}; start that node, or correct its address in \`primary\` or \`peers\``;
-  return Object.assign(new Error(text, { cause: error }), { code });
+  if (problem === undefined || error instanceof NodeUnreachable) return error;
+  const scheme = url.startsWith("http:") ? " (`https://` if it has `tlsCert`)" : "";
+  const remedy = `start that node, or correct its address in \`primary\` or \`peers\`${scheme}`;
+  return new NodeUnreachable(url, `${problem}; ${remedy}`, error);
 }
 
 async function readHead(response: Response, url: string, progress = (): void => {}): Promise<NodeHead> {

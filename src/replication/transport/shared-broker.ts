@@ -5,6 +5,7 @@
 import type { Duplex } from "node:stream";
 import { embeddedBroker } from "../../config/broker-address.ts";
 import { brokerWindowMax } from "../../util/tuning.ts";
+import type { TlsIdentity } from "../tls-identity.ts";
 import type { BrokerTransport } from "./broker-transport.ts";
 import { BrokerServer, type BrokerLimits, type BrokerTenant } from "./embedded-broker.ts";
 
@@ -24,10 +25,16 @@ export interface EmbeddedBroker extends BrokerTransport {
 }
 
 export class SharedBroker {
+  readonly #identity: TlsIdentity | undefined;
   #server: BrokerServer | undefined;
   #views = 0;
   /** Views open and close one after the other: a port is free again only when the broker has ended. */
   #last: Promise<unknown> = Promise.resolve();
+
+  /** With a certificate the TCP listener speaks TLS. */
+  constructor(identity?: TlsIdentity) {
+    this.#identity = identity;
+  }
 
   /** Whether a primary of this process has an embedded broker. */
   get isOpen(): boolean {
@@ -42,7 +49,7 @@ export class SharedBroker {
   /** The limits and the address of the first view count. AppError `conflict`: the port cannot be opened. */
   open(options: EmbeddedBrokerOptions): Promise<EmbeddedBroker> {
     return this.#inTurn(async () => {
-      const server = (this.#server ??= await start(options));
+      const server = (this.#server ??= await start(options, this.#identity));
       // A copy: the clients of a closed view stay without rights if the same options open another one.
       const tenant: BrokerTenant = { ...options };
       server.attach(tenant);
@@ -80,10 +87,13 @@ export class SharedBroker {
   }
 }
 
-async function start({ limits, hostname, port }: EmbeddedBrokerOptions): Promise<BrokerServer> {
+async function start(
+  { limits, hostname, port }: EmbeddedBrokerOptions,
+  identity: TlsIdentity | undefined,
+): Promise<BrokerServer> {
   const server = await BrokerServer.start(limits);
   try {
-    if (port !== 0) await server.listen(hostname, port);
+    if (port !== 0) await server.listen(hostname, port, identity);
     return server;
   } catch (error) {
     await server.close();

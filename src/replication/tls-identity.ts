@@ -1,0 +1,216 @@
+/**
+ * The certificate of this node, and the authorities that it trusts, from the PEM files of the settings. The files are
+ * read again every few seconds, so that a renewed certificate needs no restart. A changed file that cannot be used is
+ * reported, and the earlier content stays in use.
+ */
+import { readFileSync, statSync } from "node:fs";
+import type { Config } from "../config/config.ts";
+import { isOpenToOthers } from "../config/secret-files.ts";
+import type { ServerTls } from "../runtime/platform.ts";
+import type { TlsTexts } from "../runtime/fetch.ts";
+import { getLogger } from "../telemetry/logger.ts";
+import { metrics } from "../telemetry/metrics.ts";
+import { AppError } from "../util/app-error.ts";
+import type { Clock } from "../util/clock.ts";
+import { rateLimiter } from "../util/rate-limiter.ts";
+import { reasonOf } from "../util/reason.ts";
+import { certificatesIn, privateKeyOf } from "./tls-files.ts";
+
+const log = getLogger("tls");
+
+/** Two reads in a row must agree before a change counts, because another program may be writing the files. */
+const readIntervalMs = 2000;
+const day = 24 * 60 * 60 * 1000;
+/** How long before its end a certificate should have been renewed. */
+const renewalMs = 14 * day;
+
+type TlsPaths = Readonly<Partial<Record<"tlsCert" | "tlsKey" | "tlsCa" | "nodeClientCa", string | undefined>>>;
+
+/** What the files contain. */
+interface Material {
+  readonly own: { readonly cert: string; readonly key: string } | undefined;
+  readonly ca: string | undefined;
+  readonly clientCa: string | undefined;
+  /** When the certificates of each setting expire, in milliseconds since 1970. */
+  readonly expiries: ReadonlyMap<string, number>;
+}
+
+export class TlsIdentity {
+  readonly #paths: TlsPaths;
+  readonly #clock: Pick<Clock, "wallMs" | "every">;
+  readonly #listeners = new Set<() => void>();
+  readonly #warnings: ReturnType<typeof rateLimiter>;
+  #material: Material;
+  #used: string;
+  #last: string;
+  #problem: string | undefined;
+
+  /** Undefined if no setting names a file. AppError `conflict` names a file that cannot be used. */
+  static open(config: Config, clock: Clock): TlsIdentity | undefined {
+    const { tlsCert, tlsKey, tlsCa, nodeClientCa } = config;
+    if (tlsCert === undefined && tlsCa === undefined) return undefined;
+    return new TlsIdentity({ tlsCert, tlsKey, tlsCa, nodeClientCa }, clock);
+  }
+
+  constructor(paths: TlsPaths, clock: Pick<Clock, "wallMs" | "every" | "monotonicMs">) {
+    this.#paths = paths;
+    this.#clock = clock;
+    this.#warnings = rateLimiter(day, clock);
+    this.#used = this.#last = this.#read();
+    this.#material = load(paths, clock.wallMs());
+    this.#show();
+    const { tlsKey } = paths;
+    if (tlsKey !== undefined && isOpenToOthers(statSync(tlsKey)))
+      log.warning("other users of this machine can read or change the file {path} of tlsKey: use `chmod go=`", {
+        path: tlsKey,
+      });
+  }
+
+  /** What the node's port presents; undefined without a certificate. */
+  get server(): ServerTls | undefined {
+    return this.#material.own;
+  }
+
+  /** What the port for other nodes presents, and whom it accepts. Undefined without an authority for its clients. */
+  get nodeServer(): ServerTls | undefined {
+    const { own, clientCa } = this.#material;
+    return own === undefined || clientCa === undefined ? undefined : { ...own, clientCa };
+  }
+
+  /** What the node presents to other nodes, and trusts of them. */
+  get client(): TlsTexts {
+    return { ca: this.#material.ca, ...this.#material.own };
+  }
+
+  /** For messages: whom the node trusts. */
+  get trusted(): string {
+    return this.#paths.tlsCa === undefined ? systemAuthorities : `the file \`${this.#paths.tlsCa}\` of \`tlsCa\``;
+  }
+
+  /** Calls the listener after each change. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Begins to read the files regularly. The result ends that. */
+  watch(): () => void {
+    return this.#clock.every(readIntervalMs, () => this.check());
+  }
+
+  /** Reads the files once. */
+  check(): void {
+    this.#warnBeforeEnd();
+    const read = this.#read();
+    const isSettled = read === this.#last;
+    this.#last = read;
+    if (!isSettled) return;
+    if (read === this.#used) return this.#setProblem(undefined);
+    try {
+      this.#material = load(this.#paths, this.#clock.wallMs());
+    } catch (error) {
+      return this.#setProblem(reasonOf(error));
+    }
+    this.#used = read;
+    this.#setProblem(undefined);
+    this.#show();
+    log.info("the changed files of {settings} are in use{expiry}", {
+      settings: Object.entries(this.#paths)
+        .flatMap(([setting, path]) => (path === undefined ? [] : [setting]))
+        .join(", "),
+      expiry: this.#expiryText(),
+    });
+    for (const listener of this.#listeners) listener();
+  }
+
+  #setProblem(problem: string | undefined): void {
+    if (problem === this.#problem) return;
+    this.#problem = problem;
+    metrics.tlsFilesRefused.set(problem === undefined ? 0 : 1);
+    if (problem === undefined) return;
+    log.error("changed TLS files are not used, and the earlier ones stay in use{expiry}: {problem}", {
+      expiry: this.#expiryText(),
+      problem,
+    });
+  }
+
+  #expiryText(): string {
+    const expiry = this.#material.expiries.get("tlsCert");
+    return expiry === undefined ? "" : `, until ${iso(expiry)}`;
+  }
+
+  #warnBeforeEnd(): void {
+    const nowMs = this.#clock.wallMs();
+    for (const [setting, expiry] of this.#material.expiries) {
+      if (expiry - nowMs > renewalMs || this.#warnings(setting) === 0) continue;
+      const level = expiry > nowMs ? "warning" : "error";
+      log[level]("a certificate in the file {path} of {setting} {ends} {expiry}: renew it and replace the file", {
+        path: this.#paths[setting as keyof TlsPaths],
+        setting,
+        ends: expiry > nowMs ? "expires on" : "has expired on",
+        expiry: iso(expiry),
+      });
+    }
+  }
+
+  #show(): void {
+    for (const [setting, expiry] of this.#material.expiries) metrics.tlsExpiry.set({ setting }, expiry / 1000);
+  }
+
+  /** The content of all files, or why they cannot be read. Equal for equal files. */
+  #read(): string {
+    const texts = Object.values(this.#paths).map((path) => {
+      try {
+        return path === undefined ? "" : readFileSync(path, "utf8");
+      } catch (error) {
+        return String((error as NodeJS.ErrnoException).code);
+      }
+    });
+    return texts.join("\0");
+  }
+}
+
+/** For messages: whom a node or a command trusts by default. */
+export const systemAuthorities = "the authorities of the system";
+
+function load({ tlsCert, tlsKey, tlsCa, nodeClientCa }: TlsPaths, nowMs: number): Material {
+  const expiries = new Map<string, number>();
+  let own: Material["own"];
+  if (tlsCert !== undefined && tlsKey !== undefined) {
+    const { text: cert, parsed } = certificatesIn("tlsCert", tlsCert);
+    own = { cert, key: privateKeyOf("tlsKey", tlsKey, { setting: "tlsCert", path: tlsCert, parsed: parsed[0] }) };
+    // The client checks all certificates of the chain.
+    const validity = parsed.map(({ validFrom, validTo }) => [Date.parse(validFrom), Date.parse(validTo)] as const);
+    const [from, to] = [Math.max(...validity.map(([first]) => first)), Math.min(...validity.map(([, last]) => last))];
+    requireValid("tlsCert", tlsCert, { from, to, nowMs });
+    expiries.set("tlsCert", to);
+  }
+  const authority = (setting: string, path: string | undefined): string | undefined => {
+    if (path === undefined) return undefined;
+    const { text, parsed } = certificatesIn(setting, path);
+    // While authorities change, the file has the old one beside the new one.
+    const to = Math.max(...parsed.map(({ validTo }) => Date.parse(validTo)));
+    requireValid(setting, path, { from: nowMs, to, nowMs });
+    expiries.set(setting, to);
+    return text;
+  };
+  return { own, ca: authority("tlsCa", tlsCa), clientCa: authority("nodeClientCa", nodeClientCa), expiries };
+}
+
+function requireValid(
+  setting: string,
+  path: string,
+  { from, to, nowMs }: { readonly from: number; readonly to: number; readonly nowMs: number },
+): void {
+  const refuse = (problem: string): AppError =>
+    new AppError("conflict", `the certificate in the file \`${path}\` of \`${setting}\` ${problem}`);
+  if (to <= nowMs) throw refuse(`expired on ${iso(to)}: renew it and replace the file`);
+  if (from > nowMs)
+    throw refuse(
+      `is valid from ${iso(from)} on: set the clock of this machine, or replace the file by a valid certificate`,
+    );
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString().replace(".000Z", "Z");
+}

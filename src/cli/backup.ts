@@ -9,7 +9,6 @@ import { z } from "zod";
 import { defaultLimits } from "../config/limits.ts";
 import { backUp, backupWriter, type BackupOptions } from "../replication/backup/backup.ts";
 import { downloadSnapshot, type SnapshotDownloadOptions } from "../replication/transport/snapshot-download.ts";
-import { fetch } from "../runtime/fetch.ts";
 import { keepFilesPrivate, print, printError } from "../runtime/process.ts";
 import { storedNodeKeyHash } from "../store/keys/api-keys.ts";
 import { describePointInTime } from "../store/log/point-in-time.ts";
@@ -20,15 +19,7 @@ import { formatMegabytes } from "../util/megabytes.ts";
 import { printable } from "../util/printable.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { printWarning } from "./color.ts";
-import {
-  accessOf,
-  callNode,
-  credentialHeaders,
-  expectAnswer,
-  messageIn,
-  noAnswerFrom,
-  withAccess,
-} from "./node-api.ts";
+import { accessOf, callNode, credentialHeaders, expectAnswer, messageIn, fetchNode, withAccess } from "./node-api.ts";
 import { noResults } from "./facts.ts";
 import { nodeKeyHashesFrom, originText, withNodeKey, requireStoreIn } from "./node-data.ts";
 import { type ProgressLine, withProgress } from "./progress-line.ts";
@@ -142,7 +133,8 @@ function fetchFrom(command: Command, progress: ProgressLine): BackupOptions["wri
   return async (target) => {
     progress.begin(`waiting for ${url}`);
     await fetchSnapshot(target, progress, {
-      get: async (headers) => request(url, { ...headers, ...(await credentialHeaders(access)) }),
+      get: async (headers) =>
+        fetchNode(access, "/api/backup", { headers: { ...headers, ...(await credentialHeaders(access)) } }),
       responseError: refusalOf,
     });
   };
@@ -166,14 +158,6 @@ export function fetchSnapshot(
       progress.reached(received, size);
     },
   });
-}
-
-async function request(url: string, headers: Record<string, string>): Promise<Response> {
-  try {
-    return await fetch(`${url}/api/backup`, { headers });
-  } catch (error) {
-    throw new AppError("not_ready", noAnswerFrom(url, error));
-  }
 }
 
 async function refusalOf(response: Response): Promise<Error> {

@@ -5,10 +5,9 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { createParser, type EventSourceMessage } from "eventsource-parser";
-import { fetch } from "../runtime/fetch.ts";
 import { AppError } from "../util/app-error.ts";
 import { backoffMs } from "../util/backoff.ts";
-import { credentialHeaders, errorFrom, noAnswerFrom, type NodeAccess } from "./node-api.ts";
+import { credentialHeaders, errorFrom, fetchNode, noAnswer, type NodeAccess } from "./node-api.ts";
 
 export interface FollowOptions {
   /** The path of the stream; by default that of the changes of facts, policy and keys. */
@@ -62,7 +61,7 @@ async function followOneStream(
   const silenceTimer = setTimeout(() => silence.abort(new Error("the node was silent for too long")), silenceMsMax);
   try {
     const credentials = await credentialHeaders(access);
-    const response = await fetch(url + (options.path ?? "/api/events"), {
+    const response = await fetchNode(access, options.path ?? "/api/events", {
       headers: {
         ...credentials,
         Accept: "text/event-stream",
@@ -87,7 +86,7 @@ async function followOneStream(
     // The issuer of a login can be down for a while.
     if (error instanceof AppError && error.code === "not_ready") return error.message;
     if (error instanceof AppError) throw error;
-    return noAnswerFrom(url, error);
+    return noAnswer(access, error).message;
   } finally {
     clearTimeout(silenceTimer);
   }

@@ -2,43 +2,70 @@
  * `ostiary health`: whether a node can answer queries, as an exit status, for the health check of the image and for
  * scripts.
  */
-import { fetch } from "../runtime/fetch.ts";
-import { print } from "../runtime/process.ts";
+import type { Config } from "../config/config.ts";
+import { print, printError } from "../runtime/process.ts";
 import { localUrl } from "../runtime/serve.ts";
-import { AppError } from "../util/app-error.ts";
 import type { AddCommand } from "./command.ts";
-import { checkedUrl, noAnswerFrom } from "./node-api.ts";
+import { authorityFile, caOption, checkedUrl, fetchNode, noAnswer } from "./node-api.ts";
+import { requestOwnNode } from "./own-node.ts";
 import { nodeConfig } from "./setting-options.ts";
 
 const timeoutMs = 2500;
+
+interface HealthOptions {
+  readonly url?: string;
+  readonly ca?: string;
+  readonly config?: string;
+  readonly json?: true;
+}
+
+interface Health {
+  readonly ok: boolean;
+  readonly text: string;
+}
 
 export const healthCommand: AddCommand = (program, finish) => {
   program
     .command("health")
     .description("Check whether a node can answer queries: status 0 if it can, 1 if not")
-    .option("--url <url>", "The URL of the node (default: from OSTIARY_HOST and OSTIARY_PORT, or from the file)")
+    .option(
+      "--url <url>",
+      "The URL of the node (default: from OSTIARY_HOST, OSTIARY_PORT and OSTIARY_TLS_CERT, or from the file)",
+    )
+    .option(...caOption)
     .option("--config <file>", "The configuration file of the node [OSTIARY_CONFIG]")
     .option("--json", "Print one line of JSON: as without this option, or that there is no answer")
-    .action(async (options: { url?: string; config?: string; json?: true }) => {
-      const url = options.url ?? (await ownUrl(options.config));
-      const response = await requestHealth(checkedUrl(url)).catch(async (error: unknown) => {
+    .action(async (options: HealthOptions) => {
+      const asked =
+        options.url === undefined
+          ? ownHealth(await nodeConfig({ config: options.config }))
+          : healthAt(checkedUrl(options.url), options.ca);
+      const { ok, text } = await asked.catch(async (error: unknown) => {
         if (options.json) await print(`${JSON.stringify({ status: "no answer" })}\n`);
         throw error;
       });
-      await print(`${(await response.text()).trimEnd()}\n`);
-      if (!response.ok) finish(1);
+      await print(`${text.trimEnd()}\n`);
+      if (!ok) finish(1);
     });
 };
 
-async function ownUrl(config: string | undefined): Promise<string> {
-  const { host, port } = await nodeConfig({ config });
-  return localUrl(host, port);
+async function healthAt(url: string, ca?: string): Promise<Health> {
+  const node = { url, ca: authorityFile(ca) };
+  const init = { signal: AbortSignal.timeout(timeoutMs) };
+  const response = await fetchNode(node, "/healthcheck", init, "`--url`");
+  return { ok: response.ok, text: await response.text() };
 }
 
-async function requestHealth(url: string): Promise<Response> {
-  try {
-    return await fetch(`${url}/healthcheck`, { signal: AbortSignal.timeout(timeoutMs) });
-  } catch (error) {
-    throw new AppError("not_ready", noAnswerFrom(url, error, "`--url`"));
-  }
+/** The node of these settings. Its certificate names the host of its clients, not the address of this machine. */
+async function ownHealth({ host, port, tlsCert }: Config): Promise<Health> {
+  if (tlsCert === undefined) return healthAt(localUrl(host, port));
+  const url = localUrl(host, port, "https");
+  const { status, body, isOwn } = await requestOwnNode(url, "/healthcheck", tlsCert, timeoutMs).catch(
+    (error: unknown) => {
+      throw noAnswer({ url }, error, "`--url`");
+    },
+  );
+  if (!isOwn)
+    await printError(`note: ${url} presents another certificate than the file \`${tlsCert}\` of \`tlsCert\`\n`);
+  return { ok: status >= 200 && status < 300, text: body };
 }

@@ -3,7 +3,6 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { isLoopback } from "../http/oidc/issuer-documents.ts";
 import { keepFilesPrivate, print } from "../runtime/process.ts";
-import { fetch } from "../runtime/fetch.ts";
 import { AppError } from "../util/app-error.ts";
 import { printable } from "../util/printable.ts";
 import { reasonOf } from "../util/reason.ts";
@@ -11,11 +10,13 @@ import { printWarning } from "./color.ts";
 import type { AddCommand } from "./command.ts";
 import {
   accessOf,
+  authorityFile,
   callNode,
+  caOption,
   errorFrom,
   expectAnswer,
+  fetchNode,
   type NodeAccess,
-  noAnswerFrom,
   nodeUrl,
   personalEnvironment,
   withAccess,
@@ -35,21 +36,23 @@ export const loginCommand: AddCommand = (program) => {
       "Log in to a node as a person, at the OIDC issuer of the node: in the browser of this machine, or with a code that you enter on any device. All commands then use this login if OSO_AUTH is not set",
     )
     .option(...urlOption)
+    .option(...caOption)
     .option("--device", "Show a code, also if this machine has a browser")
     .option("--json", "Print JSON")
-    .action(async (options: { url?: string; device?: true; json?: true }) => {
+    .action(async (options: { url?: string; ca?: string; device?: true; json?: true }) => {
       keepFilesPrivate();
       const url = nodeUrl(options.url);
       const { protocol, hostname } = new URL(url);
       if (protocol === "http:" && !isLoopback(hostname))
         await printWarning(`${url} is not encrypted: everybody in the network can read the token and use it`);
-      const target = await loginTarget(url);
+      const node = { url, ca: authorityFile(options.ca) };
+      const target = await loginTarget(node);
       const issuer = await connectIssuer(target);
       const logIn = hasBrowser() && options.device !== true ? logInWithBrowser : logInWithDevice;
       const login = loginFrom(target, await logIn(issuer, target.scopes));
       // Only a login that the node accepts is kept.
       const person = await whoami({
-        ...{ url, credential: () => Promise.resolve(login.token), environment: personalEnvironment() },
+        ...{ ...node, credential: () => Promise.resolve(login.token), environment: personalEnvironment() },
       });
       await withLockedLogins(async () => writeLogin(url, login));
       await print(
@@ -129,13 +132,9 @@ const loginAnswer = z.object({
 });
 
 /** Asks a node where its people log in. */
-async function loginTarget(url: string): Promise<LoginTarget> {
-  let response: Response;
-  try {
-    response = await fetch(`${url}/api/login`, { signal: AbortSignal.timeout(15_000) });
-  } catch (error) {
-    throw new AppError("not_ready", noAnswerFrom(url, error));
-  }
+async function loginTarget(node: Pick<NodeAccess, "url" | "ca">): Promise<LoginTarget> {
+  const { url } = node;
+  const response = await fetchNode(node, "/api/login", { signal: AbortSignal.timeout(15_000) });
   if (!response.ok) throw await errorFrom(url, response);
   const answer = expectAnswer(loginAnswer, await response.json().catch(() => undefined), "about the issuer");
   const { issuer, client_id: clientId, scopes, audience } = answer;

@@ -3,10 +3,13 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
 import type { z } from "zod";
-import { fetch } from "../runtime/fetch.ts";
+import { fetch, tlsFetchOptions } from "../runtime/fetch.ts";
 import type { ApiKeyRole } from "../engine/state/event.ts";
+import { readAuthority } from "../replication/tls-files.ts";
+import { systemAuthorities } from "../replication/tls-identity.ts";
 import { AppError } from "../util/app-error.ts";
 import { backoffMs } from "../util/backoff.ts";
+import { certificateProblem } from "../util/certificate-problem.ts";
 import { connectionProblem, reasonOf } from "../util/reason.ts";
 import { UsageError } from "./command.ts";
 import { currentToken } from "./oidc/current-token.ts";
@@ -18,12 +21,26 @@ export interface NodeAccess {
   readonly credential: () => Promise<string>;
   /** The id of the environment that a person means; undefined for the default one, and with an API key, which has one. */
   readonly environment?: string | undefined;
+  /** The file of the authority that is trusted in place of the system's. */
+  readonly ca?: string | undefined;
+}
+
+/** The flag and the description of the option with the authority of the node. */
+export const caOption = [
+  "--ca <file>",
+  "A PEM file with the certificate authority of the node, if it is not one of the system's [OSTIARY_TLS_CA]",
+] as const;
+
+/** The file of the authority: of the option `--ca`, otherwise of OSTIARY_TLS_CA. */
+export function authorityFile(option: string | undefined): string | undefined {
+  return option ?? (process.env["OSTIARY_TLS_CA"] || undefined);
 }
 
 /** Adds the options that name the node. `role` is the weakest accepted role of the API key. */
 export function withAccess(command: Command, role: ApiKeyRole): Command {
   return command
     .option("--url <url>", "The URL of the node (default: http://127.0.0.1:8080) [OSO_URL]")
+    .option(...caOption)
     .addHelpText(
       "after",
       `\n${article(role)} ${role} key${role === "admin" ? "" : " or a stronger one"} is required, in the variable OSO_AUTH. Without it the login of \`ostiary login\` is used, in the\nenvironment that OSO_ENVIRONMENT names.`,
@@ -32,9 +49,10 @@ export function withAccess(command: Command, role: ApiKeyRole): Command {
 
 export function accessOf(command: Command, role: ApiKeyRole): NodeAccess {
   const url = nodeUrl(command.getOptionValue("url") as string | undefined);
+  const ca = authorityFile(command.getOptionValue("ca") as string | undefined);
   const key = process.env["OSO_AUTH"]?.trim();
-  if (key) return { url, credential: () => Promise.resolve(key) };
-  if (url in readLogins()) return { url, credential: () => currentToken(url), environment: personalEnvironment() };
+  if (key) return { url, ca, credential: () => Promise.resolve(key) };
+  if (url in readLogins()) return { url, ca, credential: () => currentToken(url), environment: personalEnvironment() };
   throw new UsageError(
     `OSO_AUTH is not set; set it to ${article(role).toLowerCase()} ${role} key of the node, or log in with \`ostiary login\``,
   );
@@ -49,6 +67,24 @@ export function personalEnvironment(): string | undefined {
 export async function credentialHeaders({ credential, environment }: NodeAccess): Promise<Record<string, string>> {
   const authorization = { Authorization: `Bearer ${await credential()}` };
   return environment === undefined ? authorization : { ...authorization, "Ostiary-Environment": environment };
+}
+
+/**
+ * A request to a node. AppError `not_ready`: the node does not answer; `conflict`: its certificate is not accepted, or the
+ * file of the authority cannot be used.
+ */
+export async function fetchNode(
+  { url, ca }: Pick<NodeAccess, "url" | "ca">,
+  path: string,
+  init: RequestInit,
+  urlSources?: string,
+): Promise<Response> {
+  const tls = tlsFetchOptions({ ca: readAuthority("--ca", ca) });
+  try {
+    return await fetch(`${url}${path}`, { ...init, ...tls });
+  } catch (error) {
+    throw noAnswer({ url, ca }, error, urlSources);
+  }
 }
 
 /** The URL of the node: of the option `--url`, otherwise of OSO_URL. Throws UsageError. */
@@ -114,18 +150,13 @@ export async function requestNode(
   access: NodeAccess,
   { method, path, body, headers, timeoutMs = 30_000 }: NodeRequest,
 ): Promise<Response> {
-  const { url } = access;
   const credentials = await credentialHeaders(access);
-  try {
-    return await fetch(`${url}${path}`, {
-      method,
-      headers: { ...credentials, "Content-Type": "application/json", ...headers },
-      ...(body === undefined ? {} : { body }),
-      signal: AbortSignal.timeout(timeoutMs),
-    });
-  } catch (error) {
-    throw new AppError("not_ready", noAnswerFrom(url, error));
-  }
+  return fetchNode(access, path, {
+    method,
+    headers: { ...credentials, "Content-Type": "application/json", ...headers },
+    ...(body === undefined ? {} : { body }),
+    signal: AbortSignal.timeout(timeoutMs),
+  });
 }
 
 const retryDelay = { minMs: 200, maxMs: 5000 };
@@ -158,9 +189,26 @@ export async function requestNodeAgain(access: NodeAccess, request: NodeRequest)
   }
 }
 
-/** The message if the node does not answer. */
-export function noAnswerFrom(url: string, error: unknown, urlSources = "`--url` or OSO_URL"): string {
-  return `no answer from ${url}: ${connectionProblem(error) ?? reasonOf(error)}; check that a node runs there, or name another node with ${urlSources}`;
+/** Why TLS failed, and what to do; undefined if TLS is not the reason. */
+export function tlsProblem({ url, ca }: Pick<NodeAccess, "url" | "ca">, error: unknown): string | undefined {
+  const trusted = ca === undefined ? systemAuthorities : `the file \`${ca}\` of \`--ca\` or OSTIARY_TLS_CA`;
+  const names = { trusted, authority: "with `--ca` or OSTIARY_TLS_CA", certificate: "of this command" };
+  return certificateProblem(url, error, names);
+}
+
+/**
+ * The error if the node does not answer: `not_ready`, or `conflict` if its certificate is not accepted, so that another
+ * attempt fails as well.
+ */
+export function noAnswer(node: Pick<NodeAccess, "url" | "ca">, error: unknown, urlSources?: string): AppError {
+  const { url } = node;
+  const ofTls = tlsProblem(node, error);
+  const isFinal = ofTls !== undefined && (error as NodeJS.ErrnoException).code !== "ECONNRESET";
+  const problem = `no answer from ${url}: ${ofTls ?? connectionProblem(error) ?? reasonOf(error)}`;
+  const remedy = `; check that a node runs there, or name another node with ${urlSources ?? "`--url` or OSO_URL"}`;
+  return new AppError(isFinal ? "conflict" : "not_ready", ofTls === undefined ? problem + remedy : problem, {
+    cause: error,
+  });
 }
 
 /** The error of a response that refuses a request: `too_large` for a 413, `not_found` for a 404. */

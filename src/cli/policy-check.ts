@@ -2,20 +2,11 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { z } from "zod";
 import { print } from "../runtime/process.ts";
-import { AppError } from "../util/app-error.ts";
 import { printable } from "../util/printable.ts";
 import type { ExitStatus } from "./command.ts";
 import { replayed, replayText, replayTimeoutMs } from "./decisions.ts";
 import { itemsOf } from "./follow-events.ts";
-import {
-  accessOf,
-  errorFrom,
-  expectAnswer,
-  noAnswerFrom,
-  type NodeAccess,
-  requestNode,
-  withAccess,
-} from "./node-api.ts";
+import { accessOf, errorFrom, expectAnswer, noAnswer, type NodeAccess, requestNode, withAccess } from "./node-api.ts";
 import { type ProgressLine, withProgress } from "./progress-line.ts";
 import { checkFiles, printReport, printReportAsJson } from "./policy-files.ts";
 
@@ -83,7 +74,7 @@ async function askEffect(access: NodeAccess, body: object, line: ProgressLine): 
       else line.describe(`${(data as { readonly examined: number }).examined} decisions made again`);
     }
   } catch (error) {
-    throw new AppError("not_ready", noAnswerFrom(access.url, error));
+    throw noAnswer(access, error);
   }
   return answer;
 }

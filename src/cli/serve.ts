@@ -84,11 +84,11 @@ export async function runNode<Node extends RunningNode>(
 
 /**
  * The URL with the configured host, at which other machines can reach the node. It always has the port, even if that is
- * 80.
+ * the default one.
  */
 export function boundUrl(host: string, url: string): string {
-  const { port } = new URL(url);
-  return `http://${host.includes(":") ? `[${host}]` : host}:${port || "80"}`;
+  const { port, protocol } = new URL(url);
+  return `${protocol}//${host.includes(":") ? `[${host}]` : host}:${port || (protocol === "https:" ? "443" : "80")}`;
 }
 
 const reportIntervalMs = 1000;

@@ -9,7 +9,8 @@ import { importSnapshot } from "../replication/snapshots/import-snapshot.ts";
 import { buildSnapshotInWorker, verifySnapshotInWorker } from "../replication/snapshots/snapshot-jobs.ts";
 import { sendWithNodeKey } from "../replication/transport/node-authorization.ts";
 import { realSystem } from "../replication/system.ts";
-import { fetch } from "../runtime/fetch.ts";
+import { TlsIdentity } from "../replication/tls-identity.ts";
+import { fetch, tlsFetchOptions } from "../runtime/fetch.ts";
 import { installFile } from "../runtime/atomic-file.ts";
 import { keepFilesPrivate, print, printError } from "../runtime/process.ts";
 import { storedNodeKeyHash } from "../store/keys/api-keys.ts";
@@ -31,14 +32,15 @@ import {
   withNodeKey,
   withUnauthenticated,
 } from "./node-data.ts";
-import { checkedUrl, messageIn } from "./node-api.ts";
+import { authorityFile, caOption, checkedUrl, messageIn, tlsProblem } from "./node-api.ts";
 import { type ProgressLine, withProgress } from "./progress-line.ts";
-import type { NodeOptions } from "./setting-options.ts";
+import { nodeConfig, type NodeOptions } from "./setting-options.ts";
 import { describeReport, inspectSnapshot } from "./snapshot-report.ts";
 
 interface CreateOptions extends NodeOptions {
   readonly out: string;
   readonly url?: string;
+  readonly ca?: string;
   readonly json?: true;
 }
 
@@ -98,6 +100,7 @@ function addCreate(group: Command): void {
     .description("Write a snapshot to a file, from a running node or from a data directory; the node keeps running")
     .requiredOption("--out <file>", "The file to write; it is replaced atomically")
     .option("--url <url>", "The URL of a primary or an edge, such as http://127.0.0.1:8080")
+    .option(...caOption)
     .option("--data <directory>", "The data directory of a node, running or not")
     .option("--json", "Print JSON")
     .addHelpText(
@@ -114,7 +117,7 @@ function addCreate(group: Command): void {
         );
       const snapshot = await withProgress((progress) =>
         data === undefined
-          ? snapshotFromNode(url ?? "", out, progress)
+          ? snapshotFromNode(url ?? "", out, options, progress)
           : snapshotFromDirectory(data, out, nodeKeyHashes?.[0], progress),
       );
       if (authenticityOf(snapshot.signed, nodeKeyHashes) === "absent")
@@ -133,10 +136,20 @@ interface InspectOptions extends NodeOptions {
   readonly json?: true;
 }
 
-async function snapshotFromNode(nodeUrl: string, out: string, progress: ProgressLine): Promise<Snapshot> {
+/** The request presents the certificate of the configuration, which a `nodePort` requires. */
+async function snapshotFromNode(
+  nodeUrl: string,
+  out: string,
+  { ca, config }: CreateOptions,
+  progress: ProgressLine,
+): Promise<Snapshot> {
   const nodeKey = process.env["OSTIARY_NODE_KEY"]?.trim();
   if (!nodeKey) throw new UsageError("OSTIARY_NODE_KEY is not set; set it to the node key");
   const url = checkedUrl(nodeUrl);
+  const settings = await nodeConfig({ config });
+  const tlsCa = authorityFile(ca) ?? settings.tlsCa;
+  const identity = TlsIdentity.open({ ...settings, tlsCa }, realSystem.clock);
+  const tls = tlsFetchOptions(identity?.client ?? {});
   requireWritable(out);
   const part = `${out}.part`;
   progress.begin("waiting for the snapshot");
@@ -144,7 +157,11 @@ async function snapshotFromNode(nodeUrl: string, out: string, progress: Progress
     const snapshot = await fetchSnapshot(part, progress, {
       get: (headers) =>
         sendWithNodeKey(nodeKey, (authorization) =>
-          fetch(`${url}/replication/v1/snapshot`, { headers: { ...headers, ...authorization }, redirect: "error" }),
+          fetch(`${url}/replication/v1/snapshot`, {
+            headers: { ...headers, ...authorization },
+            redirect: "error",
+            ...tls,
+          }),
         ),
       responseError: refusalOf,
     });
@@ -157,7 +174,8 @@ async function snapshotFromNode(nodeUrl: string, out: string, progress: Progress
     });
     return moved(snapshot, out);
   } catch (error) {
-    throw new AppError("not_ready", `no snapshot from ${url}: ${reasonOf(error)}`, { cause: error });
+    const reason = tlsProblem({ url, ca: tlsCa }, error) ?? reasonOf(error);
+    throw new AppError("not_ready", `no snapshot from ${url}: ${reason}`, { cause: error });
   }
 }
 

@@ -1,0 +1,116 @@
+/** Commands and a node with TLS: the health of the own node, the authority of a node, and the errors of both. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { freePort, newAdminKey, randomHex } from "../../scripts/node-process.ts";
+import { makeAuthority, type Authority, type Certificate } from "../e2e/certificates.ts";
+import { findProgram } from "../e2e/program.ts";
+import { readUntil } from "./read-until.ts";
+import { workspace } from "./workspace.ts";
+
+const { run, start } = workspace();
+const adminKey = newAdminKey();
+
+describe.skipIf(findProgram("openssl") === null)("a node with TLS (skipped without openssl)", () => {
+  let directory: string;
+  let authority: Authority;
+  let foreign: Authority;
+  let elsewhere: Certificate;
+  let settings: Record<string, string>;
+  let node: ReturnType<typeof start>;
+  let url: string;
+
+  beforeAll(async () => {
+    directory = mkdtempSync(join(tmpdir(), "ostiary-cli-tls-"));
+    authority = makeAuthority(directory, "ours");
+    foreign = makeAuthority(directory, "foreign");
+    // Its name is not that of the loopback address.
+    elsewhere = authority.issue("node", ["DNS:localhost"]);
+    const own = { cert: join(directory, "tls.crt"), key: join(directory, "tls.key") };
+    copyFileSync(elsewhere.cert, own.cert);
+    copyFileSync(elsewhere.key, own.key);
+    settings = {
+      OSTIARY_PORT: String(await freePort()),
+      OSTIARY_MQTT_PORT: "0",
+      OSTIARY_ADMIN_KEY: adminKey,
+      OSTIARY_NODE_KEY: randomHex(16),
+      OSTIARY_TLS_CERT: own.cert,
+      OSTIARY_TLS_KEY: own.key,
+    };
+    url = `https://localhost:${settings["OSTIARY_PORT"]}`;
+    node = start(["serve", "--role", "primary", "--data", "node"], settings);
+    const [line] = await readUntil(node.stderr, /^.*listens on .*$/m);
+    expect(line).toContain(`listens on https://127.0.0.1:${settings["OSTIARY_PORT"]}`);
+  });
+  afterAll(async () => {
+    node.kill();
+    await node.exited;
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  test("`ostiary health` finds the port and the scheme, whatever host the certificate names", async () => {
+    const { status, output, errors } = await run(["health"], "", settings);
+    expect({ status, errors }).toEqual({ status: 0, errors: "" });
+    expect(JSON.parse(output)).toMatchObject({ status: "ok", role: "primary" });
+    expect((await run(["health", "--json"], "", settings)).output).toBe(output);
+  });
+
+  test("it says if the node presents another certificate than that of the file", async () => {
+    const { status, errors } = await run(["health"], "", { ...settings, OSTIARY_TLS_CERT: foreign.cert });
+    expect(status).toBe(0);
+    expect(errors).toContain(`presents another certificate than the file \`${foreign.cert}\` of \`tlsCert\``);
+  });
+
+  test("without a node it fails, and says where it looked", async () => {
+    const port = String(await freePort());
+    const { status, errors, output } = await run(["health", "--json"], "", { ...settings, OSTIARY_PORT: port });
+    expect({ status, output }).toEqual({ status: 1, output: '{"status":"no answer"}\n' });
+    expect(errors).toContain(`no answer from https://127.0.0.1:${port}: nothing listens there`);
+  });
+
+  test("commands trust the authority of `--ca` or OSTIARY_TLS_CA", async () => {
+    const access = { OSO_URL: url, OSO_AUTH: adminKey };
+    for (const [parameters, environment] of [
+      [["health", "--url", url, "--ca", authority.cert], {}],
+      [["health", "--url", url], { OSTIARY_TLS_CA: authority.cert }],
+      [["keys", "list", "--ca", authority.cert], access],
+      [["keys", "list"], { ...access, OSTIARY_TLS_CA: authority.cert }],
+      [["backup", "--out", "backup", "--ca", authority.cert], access],
+      [
+        ["snapshot", "create", "--out", "s", "--url", url, "--ca", authority.cert],
+        { OSTIARY_NODE_KEY: settings["OSTIARY_NODE_KEY"] ?? "" },
+      ],
+    ] as const)
+      expect(await run(parameters, "", environment)).toMatchObject({ status: 0 });
+  });
+
+  test("a certificate of another authority is refused, and the error names what was trusted", async () => {
+    const access = { OSO_URL: url, OSO_AUTH: adminKey };
+    const other = await run(["keys", "list", "--ca", foreign.cert], "", access);
+    expect(other.status).toBe(1);
+    expect(other.errors).toStartWith(`error: no answer from ${url}: its certificate is from another authority`);
+    expect(other.errors).toContain(`which is the file \`${foreign.cert}\` of \`--ca\` or OSTIARY_TLS_CA`);
+    const system = await run(["health", "--url", url]);
+    expect(system.errors).toContain("which is the authorities of the system (");
+    const name = await run(["health", "--url", url.replace("localhost", "127.0.0.1"), "--ca", authority.cert]);
+    expect(name.errors).toContain("its certificate is for other hosts");
+    const plain = await run(["health", "--url", url.replace("https:", "http:")]);
+    expect(plain.errors).toContain("if that node has `tlsCert`, its URL begins with `https://`");
+    const missing = await run(["health", "--url", url, "--ca", "missing.crt"]);
+    expect(missing.errors).toContain("the file `missing.crt` of `--ca` can't be read: there is no such file");
+  });
+
+  test("does not start with an expired certificate", async () => {
+    const expired = authority.issue("expired", [], ["20200101000000Z", "20200201000000Z"]);
+    const { status, errors } = await run(["serve", "--role", "primary", "--data", "other"], "", {
+      ...settings,
+      OSTIARY_TLS_CERT: expired.cert,
+      OSTIARY_TLS_KEY: expired.key,
+    });
+    expect(status).toBe(1);
+    expect(errors).toContain(
+      `error: the certificate in the file \`${expired.cert}\` of \`tlsCert\` expired on 2020-02-01T00:00:00Z: renew it and replace the file`,
+    );
+  });
+});

@@ -69,7 +69,9 @@ export const backupCommand: AddCommand = (program) => {
         backUp({
           target: out,
           write:
-            data === undefined ? fetchFrom(command, progress) : copyOf(requireStoreIn(data), nodeKeyHashes?.[0], progress),
+            data === undefined
+              ? fetchFrom(command, progress)
+              : copyOf(requireStoreIn(data), nodeKeyHashes?.[0], progress),
           limits: defaultLimits,
           onStep: progress.begin,
           warn: progress.warn,

@@ -86,7 +86,8 @@ export function describeReport(report: SnapshotReport): string {
 }
 
 function manifestRows({ size, authenticity, ...manifest }: SnapshotReport): (readonly [string, string])[] {
-  const { kind, environment, epoch, offset, timeMs, madeMs, hash, digest, schema, unpackedBytes, sha256, nodeKey } = manifest;
+  const { kind, environment, epoch, offset, timeMs, madeMs, hash, digest, schema, unpackedBytes, sha256, nodeKey } =
+    manifest;
   if (size === undefined || unpackedBytes === undefined) return [];
   return [
     ["kind", `${kind}`],

@@ -81,7 +81,14 @@ export const snapshotCommand: AddCommand = (program, finish) => {
       const { data, force, json, allowUnauthenticated = false } = options;
       const nodeKeyHashes = await nodeKeyHashesFrom(options);
       const { state, path, authenticity, previous } = await withProgress((progress) => {
-        const common = { file, data, limits: defaultLimits, nodeKeyHashes, allowUnauthenticated, onStep: progress.begin };
+        const common = {
+          file,
+          data,
+          limits: defaultLimits,
+          nodeKeyHashes,
+          allowUnauthenticated,
+          onStep: progress.begin,
+        };
         return importSnapshot({ ...common, force: force === true, operator: userName() });
       });
       if (previous !== undefined)

@@ -94,15 +94,18 @@ describe.each([...brokers])("with the %s broker", (broker) => {
 /** Waits until all nodes of today list these keys, the used one first. */
 async function lists(cluster: MixedCluster, keys: readonly string[]): Promise<void> {
   const ids = nodeKeyHashesIn(keys.join(" ")).map(nodeKeyId);
-  await eventually(async () => {
-    const headers = { Authorization: `Bearer ${cluster.adminKey}` };
-    const response = await fetch(`${cluster.node("primary").url}/api/nodes`, { headers });
-    const { nodes } = (await response.json()) as {
-      readonly nodes: readonly { readonly node: string; readonly node_keys?: readonly string[] }[];
-    };
-    const newer = nodes.filter(({ node }) => node !== "edge-b");
-    return newer.length === 3 && newer.every((each) => Bun.deepEquals(each.node_keys, ids));
-  }, `all nodes list ${ids.join(", ")}`);
+  await eventually(
+    async () => {
+      const headers = { Authorization: `Bearer ${cluster.adminKey}` };
+      const response = await fetch(`${cluster.node("primary").url}/api/nodes`, { headers });
+      const { nodes } = (await response.json()) as {
+        readonly nodes: readonly { readonly node: string; readonly node_keys?: readonly string[] }[];
+      };
+      const newer = nodes.filter(({ node }) => node !== "edge-b");
+      return newer.length === 3 && newer.every((each) => Bun.deepEquals(each.node_keys, ids));
+    },
+    `all nodes list ${ids.join(", ")}`,
+  );
 }
 
 /** As the primary counts them. */

@@ -255,7 +255,12 @@ const restoring = {
   ...{ target: undefined, force: false, dryRun: false, knownTerm: 0 },
   ...{ nodeKeyHashes: [nodeKeyHash] as const, allowUnauthenticated: false },
 };
-const importing = { force: true, limits: defaultLimits, nodeKeyHashes: [nodeKeyHash], allowUnauthenticated: false } as const;
+const importing = {
+  force: true,
+  limits: defaultLimits,
+  nodeKeyHashes: [nodeKeyHash],
+  allowUnauthenticated: false,
+} as const;
 
 function storesIn(data: string): string[] {
   return readdirSync(data).filter((name) => /^store-\d+\.db$/.test(name));

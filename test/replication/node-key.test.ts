@@ -115,7 +115,9 @@ describe("nodes at different steps", () => {
         const primary = await cluster.primary({ nodeKey: newKey });
         await loadPolicy(primary.node);
         const edge = await cluster.edge("edge", primary, { nodeKey: oldKey });
-        await eventually(() => expect(lines.join("\n")).toContain("first add the new key to the old one on every node"));
+        await eventually(() =>
+          expect(lines.join("\n")).toContain("first add the new key to the old one on every node"),
+        );
         expect(lines.join("\n")).toContain("wrong node key");
         expect(lines.join("\n")).not.toMatch(/0123456789abcdef|fedcba9876543210/);
         expect(edge.node.health().ok).toBe(false);
@@ -195,7 +197,13 @@ async function head(node: { readonly url: string }, key: string): Promise<Respon
 
 /** `connected`, or why the embedded broker refused the login. */
 async function loginAt(node: { readonly url: string }, key: string): Promise<string> {
-  const login = { clientId: "visitor", username: "visitor", password: key, protocolVersion: 4, reconnectPeriod: 0 } as const;
+  const login = {
+    clientId: "visitor",
+    username: "visitor",
+    password: key,
+    protocolVersion: 4,
+    reconnectPeriod: 0,
+  } as const;
   try {
     const client = await connectAsync(`${node.url.replace("http", "ws")}/mqtt`, login);
     await client.endAsync(true);
@@ -273,7 +281,9 @@ describe("a file of the time before", () => {
       await loadPolicy(first.node);
       const download = async ({ url }: Running<typeof first.node>) => {
         const file = join(cluster.directory, `given-${Math.random()}.zst`);
-        const answer = await fetch(`${url}/replication/v1/snapshot`, { headers: { Authorization: `Bearer ${oldKey}` } });
+        const answer = await fetch(`${url}/replication/v1/snapshot`, {
+          headers: { Authorization: `Bearer ${oldKey}` },
+        });
         await Bun.write(file, await answer.bytes());
         return openSnapshot(file).manifest.nodeKey;
       };
@@ -324,7 +334,10 @@ test("hosted environments have the keys of their node", () =>
         primary = await cluster.host("primary", "primary", { port, nodeKey });
       }
     };
-    const steps = [both.adding, both.switched, newKey].flatMap((keys) => [["edge", keys] as const, ["primary", keys] as const]);
+    const steps = [both.adding, both.switched, newKey].flatMap((keys) => [
+      ["edge", keys] as const,
+      ["primary", keys] as const,
+    ]);
     for (const [index, [which, keys]] of steps.entries()) {
       await restart(which, keys);
       const user = `user-${index}`;
@@ -332,6 +345,8 @@ test("hosted environments have the keys of their node", () =>
         const written = await ask(edge, key, "POST", "/api/batch", [{ inserts: [isReader(user)] }]);
         expect([which, keys, written.status]).toEqual([which, keys, 200]);
       });
-      await eventually(async () => expect([which, keys, await mayReadOver(edge, key, user)]).toEqual([which, keys, true]));
+      await eventually(async () =>
+        expect([which, keys, await mayReadOver(edge, key, user)]).toEqual([which, keys, true]),
+      );
     }
   }));

@@ -35,7 +35,11 @@ test("files that are no backups, and headers with times that are no dates, do no
     symlinkSync(join(directory, "good.backup"), join(directory, "link.backup"));
     symlinkSync("/dev/zero", join(directory, "zero.backup"));
     mkdirSync(join(directory, "folder.backup"));
-    const { backups, isCut } = await listStoredBackups({ directory, environment: "test", nodeKeyHashes: [nodeKeyHash] });
+    const { backups, isCut } = await listStoredBackups({
+      directory,
+      environment: "test",
+      nodeKeyHashes: [nodeKeyHash],
+    });
     expect(isCut).toBe(false);
     expect(backups.map(({ name, authenticity }) => [name, authenticity])).toEqual([
       ["last.backup", "verified"],
@@ -47,7 +51,11 @@ test("of many files those with the last names are examined, and the list says so
   withDirectory(async (directory) => {
     for (let index = 0; index < 600; index++)
       writeFileSync(join(directory, `${String(index).padStart(4, "0")}.backup`), headerOf({ madeMs: index }));
-    const { backups, isCut } = await listStoredBackups({ directory, environment: "test", nodeKeyHashes: [nodeKeyHash] });
+    const { backups, isCut } = await listStoredBackups({
+      directory,
+      environment: "test",
+      nodeKeyHashes: [nodeKeyHash],
+    });
     expect(isCut).toBe(true);
     expect([backups.length, backups[0]?.name, backups.at(-1)?.name]).toEqual([500, "0599.backup", "0100.backup"]);
   }));

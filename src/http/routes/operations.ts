@@ -51,7 +51,16 @@ function describedBackup({ name, bytes, authenticity, manifest }: StoredBackup) 
   });
   const [earliest, newest] = [moment(manifest.from ?? manifest), moment({ offset, timeMs })];
   const made = new Date(madeMs).toISOString();
-  return { name, made, bytes, epoch, earliest, newest, authenticity, ...(nodeKey !== undefined && { node_key: nodeKey }) };
+  return {
+    name,
+    made,
+    bytes,
+    epoch,
+    earliest,
+    newest,
+    authenticity,
+    ...(nodeKey !== undefined && { node_key: nodeKey }),
+  };
 }
 
 /** A backup: all data of this node, including the log, as one file. */

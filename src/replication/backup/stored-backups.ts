@@ -37,7 +37,11 @@ const filesMax = 500;
 const openFilesMax = 8;
 
 /** The backups of the environment. AppError `conflict` if the directory cannot be read. */
-export async function listStoredBackups({ directory, environment, nodeKeyHashes }: ListOptions): Promise<StoredBackups> {
+export async function listStoredBackups({
+  directory,
+  environment,
+  nodeKeyHashes,
+}: ListOptions): Promise<StoredBackups> {
   const names = await fileNames(directory);
   // Names with a date sort by it.
   const examined = names.toSorted().slice(-filesMax);

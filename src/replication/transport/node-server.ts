@@ -116,8 +116,7 @@ export function createNodeServer(options: NodeServerOptions): (request: Request)
   const logLimit = storageLogLimit(options.clock);
   return async (request) => {
     try {
-      if (!options.verifyNodeKey(bearer(request)))
-        return refusal(401, "unauthorized", wrongNodeKey);
+      if (!options.verifyNodeKey(bearer(request))) return refusal(401, "unauthorized", wrongNodeKey);
       const [pathname, searchParams] = [pathOf(request.url), queryOf(request.url)];
       const method = postPaths.has(pathname) ? "POST" : "GET";
       const isAudit = pathname === "/replication/v1/audit";

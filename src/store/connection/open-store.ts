@@ -174,8 +174,7 @@ function createAddedTables(path: string): void {
 
 /** The names are those of migrations. Tables that the database had before the migration have rows of their own. */
 function moveAddedRows(store: Connection): void {
-  const select =
-    "SELECT name FROM added.sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!'";
+  const select = "SELECT name FROM added.sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!'";
   for (const [name] of store.prepare(select).values())
     store.exec(`INSERT OR IGNORE INTO main."${name}" SELECT * FROM added."${name}"`);
 }

@@ -73,7 +73,8 @@ export const nodeTexts = {
     }),
     nodeKeys: {
       title: "The nodes have different node keys",
-      remedy: "They work together while each accepts the keys of the others: ostiary nodes shows them. Finish the rotation.",
+      remedy:
+        "They work together while each accepts the keys of the others: ostiary nodes shows them. Finish the rotation.",
     },
   },
 } as const;

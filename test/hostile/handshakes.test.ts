@@ -1,0 +1,133 @@
+/** Clients of a TLS port that never finish the handshake, or only make handshakes. The node has few file descriptors. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connect, type TLSSocket } from "node:tls";
+import { builtBinary } from "../../scripts/built-binary.ts";
+import { freePort, newAdminKey, NodeProcess, randomHex } from "../../scripts/node-process.ts";
+import { makeAuthority, type Authority } from "../e2e/certificates.ts";
+import { findProgram } from "../e2e/program.ts";
+import { eventually } from "../replication/cluster.ts";
+import { holdConnections, openConnection, sendSlowly } from "./raw-http.ts";
+
+const adminKey = newAdminKey();
+const descriptors = 600;
+/** The beginning of a ClientHello that announces 512 bytes. */
+const hello = Buffer.concat([Buffer.of(22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3), Buffer.alloc(100, 7)]);
+
+describe.skipIf(findProgram("openssl") === null)("handshakes (skipped without openssl)", () => {
+  let directory: string;
+  let authority: Authority;
+  let node: NodeProcess;
+  let url: string;
+  let mqttUrl: string;
+  let ca: string;
+
+  beforeAll(async () => {
+    directory = mkdtempSync(join(tmpdir(), "ostiary-handshakes-"));
+    authority = makeAuthority(directory, "ours");
+    const own = authority.issue("node", ["IP:127.0.0.1"]);
+    ca = readFileSync(authority.cert, "utf8");
+    const [port, plainPort, mqttPort] = [await freePort(), await freePort(), await freePort()];
+    url = `https://127.0.0.1:${port}`;
+    mqttUrl = `tcp://127.0.0.1:${mqttPort}`;
+    node = new NodeProcess({
+      binary: await builtBinary(),
+      name: "primary",
+      role: "primary",
+      port,
+      directory: join(directory, "primary"),
+      environment: {
+        OSTIARY_NODE_KEY: randomHex(32),
+        OSTIARY_ADMIN_KEY: adminKey,
+        OSTIARY_MQTT_PORT: String(mqttPort),
+        OSTIARY_PLAIN_PORT: String(plainPort),
+        OSTIARY_TLS_CERT: own.cert,
+        OSTIARY_TLS_KEY: own.key,
+      },
+      place: {
+        through: ["prlimit", `--nofile=${descriptors}:${descriptors}`],
+        listen: "127.0.0.1",
+        address: "127.0.0.1",
+      },
+    });
+    node.launch();
+    await eventually(() => expect(node.output).toContain(`listens on ${url}`));
+  });
+  afterAll(async () => {
+    await node.kill();
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  async function expectService(): Promise<void> {
+    for (const path of ["/healthcheck", "/readyz", "/api/facts?predicate=has_role", "/api/backup"]) {
+      const headers = { Authorization: `Bearer ${adminKey}`, Connection: "close" };
+      const response = await fetch(url + path, { headers, tls: { ca } });
+      expect({ path, status: response.status }).toEqual({ path, status: 200 });
+      await response.arrayBuffer();
+    }
+    expect(node.running).toBe(true);
+  }
+
+  test.each([
+    ["nothing at all", undefined],
+    ["half of a hello", hello],
+    ["no TLS", "GET /healthcheck HTTP/1.1\r\nHost: x\r\n\r\n"],
+    ["random bytes", Buffer.from(randomHex(300), "hex")],
+  ])("more connections than descriptors that send %s", async (_, first) => {
+    const options = { count: 1500, ...(first === undefined ? {} : { first }), abreast: 100 };
+    const held = await holdConnections(url, options);
+    try {
+      await expectService();
+      await eventually(() => expect(held.open()).toBeLessThan(descriptors));
+      await expectService();
+    } finally {
+      held.close();
+    }
+  });
+
+  test("complete handshakes without a request, while an active client keeps its connection", async () => {
+    const { port } = new URL(url);
+    const shake = (): Promise<TLSSocket | undefined> =>
+      new Promise((resolve) => {
+        const socket = connect({ host: "127.0.0.1", port: Number(port), ca });
+        socket.on("error", () => resolve(undefined));
+        socket.once("secureConnect", () => resolve(socket));
+      });
+    const active = await shake();
+    let [received, isClosed] = ["", false];
+    active?.on("data", (bytes: Buffer) => (received += bytes.toString("latin1")));
+    active?.on("close", () => (isClosed = true));
+    const asking = setInterval(() => active?.write("GET /healthcheck HTTP/1.1\r\nHost: x\r\n\r\n"), 20);
+    const held: (TLSSocket | undefined)[] = [];
+    for (let at = 0; at < 40; at++) held.push(...(await Promise.all(Array.from({ length: 25 }, shake))));
+    await expectService();
+    clearInterval(asking);
+    expect(isClosed).toBe(false);
+    expect(received.split("HTTP/1.1 200").length - 1).toBeGreaterThan(10);
+    active?.destroy();
+    for (const socket of held) socket?.destroy();
+  }, 60_000);
+
+  test("a slow handshake keeps nobody waiting", async () => {
+    const end = new AbortController();
+    const slow = await openConnection(url);
+    const sending = sendSlowly(slow, hello, { pauseMs: 20, signal: end.signal });
+    await expectService();
+    end.abort();
+    await sending;
+    slow.close();
+  });
+
+  test("at the MQTT port those that are not complete have a quota and a time limit", async () => {
+    const silent = await holdConnections(mqttUrl, { count: 400, abreast: 50 });
+    const halves = await holdConnections(mqttUrl, { count: 400, abreast: 50, first: hello });
+    await expectService();
+    await eventually(() => expect(silent.open() + halves.open()).toBeLessThanOrEqual(110));
+    // A handshake has five seconds.
+    await eventually(() => expect(silent.open() + halves.open()).toBe(0));
+    expect(node.output.length).toBeLessThan(30_000);
+    expect(node.output).not.toMatch(/PRIVATE KEY|unhandled/);
+  });
+});

@@ -1,7 +1,7 @@
 /**
- * A small trace collector: it receives OTLP over HTTP (protobuf, like that of the nodes), keeps the spans in memory and
- * returns those of one trace. With it `scripts/up` can draw a trace across nodes and the tests can check one, without
- * other programs.
+ * A small collector: it receives OTLP over HTTP (protobuf, like that of the nodes), keeps the spans in memory, and of
+ * each node its last metrics. With it `scripts/up` can draw a trace across nodes, and the tests can check what nodes
+ * export, without other programs.
  */
 import * as Bun from "bun";
 import { gunzipSync } from "node:zlib";
@@ -26,32 +26,69 @@ export interface Span {
 }
 
 type AttributeValue = string | number | boolean;
+type Attributes = Readonly<Record<string, AttributeValue>>;
+
+/** The metrics of one node, from one export. */
+export interface NodeMetrics {
+  readonly resource: Attributes;
+  readonly metrics: readonly Metric[];
+}
+
+export interface Metric {
+  readonly name: string;
+  readonly description: string;
+  readonly unit: string;
+  readonly type: "gauge" | "sum" | "histogram";
+  /** Of sums and histograms: 2 is cumulative. */
+  readonly temporality: number;
+  readonly isMonotonic: boolean;
+  readonly points: readonly MetricPoint[];
+}
+
+export interface MetricPoint {
+  readonly attributes: Attributes;
+  readonly startMs: number;
+  readonly timeMs: number;
+  /** The sum of all values in a histogram. */
+  readonly value: number;
+  /** The following are of histograms. */
+  readonly count: number;
+  readonly bounds: readonly number[];
+  readonly counts: readonly number[];
+}
 
 export interface Collector {
   /** The value for `OTEL_EXPORTER_OTLP_ENDPOINT`. */
   readonly url: string;
   readonly spans: readonly Span[];
+  /** By the id of the node. */
+  readonly metrics: ReadonlyMap<string, NodeMetrics>;
   trace(traceId: string): readonly Span[];
   stop(): Promise<void>;
 }
 
 export function startCollector(): Collector {
   const spans: Span[] = [];
+  const metrics = new Map<string, NodeMetrics>();
   const server = Bun.serve({
     hostname: "127.0.0.1",
     port: 0,
     development: false,
     async fetch(request) {
-      if (new URL(request.url).pathname !== "/v1/traces") return new Response("no such path", { status: 404 });
+      const { pathname } = new URL(request.url);
+      if (pathname !== "/v1/traces" && pathname !== "/v1/metrics")
+        return new Response("no such path", { status: 404 });
       const raw = await request.bytes();
       const body = request.headers.get("content-encoding") === "gzip" ? new Uint8Array(gunzipSync(raw)) : raw;
-      spans.push(...decodeTraces(body));
+      if (pathname === "/v1/traces") spans.push(...decodeTraces(body));
+      else for (const exported of decodeMetrics(body)) metrics.set(nodeOf(exported.resource), exported);
       return new Response(new Uint8Array(), { headers: { "Content-Type": "application/x-protobuf" } });
     },
   });
   return {
     url: `http://127.0.0.1:${server.port}`,
     spans,
+    metrics,
     trace: (traceId) => spans.filter((span) => span.traceId === traceId),
     stop: () => server.stop(true),
   };
@@ -60,10 +97,72 @@ export function startCollector(): Collector {
 /** `ExportTraceServiceRequest` of opentelemetry-proto; the numbers are its field numbers. */
 export function decodeTraces(body: Uint8Array): Span[] {
   return messages(readMessage(body), 1).flatMap((resourceSpans) => {
-    const resource = attributes(messages(resourceSpans, 1).flatMap((message) => messages(message, 1)));
-    const node = String(resource["service.instance.id"] ?? resource["service.name"] ?? "");
+    const node = nodeOf(resourceOf(resourceSpans));
     return messages(resourceSpans, 2).flatMap((scope) => messages(scope, 2).map((span) => decodeSpan(span, node)));
   });
+}
+
+const resourceOf = (message: Message): Attributes =>
+  attributes(messages(message, 1).flatMap((resource) => messages(resource, 1)));
+
+const nodeOf = (resource: Attributes): string =>
+  String(resource["service.instance.id"] ?? resource["service.name"] ?? "");
+
+/** `ExportMetricsServiceRequest` of opentelemetry-proto. */
+export function decodeMetrics(body: Uint8Array): NodeMetrics[] {
+  return messages(readMessage(body), 1).map((resourceMetrics) => ({
+    resource: resourceOf(resourceMetrics),
+    metrics: messages(resourceMetrics, 2).flatMap((scope) => messages(scope, 2).map(decodeMetric)),
+  }));
+}
+
+/** The field of each kind of data. */
+const dataFields = [
+  ["gauge", 5],
+  ["sum", 7],
+  ["histogram", 9],
+] as const;
+
+function decodeMetric(metric: Message): Metric {
+  const [type, field] = dataFields.find(([, number]) => metric.has(number)) ?? dataFields[0];
+  const [data = new Map()] = messages(metric, field);
+  return {
+    name: text(metric, 1),
+    description: text(metric, 2),
+    unit: text(metric, 3),
+    type,
+    temporality: Number(integer(data, 2)),
+    isMonotonic: integer(data, 3) === 1n,
+    points: messages(data, 1).map(type === "histogram" ? decodeHistogramPoint : decodeNumberPoint),
+  };
+}
+
+function decodeNumberPoint(point: Message): MetricPoint {
+  return { ...timesOf(point), attributes: attributes(messages(point, 7)), value: double(integer(point, 4)), ...noBuckets };
+}
+
+const noBuckets = { count: 0, bounds: [], counts: [] };
+
+function decodeHistogramPoint(point: Message): MetricPoint {
+  return {
+    ...timesOf(point),
+    attributes: attributes(messages(point, 9)),
+    value: double(integer(point, 5)),
+    count: Number(integer(point, 4)),
+    counts: packed(bytes(point, 6), (view, at) => Number(view.getBigUint64(at, true))),
+    bounds: packed(bytes(point, 7), (view, at) => view.getFloat64(at, true)),
+  };
+}
+
+const timesOf = (point: Message) => ({
+  startMs: Number(integer(point, 2)) / 1e6,
+  timeMs: Number(integer(point, 3)) / 1e6,
+});
+
+/** A list of numbers of 8 bytes each. */
+function packed(raw: Uint8Array, read: (view: DataView, at: number) => number): number[] {
+  const view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength);
+  return Array.from({ length: raw.byteLength / 8 }, (_, index) => read(view, index * 8));
 }
 
 function decodeSpan(span: Message, node: string): Span {

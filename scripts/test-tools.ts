@@ -23,6 +23,7 @@ const tools: readonly Tool[] = [
   tool("mandoc", "the manual page is not checked with mandoc"),
   tool("pg_ctlcluster", "`ostiary reconcile` is not tried with PostgreSQL", "postgresql"),
   tool("mariadbd", "`ostiary reconcile` is not tried with MariaDB", "mariadb-server"),
+  tool("prometheus", "alerts and dashboards are not tried with Prometheus"),
   tool("chromium", "the web console is not tried in a browser"),
   tool("ip", "the chaos test cuts links with proxies", "iproute2"),
   tool("mosquitto_pub", containers, "mosquitto-clients"),

@@ -10,6 +10,7 @@ import { keepFilesPrivate, onUnhandledError, stopSignal } from "../runtime/proce
 import { build } from "../runtime/version.ts";
 import { pathsOpenToOthers } from "../store/directory/data-directory.ts";
 import { getLogger, startLogging } from "../telemetry/logger.ts";
+import { startMetricExport } from "../telemetry/metric-export.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { startTracing } from "../telemetry/tracing.ts";
 import { onFailedTimer } from "../util/clock.ts";
@@ -51,18 +52,20 @@ export async function runNode<Node extends RunningNode>(
   onUnhandledError(report);
   onFailedTimer(report);
   const stopRequested = stopSignal();
+  const attributes = {
+    "service.version": build.version,
+    "ostiary.role": config.role,
+    "ostiary.environment": config.environment,
+    ...(config.nodeId === undefined ? {} : { "service.instance.id": config.nodeId }),
+  };
   const tracing = await startTracing({
     sampleRatio: config.trace.sampleRatio,
     ...(config.trace.recentPerSecond > 0 && {
       recent: { perSecond: config.trace.recentPerSecond, ...config.limits },
     }),
-    attributes: {
-      "service.version": build.version,
-      "ostiary.role": config.role,
-      "ostiary.environment": config.environment,
-      ...(config.nodeId === undefined ? {} : { "service.instance.id": config.nodeId }),
-    },
+    attributes,
   });
+  const metricExport = await startMetricExport(attributes);
   try {
     // A start can take long (an edge waits for its primary), and a stop signal must end it.
     const node = await Promise.race([start(), stopRequested.then(() => undefined)]);
@@ -78,7 +81,7 @@ export async function runNode<Node extends RunningNode>(
     await node.stop();
     log.info("stopped");
   } finally {
-    await tracing.stop();
+    await Promise.all([tracing.stop(), metricExport.stop()]);
   }
 }
 

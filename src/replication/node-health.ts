@@ -49,3 +49,8 @@ export interface NodeHealth {
   /** How many events only this primary has, which was replaced. */
   readonly unreplicated?: number;
 }
+
+/** Whether clients should ask this node, as `/readyz` says. */
+export function isReady({ ok, degraded }: NodeHealth): boolean {
+  return ok && degraded === undefined;
+}

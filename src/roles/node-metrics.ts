@@ -1,7 +1,7 @@
 /** The gauges that show the state of the nodes in this process. Each scrape of `/metrics` reads them from the nodes. */
 import type { Engine } from "../engine/engine.ts";
 import type { Node, NodeHealth } from "../replication/node.ts";
-import { replicaStateNames } from "../replication/node-health.ts";
+import { isReady, replicaStateNames } from "../replication/node-health.ts";
 import { build } from "../runtime/version.ts";
 import { environmentLabel, otherEnvironments } from "../telemetry/environment-label.ts";
 import { observedGauge } from "../telemetry/metrics.ts";
@@ -74,6 +74,9 @@ gauge(
   "Always 1; the labels say which node this is",
   ["role", "version"],
   (set, { version, health: { role } }) => set({ role, version }, 1),
+);
+valueGauge("ostiary_ready", "1 if `GET /readyz` is 200, 0 if clients should rather ask another node", ({ health }) =>
+  isReady(health) ? 1 : 0,
 );
 gauge(
   "ostiary_replica_state",

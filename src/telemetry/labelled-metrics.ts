@@ -30,6 +30,25 @@ interface LabelOptions {
   readonly byEnvironment?: boolean;
 }
 
+/** The names of labels, or with them all values that each has. */
+export type LabelNames<Label extends string> = readonly Label[] | Readonly<Record<Label, readonly string[]>>;
+
+export function namesOf<Label extends string>(labels: LabelNames<Label>): readonly Label[] {
+  return Array.isArray(labels) ? labels : (Object.keys(labels) as Label[]);
+}
+
+/**
+ * Each combination of the values, if these are known. The series of all of them are exposed from the start: Prometheus
+ * does not count the first event of a series that begins with it.
+ */
+export function combinationsOf<Label extends string>(labels: LabelNames<Label>): readonly Record<Label, string>[] {
+  if (Array.isArray(labels)) return [];
+  return Object.entries<readonly string[]>(labels as Readonly<Record<string, readonly string[]>>).reduce(
+    (all, [label, values]) => all.flatMap((given) => values.map((value) => ({ ...given, [label]: value }))),
+    [{} as Record<Label, string>],
+  );
+}
+
 /** A metric with a time series for each combination of label values that occurred. */
 abstract class LabelledMetric<Label extends string, Series> {
   abstract readonly type: string;
@@ -37,6 +56,7 @@ abstract class LabelledMetric<Label extends string, Series> {
   readonly help: string;
   readonly labelNames: readonly string[];
   readonly #given: readonly Label[];
+  readonly #known: readonly Labels<Label>[];
   readonly #byEnvironment: boolean;
   readonly #root: SeriesNode<Series> = newNode();
   /** The roots of hosted environments. */
@@ -48,13 +68,14 @@ abstract class LabelledMetric<Label extends string, Series> {
     registry: Registry,
     name: string,
     help: string,
-    labelNames: readonly Label[],
+    labels: LabelNames<Label>,
     { byEnvironment = false }: LabelOptions = {},
   ) {
     this.name = name;
     this.help = help;
-    this.labelNames = byEnvironment ? [...labelNames, "environment"] : labelNames;
-    this.#given = labelNames;
+    this.#given = namesOf(labels);
+    this.#known = combinationsOf(labels);
+    this.labelNames = byEnvironment ? [...this.#given, "environment"] : this.#given;
     this.#byEnvironment = byEnvironment;
     // The registry accepts any object with a name and `get`, but its type requires a class of prom-client.
     registry.registerMetric(this as unknown as Metric);
@@ -65,9 +86,27 @@ abstract class LabelledMetric<Label extends string, Series> {
 
   protected seriesOf(labels: Labels<Label>): Series {
     const environment = this.#byEnvironment ? environmentLabel() : undefined;
-    let node = environment === undefined ? this.#root : nextNode(this.#environments, environment);
+    const root = environment === undefined ? this.#root : this.#environments.get(environment);
+    return this.#seriesBelow(root ?? this.#begin(environment), labels, environment);
+  }
+
+  #seriesBelow(root: SeriesNode<Series>, labels: Labels<Label>, environment: string | undefined): Series {
+    let node = root;
     for (const name of this.#given) node = nextNode(node.next, labels[name]);
     return (node.series ??= this.#add(labels, environment));
+  }
+
+  /** Exposes the series with known labels of an environment, by default of the default one. Returns their root. */
+  #begin(environment: string | undefined): SeriesNode<Series> {
+    const root = environment === undefined ? this.#root : newNode<Series>();
+    if (environment !== undefined) this.#environments.set(environment, root);
+    for (const labels of this.#known) this.#seriesBelow(root, labels, environment);
+    return root;
+  }
+
+  /** To be called once a new series can be made. */
+  protected exposeKnown(): void {
+    this.#begin(undefined);
   }
 
   #add(given: Labels<Label>, environment: string | undefined): Series {
@@ -79,6 +118,11 @@ abstract class LabelledMetric<Label extends string, Series> {
     return series;
   }
 
+  /** The time series of all environments with their present values. */
+  get all(): readonly RecordedSeries<Series>[] {
+    return [...this.#all.values()].flat();
+  }
+
   /** The time series of an environment with their present values; those of the default one if it is undefined. */
   seriesIn(environment: string | undefined): readonly RecordedSeries<Series>[] {
     return this.#all.get(environment) ?? [];
@@ -86,7 +130,7 @@ abstract class LabelledMetric<Label extends string, Series> {
 
   /** The registry calls this at each scrape. */
   get() {
-    const values = [...this.#all.values()].flat().flatMap(({ labels, series }) => this.samplesOf(labels, series));
+    const values = this.all.flatMap(({ labels, series }) => this.samplesOf(labels, series));
     return Promise.resolve({ ...this, values });
   }
 }
@@ -103,6 +147,17 @@ function nextNode<Key, Series>(nodes: Map<Key, SeriesNode<Series>>, key: Key): S
 
 export class LabelledCounter<Label extends string> extends LabelledMetric<Label, { count: number }> {
   readonly type = "counter";
+
+  constructor(
+    registry: Registry,
+    name: string,
+    help: string,
+    labels: LabelNames<Label>,
+    options?: LabelOptions,
+  ) {
+    super(registry, name, help, labels, options);
+    this.exposeKnown();
+  }
 
   inc(labels: Labels<Label>, by = 1): void {
     this.seriesOf(labels).count += by;

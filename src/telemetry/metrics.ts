@@ -7,7 +7,14 @@
  */
 import { Counter, Gauge, Registry } from "prom-client";
 import { environmentLabel, otherEnvironments } from "./environment-label.ts";
-import { LabelledCounter, LabelledHistogram } from "./labelled-metrics.ts";
+import {
+  combinationsOf,
+  type Distribution,
+  LabelledCounter,
+  LabelledHistogram,
+  type LabelNames,
+  namesOf,
+} from "./labelled-metrics.ts";
 
 const registry = new Registry();
 const registers = [registry];
@@ -18,8 +25,10 @@ const requestSeconds = [
 const querySeconds = [0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.1, 1, 20];
 const lagSeconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 300];
 
-function counter<Label extends string = never>(name: string, help: string, labelNames: readonly Label[] = []) {
-  return new Counter<Label>({ name, help, labelNames, registers });
+function counter<Label extends string = never>(name: string, help: string, labels: LabelNames<Label> = []) {
+  const made = new Counter<Label>({ name, help, labelNames: namesOf(labels), registers });
+  for (const combination of combinationsOf(labels)) made.inc(combination, 0);
+  return made;
 }
 
 /** A gauge that each environment sets. Those without a label of their own would overwrite each other's value. */
@@ -41,9 +50,9 @@ export const metrics = {
   httpDuration: new LabelledHistogram(
     registry,
     "ostiary_http_request_duration_seconds",
-    "Time from the arrival of a request to its response; `route` is the pattern of the route, never a path",
+    "Time from the arrival of a request to its response; `route` is the pattern of the route, never a path; `outcome` is allow or deny (one decision), ok, refused (status 4xx) or failed (5xx)",
     requestSeconds,
-    ["method", "route", "status"],
+    ["method", "route", "status", "outcome"],
     byEnvironment,
   ),
   fallbackHttpRequests: new LabelledHistogram(
@@ -52,6 +61,10 @@ export const metrics = {
     "On fallbacks, under the name and labels that dashboards of Oso Cloud's fallback nodes know: milliseconds from the arrival of a request to its response",
     requestSeconds.map((seconds) => seconds * 1000),
     ["path", "status_code"],
+  ),
+  internalErrors: counter(
+    "ostiary_internal_errors_total",
+    "Requests that got 500 because of a defect; the log has the reason",
   ),
   connections: new Gauge({
     name: "ostiary_connections",
@@ -91,31 +104,31 @@ export const metrics = {
   largeResponsesEnded: counter(
     "ostiary_large_responses_ended_total",
     "Responses sent in slices; `reason` is sent, client (the client went away), slow or failed",
-    ["reason"],
+    { reason: ["sent", "client", "slow", "failed"] },
   ),
   decisions: new LabelledCounter(
     registry,
     "ostiary_decisions_total",
     "Decisions of `POST /api/authorize`; `result` is allow or deny",
-    ["result"],
+    { result: ["allow", "deny"] },
     byEnvironment,
   ),
   oidcTokens: new LabelledCounter(
     registry,
     "ostiary_oidc_tokens_total",
     "Requests with a token of the OIDC issuer; `result` is known (verified before), verified or refused",
-    ["result"],
+    { result: ["known", "verified", "refused"] },
   ),
   oidcKeyFetches: counter(
     "ostiary_oidc_key_fetches_total",
     "Fetches of the keys of the OIDC issuer; `result` is done or failed",
-    ["result"],
+    { result: ["done", "failed"] },
   ),
   decisionLogEntries: new LabelledCounter(
     registry,
     "ostiary_decision_log_entries_total",
     "Decisions that the setting `decisions.log` selects; `result` is written, dropped (the thread that writes was too far behind) or failed (the disk)",
-    ["result"],
+    { result: ["written", "dropped", "failed"] },
     byEnvironment,
   ),
   decisionLogBytes: environmentGauge(
@@ -126,20 +139,20 @@ export const metrics = {
     registry,
     "ostiary_parity_results_total",
     "Decisions that were compared with the result that a client expected (`POST /api/expect`); `result` is match or mismatch",
-    ["result"],
+    { result: ["match", "mismatch"] },
   ),
   parityPending: environmentGauge("ostiary_parity_pending", "Expected results whose decisions this node does not know"),
   planCache: new LabelledCounter(
     registry,
     "ostiary_plan_cache_total",
     "Lookups of the prepared plan of a query; `result` is hit or miss",
-    ["result"],
+    { result: ["hit", "miss"] },
   ),
   decisionCache: new LabelledCounter(
     registry,
     "ostiary_decision_cache_total",
     "Decisions answered from the decision cache (`result` hit) or computed and put there (miss)",
-    ["result"],
+    { result: ["hit", "miss"] },
   ),
   offloadedQueries: counter(
     "ostiary_offloaded_queries_total",
@@ -157,13 +170,16 @@ export const metrics = {
     registry,
     "ostiary_writes_total",
     "On the primary, writes that reached the writer; `kind` is batch, policy, clear or keys; `result` is done, unchanged (nothing to do), repeated (done before), refused (the request is wrong), failed, or unacknowledged (committed, but `ack` edges did not confirm it in time)",
-    ["kind", "result"],
+    {
+      kind: ["batch", "policy", "clear", "keys"],
+      result: ["done", "unchanged", "repeated", "refused", "failed", "unacknowledged"],
+    },
     byEnvironment,
   ),
   eventsApplied: counter(
     "ostiary_events_applied_total",
     "Events that this node applied; `source` is write (on the primary), feed (in a message of the broker), fetch (over HTTP, because brokers only announce events larger than `publishEventBytesMax`), poll (over HTTP, without a broker) or catch_up (over HTTP, since this node had missed them)",
-    ["source"],
+    { source: ["write", "feed", "fetch", "poll", "catch_up"] },
   ),
   commitToVisible: new LabelledHistogram(
     registry,
@@ -175,7 +191,7 @@ export const metrics = {
   brokerEvents: counter(
     "ostiary_broker_events_total",
     "Events that this node published to brokers or received from them, with or without their bodies; `direction` is published or received",
-    ["direction"],
+    { direction: ["published", "received"] },
   ),
   brokerGaps: counter(
     "ostiary_broker_gaps_total",
@@ -201,7 +217,7 @@ export const metrics = {
   confirmations: counter(
     "ostiary_confirmations_total",
     "Requests of this node to the primary for its position; `result` is done or failed",
-    ["result"],
+    { result: ["done", "failed"] },
   ),
   databasesRejected: counter(
     "ostiary_databases_rejected_total",
@@ -210,7 +226,7 @@ export const metrics = {
   catchUps: counter(
     "ostiary_catch_ups_total",
     "Catch-ups: requests to other nodes for missed events, also at each connection to a broker; `result` is done or failed",
-    ["result"],
+    { result: ["done", "failed"] },
   ),
   eventStreams: new Gauge({
     name: "ostiary_event_streams",
@@ -220,37 +236,42 @@ export const metrics = {
   eventStreamsEnded: counter(
     "ostiary_event_streams_ended_total",
     "Event streams of clients that ended; `reason` is client, end, gone, unauthorized, slow or stop",
-    ["reason"],
+    { reason: ["client", "end", "gone", "unauthorized", "slow", "stop"] },
   ),
   snapshots: counter(
     "ostiary_snapshots_total",
     "Snapshots; `action` is built, served, installed, unchanged (the own one is the newest) or failed",
-    ["action"],
+    { action: ["built", "served", "installed", "unchanged", "failed"] },
   ),
-  snapshotBytes: counter("ostiary_snapshot_bytes_total", "Bytes of snapshots; `direction` is sent or received", [
-    "direction",
-  ]),
+  snapshotBytes: counter("ostiary_snapshot_bytes_total", "Bytes of snapshots; `direction` is sent or received", {
+    direction: ["sent", "received"],
+  }),
   storageFailures: counter(
     "ostiary_storage_failures_total",
     "Failed writes to the disk; `reason` is full, reserve (less space than the reserve), share (a hosted environment has more data than space is left), wal (the write-ahead log is too long), read_only, io, descriptors, permission, unopenable, replaced or other",
-    ["reason"],
+    {
+      reason: [
+        ...["full", "reserve", "share", "wal", "read_only", "io", "descriptors", "permission", "unopenable"],
+        ...["replaced", "other"],
+      ],
+    },
   ),
   leaseRenewals: counter(
     "ostiary_lease_renewals_total",
     "Renewals of the lease of the primary (`failover`); `outcome` is renewed or failed",
-    ["outcome"],
+    { outcome: ["renewed", "failed"] },
   ),
   limitedRequests: new LabelledCounter(
     registry,
     "ostiary_limited_requests_total",
     "Requests that got 429 because of a limit for one API key or all; `limit` is concurrency or reads",
-    ["limit"],
+    { limit: ["concurrency", "reads"] },
     byEnvironment,
   ),
   auditEntries: counter(
     "ostiary_audit_entries_total",
     "Actions of administrators that this node recorded in the audit log; `result` is ok, unchanged (nothing to do), refused, failed, or uncertain (failed, and may have been done)",
-    ["result"],
+    { result: ["ok", "unchanged", "refused", "failed", "uncertain"] },
   ),
   auditSuppressed: counter(
     "ostiary_audit_suppressed_total",
@@ -286,17 +307,35 @@ export function observedGauge<Label extends string = never>(
   });
 }
 
+const cpuTime: Counter = new Counter({
+  name: "process_cpu_seconds_total",
+  help: "Time that processors worked for this process, without its worker processes",
+  registers,
+  collect() {
+    const { user, system } = process.cpuUsage();
+    cpuTime.reset();
+    cpuTime.inc((user + system) / 1_000_000);
+  },
+});
 const residentMemory: Gauge = new Gauge({
   name: "process_resident_memory_bytes",
   help: "Resident memory",
   registers,
   collect: () => residentMemory.set(process.memoryUsage.rss()),
 });
+/** In milliseconds since 1970. */
+export const processStartMs = Date.now() - process.uptime() * 1000;
 new Gauge({
   name: "process_start_time_seconds",
   help: "When this process started, in seconds since 1970",
   registers,
-}).set(Date.now() / 1000 - process.uptime());
+}).set(processStartMs / 1000);
+const clock: Gauge = new Gauge({
+  name: "ostiary_clock_seconds",
+  help: "The wall clock of this node, in seconds since 1970",
+  registers,
+  collect: () => clock.set(Date.now() / 1000),
+});
 
 export const metricsContentType = registry.contentType;
 
@@ -307,9 +346,46 @@ interface DescribedMetric {
   readonly labelNames: readonly string[];
 }
 
+type Labels = Readonly<Record<string, string | number>>;
+
+/** The present values of a metric. */
+export type CollectedMetric = Pick<DescribedMetric, "name" | "help"> &
+  (
+    | { readonly type: "counter" | "gauge"; readonly series: readonly { readonly labels: Labels; readonly value: number }[] }
+    | {
+        readonly type: "histogram";
+        readonly bounds: readonly number[];
+        readonly series: readonly { readonly labels: Labels; readonly value: Distribution }[];
+      }
+  );
+
 /** All metrics, in the order of `/metrics`. */
 export function describeMetrics(): readonly DescribedMetric[] {
   return registry.getMetricsAsArray() as unknown as readonly DescribedMetric[];
+}
+
+/** All metrics with their present values, in the order of `/metrics`. */
+export function collectMetrics(): Promise<CollectedMetric[]> {
+  return Promise.all(registry.getMetricsAsArray().map((metric) => collect(metric)));
+}
+
+async function collect(metric: object): Promise<CollectedMetric> {
+  if (metric instanceof LabelledHistogram) {
+    const { name, help, bounds, all } = metric;
+    return { name, help, type: "histogram", bounds, series: all.map(({ labels, series: value }) => ({ labels, value })) };
+  }
+  const { name, help, type, values } = await (metric as RegisteredMetric).get();
+  return { name, help, type, series: values };
+}
+
+/** All but histograms, which are all of `labelled-metrics.ts`. */
+interface RegisteredMetric {
+  get(): Promise<{
+    readonly name: string;
+    readonly help: string;
+    readonly type: "counter" | "gauge";
+    readonly values: readonly { readonly labels: Labels; readonly value: number }[];
+  }>;
 }
 
 /** The body of `/metrics`. */

@@ -21,6 +21,7 @@ import { rateLimiter } from "../util/rate-limiter.ts";
 import { getLogger } from "./logger.ts";
 import { otelResource } from "./otel-resource.ts";
 import { type RecentSpan, recentTraces, type RecentTracesLimits, spanKinds } from "./recent-traces.ts";
+import { shutDown } from "./shutdown.ts";
 
 export interface TracingOptions {
   /** If set, it overrides OTEL_TRACES_SAMPLER. */
@@ -41,7 +42,7 @@ export interface Tracing {
   stop(): Promise<void>;
 }
 
-const stopTimeoutMs = 3000; // a dead collector must not delay a shutdown for longer
+const exportTimeoutMs = 3000;
 const warningIntervalMs = 60_000;
 
 /** Without an exporter, `tracing.ts` decides which traces are recorded. */
@@ -65,7 +66,7 @@ export function startSdk({ sampleRatio, attributes, recent }: TracingOptions, ex
 function batchesOf(exporter: SpanExporter): SpanProcessor {
   return new BatchSpanProcessor({
     exporter,
-    exportTimeoutMillis: stopTimeoutMs,
+    exportTimeoutMillis: exportTimeoutMs,
     scheduledDelayMillis: getNumberFromEnv("OTEL_BSP_SCHEDULE_DELAY") ?? 1000,
     maxQueueSize: getNumberFromEnv("OTEL_BSP_MAX_QUEUE_SIZE") ?? 8192,
   });
@@ -110,10 +111,7 @@ function microseconds([seconds, nanoseconds]: readonly [number, number]): number
 }
 
 async function stop(provider: TracerProvider): Promise<void> {
-  const late = Promise.withResolvers<void>();
-  const timer = setTimeout(late.resolve, stopTimeoutMs);
-  await Promise.race([provider.shutdown().catch(() => undefined), late.promise]);
-  clearTimeout(timer);
+  await shutDown(provider);
   trace.disable();
   context.disable();
 }
@@ -142,7 +140,7 @@ function quietLogger() {
   const log = getLogger("tracing");
   const allowed = rateLimiter(warningIntervalMs);
   const warn = (message: string): void => {
-    if (allowed() > 0) log.warning("traces cannot be exported: {message}", { message });
+    if (allowed() > 0) log.warning("telemetry cannot be exported: {message}", { message });
   };
   const ignore = (): void => {};
   return { error: warn, warn, info: ignore, debug: ignore, verbose: ignore };

@@ -9,7 +9,7 @@ test("recorded values are rendered for Prometheus", async () => {
   const denied = async () =>
     Number(/ostiary_decisions_total\{result="deny"\} (\d+)/.exec(await renderMetrics())?.[1] ?? 0);
   const before = await denied();
-  const labels = { method: "POST", route: "/api/rendered", status: 200 };
+  const labels = { method: "POST", route: "/api/rendered", status: 200, outcome: "ok" };
   for (const seconds of [0.00004, 0.0007, 0.001, 30]) metrics.httpDuration.observe(labels, seconds);
   metrics.fallbackHttpRequests.observe({ path: "/api/rendered", status_code: 200 }, 3);
   metrics.decisions.inc({ result: "deny" }, 2);
@@ -17,21 +17,21 @@ test("recorded values are rendered for Prometheus", async () => {
   const text = await renderMetrics();
   expect(text).toContain("# TYPE ostiary_http_request_duration_seconds histogram\n");
   expect(text).toContain(
-    'ostiary_http_request_duration_seconds_bucket{le="0.00005",method="POST",route="/api/rendered",status="200"} 1\n',
+    'ostiary_http_request_duration_seconds_bucket{le="0.00005",method="POST",route="/api/rendered",status="200",outcome="ok"} 1\n',
   );
   expect(text).toContain(
-    'ostiary_http_request_duration_seconds_bucket{le="0.0005",method="POST",route="/api/rendered",status="200"} 1\n',
+    'ostiary_http_request_duration_seconds_bucket{le="0.0005",method="POST",route="/api/rendered",status="200",outcome="ok"} 1\n',
   );
   expect(text).toContain(
-    'ostiary_http_request_duration_seconds_bucket{le="0.001",method="POST",route="/api/rendered",status="200"} 3\n',
+    'ostiary_http_request_duration_seconds_bucket{le="0.001",method="POST",route="/api/rendered",status="200",outcome="ok"} 3\n',
   );
   expect(text).toContain(
-    'ostiary_http_request_duration_seconds_bucket{le="20",method="POST",route="/api/rendered",status="200"} 3\n',
+    'ostiary_http_request_duration_seconds_bucket{le="20",method="POST",route="/api/rendered",status="200",outcome="ok"} 3\n',
   );
   expect(text).toContain(
-    'ostiary_http_request_duration_seconds_bucket{le="+Inf",method="POST",route="/api/rendered",status="200"} 4\n',
+    'ostiary_http_request_duration_seconds_bucket{le="+Inf",method="POST",route="/api/rendered",status="200",outcome="ok"} 4\n',
   );
-  const both = '{method="POST",route="/api/rendered",status="200"}';
+  const both = '{method="POST",route="/api/rendered",status="200",outcome="ok"}';
   expect(text).toContain(`ostiary_http_request_duration_seconds_sum${both} 30.00174\n`);
   expect(text).toContain(`ostiary_http_request_duration_seconds_count${both} 4\n`);
   expect(text).toContain('oso_fallback_http_requests_bucket{le="5",path="/api/rendered",status_code="200"} 1\n');
@@ -39,7 +39,7 @@ test("recorded values are rendered for Prometheus", async () => {
 });
 
 test("series of hosted environments are labelled, those of the default environment are not", async () => {
-  const labels = { method: "POST", route: "/api/of-environments", status: 200 };
+  const labels = { method: "POST", route: "/api/of-environments", status: 200, outcome: "ok" };
   metrics.httpDuration.observe(labels, 0.001);
   inEnvironment("shop", () => metrics.httpDuration.observe(labels, 0.002));
   inEnvironment("bank", () => {
@@ -48,7 +48,7 @@ test("series of hosted environments are labelled, those of the default environme
     metrics.decisionLogBytes.set(4711);
   });
   const text = await renderMetrics();
-  const given = 'method="POST",route="/api/of-environments",status="200"';
+  const given = 'method="POST",route="/api/of-environments",status="200",outcome="ok"';
   expect(text).toContain(`ostiary_http_request_duration_seconds_sum{${given}} 0.001\n`);
   expect(text).toContain(`ostiary_http_request_duration_seconds_sum{${given},environment="shop"} 0.002\n`);
   expect(text).toContain(`ostiary_http_request_duration_seconds_count{${given},environment="bank"} 1\n`);

@@ -5,6 +5,7 @@
  */
 import { Elysia } from "elysia";
 import { getLogger } from "../../telemetry/logger.ts";
+import { metrics } from "../../telemetry/metrics.ts";
 import { storageLogLimit, logStorageFailure } from "../../replication/storage-status.ts";
 import { AppError, type ErrorCode } from "../../util/app-error.ts";
 import { storageFailureIn } from "../../util/storage-failure.ts";
@@ -39,6 +40,7 @@ export function errorResponse(exchange: Exchange, thrown: unknown): Response {
     }
     if (exchange.node.reportDamage(thrown)) return errorResponse(exchange, damaged);
     const { requestId, route } = exchange;
+    metrics.internalErrors.inc();
     logger.error("request {requestId} to {route} failed: {error}", { requestId, route, error: thrown });
   }
   const { code } = error;

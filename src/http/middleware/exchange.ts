@@ -71,6 +71,8 @@ export interface Exchange extends ExchangeParts, BodyOwner {
   route: string;
   /** The error of a refused request. */
   errorCode: ErrorCode | undefined;
+  /** The decision, if the answer is one. */
+  decision: "allow" | "deny" | undefined;
   /** Who sent the request; undefined if the route is open to everybody. */
   principal: Principal | undefined;
   /** When the API key was checked and the body was read; only for a traced request. */
@@ -109,6 +111,7 @@ export function beginExchange(
     release: undefined,
     route: "unmatched",
     errorCode: undefined,
+    decision: undefined,
     principal: undefined,
     decodedMs: undefined,
     bodyIsRead: false,
@@ -196,23 +199,30 @@ export function finishExchange(exchange: Exchange, response: Response): void {
   // The rest of the body has no use, and a client that never sends it would keep the connection open.
   if (!exchange.bodyIsRead && announcesBody(exchange.received)) response.headers.set("Connection", "close");
   const milliseconds = performance.now() - exchange.startedMs;
-  metrics.httpDuration.observe({ method, route, status: response.status }, milliseconds / 1000);
+  const { status } = response;
+  metrics.httpDuration.observe({ method, route, status, outcome: outcomeOf(exchange, status) }, milliseconds / 1000);
   if (exchange.node.role === "fallback") {
-    metrics.fallbackHttpRequests.observe({ path: route, status_code: response.status }, milliseconds);
+    metrics.fallbackHttpRequests.observe({ path: route, status_code: status }, milliseconds);
   }
-  if (isDebugging()) logAnswer(exchange, response.status, milliseconds);
+  if (isDebugging()) logAnswer(exchange, status, milliseconds);
   if (!span.isRecording()) return;
-  if (response.status >= 500) {
+  if (status >= 500) {
     span.setStatus({ code: SpanStatusCode.ERROR });
-    span.setAttribute("error.type", exchange.errorCode ?? String(response.status));
+    span.setAttribute("error.type", exchange.errorCode ?? String(status));
   }
   span.updateName(`${method} ${route}`);
   span.setAttributes({
     "http.request.method": method,
     "http.route": route,
-    "http.response.status_code": response.status,
+    "http.response.status_code": status,
     "ostiary.request_id": exchange.requestId,
   });
+}
+
+/** The value of the label `outcome`. */
+function outcomeOf({ decision }: Exchange, status: number): string {
+  if (status >= 500) return "failed";
+  return status >= 400 ? "refused" : (decision ?? "ok");
 }
 
 /** Logs the route, not the path, because ids are data of the customer. */

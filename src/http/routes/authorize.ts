@@ -48,6 +48,7 @@ export function authorizeHandler(
     parity.decided(holderOf(exchange), exchange.requestId);
     const decision = allowed ? allow : deny;
     metrics.decisions.inc(decision);
+    exchange.decision = decision.result;
     if (exchange.span.isRecording()) exchange.span.setAttribute("ostiary.decision", decision.result);
     return replyJson(exchange, 200, allowed ? '{"allowed":true}' : '{"allowed":false}');
   };

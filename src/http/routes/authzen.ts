@@ -107,7 +107,10 @@ export function authzenRoutes(
     .use(jsonReadAccess(node, "read", limits.readBodyBytesMax))
     .post(paths.access_evaluation_endpoint, async ({ body, request }) => {
       const evaluation = await bodies.parse("evaluation", body);
-      return { decision: await decide(evaluation, exchangeOf(request)) };
+      const exchange = exchangeOf(request);
+      const allowed = await decide(evaluation, exchange);
+      exchange.decision = allowed ? "allow" : "deny";
+      return { decision: allowed };
     })
     .post(paths.access_evaluations_endpoint, async ({ body, request }) => {
       const evaluations = await bodies.parse("evaluations", body);

@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { Elysia } from "elysia";
 import type { Node, NodeHealth } from "../../replication/node.ts";
-import type { ReplicaStateName } from "../../replication/node-health.ts";
+import { isReady, type ReplicaStateName } from "../../replication/node-health.ts";
 import { exchangeOf } from "../middleware/exchange.ts";
 
 /**
@@ -49,11 +49,10 @@ export function healthRoutes(node: Node) {
     };
   };
   const canAnswer = ({ ok }: NodeHealth): boolean => ok;
-  const shouldBeAsked = ({ ok, degraded }: NodeHealth): boolean => ok && degraded === undefined;
   return new Elysia()
     .get("/healthcheck", (context) => respond(context, canAnswer))
     .get("/api/healthcheck", (context) => respond(context, canAnswer))
-    .get("/readyz", (context) => respond(context, shouldBeAsked));
+    .get("/readyz", (context) => respond(context, isReady));
 }
 
 const texts: Readonly<Partial<Record<ReplicaStateName, string>>> = {

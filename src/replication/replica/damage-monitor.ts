@@ -4,6 +4,7 @@
  * answer. Nothing can repair a primary's database, the source of all others; a replica fetches a snapshot meanwhile.
  */
 import { getLogger } from "../../telemetry/logger.ts";
+import { metrics } from "../../telemetry/metrics.ts";
 import { AppError } from "../../util/app-error.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { isDamage, storageFailureIn } from "../../util/storage-failure.ts";
@@ -93,6 +94,7 @@ export function monitorDamage(
   const suspect = (reason: string): void => {
     if (found) return;
     found = true;
+    metrics.databasesRejected.inc();
     log.fatal(
       "the database {path} is damaged or cannot be read ({reason}): this primary answers nothing until a check finds it sound; check the disk, restore the database or promote an edge",
       { path, reason },

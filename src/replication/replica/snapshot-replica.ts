@@ -15,6 +15,7 @@ import { containsOffset, firstEpoch, type EpochId } from "../../store/log/epochs
 import type { StoreState } from "../../store/log/store-state.ts";
 import { snapshotTag } from "../../store/snapshot/snapshot.ts";
 import { getLogger } from "../../telemetry/logger.ts";
+import { metrics } from "../../telemetry/metrics.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import { backoffMs } from "../../util/backoff.ts";
@@ -223,6 +224,7 @@ function monitorSnapshot(database: LocalDatabase, limits: Limits, started: Async
     if (isFound) return;
     log.error("the copy is damaged: it answers nothing until there is a fresh one: {reason}", { reason });
     isFound = true;
+    metrics.databasesRejected.inc();
     recheck();
     onFound();
   };

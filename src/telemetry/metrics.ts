@@ -156,8 +156,14 @@ export const metrics = {
   ),
   offloadedQueries: counter(
     "ostiary_offloaded_queries_total",
-    "Queries that ran in a worker process, because they may take long; `kind` as in `ostiary_query_duration_seconds`, or authorizeResources, bulkActions, listing, actorListing, queryPattern, suggestions or metadata",
-    ["kind"],
+    "Queries that ran in a worker process, because they may take long; `kind` as in `ostiary_query_duration_seconds`, or authorizeResources, bulkActions, listing, actorListing, queryPattern, suggestions, metadata, authorizeLocal, listLocal, actionsLocal, queryLocal or bindingsCheck",
+    {
+      kind: [
+        ...["authorize", "list", "actions", "query", "facts", "authorizeResources", "bulkActions", "listing"],
+        ...["actorListing", "queryPattern", "suggestions", "metadata", "authorizeLocal", "listLocal", "actionsLocal"],
+        ...["queryLocal", "bindingsCheck"],
+      ],
+    },
   ),
   queryDuration: new LabelledHistogram(
     registry,

@@ -1,0 +1,563 @@
+/**
+ * The shipped alerts and dashboards with a real Prometheus: its own checks of the files, dashboards of a cluster under
+ * load, and for each alert a node that has the failure. Only the ranges and the waiting times of the rules are shorter.
+ */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connectAsync } from "mqtt";
+import { Repository, User } from "../../scripts/example/facts.ts";
+import { builtBinary, projectRoot } from "../../scripts/built-binary.ts";
+import { freePort, newAdminKey, NodeProcess, randomHex } from "../../scripts/node-process.ts";
+import { installTools } from "../../scripts/test-tools.ts";
+import { currentStorePath } from "../../src/store/directory/data-directory.ts";
+import { must } from "../../src/util/assert.ts";
+import { Clocks } from "../chaos/clocks.ts";
+import { holdConnections, openConnection, requestHead } from "../hostile/raw-http.ts";
+import { openBreakableProxy } from "../replication/breakable-proxy.ts";
+import { withCluster as withNodesInProcess } from "../replication/cluster.ts";
+import { flipBit } from "../replication/flip-bit.ts";
+import { alertRules, dashboards, observability, selectorsOf } from "../telemetry/observability.ts";
+import { eventually, withCluster, type Cluster } from "./cluster.ts";
+import { Etcd } from "./etcd.ts";
+import { Prometheus, promtool } from "./prometheus.ts";
+
+const timeoutMs = 240_000;
+
+/** Alerts that fired in a test which caused their failure. */
+const fired = new Set<string>();
+
+beforeAll(() => installTools(["prometheus", "mosquitto", "etcd-server", "faketime"]), 600_000);
+
+test("promtool accepts the rules and the configuration, and the unit tests of the alerts pass", () => {
+  const rules = promtool(["check", "rules", "--lint=all", "--lint-fatal", join(observability, "ostiary.rules.yaml")]);
+  expect(rules).toMatchObject({ status: 0 });
+  expect(rules.output).toContain(`${alertRules.length} rules found`);
+  expect(promtool(["check", "config", "--syntax-only", join(observability, "prometheus.yaml")])).toMatchObject({
+    status: 0,
+  });
+  const units = promtool(["test", "rules", join(projectRoot, "test", "telemetry", "ostiary.rules.test.yaml")]);
+  expect(units).toMatchObject({ status: 0, output: expect.stringContaining("SUCCESS") });
+}, 60_000);
+
+interface Send {
+  readonly key: string;
+  readonly method?: string;
+  readonly body?: unknown;
+}
+
+async function send(url: string, { key, method = "POST", body }: Send): Promise<{ status: number; text: string }> {
+  const response = await fetch(url, {
+    method,
+    headers: { Authorization: `Bearer ${key}`, "Content-Type": "application/json" },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    signal: AbortSignal.timeout(15_000),
+  });
+  return { status: response.status, text: await response.text() };
+}
+
+const roleOf = (user: string, resource: { readonly type: string; readonly id: string }) => ({
+  predicate: "has_role",
+  args: [{ type: "User", id: user }, { type: "String", id: "reader" }, resource],
+});
+
+const question = (user: string, resource: { readonly type: string; readonly id: string }) => ({
+  ...{ actor_type: "User", actor_id: user, action: "read" },
+  ...{ resource_type: resource.type, resource_id: resource.id, context_facts: [] },
+});
+
+/** Writes, decisions and lists on all nodes until it is stopped. */
+function startLoad({ primary, adminKey }: Cluster, nodes: readonly NodeProcess[]): { stop(): Promise<void> } {
+  let [isStopped, count] = [false, 0];
+  const run = async (): Promise<void> => {
+    while (!isStopped) {
+      const user = `load-${count++}`;
+      const inserts = [roleOf(user, Repository("kernel"))];
+      await send(`${primary.url}/api/batch`, { key: adminKey, body: [{ inserts }] });
+      for (const { url } of nodes) {
+        for (const asked of [user, "alice"])
+          await send(`${url}/api/authorize`, { key: adminKey, body: question(asked, Repository("kernel")) });
+        await send(`${url}/api/facts?predicate=has_role`, { key: adminKey, method: "GET" });
+      }
+    }
+  };
+  const running = run();
+  return {
+    stop() {
+      isStopped = true;
+      return running;
+    },
+  };
+}
+
+/** The names that `promtool check metrics` criticises and that stay, because others know them. */
+const keptNames = ["oso_fallback_snapshot_age_ms"];
+
+async function expectGoodNames({ url }: NodeProcess, key: string): Promise<void> {
+  const { text } = await send(`${url}/metrics`, { key, method: "GET" });
+  const { output } = promtool(["check", "metrics"], text);
+  const problems = output.split("\n").filter((line) => line !== "" && !keptNames.some((name) => line.startsWith(name)));
+  expect(problems).toEqual([]);
+}
+
+interface Panel {
+  readonly title: string;
+  readonly targets?: readonly { readonly expr: string }[];
+}
+
+/** The queries of a dashboard, with values for its variables. */
+function queriesOf(content: unknown, { node, environment }: { readonly node: string; readonly environment: string }) {
+  const { panels } = content as { readonly panels: readonly Panel[] };
+  const values = { cluster: "main", environment, node, __rate_interval: "5s" };
+  return panels.flatMap(({ title, targets = [] }) =>
+    targets.map(({ expr }) => ({
+      title,
+      expr: expr.replaceAll(/\$(\w+)/g, (_, name: string) => must(values[name as keyof typeof values], name)),
+    })),
+  );
+}
+
+/** Waits until all queries have a series with a number. */
+async function expectSeries(prometheus: Prometheus, content: unknown, node: string, environment: string) {
+  let left = queriesOf(content, { node, environment });
+  const isEmpty = async (expr: string): Promise<boolean> =>
+    !(await prometheus.query(expr)).some(({ value }) => Number.isFinite(value));
+  await eventually(
+    async () => {
+      const empty = await Promise.all(left.map(({ expr }) => isEmpty(expr)));
+      left = left.filter((_, index) => empty[index]);
+      return left.length === 0;
+    },
+    "each query returns a series",
+    30_000,
+  ).catch((error: unknown) => {
+    throw new Error(`no series with node=${node}, environment=${environment}: ${JSON.stringify(left, null, 1)}`, {
+      cause: error,
+    });
+  });
+}
+
+/** The labels that an alert selects by exist in series of real nodes. */
+async function expectLabels(prometheus: Prometheus): Promise<void> {
+  const used = alertRules.flatMap(({ expr }) => selectorsOf(expr));
+  const exprs = used.flatMap(({ metric, labels }) => [metric, ...labels.map((label) => `${metric}{${label}!=""}`)]);
+  const missing: string[] = [];
+  for (const expr of new Set(exprs)) if ((await prometheus.query(`count(${expr})`)).length === 0) missing.push(expr);
+  expect(missing).toEqual([]);
+}
+
+/** The cluster notices failures within a second or two. */
+const quick = {
+  OSTIARY_READY_AGE_MS_MAX: "3s",
+  OSTIARY_POLL_INTERVAL_MS: "300ms",
+  OSTIARY_HEAD_INTERVAL_MS: "300ms",
+  OSTIARY_BROKER_SILENCE_MS_MAX: "2s",
+  OSTIARY_RETRY_DELAY_MS_MAX: "100ms",
+  OSTIARY_SCRUB_INTERVAL_MS: "1s",
+  OSTIARY_DECISIONS_LOG: "all",
+};
+
+test(
+  "dashboards have series of a cluster under load, and alerts fire when its links, brokers, disks and nodes fail",
+  () =>
+    withCluster({ broker: "mosquitto", edges: 0, fallback: true, environment: quick }, async (cluster) => {
+      const { primary, fallback, adminKey, directory, node, client } = cluster;
+      const mosquitto = must(cluster.mosquitto);
+      await using link = await openBreakableProxy(primary.url);
+      const edgeA = await node("edge-a", "edge", {
+        OSTIARY_PROMOTED_BROKER_USERNAME: must(mosquitto.primary["OSTIARY_BROKER_USERNAME"]),
+        OSTIARY_PROMOTED_BROKER_PASSWORD: must(mosquitto.primary["OSTIARY_BROKER_PASSWORD"]),
+      });
+      const edgeB = await node("edge-b", "edge", { OSTIARY_PRIMARY: link.url });
+      const edgeC = await node("edge-c", "edge", { OSTIARY_PRIMARY: link.url, OSTIARY_PEERS: edgeA.url });
+      const edges = [edgeA, edgeB, edgeC];
+      const nodes = [primary, ...edges, fallback];
+      await Promise.all(edges.map((edge) => edge.start(({ state }) => state === "LIVE")));
+      expect(
+        (await send(`${primary.url}/api/environments`, { key: adminKey, body: { id: "shop", name: "Shop" } })).status,
+      ).toBe(200);
+      const options = { key: adminKey, console: edgeA.url, targets: nodes };
+      const prometheus = await Prometheus.start(join(directory, "prometheus"), options);
+      const fires = async (alert: string, at?: NodeProcess) => {
+        fired.add(alert);
+        return prometheus.fires(alert, at);
+      };
+      try {
+        const load = startLoad(cluster, nodes);
+        for (const [name, content] of dashboards) {
+          // The dashboard of one node shows each role.
+          for (const { url } of name === "node.json" ? [primary, edgeA, fallback] : [primary])
+            await expectSeries(prometheus, content, name === "node.json" ? new URL(url).host : ".*", ".*");
+          await expectSeries(prometheus, content, name === "node.json" ? new URL(primary.url).host : ".*", "default");
+        }
+        expect((await prometheus.query('ostiary_applied_offset{environment="shop"}')).length).toBeGreaterThan(0);
+        await load.stop();
+        await expectLabels(prometheus);
+        for (const each of [primary, edgeA, fallback]) await expectGoodNames(each, adminKey);
+        await eventually(async () => (await prometheus.firing()).length === 0, "no alert fires", 45_000).catch(
+          async () => expect(await prometheus.firing()).toEqual([]),
+        );
+        expect(await prometheus.ruleErrors()).toEqual([]);
+
+        // The primary cannot be asked. One edge has a peer, the other has nobody.
+        link.cut();
+        await fires("OstiaryPrimaryUnconfirmed", edgeC);
+        await fires("OstiaryCatchUpFailed", edgeB);
+        const { annotations } = await fires("OstiaryNodeNotReady", edgeB);
+        const runbook = `${edgeA.url}/console/#/manual/troubleshooting/node-is-not-ready`;
+        expect(annotations["runbook_url"]).toBe(runbook);
+        expect((await fetch(runbook)).status).toBe(200);
+        link.mend();
+
+        // Somebody publishes to the topics.
+        await publishAsIntruder(cluster, "default");
+        await fires("OstiaryUnauthenticatedMessages", edgeA);
+        await fires("OstiaryStaleHeads", edgeA);
+
+        // Flipped bits on a disk.
+        damage(must(currentStorePath(edgeA.directory)));
+        await fires("OstiaryDatabaseRejected", edgeA);
+
+        // The broker ends, and then the link as well.
+        await mosquitto.kill();
+        await fires("OstiaryBrokerDisconnected", primary);
+        await fires("OstiaryBrokerSilent", edgeA);
+        link.cut();
+        const oso = client(primary);
+        for (let first = 0; first < 1100; first += 100)
+          await Promise.all(
+            Array.from({ length: 100 }, (_, index) =>
+              oso.insert(["has_role", User(`behind-${first + index}`), "reader", Repository("kernel")]),
+            ),
+          );
+        await fires("OstiaryNodeBehind", edgeB);
+        link.mend();
+        await mosquitto.start();
+        await Promise.all(edges.map((edge) => edge.ready(({ state }) => state === "LIVE", 60_000)));
+
+        // An edge replaces a primary without peers.
+        const promotion = await send(`${edgeA.url}/api/promote`, { key: adminKey, body: { force: true } });
+        expect(promotion).toMatchObject({ status: 200 });
+        await fires("OstiaryPrimaryReplaced", primary);
+
+        // Both end.
+        await Promise.all([primary.kill(), edgeA.kill(), mosquitto.kill()]);
+        const refused = setInterval(() => {
+          const body = [{ inserts: [roleOf("nobody", Repository("kernel"))] }];
+          send(`${edgeC.url}/api/batch`, { key: adminKey, body }).catch(() => undefined);
+        }, 200);
+        try {
+          await fires("OstiaryNodeDown", primary);
+          await fires("OstiaryNoPrimary");
+          await fires("OstiarySnapshotFailed", fallback);
+          await fires("OstiaryRequestsFail", edgeC);
+        } finally {
+          clearInterval(refused);
+        }
+
+        // The primary starts on an empty disk.
+        renameSync(primary.directory, `${primary.directory}-unmounted`);
+        await primary.start();
+        await fires("OstiaryForeignHistory", edgeB);
+        expect(await prometheus.ruleErrors()).toEqual([]);
+      } finally {
+        await prometheus.kill();
+      }
+    }),
+  timeoutMs,
+);
+
+/** Publishes a message that no node made, and a head that was superseded. */
+async function publishAsIntruder({ mosquitto }: Cluster, environment: string): Promise<void> {
+  const { url, passwords } = must(mosquitto);
+  const topic = `ostiary/v1/${environment}/head`;
+  const intruder = await connectAsync(url, {
+    protocolVersion: 5,
+    clientId: "intruder",
+    username: "ostiary-primary",
+    password: passwords["ostiary-primary"],
+    reconnectPeriod: 0,
+  });
+  try {
+    const heads: Buffer[] = [];
+    intruder.on("message", (_topic, payload, { retain }) => void (retain || heads.push(payload)));
+    await intruder.subscribeAsync(topic);
+    await intruder.publishAsync(`ostiary/v1/${environment}/ev`, '{"v":1}');
+    await eventually(async () => heads.length > 2, "three heads arrive");
+    await intruder.publishAsync(topic, must(heads[0]));
+  } finally {
+    await intruder.endAsync();
+  }
+}
+
+const pageBytes = 4096;
+
+/** Flips a bit in each page of a database. */
+function damage(path: string): void {
+  const { size } = statSync(path);
+  for (let at = pageBytes / 2; at < size; at += pageBytes) flipBit(path, at, 0);
+}
+
+interface Single {
+  readonly name: string;
+  readonly environment: Readonly<Record<string, string>>;
+  readonly through?: readonly string[];
+}
+
+describe("nodes that fail alone", () => {
+  const directory = mkdtempSync(join(tmpdir(), "ostiary-alerts-"));
+  const nodes = new Map<string, NodeProcess>();
+  const adminKey = newAdminKey();
+  const clocks = new Clocks(directory);
+  let etcd: Etcd;
+  let prometheus: Prometheus;
+
+  const nodeOf = (name: string): NodeProcess => must(nodes.get(name), name);
+  const ask = (name: string, path: string, body?: unknown, key = adminKey) =>
+    send(nodeOf(name).url + path, { key, method: body === undefined ? "GET" : "POST", body });
+  const fires = async (alert: string, name?: string) => {
+    fired.add(alert);
+    await prometheus.fires(alert, name === undefined ? {} : nodeOf(name));
+  };
+
+  async function add({ name, environment, through = [] }: Single, binary: string): Promise<void> {
+    const settings = {
+      OSTIARY_ADMIN_KEY: adminKey,
+      OSTIARY_NODE_KEY: "0123456789abcdef0123456789abcdef",
+      OSTIARY_MQTT_PORT: "0",
+      ...environment,
+    };
+    const place = { through, listen: "127.0.0.1", address: "127.0.0.1" };
+    const [port, data] = [await freePort(), join(directory, name)];
+    nodes.set(
+      name,
+      new NodeProcess({ binary, name, role: "primary", port, directory: data, environment: settings, place }),
+    );
+  }
+
+  beforeAll(async () => {
+    etcd = await Etcd.start(join(directory, "etcd"));
+    const binary = await builtBinary();
+    const singles: readonly Single[] = [
+      {
+        name: "leased",
+        environment: {
+          OSTIARY_FAILOVER: etcd.url("ostiary"),
+          OSTIARY_FAILOVER_TTL: "2s",
+          OSTIARY_FAILOVER_MAY_LOSE_WRITES: "true",
+        },
+      },
+      { name: "lonely", environment: { OSTIARY_ACK: "edges:1", OSTIARY_ACK_TIMEOUT_MS: "100ms" } },
+      { name: "copy", environment: {} },
+      {
+        name: "slow",
+        environment: { OSTIARY_CLOSURE_ROWS_MAX: "10", OSTIARY_SERVING_THREAD_QUERY_ROWS_MAX: "100" },
+      },
+      {
+        name: "abused",
+        environment: {
+          OSTIARY_CONNECTIONS_MAX: "16",
+          OSTIARY_RESPONSE_STALL_MS: "500ms",
+          OSTIARY_SERVING_THREAD_ANSWER_VALUES_MAX: "1000",
+          OSTIARY_KEY_READS_PER_SECOND_MAX: "20",
+          OSTIARY_DECISIONS_LOG: "all",
+          OSTIARY_OIDC_ISSUER: `http://127.0.0.1:${await freePort()}`,
+          OSTIARY_OIDC_AUDIENCE: "ostiary",
+          OSTIARY_OIDC_ADMIN: "owners",
+          OSTIARY_OIDC_KEYS_FETCH_INTERVAL_MS_MIN: "100ms",
+        },
+      },
+      { name: "hosting", environment: {} },
+      {
+        name: "mute",
+        environment: { OSTIARY_LOG_LEVEL: "debug", ...clocks.prepare("mute") },
+        // Its log goes to a disk that is full.
+        through: ["sh", "-c", 'exec "$0" "$@" 2>/dev/full'],
+      },
+    ];
+    for (const single of singles) await add(single, binary);
+    // The decision log cannot be opened.
+    mkdirSync(join(nodeOf("abused").directory, "decisions.db"), { recursive: true });
+    const first = [...nodes.values()].filter(({ name }) => name !== "copy");
+    for (const node of first) node.launch();
+    await Promise.all(first.map((node) => node.ready()));
+    const targets = [...nodes.values()].map(({ name, url }) => ({ url, cluster: name === "copy" ? "lonely" : name }));
+    const options = { key: adminKey, console: nodeOf("slow").url, targets };
+    prometheus = await Prometheus.start(join(directory, "prometheus"), options);
+    await eventually(async () => (await prometheus.query("up == 1")).length === first.length, "all are scraped", 30_000);
+  }, 120_000);
+
+  afterAll(async () => {
+    await Promise.all([...nodes.values()].map((node) => node.kill()));
+    await prometheus?.kill();
+    await etcd?.stop();
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  test(
+    "of a coordination service that ended",
+    async () => {
+      expect(await prometheus.query('increase(ostiary_lease_renewals_total{outcome="renewed"}[5s])')).not.toEqual([]);
+      await etcd.stop();
+      await fires("OstiaryLeaseNotRenewed", "leased");
+    },
+    timeoutMs,
+  );
+
+  test(
+    "of writes that no edge confirms, and of a second process with a copy of the data",
+    async () => {
+      const policy = { src: "actor User {}", filename: "policy.polar" };
+      expect((await ask("lonely", "/api/policy", policy)).status).toBe(503);
+      await fires("OstiaryWritesNotAcknowledged", "lonely");
+      await nodeOf("lonely").stop();
+      cpSync(nodeOf("lonely").directory, nodeOf("copy").directory, { recursive: true });
+      await Promise.all([nodeOf("lonely").start(), nodeOf("copy").start()]);
+      await fires("OstiaryTwoPrimaries");
+    },
+    timeoutMs,
+  );
+
+  test(
+    "of a closure that is too large, and of files that disappear",
+    async () => {
+      const src = `actor User {} resource Folder { relations = { parent: Folder }; roles = ["reader"]; permissions = ["read"];
+        "read" if "reader"; "reader" if "reader" on "parent"; }`;
+      expect((await ask("slow", "/api/policy", { src, filename: "policy.polar" })).status).toBe(200);
+      const folder = (index: number) => ({ type: "Folder", id: String(index) });
+      for (let first = 0; first < 5000; first += 1000) {
+        const inserts = Array.from({ length: 1000 }, (_, index) => ({
+          predicate: "has_relation",
+          args: [folder(first + index), { type: "String", id: "parent" }, folder(first + index + 1)],
+        }));
+        expect((await ask("slow", "/api/batch", [{ inserts }])).status).toBe(200);
+      }
+      let [isStopped, count] = [false, 0];
+      const asker = async (): Promise<void> => {
+        while (!isStopped) await ask("slow", "/api/authorize", question(`user-${count++}`, folder(0)));
+      };
+      const askers = Promise.all(Array.from({ length: 50 }, asker));
+      try {
+        await fires("OstiaryClosuresWalked", "slow");
+        await fires("OstiarySlowDecisions", "slow");
+      } finally {
+        isStopped = true;
+        await askers;
+      }
+      const { directory: data } = nodeOf("slow");
+      renameSync(data, `${data}-moved`);
+      await fires("OstiaryStorageFailing", "slow");
+    },
+    timeoutMs,
+  );
+
+  test(
+    "of clients that ask too often, read too slowly or open too many connections, and of an issuer that is away",
+    async () => {
+      const src = `actor User {} resource Doc { roles = ["reader"]; permissions = ["read"]; "read" if "reader"; }`;
+      expect((await ask("abused", "/api/policy", { src, filename: "policy.polar" })).status).toBe(200);
+      const doc = (index: number) => ({ type: "Doc", id: `${index}-${"x".repeat(490)}` });
+      for (let first = 0; first < 12_000; first += 1000) {
+        const inserts = Array.from({ length: 1000 }, (_, index) => roleOf("ann", doc(first + index)));
+        expect((await ask("abused", "/api/batch", [{ inserts }])).status).toBe(200);
+      }
+      const { url } = nodeOf("abused");
+      const reader = JSON.parse((await ask("abused", "/api/keys", { role: "read", name: "reader" })).text) as {
+        readonly token: string;
+      };
+
+      const silent = await openConnection(url);
+      silent.stopReading();
+      const headers = { Authorization: `Bearer ${reader.token}` };
+      silent.send(requestHead({ path: "/api/facts?predicate=has_role", headers }));
+      await fires("OstiarySlowReaders", "abused");
+      silent.close();
+
+      const tokens = setInterval(() => {
+        const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
+        const claims = part({ iss: "http://127.0.0.1", aud: "ostiary", sub: "a", exp: 4_102_444_800 });
+        const token = `${part({ alg: "RS256", kid: "k" })}.${claims}.${part({})}`;
+        ask("abused", "/api/whoami", undefined, token).catch(() => undefined);
+      }, 100);
+      const burst = async (): Promise<void> => {
+        const asked = Array.from({ length: 60 }, (_, index) =>
+          ask("abused", "/api/authorize", question(`burst-${index}`, doc(0)), reader.token),
+        );
+        const answers = await Promise.all(asked);
+        expect(answers.map(({ status }) => status)).toContain(429);
+      };
+      try {
+        await burst();
+        await fires("OstiaryRequestsLimited", "abused");
+        await fires("OstiaryDecisionLogIncomplete", "abused");
+        await fires("OstiaryIssuerUnavailable", "abused");
+      } finally {
+        clearInterval(tokens);
+      }
+
+      const held = await holdConnections(url, { count: 60 });
+      await fires("OstiaryTooManyConnections", "abused");
+      held.close();
+    },
+    timeoutMs,
+  );
+
+  test(
+    "of an environment whose database is damaged",
+    async () => {
+      expect((await ask("hosting", "/api/environments", { id: "shop", name: "Shop" })).status).toBe(200);
+      await nodeOf("hosting").stop();
+      const data = join(nodeOf("hosting").directory, "environments", "shop");
+      for (const name of readdirSync(data).filter((file) => file.includes(".db")))
+        writeFileSync(join(data, name), "no database");
+      await nodeOf("hosting").start();
+      await fires("OstiaryEnvironmentFailed", "hosting");
+    },
+    timeoutMs,
+  );
+
+  test(
+    "of a wrong clock, and of a log that is lost",
+    async () => {
+      await fires("OstiaryUnhandledErrors", "mute");
+      expect(clocks.missing).toBeUndefined();
+      clocks.set("mute", 60);
+      await fires("OstiaryClockWrong", "mute");
+    },
+    timeoutMs,
+  );
+});
+
+test(
+  "a defect",
+  () =>
+    withNodesInProcess(async (cluster) => {
+      const { node, url } = await cluster.primary();
+      const key = "e_test_admin_0123456789abcdef0123456789abcdef";
+      const directory = mkdtempSync(join(tmpdir(), "ostiary-defect-"));
+      const prometheus = await Prometheus.start(directory, { key, console: url, targets: [{ url }] });
+      try {
+        await eventually(async () => (await prometheus.query("up == 1")).length === 1, "it is scraped");
+        const { engine } = node;
+        Object.assign(node, {
+          engine(): never {
+            throw new TypeError("a defect");
+          },
+        });
+        const refused = await send(`${url}/api/authorize`, { key, body: question("ann", { type: "Repo", id: "main" }) });
+        expect(refused.status).toBe(500);
+        Object.assign(node, { engine });
+        fired.add("OstiaryInternalErrors");
+        await prometheus.fires("OstiaryInternalErrors", { url });
+      } finally {
+        await prometheus.kill();
+        rmSync(directory, { recursive: true, force: true });
+      }
+    }),
+  timeoutMs,
+);
+
+test("each alert was tried", () => {
+  expect([...fired].toSorted()).toEqual(alertRules.map(({ alert }) => alert).toSorted());
+});

@@ -32,7 +32,7 @@ describe.each(alertRules.map((rule) => [rule.alert, rule] as const))("%s", (_nam
     expect(rule.for ?? "1m").toMatch(/^[1-9]m$/);
     expect(rule.annotations.summary).toMatch(/^[A-Z].*[^.]$/);
     expect(rule.annotations.description).toMatch(/\{\{ \$(?:labels|value).*\.$/);
-    expect(anchorsOf(troubleshooting.text)).toContain(sectionOf(rule));
+    expect([...anchorsOf(troubleshooting.text)]).toContain(sectionOf(rule));
   });
 
   test("uses metrics and labels that exist", () => {

@@ -11,7 +11,7 @@ import { dashboards, groupedLabelsOf, selectorsOf } from "./observability.ts";
 /** Columns of a dashboard. */
 const columns = 24;
 const units = ["bytes", "Bps", "none", "percentunit", "reqps", "s", "short", "wps"] as const;
-const builtIn = ["__rate_interval"];
+const builtIn = ["__rate_interval", "__all"];
 
 const datasource = z.strictObject({ type: z.literal("prometheus"), uid: z.literal("${datasource}") });
 const color = z.enum(["green", "orange", "red"]);

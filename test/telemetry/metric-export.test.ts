@@ -58,7 +58,7 @@ test("a node exports the metrics of /metrics, with the same names, labels and va
           JSON.stringify([...given].filter(([label]) => label !== "le").toSorted());
         const seen = new Set(samples.map((sample) => labels(sample.labels)));
         // A request after the export may have begun another series.
-        for (const point of metric.points) expect(seen).toContain(labels(Object.entries(point.attributes)));
+        for (const { attributes } of metric.points) expect([...seen]).toContain(labels(Object.entries(attributes)));
       }
       const decided = must(
         points("ostiary_http_request_duration_seconds").find(({ attributes }) => attributes["outcome"] === "deny"),

@@ -3,11 +3,7 @@
  * loaded only then.
  */
 import { getLogger } from "./logger.ts";
-
-export interface MetricExport {
-  /** Exports the last values, for some seconds at most, and ends the export. Never rejects. */
-  stop(): Promise<void>;
-}
+import type { MetricExport } from "./metric-sdk.ts";
 
 /** `attributes` are those of the node, as in traces. */
 export async function startMetricExport(attributes: Readonly<Record<string, string>>): Promise<MetricExport> {

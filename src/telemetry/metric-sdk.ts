@@ -18,10 +18,14 @@ import {
 } from "@opentelemetry/sdk-metrics";
 import { reasonOf } from "../util/reason.ts";
 import { getLogger } from "./logger.ts";
-import type { MetricExport } from "./metric-export.ts";
 import { type CollectedMetric, collectMetrics, processStartMs } from "./metrics.ts";
 import { otelResource } from "./otel-resource.ts";
 import { shutDown } from "./shutdown.ts";
+
+export interface MetricExport {
+  /** Exports the last values, for some seconds at most, and ends the export. Never rejects. */
+  stop(): Promise<void>;
+}
 
 const [intervalMsDefault, timeoutMsDefault] = [60_000, 30_000];
 const scope = { name: "ostiary" };

@@ -96,11 +96,11 @@ describe.each([...dashboards])("%s", (_name, content) => {
   test("has panels that do not overlap, with ids of their own", () => {
     const { panels } = dashboard.parse(content);
     expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length);
-    const cells = panels.flatMap(({ gridPos: { x, y, w, h } }) => {
+    const squares = panels.flatMap(({ gridPos: { x, y, w, h } }) => {
       expect(x + w).toBeLessThanOrEqual(columns);
       return Array.from({ length: w * h }, (_, index) => `${x + (index % w)} ${y + Math.floor(index / w)}`);
     });
-    expect(new Set(cells).size).toBe(cells.length);
+    expect(new Set(squares).size).toBe(squares.length);
   });
 
   test("uses variables that it has", () => {

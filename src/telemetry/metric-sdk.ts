@@ -36,7 +36,8 @@ export function startMetricSdk(attributes: Readonly<Record<string, string>>): Me
   const resource = otelResource(attributes);
   const collect = async () => {
     const nowMs = Date.now();
-    const metrics = (await collectMetrics()).map((metric) => metricDataOf(metric, nowMs));
+    const present = (await collectMetrics()).filter(({ series }) => series.length > 0);
+    const metrics = present.map((metric) => metricDataOf(metric, nowMs));
     return { resourceMetrics: { resource, scopeMetrics: [{ scope, metrics }] }, errors: [] };
   };
   const exportIntervalMillis = positive("OTEL_METRIC_EXPORT_INTERVAL") ?? intervalMsDefault;

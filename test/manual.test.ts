@@ -245,7 +245,7 @@ function settingRow({ name, default: byDefault, description, allowed }: Setting)
 
 function unitOf(name: string): string {
   if (/_ms$|^oso_fallback_http_requests$/.test(name)) return "ms";
-  if (name.endsWith("_seconds")) return "s";
+  if (/_seconds(?:_total)?$/.test(name)) return "s";
   if (/_bytes(?:_total)?$/.test(name)) return "bytes";
   return name.endsWith("_offset") ? "offset" : "count";
 }

@@ -52,7 +52,7 @@ export async function runNode<Node extends RunningNode>(
   onUnhandledError(report);
   onFailedTimer(report);
   const stopRequested = stopSignal();
-  const attributes = {
+  const attributes: Readonly<Record<string, string>> = {
     "service.version": build.version,
     "ostiary.role": config.role,
     "ostiary.environment": config.environment,

@@ -26,6 +26,8 @@ const tools: readonly Tool[] = [
   tool("prometheus", "alerts and dashboards are not tried with Prometheus"),
   tool("chromium", "the web console is not tried in a browser"),
   tool("ip", "the chaos test cuts links with proxies", "iproute2"),
+  tool("bindfs", "the refusal of network file systems is not tried with a real one"),
+  tool("kubectl", "the Kubernetes manifests are not rendered"),
   tool("mosquitto_pub", containers, "mosquitto-clients"),
   tool("podman", containers),
   tool("buildah", containers),

@@ -29,7 +29,7 @@ import { LongPolls } from "../replication/transport/long-polls.ts";
 import { forwardedClientMac } from "../replication/transport/forwarded-client.ts";
 import type { NodeClient } from "../replication/transport/node-client.ts";
 import { createNodeServer } from "../replication/transport/node-server.ts";
-import { lockDirectory } from "../store/directory/data-directory.ts";
+import { lockNodeDirectory } from "../store/directory/data-directory.ts";
 import type { Connection } from "../store/connection/connection.ts";
 import type { AuditDraft, AuditEntry } from "../store/log/audit-entry.ts";
 import type { StoreState } from "../store/log/store-state.ts";
@@ -61,7 +61,7 @@ export async function startEdgeNode(
   await using started = new AsyncDisposableStack();
 
   // The data directory. After a promotion its lock belongs to the primary.
-  const directory = lockDirectory(data);
+  const directory = lockNodeDirectory(data);
   let isLockPassedOn = false;
   started.defer(() => {
     if (!isLockPassedOn) directory.unlock();

@@ -15,7 +15,7 @@ import { openSnapshotReplica, type SnapshotReplica } from "../replication/replic
 import { reporterOf } from "../replication/survey/node-report.ts";
 import { ReplicaSurvey } from "../replication/survey/replica-survey.ts";
 import { withoutAckName } from "../replication/transport/open-peers.ts";
-import { lockDirectory } from "../store/directory/data-directory.ts";
+import { lockNodeDirectory } from "../store/directory/data-directory.ts";
 import { AppError } from "../util/app-error.ts";
 import type { Clock } from "../util/clock.ts";
 import { realClusterSystem, type ClusterSystem } from "./cluster-system.ts";
@@ -39,7 +39,7 @@ export function startFallbackNode(config: Config, system: ClusterSystem = realCl
 async function startReplicaFallback(config: Config, system: ClusterSystem): Promise<Node> {
   // The parts stop in reverse order, also if a later part fails to start.
   await using started = new AsyncDisposableStack();
-  started.defer(lockDirectory(config.data).unlock);
+  started.defer(lockNodeDirectory(config.data).unlock);
   const id = nodeIdOf(config);
   const replica = await openReplica(config, withoutAckName, started, system, (asked) => survey.answer(asked));
   const health = (): NodeHealth => {
@@ -72,7 +72,7 @@ async function startReplicaFallback(config: Config, system: ClusterSystem): Prom
 async function startSnapshotFallback(config: Config, system: ClusterSystem): Promise<Node> {
   const { data, maxStaleness } = config;
   await using started = new AsyncDisposableStack();
-  started.defer(lockDirectory(data).unlock);
+  started.defer(lockNodeDirectory(data).unlock);
   const id = nodeIdOf(config);
   const replica = await openSnapshotReplica(config, started, system, () => survey.report());
   const health = (): NodeHealth => snapshotHealth(replica, config);

@@ -40,7 +40,7 @@ import { forwardedClientMac } from "../replication/transport/forwarded-client.ts
 import { createNodeServer, type NodeServerOptions } from "../replication/transport/node-server.ts";
 import { openPrimaryPeers } from "../replication/transport/open-peers.ts";
 import type { Peers } from "../replication/transport/peers.ts";
-import { lockDirectory, type DataDirectory } from "../store/directory/data-directory.ts";
+import { lockNodeDirectory, type DataDirectory } from "../store/directory/data-directory.ts";
 import type { NodeKeyHashes } from "../store/keys/node-keys.ts";
 import { operator, type AuditDraft } from "../store/log/audit-entry.ts";
 import { compareEpochs, firstEpoch, readEpochs } from "../store/log/epochs.ts";
@@ -113,7 +113,7 @@ export async function startPrimaryNode(
   await using started = new AsyncDisposableStack();
 
   // The data directory, the writer, the database and the keys.
-  const directory = takeover?.directory ?? lockDirectory(data);
+  const directory = takeover?.directory ?? lockNodeDirectory(data);
   started.defer(directory.unlock);
   const known = { announce, nodeKeyHashes: knownKeyHashes, ignoresKnownHistory };
   const opened = await openData(started, config, known, takeover, system);

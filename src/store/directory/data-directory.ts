@@ -16,6 +16,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  type Stats,
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
@@ -26,6 +27,7 @@ import { describeStorageFailure, storageFailureIn } from "../../util/storage-fai
 import { openStore } from "../connection/open-store.ts";
 import { firstEpoch } from "../log/epochs.ts";
 import { databaseFiles, removeFiles } from "../snapshot/snapshot.ts";
+import { requireLocalFileSystem } from "./network-file-system.ts";
 
 /** The directory in a data directory that has those of hosted environments. */
 export const environmentsName = "environments";
@@ -36,6 +38,15 @@ export interface DataDirectory {
   readonly path: string;
   /** Releases the lock of the directory. */
   unlock(): void;
+}
+
+/**
+ * The same as `lockDirectory`, for a node. Throws an AppError `conflict` for a directory on a network file system, where
+ * commands may write a database that no process uses, such as a restored one.
+ */
+export function lockNodeDirectory(path: string): DataDirectory {
+  requireLocalFileSystem(path);
+  return lockDirectory(path);
 }
 
 /** Creates a missing directory, and locks it against other processes until `unlock` or the end of this process. */
@@ -72,10 +83,14 @@ function tryRemove(path: string): void {
 
 function unusableError(path: string, error: unknown): unknown {
   const failure = storageFailureIn(error);
-  if (failure !== undefined)
-    return new AppError("internal", `the data directory cannot be used: ${describeStorageFailure(failure, path)}`, {
-      cause: error,
-    });
+  if (failure !== undefined) {
+    const users = failure.reason === "permission" ? describeUsers(path) : "";
+    return new AppError(
+      "internal",
+      `the data directory cannot be used: ${describeStorageFailure(failure, path)}${users}`,
+      { cause: error },
+    );
+  }
   const { code } = error as NodeJS.ErrnoException;
   if (code === undefined) return error;
   const problem =
@@ -83,6 +98,24 @@ function unusableError(path: string, error: unknown): unknown {
       ? `the data directory cannot be used: \`${path}\`, or a part of that path, is a file: name a directory with \`--data\``
       : `the data directory \`${path}\` cannot be created (${code}): name another one with \`--data\``;
   return new AppError("conflict", problem, { cause: error });
+}
+
+/** The user of this process and the owner of the directory: in a container neither needs to have a name. */
+function describeUsers(path: string): string {
+  const user = process.getuid?.();
+  const group = process.getgid?.();
+  if (user === undefined || group === undefined) return "";
+  return `; this process has user ${user} and group ${group}${describeOwner(path)}: \`chown -R ${user}:${group}\` changes the owner, and so does \`fsGroup\` of a pod in Kubernetes`;
+}
+
+/** Empty if the directory does not exist, or is in one that this process may not open. */
+function describeOwner(path: string): string {
+  try {
+    const { uid, gid } = statSync(path);
+    return `, and the directory belongs to user ${uid} and group ${gid}`;
+  } catch {
+    return "";
+  }
 }
 
 function takeLock(path: string): FileLock {
@@ -245,19 +278,26 @@ export function removeNodeFile(directory: string, name: string): void {
   rmSync(join(directory, name), { force: true });
 }
 
-/** Permissions of users other than the owner. */
-const anyoneElse = 0o077;
-
 /**
  * The directory and all files in it that other users may open; older versions or other programs created them so. Empty
- * if there is no such directory.
+ * if there is no such directory. `user` is that of this process.
  */
-export function pathsOpenToOthers(directory: string): string[] {
+export function pathsOpenToOthers(directory: string, user = process.getuid?.()): string[] {
   const found = lstatSync(directory, { throwIfNoEntry: false });
   if (found?.isDirectory() !== true) return [];
   const inside = readdirSync(directory, { recursive: true, encoding: "utf8" }).map((name) => join(directory, name));
   return [directory, ...inside].filter((path) => {
     const entry = lstatSync(path, { throwIfNoEntry: false });
-    return entry !== undefined && !entry.isSymbolicLink() && (entry.mode & anyoneElse) !== 0;
+    return entry !== undefined && !entry.isSymbolicLink() && isOpenToOthers(entry, user);
   });
+}
+
+/**
+ * Whether users other than the owner have permissions. The group of the superuser is no other user: images give it the
+ * directory for users that are chosen at the start. The root of a mounted volume belongs to the superuser or a group of
+ * its own, which this process cannot change; there only the permission of all others to write is too much.
+ */
+function isOpenToOthers({ mode, uid, gid }: Stats, user: number | undefined): boolean {
+  if (user !== undefined && user !== 0 && uid !== user) return (mode & 0o002) !== 0;
+  return (mode & (gid === 0 ? 0o007 : 0o077)) !== 0;
 }

@@ -5,7 +5,9 @@
 import { accessSync, constants } from "node:fs";
 import type { Config } from "../config/config.ts";
 import { describeServiceVariables } from "../config/kubernetes-variables.ts";
+import { describeResources } from "../config/resource-limits.ts";
 import { startNode } from "../roles/environment-host.ts";
+import { controlGroupLimits } from "../runtime/control-group.ts";
 import { keepFilesPrivate, onUnhandledError, stopSignal } from "../runtime/process.ts";
 import { build } from "../runtime/version.ts";
 import { pathsOpenToOthers } from "../store/directory/data-directory.ts";
@@ -47,6 +49,8 @@ export async function runNode<Node extends RunningNode>(
   warnAboutFileModes(config.data);
   const ignored = describeServiceVariables(process.env);
   if (ignored !== undefined) log.info("{text}", { text: ignored });
+  const lowered = describeResources(controlGroupLimits());
+  if (lowered !== undefined) log.info("{text}", { text: lowered });
   for (const warning of warnings) log.warning("{warning}", { warning });
   const report = errorReporter((error) => log.error("unhandled error: {error}", { error }));
   onUnhandledError(report);

@@ -9,6 +9,7 @@ import type { Config } from "../config/config.ts";
 import { loadConfig, type ConfigSources } from "../config/load.ts";
 import { oldNames } from "../config/renamed-settings.ts";
 import { groupHeadings, settings, type Setting } from "../config/settings.ts";
+import { controlGroupLimits } from "../runtime/control-group.ts";
 import { parseYaml, YamlError } from "../runtime/yaml.ts";
 import { fileProblem } from "../util/reason.ts";
 import { printable } from "../util/printable.ts";
@@ -55,7 +56,7 @@ export async function configFromCommand(command: Command): Promise<EffectiveConf
 
 /** Throws UsageError with all problems of the settings. */
 export function effectiveConfig(sources: ConfigSources): EffectiveConfig {
-  const { config, problems, warnings } = loadConfig(sources);
+  const { config, problems, warnings } = loadConfig({ resources: controlGroupLimits(), ...sources });
   if (config !== undefined) return { config, warnings };
   const count = problems.length === 1 ? "a setting is" : `${problems.length} settings are`;
   throw new UsageError(`${count} wrong\n${problems.map((problem) => `  ${problem}`).join("\n")}`);

@@ -11,6 +11,7 @@ import { configSchema, developmentKey, type Config } from "./config.ts";
 import { type Environment, serviceVariables } from "./kubernetes-variables.ts";
 import { isWeakNodeKey, nodeKeysIn } from "./node-key.ts";
 import { oldNames, oldSection } from "./renamed-settings.ts";
+import { limitsWithin, type Resources } from "./resource-limits.ts";
 import { readSecretFiles } from "./secret-files.ts";
 import { isSection, putAt, sections, settings, valueAt, type Setting, type SettingNames } from "./settings.ts";
 
@@ -20,6 +21,8 @@ export interface ConfigSources {
   readonly environment: Environment;
   /** By the name of the setting (`log.level`). */
   readonly flags: Readonly<Record<string, string>>;
+  /** What this process may use, by default everything. It lowers the defaults of some limits. */
+  readonly resources?: Resources;
 }
 
 interface LoadedConfig {
@@ -51,6 +54,9 @@ export function loadConfig(given: ConfigSources): LoadedConfig {
   if (collected["role"] === undefined && !problems.some((problem) => problem.startsWith("role ")))
     problems.push(missing("role", "every node needs one"));
   if (problems.length > 0) return { problems, warnings: [] };
+  const limits = given.resources === undefined ? {} : limitsWithin(given.resources);
+  for (const [name, value] of Object.entries(limits))
+    if (valueAt(collected, ["limits", name]) === undefined) putAt(collected, ["limits", name], value);
   const config = configSchema.parse(collected);
   if (config.nodeKey !== undefined && nodeKeysIn(config.nodeKey).some(isWeakNodeKey)) warnings.push(weakNodeKey);
   const conflicts = checkCombinations(config);

@@ -5,7 +5,7 @@
  * or at the memory limit (JavaScript and SQLite together): the worker's thread cannot do that in the middle of a
  * statement or a loop, and the parent may be busy.
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { getPriority, setPriority } from "node:os";
 import { platform } from "#platform";
 import type { WorkerChannel } from "./platform.ts";
@@ -25,6 +25,11 @@ export const workerNiceness = 10;
 
 /** Of worker processes whose work has taken long: seventy of them weigh as much as the serving thread. */
 export const slowNiceness = 19;
+
+/**
+ * If memory runs out, in the machine or in a container, Linux ends worker processes first (`man 5 proc_pid_oom_score_adj`).
+ */
+const firstToEnd = "1000";
 
 /** The first argument of a process that is to run a worker. The second one is the worker's entry point. */
 const workerProcessArgument = "worker-process";
@@ -131,6 +136,7 @@ export function spawnWorkerProcess<C extends Commands>({ entry }: WorkerKind, ma
     },
   });
   lowerPriority(child.pid, workerNiceness);
+  tryTo(() => writeFileSync(`/proc/${child.pid}/oom_score_adj`, firstToEnd));
   const channel: WorkerChannel = {
     send: (message) => child.send(message),
     onMessage: (listener) => {

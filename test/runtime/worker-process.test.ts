@@ -83,6 +83,15 @@ test("all threads of a worker process have a low priority, and a lower one when 
   worker.terminate(new AppError("not_ready", "done"));
 });
 
+test("if memory runs out, the system ends worker processes first", async () => {
+  const before = new Set(workerProcessesOf(process.pid).map(({ pid }) => pid));
+  const { worker } = spawnWorkerProcess<WorkerCommands>(engineWorker);
+  await worker.call("openEngine", { limits: defaultLimits, storePath: "/nowhere" }).catch(() => {});
+  const [started] = workerProcessesOf(process.pid).filter(({ pid }) => !before.has(pid));
+  expect(readFileSync(`/proc/${started?.pid}/oom_score_adj`, "utf8").trim()).toBe("1000");
+  worker.terminate(new AppError("not_ready", "done"));
+});
+
 test("the command line has no command for worker processes", async () => {
   const main = join(import.meta.dirname, "../../src/main.ts");
   const child = Bun.spawn([process.execPath, main, "worker-process", "engine/workers/engine-worker.ts"], {

@@ -62,7 +62,7 @@ describe.each(documents.concat(architecture).map((document) => [document.path, d
 
     test("routes that exist", () => {
       const routes = filesOf("src/http/**/*.ts");
-      const paths = named(/(?<=^|[ 0`])\/(?:api\/\w+|healthcheck|readyz|metrics)/gm, code.join("\n"));
+      const paths = named(/(?<=^|[ 0`])\/(?:api\/\w+|healthcheck|livez|readyz|metrics)/gm, code.join("\n"));
       const exists = (path: string): boolean => routes.includes(`"${path}"`) || routes.includes(`"${path}/:`);
       expect(paths.filter((path) => !exists(path))).toEqual([]);
     });

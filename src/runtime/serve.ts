@@ -166,8 +166,11 @@ async function stopGently(server: HttpServer, open: Set<WebSocketDuplex>, graceM
   if (outcome === "late") await server.abort();
 }
 
+/** All interfaces, and the loopback address of the same protocol: a machine can lack the other one. */
+const loopbackOf: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
+
 /** The address of a listener for clients on this machine: loopback for a listener on all interfaces. */
 export function localUrl(hostname: string, port: number, scheme: "http" | "https" = "http"): string {
-  const host = hostname === "0.0.0.0" || hostname === "::" ? "127.0.0.1" : hostname;
+  const host = loopbackOf[hostname] ?? hostname;
   return `${scheme}://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }

@@ -23,6 +23,8 @@ export interface Mosquitto {
   /** The password of each user; the user witness can read statuses. */
   readonly passwords: Readonly<Record<User, string>>;
   readonly output: string;
+  /** Starts it without waiting. */
+  launch(): void;
   start(): Promise<void>;
   /** Freezes it with all connections open, like a hanging machine. */
   freeze(): void;

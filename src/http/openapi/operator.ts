@@ -25,6 +25,13 @@ export function operatorOperations(bodies: RequestParsers): Operation[] {
     health("/readyz", "ready", "Should clients ask this node?", "They should"),
     {
       ...open,
+      path: "/livez",
+      id: "live",
+      summary: "Does the process of this node handle requests?",
+      responses: { 200: json("It does", z.strictObject({ status: z.literal("ok"), node: z.string() })) },
+    },
+    {
+      ...open,
       path: "/openapi.json",
       id: "getOpenApi",
       summary: "This document",

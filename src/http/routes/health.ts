@@ -1,7 +1,8 @@
 /**
  * Health endpoints for load balancers and orchestrators. They need no API key and give no secrets. `/healthcheck` is
  * 200 if this node can answer queries; `/readyz` is 200 if it also should get them: its database is not old, and it is
- * not a replaced primary.
+ * not a replaced primary. `/livez` is 200 as long as the process handles requests: an orchestrator that restarts a node
+ * because of another answer would end nodes that only wait for their primary.
  */
 import { createHash } from "node:crypto";
 import { Elysia } from "elysia";
@@ -17,7 +18,7 @@ function fingerprint(digest: string): string {
   return createHash("sha256").update(digest).digest("hex").slice(0, 16);
 }
 
-export const healthPaths: ReadonlySet<string> = new Set(["/healthcheck", "/api/healthcheck", "/readyz"]);
+export const healthPaths: ReadonlySet<string> = new Set(["/healthcheck", "/api/healthcheck", "/livez", "/readyz"]);
 
 type Context = { request: Request; route: string; set: { status?: number | string } };
 
@@ -52,7 +53,11 @@ export function healthRoutes(node: Node) {
   return new Elysia()
     .get("/healthcheck", (context) => respond(context, canAnswer))
     .get("/api/healthcheck", (context) => respond(context, canAnswer))
-    .get("/readyz", (context) => respond(context, isReady));
+    .get("/readyz", (context) => respond(context, isReady))
+    .get("/livez", ({ request, route }) => {
+      exchangeOf(request).route = route;
+      return { status: "ok", node: node.id };
+    });
 }
 
 const texts: Readonly<Partial<Record<ReplicaStateName, string>>> = {

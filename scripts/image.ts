@@ -15,6 +15,7 @@ import { join } from "node:path";
 import packageJson from "../package.json" with { type: "json" };
 import { builtBinary, projectRoot } from "./built-binary.ts";
 import { containerEnvironment } from "./container-environment.ts";
+import { buildDenoImage } from "./deno-image.ts";
 import { writeRootArchive } from "./root-archive.ts";
 
 const user = 65532;
@@ -105,9 +106,15 @@ a primary and an edge, each with its data in a volume and a read-only root (a fa
     -e OSTIARY_NODE_KEY -e OSTIARY_PRIMARY=http://primary:8080 ${name} serve --role edge
 with Mosquitto as the broker: compose/cluster.yaml`;
 
-const [argument] = process.argv.slice(2);
-if (argument === undefined) await main();
+const usage = `scripts/image [--runtime deno]
+
+  --runtime deno   Deno, the sources and their packages instead of the binary
+  --help           show this`;
+
+const parameters = process.argv.slice(2).join(" ");
+if (parameters === "") await main();
+else if (parameters === "--runtime deno") await buildDenoImage();
 else {
-  console.log("scripts/image\n\n  --help   show this; otherwise it takes no arguments");
-  process.exit(argument === "--help" ? 0 : 2);
+  console.log(usage);
+  process.exit(parameters === "--help" ? 0 : 2);
 }

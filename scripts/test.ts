@@ -15,7 +15,7 @@ import { installTools } from "./test-tools.ts";
 
 const usage = `scripts/test [--full] [stage ...]
 
-  --full   run what takes too long for every change as well: clusters with every release, all of HTTP and replication on Deno, lists under 20,000 random policies, a million facts in the console, local authorization under 300 random policies for each database, the issue tracker with a million issues, ten minutes of siege, five of chaos, 1000 seeds of the simulation
+  --full   run what takes too long for every change as well: clusters with every release, all of HTTP and replication on Deno, the image of Deno, lists under 20,000 random policies, a million facts in the console, local authorization under 300 random policies for each database, the issue tracker with a million issues, ten minutes of siege, five of chaos, 1000 seeds of the simulation
   --help   show this, with the names of the stages`;
 
 interface Counts {
@@ -54,6 +54,8 @@ const upgrade = "test/releases/mixed-versions.test.ts";
 const mutations = "test/sim/mutations.test.ts";
 const example = "test/local/example.test.ts";
 const isAgainstOracle = (path: string): boolean => /^test\/local\/(?:chains|differential|ids)\./.test(path);
+const denoImage = "test/e2e/deno-image.test.ts";
+const isInContainers = (path: string): boolean => path === "test/e2e/containers.test.ts" || path === denoImage;
 const isSlowOfReleases = (path: string): boolean => /^test\/releases\/(?:all-versions|reproducible)\./.test(path);
 const reports = mkdtempSync(join(tmpdir(), "ostiary-test-"));
 
@@ -71,7 +73,7 @@ const stages: readonly (readonly Stage[])[] = [
     tests(
       "unit",
       (path) =>
-        !/^test\/(?:tidy|cases)\.test\.ts$|^test\/(?:console\/flows|environments|http|e2e|fuzz|hostile|import|local|releases|replication|sim)\//.test(
+        !/^test\/(?:tidy|cases)\.test\.ts$|^test\/(?:console\/flows|environments|http|e2e|fuzz|hostile|import|kubernetes|local|releases|replication|sim)\//.test(
           path,
         ),
     ),
@@ -96,10 +98,11 @@ const stages: readonly (readonly Stage[])[] = [
   // After the others, because they exhaust resources.
   [inParts(3, "hostile", (path) => path.startsWith("test/hostile/"), 10 * minute)],
   // Each scenario runs with the embedded broker and with Mosquitto.
-  [tests("e2e", (path) => path.startsWith("test/e2e/") && path !== "test/e2e/containers.test.ts", true)],
+  [tests("e2e", (path) => path.startsWith("test/e2e/") && !isInContainers(path), true)],
   [tests("console", (path) => path.startsWith("test/console/flows/"))],
   [tests("upgrade", (path) => path === upgrade, true)],
   [tests("containers", (path) => path === "test/e2e/containers.test.ts", true)],
+  [tests("kubernetes", (path) => path.startsWith("test/kubernetes/"))],
 ];
 
 const millionFacts = { CONSOLE_FACTS: "1000000" };
@@ -108,6 +111,7 @@ const millionFacts = { CONSOLE_FACTS: "1000000" };
 const longStages: readonly (readonly Stage[])[] = [
   [tests("releases-all", isSlowOfReleases, true)],
   [testsOnDeno("deno-all", (path) => isAboutReplication(path) || isAboutHttp(path))],
+  [tests("deno-image", (path) => path === denoImage, true)],
   [tests("lists", (path) => path === "test/fuzz/open-lists.test.ts", true, 60 * minute, { FUZZ_RUNS: "20000" })],
   [tests("console-facts", (path) => path === "test/console/flows/facts.test.ts", true, 60 * minute, millionFacts)],
   [tests("local-all", isAgainstOracle, true, 120 * minute, { FUZZ_RUNS: "300", LOCAL_FULL: "1" })],
@@ -145,7 +149,8 @@ async function main(words: readonly string[]): Promise<number> {
   const longNames = longStages.flat().map(({ name }) => name);
   const isWanted = (name: string): boolean =>
     wanted.includes(name) || (longNames.includes(name) ? isFull : wanted.length === 0);
-  if (["console", "e2e", "upgrade", "containers", "hostile", ...longNames].some(isWanted)) await installTools();
+  if (["console", "e2e", "upgrade", "containers", "kubernetes", "hostile", ...longNames].some(isWanted))
+    await installTools();
 
   const results: Result[] = [];
   for (const together of all.map((line) => line.filter(({ name }) => isWanted(name)))) {

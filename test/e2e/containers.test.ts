@@ -91,6 +91,47 @@ describe.skipIf(missingForContainers !== undefined)("in containers", () => {
     }
   }, 120_000);
 
+  test("a node runs as any user of the group 0, without an entry in /etc/passwd", async () => {
+    const { prefix } = podman;
+    const [name, port] = [`${prefix}-any-user`, await freePort()];
+    await podman.podman(
+      ...["run", "--detach", "--name", name, "--user", "1234567:0", "--passwd=false", "--read-only"],
+      ...["--read-only-tmpfs=false", "--cap-drop", "all", "--volume", `${name}:/data`],
+      ...["--publish", `127.0.0.1:${port}:8080`, "ostiary:latest", "serve", "--role", "primary"],
+    );
+    await eventually(async () => (await healthOn(port)).ok, "the primary answers", 20_000);
+    const pid = await podman.podman("inspect", "--format", "{{.State.Pid}}", name);
+    expect(/^Uid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]).toBe("1234567");
+    const logs = await podman.run(["sh", "-c", `podman logs ${name} 2>&1`]);
+    expect(logs).not.toContain("other users of this machine");
+    // Commands in the container have the same user.
+    await podman.podman("exec", name, "/usr/bin/ostiary", "backup", "--data", "/data", "--out", "/data/a.backup");
+    await podman.podman("stop", "--time", "15", name);
+    expect(await podman.podman("inspect", "--format", "{{.State.ExitCode}}", name)).toBe("0");
+  }, 60_000);
+
+  test("a user that may not write to its volume is told how to change that", async () => {
+    const data = join(podman.folder, "foreign");
+    await podman.run(["install", "-d", "-m", "0750", "-o", "0", "-g", "0", data]);
+    const run = ["run", "--rm", "--user", "1234567:1234567", "--passwd=false", "--volume", `${data}:/data`];
+    const refused = await podman.podman(...run, "ostiary:latest", "serve", "--role", "primary").catch(String);
+    expect(refused).toContain("this process may not write `/data`");
+    expect(refused).toContain(
+      "this process has user 1234567 and group 1234567, and the directory belongs to user 0 and group 0",
+    );
+    expect(refused).toContain("`chown -R 1234567:1234567`");
+  }, 60_000);
+
+  test("a limit of memory and processors lowers the limits of the node", async () => {
+    const run = ["run", "--rm", "--memory", "1g", "--cpus", "1", "ostiary:latest"];
+    const config = await podman.podman(...run, "config", "--role", "primary");
+    expect(config).toMatch(/^\s*queryMemoryBytesMax: 64MiB$/m);
+    expect(config).toMatch(/^\s*bufferedBytesMax: 128MiB$/m);
+    expect(config).toMatch(/^\s*slowQueriesMax: 1$/m);
+    const own = await podman.podman(...run, "config", "--role", "primary", "--slow-queries-max", "2");
+    expect(own).toMatch(/^\s*slowQueriesMax: 2$/m);
+  }, 60_000);
+
   const shells = ["sh", "bash", "zsh"].filter((shell) => findProgram(shell) !== null);
 
   test.each(shells)(

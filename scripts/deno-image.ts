@@ -1,0 +1,53 @@
+/**
+ * Builds the image of the program on Deno from `appliance/Containerfile.deno`: Deno, the sources and their packages. It
+ * writes it to `dist/ostiary-deno-image.tar` for `docker load` and `podman load`. It needs buildah, whose chroot isolation
+ * also runs Deno once, to compile the sources.
+ */
+import * as Bun from "bun";
+import { $ } from "bun";
+import { cpSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import packageJson from "../package.json" with { type: "json" };
+import { projectRoot } from "./built-binary.ts";
+import { containerEnvironment } from "./container-environment.ts";
+import { denoBinary, writeDenoProgram } from "./deno-program.ts";
+import { writeRootArchive } from "./root-archive.ts";
+
+const user = 65532;
+
+export async function buildDenoImage(): Promise<void> {
+  if (Bun.which("buildah") === null)
+    throw new Error("the image of Deno needs buildah: install it (Debian: apt-get install buildah)");
+  const name = `ostiary:${packageJson.version}-deno`;
+  const archive = join("dist", "ostiary-deno-image.tar");
+  const work = mkdtempSync(join(tmpdir(), "ostiary-deno-image-"));
+  try {
+    const [context, program] = [join(work, "context"), join(work, "program")];
+    await writeDenoProgram(program);
+    mkdirSync(context);
+    cpSync(join(projectRoot, "appliance", "Containerfile.deno"), join(context, "Containerfile"));
+    await writeRootArchive(join(context, "rootfs.tar"), {
+      programs: { "/usr/bin/deno": denoBinary() },
+      trees: { "/opt/ostiary": program },
+      files: {
+        "/etc/passwd": `ostiary:x:${user}:${user}:ostiary:/data:/sbin/nologin\n`,
+        "/etc/group": `ostiary:x:${user}:\n`,
+        "/etc/nsswitch.conf": "hosts: files dns\n",
+      },
+      folders: { "/data": user },
+    });
+    const env = containerEnvironment(work);
+    const { stdout } = await $`git -C ${projectRoot} rev-parse HEAD`.nothrow().quiet();
+    const versions = ["--build-arg", `VERSION=${packageJson.version}`, "--build-arg", `REVISION=${stdout}`.trim()];
+    await $`buildah build --isolation chroot --format docker --layers=false ${versions} -t ${name} ${context}`
+      .env(env)
+      .quiet();
+    await $`buildah tag ${name} ostiary:deno`.env(env).quiet();
+    rmSync(join(projectRoot, archive), { force: true });
+    await $`buildah push ${name} ${`docker-archive:${join(projectRoot, archive)}:${name}`}`.env(env).quiet();
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+  console.log(`image    ${name} (also ostiary:deno)\narchive  ${archive}: docker load -i ${archive}`);
+}

@@ -75,6 +75,7 @@ const weights: Readonly<Record<string, number>> = {
   healthcheck: 30,
   apiHealthcheck: 30,
   ready: 30,
+  live: 30,
   postPolicy: 3,
   validatePolicy: 1,
   testPolicy: 1,

@@ -1,7 +1,7 @@
 /**
  * Builds the image of the program on Deno from `appliance/Containerfile.deno`: Deno, the sources and their packages. It
- * writes it to `dist/ostiary-deno-image.tar` for `docker load` and `podman load`. It needs buildah, whose chroot isolation
- * also runs Deno once, to compile the sources.
+ * writes it to `dist/ostiary-deno-image.tar` for `docker load` and `podman load`. It needs buildah, whose chroot
+ * isolation also runs Deno once, to compile the sources.
  */
 import * as Bun from "bun";
 import { $ } from "bun";

@@ -5,9 +5,10 @@
  * and leaves a plain Bun. The same sources, commit, Bun and target give the same bytes.
  */
 import * as Bun from "bun";
-import { mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { archivePath, buildConsole } from "./console-archive.ts";
+import { buildLicenses, licensesPath } from "./licenses/collect.ts";
 import { workerEntries } from "./worker-entries.ts";
 
 const root = resolve(import.meta.dirname, "..");
@@ -34,11 +35,11 @@ export async function buildBinary({ output, target }: BuildOptions): Promise<voi
   const safety = ["--no-compile-autoload-bunfig", "--no-compile-autoload-dotenv"];
   const define = ["--define", `OSTIARY_COMMIT=${JSON.stringify(commit())}`];
   const platform = target === undefined ? [] : [`--target=bun-${target}`];
-  // Its path is part of the bytes. It keeps its name inside the program, and workers have their paths below `src`.
-  const assets = [archivePath, "--asset-naming=[name].[ext]", "--root=src"];
+  // Their paths are part of the bytes. They keep their names inside the program, and workers have their paths below `src`.
+  const assets = [archivePath, licensesPath, "--asset-naming=[name].[ext]", "--root=src"];
   const entries = ["src/main.ts", ...workerEntries.map((entry) => `src/${entry}`)];
   try {
-    await buildConsole();
+    await Promise.all([buildConsole(), buildLicenses()]);
     const bundler = Bun.spawn(
       [
         process.execPath,
@@ -56,7 +57,8 @@ export async function buildBinary({ output, target }: BuildOptions): Promise<voi
     );
     const [status, words, errors] = await Promise.all([bundler.exited, bundler.stdout.text(), bundler.stderr.text()]);
     if (status !== 0) throw new Error(`bun build ended with status ${status}:\n${words}${errors}`);
-    renameSync(unfinished, output);
+    // For Windows Bun adds an ending.
+    renameSync(existsSync(unfinished) ? unfinished : `${unfinished}.exe`, output);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

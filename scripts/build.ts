@@ -6,30 +6,41 @@
 import { statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { buildBinary } from "./build-binary.ts";
+import { buildTargets } from "./build-targets.ts";
 import { buildClientPackage } from "./client-package.ts";
+
+const list = buildTargets.map(
+  ({ name, platform, tested }) => `    ${name.padEnd(20)}${platform} (tests: ${tested ?? "none"})`,
+);
 
 const usage = `scripts/build [target]
 
-  target   such as linux-arm64: only dist/ostiary-linux-arm64, for that platform
+  target   build only dist/ostiary-<target>, for that platform:
+${list.join("\n")}
   --help   show this`;
 
-const [target] = process.argv.slice(2);
-if (target?.startsWith("-") === true) {
+const [name] = process.argv.slice(2);
+if (name?.startsWith("-") === true) {
   console.log(usage);
-  process.exit(target === "--help" ? 0 : 2);
+  process.exit(name === "--help" ? 0 : 2);
 }
-if (target === "deno") {
+if (name === "deno") {
   console.error(
     "there is no binary for Deno: `deno compile` downloads a part of Deno from a host that is no npm registry; run scripts/ostiary-deno instead",
   );
   process.exit(1);
 }
-const name = target === undefined ? "ostiary" : `ostiary-${target}`;
-const output = join(resolve(import.meta.dirname, ".."), "dist", name);
+const target = buildTargets.find((each) => each.name === name);
+if (name !== undefined && target === undefined) {
+  console.error(`there is no target \`${name}\`\n\n${usage}`);
+  process.exit(2);
+}
+const file = target === undefined ? "ostiary" : `ostiary-${target.name}${target.suffix}`;
+const output = join(resolve(import.meta.dirname, ".."), "dist", file);
 
 const begin = performance.now();
 try {
-  await buildBinary(target === undefined ? { output } : { output, target });
+  await buildBinary(target === undefined ? { output } : { output, target: target.name });
   if (target === undefined) await buildClientPackage();
 } catch (error) {
   console.error((error as Error).message);
@@ -37,4 +48,4 @@ try {
 }
 const megabytes = (statSync(output).size / 1e6).toFixed(1);
 const seconds = ((performance.now() - begin) / 1000).toFixed(1);
-console.log(`dist/${name}: ${megabytes} MB in ${seconds} s`);
+console.log(`dist/${file}: ${megabytes} MB in ${seconds} s`);

@@ -2,67 +2,133 @@
  * Builds the OCI image from `appliance/Containerfile` and writes it to `dist/` as two archives: `ostiary-image.tar` for
  * `docker load` and `podman load`, `ostiary-image-oci.tar` for registries and other tools. It needs no base image and
  * no network: the image has only the binary and the files of the C library that it is linked against, from this
- * machine.
+ * machine. For the other processor the C library is that of Debian's cross compilers.
  *
  * It uses buildah if that is installed (without a daemon and with chroot isolation, so it works inside a container as
  * well), otherwise Docker.
  */
 import * as Bun from "bun";
 import { $ } from "bun";
-import { cpSync, mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import packageJson from "../package.json" with { type: "json" };
-import { builtBinary, projectRoot } from "./built-binary.ts";
+import { basename, join } from "node:path";
+import { parseArgs } from "node:util";
+import { type Architecture, architectures, ownArchitecture } from "./build-targets.ts";
+import { binaryFor, projectRoot, projectVersion } from "./built-binary.ts";
 import { containerEnvironment } from "./container-environment.ts";
 import { buildDenoImage } from "./deno-image.ts";
-import { writeRootArchive } from "./root-archive.ts";
+import { librariesOf, writeRootArchive } from "./root-archive.ts";
+
+const usage = `scripts/image [--runtime deno] [--arch NAME] [--index]
+
+  --runtime deno   Deno, the sources and their packages instead of the binary
+  --arch NAME      ${architectures.join(" or ")}: the processor (this machine's: ${ownArchitecture}); the other one needs Debian's qemu-user
+                   and libc6-${other(ownArchitecture)}-cross
+  --index          build the images for both, and dist/ostiary-image-index.tar: an OCI archive with both, for registries; needs buildah
+  --help           show this`;
 
 const user = 65532;
-const name = `ostiary:${packageJson.version}`;
-const dockerArchive = join(projectRoot, "dist", "ostiary-image.tar");
-const ociArchive = join(projectRoot, "dist", "ostiary-image-oci.tar");
+const dist = (file: string): string => join(projectRoot, "dist", file);
 
-async function main(): Promise<void> {
-  const binary = await builtBinary();
-  const work = mkdtempSync(join(tmpdir(), "ostiary-image-"));
-  try {
-    await fillContext(join(work, "context"), binary);
-    rmSync(dockerArchive, { force: true });
-    rmSync(ociArchive, { force: true });
-    if (Bun.which("buildah") !== null) await buildWithBuildah(work);
-    else if (await dockerAnswers()) await buildWithDocker(work);
+interface Archives {
+  readonly docker: string;
+  readonly oci: string;
+}
+
+function archivesOf(architecture: Architecture): Archives {
+  const suffix = architecture === ownArchitecture ? "" : `-${architecture}`;
+  return { docker: dist(`ostiary-image${suffix}.tar`), oci: dist(`ostiary-image-oci${suffix}.tar`) };
+}
+
+/** Where the image for `docker load` is after it was built. */
+export const imagePath = (architecture: Architecture): string => archivesOf(architecture).docker;
+
+/** The name of an image on this machine. The other processor has another one, so that `ostiary:latest` runs here. */
+const imageName = (architecture: Architecture): string =>
+  architecture === ownArchitecture ? releaseName() : `${releaseName()}-${architecture}`;
+
+/** Its name in the archive for `docker load`. */
+const releaseName = (): string => `ostiary:${projectVersion()}`;
+
+/** Builds the image of one processor from its program. Returns the path of the archive for `docker load`. */
+export async function buildImageArchive(architecture: Architecture, binary: string): Promise<string> {
+  const archives = archivesOf(architecture);
+  await inWorkFolder(async (work) => {
+    await fillContext(join(work, "context"), architecture, binary);
+    for (const path of [archives.docker, archives.oci]) rmSync(path, { force: true });
+    if (Bun.which("buildah") !== null) await buildWithBuildah(work, architecture, archives);
+    else if (await dockerAnswers()) await buildWithDocker(work, architecture, archives);
     else
       throw new Error("neither buildah nor a running Docker was found: install one (Debian: apt-get install buildah)");
+  });
+  return archives.docker;
+}
+
+/** Writes an OCI archive with the images of both processors, which were built before. Returns its path. */
+export async function buildImageIndex(): Promise<string> {
+  if (Bun.which("buildah") === null) throw new Error("the index of both images needs buildah");
+  const path = dist("ostiary-image-index.tar");
+  rmSync(path, { force: true });
+  await inWorkFolder(async (work) => {
+    const env = containerEnvironment(work);
+    const list = `${releaseName()}-index`;
+    await $`buildah manifest rm ${list}`.env(env).quiet().nothrow();
+    await $`buildah manifest create ${list}`.env(env).quiet();
+    for (const architecture of architectures) {
+      const { oci } = archivesOf(architecture);
+      await $`buildah manifest add --arch ${architecture} --os linux ${list} ${`oci-archive:${oci}`}`.env(env).quiet();
+    }
+    await $`buildah manifest push --all ${list} ${`oci-archive:${path}:${projectVersion()}`}`.env(env).quiet();
+    await $`buildah manifest rm ${list}`.env(env).quiet();
+  });
+  return path;
+}
+
+async function inWorkFolder(body: (folder: string) => Promise<void>): Promise<void> {
+  const work = mkdtempSync(join(tmpdir(), "ostiary-image-"));
+  try {
+    await body(work);
+  } catch (error) {
+    throw error instanceof $.ShellError ? new Error(error.stderr.toString(), { cause: error }) : error;
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
-  console.log(summary());
 }
 
-async function fillContext(context: string, binary: string): Promise<void> {
+async function fillContext(context: string, architecture: Architecture, binary: string): Promise<void> {
   mkdirSync(context, { recursive: true });
+  const libraries = await librariesOf(architecture, binary);
   cpSync(join(projectRoot, "appliance", "Containerfile"), join(context, "Containerfile"));
   await writeRootArchive(join(context, "rootfs.tar"), {
     programs: { "/usr/bin/ostiary": binary },
+    libraries,
     files: {
       "/etc/passwd": `ostiary:x:${user}:${user}:ostiary:/data:/sbin/nologin\n`,
       "/etc/group": `ostiary:x:${user}:\n`,
       "/etc/nsswitch.conf": "hosts: files dns\n",
+      ...copyrightOfLibraries(architecture),
     },
     folders: { "/data": user },
   });
 }
 
-async function buildWithBuildah(work: string): Promise<void> {
+/** Where Debian says who owns the C library, and under which license it is. */
+function copyrightOfLibraries(architecture: Architecture): Readonly<Record<string, string>> {
+  const debian = architecture === ownArchitecture ? "libc6" : `libc6-${architecture}-cross`;
+  const path = `/usr/share/doc/${debian}/copyright`;
+  return existsSync(path) ? { "/usr/share/doc/libc6/copyright": readFileSync(path, "utf8") } : {};
+}
+
+async function buildWithBuildah(work: string, architecture: Architecture, { docker, oci }: Archives): Promise<void> {
   const env = containerEnvironment(work);
+  const image = imageName(architecture);
   // The docker format, because the OCI format has no health check.
-  await $`buildah build --isolation chroot --format docker --layers=false ${timestamp()} ${buildArguments()} -t ${name} ${join(work, "context")}`
+  await $`buildah build --isolation chroot --platform ${`linux/${architecture}`} --format docker --layers=false ${timestamp()} ${buildArguments()} -t ${image} ${join(work, "context")}`
     .env(env)
     .quiet();
-  await $`buildah tag ${name} ostiary:latest`.env(env).quiet();
-  await $`buildah push ${name} ${`docker-archive:${dockerArchive}:${name}`}`.env(env).quiet();
-  await $`buildah push ${name} ${`oci-archive:${ociArchive}:${packageJson.version}`}`.env(env).quiet();
+  if (architecture === ownArchitecture) await $`buildah tag ${image} ostiary:latest`.env(env).quiet();
+  await $`buildah push ${image} ${`docker-archive:${docker}:${releaseName()}`}`.env(env).quiet();
+  await $`buildah push ${image} ${`oci-archive:${oci}:${projectVersion()}`}`.env(env).quiet();
 }
 
 /**
@@ -75,11 +141,13 @@ function timestamp(): string[] {
 }
 
 /** Docker's own `save` writes one archive that is in both formats. */
-async function buildWithDocker(work: string): Promise<void> {
+async function buildWithDocker(work: string, architecture: Architecture, { docker, oci }: Archives): Promise<void> {
   const context = join(work, "context");
-  await $`docker build ${buildArguments()} -t ${name} -t ostiary:latest -f ${join(context, "Containerfile")} ${context}`.quiet();
-  await $`docker save -o ${dockerArchive} ${name}`.quiet();
-  cpSync(dockerArchive, ociArchive);
+  const image = imageName(architecture);
+  const tags = ["-t", image, ...(architecture === ownArchitecture ? ["-t", "ostiary:latest"] : [])];
+  await $`docker build --platform ${`linux/${architecture}`} ${buildArguments()} ${tags} -f ${join(context, "Containerfile")} ${context}`.quiet();
+  await $`docker save -o ${docker} ${image}`.quiet();
+  cpSync(docker, oci);
 }
 
 const dockerAnswers = async (): Promise<boolean> =>
@@ -88,15 +156,15 @@ const dockerAnswers = async (): Promise<boolean> =>
 function buildArguments(): string[] {
   const head = Bun.spawnSync(["git", "-C", projectRoot, "rev-parse", "HEAD"]);
   const revision = head.success ? head.stdout.toString().trim() : "unknown";
-  return ["--build-arg", `VERSION=${packageJson.version}`, "--build-arg", `REVISION=${revision}`];
+  return ["--build-arg", `VERSION=${projectVersion()}`, "--build-arg", `REVISION=${revision}`];
 }
 
 const megabytes = (path: string): string => `${(statSync(path).size / 1e6).toFixed(0)} MB`;
 
-const summary = (): string => `
+const summary = ({ docker, oci }: Archives, name = releaseName()): string => `
 image    ${name} (also ostiary:latest)
-archive  dist/ostiary-image.tar (${megabytes(dockerArchive)}): docker load -i dist/ostiary-image.tar
-archive  dist/ostiary-image-oci.tar (${megabytes(ociArchive)})
+archive  dist/${basename(docker)} (${megabytes(docker)}): docker load -i dist/${basename(docker)}
+archive  dist/${basename(oci)} (${megabytes(oci)})
 
 a primary and an edge, each with its data in a volume and a read-only root (a fallback is started like an edge):
   docker network create ostiary
@@ -106,15 +174,47 @@ a primary and an edge, each with its data in a volume and a read-only root (a fa
     -e OSTIARY_NODE_KEY -e OSTIARY_PRIMARY=http://primary:8080 ${name} serve --role edge
 with Mosquitto as the broker: compose/cluster.yaml`;
 
-const usage = `scripts/image [--runtime deno]
-
-  --runtime deno   Deno, the sources and their packages instead of the binary
-  --help           show this`;
-
-const parameters = process.argv.slice(2).join(" ");
-if (parameters === "") await main();
-else if (parameters === "--runtime deno") await buildDenoImage();
-else {
-  console.log(usage);
-  process.exit(parameters === "--help" ? 0 : 2);
+function other(architecture: Architecture): Architecture {
+  return architecture === "amd64" ? "arm64" : "amd64";
 }
+
+async function main(): Promise<number> {
+  let values;
+  try {
+    const options = {
+      runtime: { type: "string", default: "bun" },
+      arch: { type: "string" },
+      index: { type: "boolean" },
+      help: { type: "boolean" },
+    } as const;
+    ({ values } = parseArgs({ options }));
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${usage}`);
+    return 2;
+  }
+  const wanted = values.index === true ? architectures : [values.arch ?? ownArchitecture];
+  const known = wanted.flatMap((word) => architectures.find((each) => each === word) ?? []);
+  const onDeno = values.runtime === "deno";
+  const isPossible = onDeno ? values.arch === undefined && values.index !== true : values.runtime === "bun";
+  if (values.help === true || known.length < wanted.length || !isPossible) {
+    (values.help === true ? console.log : console.error)(usage);
+    return values.help === true ? 0 : 2;
+  }
+  try {
+    if (onDeno) {
+      await buildDenoImage();
+      return 0;
+    }
+    for (const architecture of known) {
+      await buildImageArchive(architecture, await binaryFor(architecture));
+      console.log(summary(archivesOf(architecture)));
+    }
+    if (values.index === true) console.log(`archive  dist/${basename(await buildImageIndex())}: both`);
+    return 0;
+  } catch (error) {
+    console.error((error as Error).message);
+    return 1;
+  }
+}
+
+if (import.meta.main) process.exitCode = await main();

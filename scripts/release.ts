@@ -1,6 +1,6 @@
 /**
- * Makes a release: a commit with the version and the recorded files of this version (`test/releases`), programs and an
- * image built from that commit, their checksums, release notes, and an annotated tag. Nothing is pushed or uploaded. If
+ * Makes a release: a commit with the version and the recorded files of this version (`test/releases`), programs, packages
+ * and images built from that commit, their checksums, release notes, and an annotated tag. Nothing is pushed or uploaded. If
  * a step fails, the commit is undone.
  */
 import * as Bun from "bun";
@@ -9,29 +9,37 @@ import { cpSync, createReadStream, mkdirSync, readdirSync, rmSync, writeFileSync
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { buildBinary } from "./build-binary.ts";
-import { projectRoot as root } from "./built-binary.ts";
+import { architectures, buildTargets, ownArchitecture, targetOf, type Architecture, type BuildTarget } from "./build-targets.ts";
+import { binaryPath, projectRoot as root } from "./built-binary.ts";
+import { buildImageIndex, imagePath } from "./image.ts";
+import { buildPackages, sbomOfFile } from "./package.ts";
+import { missingLibraries } from "./root-archive.ts";
 import { filesOf, git, notesOf, problemsOf, setVersion, undoRelease } from "./release-checks.ts";
 
 const usage = `scripts/release <version> [--no-image] [--dry-run]
 
-  --no-image   leave the container image out; without this it needs buildah and root, or Docker
+  --no-image   leave out the container image and the offline bundles, which contain it; without this it needs buildah and root
   --dry-run    only check whether this version can be released, and say what would be done
   --help       show this
 
 It leaves in dist/release-<version>/ (not part of the repository):
-  ostiary-<version>-linux-x64, ostiary-<version>-linux-arm64   the program, for Linux with the GNU C library 2.17 or newer
-  ostiary-<version>-image-linux-<arch>.tar, …-image-oci-….tar  the image, for the processor of this machine
-  LICENSE, RELEASE-NOTES.md, SHA256SUMS                        the notes are the section of CHANGELOG.md
+  ostiary-<version>-<target>                    the program, for each target that scripts/build --help names
+  ostiary-<version>-<target>.cdx.json           what is inside: its bill of materials, in the format CycloneDX
+  ostiary_<version>_<arch>.deb                  the Debian package, for amd64 and arm64
+  ostiary-<version>-image-<arch>.tar            the image for docker load, for amd64 and arm64
+  ostiary-<version>-image-index.tar             an OCI archive with both images, for registries
+  ostiary-<version>-offline-<arch>.tar.gz       the offline bundle
+  ostiary-<version>.tgz                         the npm package with redundantFetch and localSql, for applications
+  LICENSE, LICENSES.txt                         the license, and those of everything inside
+  RELEASE-NOTES.md, SHA256SUMS                  the notes are the section of CHANGELOG.md
 and in the repository a commit "release: <version>" and an annotated tag <version>. Push both: git push origin main <version>
 If a step fails, the commit is undone. After an interruption undo it yourself, if there is one without a tag: git reset --keep HEAD~1
 
-The same commit gives the same programs with the same Bun: \`scripts/build linux-x64\` and \`scripts/build linux-arm64\` in a clone at the tag make them
-again. The layers of the image are the same on the same system, since the C library is taken from it. Its archives are not: buildah notes the
-container in them in which it built.`;
+The same commit gives the same programs, bills of materials, packages and npm package with the same Bun and dpkg: \`scripts/build <target>\` and
+\`scripts/package\` in a clone at the tag make them again. The layers of the image are the same on the same system, since the C library is taken from it.
+Its archives, and so the bundles, are not: buildah notes the container in them in which it built.`;
 
-/** Only Linux, because this machine cannot test others. */
-const targets = ["linux-x64", "linux-arm64"] as const;
-const machine = `linux-${process.arch}`;
+const machine = targetOf[ownArchitecture];
 
 interface Plan {
   readonly version: string;
@@ -55,7 +63,7 @@ async function main(): Promise<number> {
     withImage: !values["no-image"],
     output: join(root, "dist", `release-${version}`),
   };
-  const problems = [...problemsOf(root, version), ...(plan.withImage ? imageProblems() : [])];
+  const problems = [...problemsOf(root, version), ...packageProblems(), ...(plan.withImage ? imageProblems() : [])];
   if (problems.length > 0) {
     console.error(`${version} can't be released:\n${problems.map((problem) => `- ${problem}`).join("\n")}`);
     return 1;
@@ -93,12 +101,16 @@ function parse() {
   }
 }
 
+function packageProblems(): string[] {
+  return Bun.which("dpkg-deb") === null ? ["the Debian packages need dpkg-deb: make the release on Debian"] : [];
+}
+
 function imageProblems(): string[] {
-  const without = "or omit the image with --no-image";
-  if (Bun.which("buildah") !== null)
-    return process.getuid?.() === 0 ? [] : [`buildah needs root to build the image: run this as root, ${without}`];
-  if (Bun.which("docker") !== null) return [];
-  return [`the image needs buildah or Docker: install one (Debian: apt-get install buildah), ${without}`];
+  const without = "or omit the images with --no-image";
+  const missing = architectures.flatMap((architecture) => missingLibraries(architecture) ?? []);
+  if (Bun.which("buildah") === null) missing.push("the images need buildah: install it (Debian: apt-get install buildah)");
+  else if (process.getuid?.() !== 0) missing.push("buildah needs root to build the images: run this as root");
+  return missing.map((problem) => `${problem}, ${without}`);
 }
 
 async function release(plan: Plan): Promise<void> {
@@ -116,8 +128,11 @@ async function release(plan: Plan): Promise<void> {
     });
     rmSync(output, { recursive: true, force: true });
     mkdirSync(output, { recursive: true });
-    for (const target of targets) await step(`build for ${target}`, () => buildFor(plan, target));
-    if (plan.withImage) await step("build the image", () => buildImage(plan));
+    for (const target of buildTargets) await step(`build for ${target.name}`, () => buildFor(plan, target));
+    for (const architecture of architectures)
+      await step(`build packages for ${architecture}`, () => packageFor(plan, architecture));
+    if (plan.withImage) await step("build the index of the images", () => buildIndex(plan));
+    await step("build the npm package", () => packClient(plan));
     await step("write notes and checksums", () => describe(plan));
     await step("tag", async () => {
       git(
@@ -138,25 +153,37 @@ async function release(plan: Plan): Promise<void> {
   }
 }
 
-async function buildFor({ version, output }: Plan, target: string): Promise<void> {
-  const path = join(output, `ostiary-${version}-${target}`);
-  await buildBinary({ output: path, target });
-  if (target !== machine) return;
+async function buildFor({ version, output }: Plan, { name, suffix }: BuildTarget): Promise<void> {
+  const file = `ostiary-${version}-${name}`;
+  const path = join(output, `${file}${suffix}`);
+  await buildBinary({ output: path, target: name });
+  writeFileSync(join(output, `${file}.cdx.json`), sbomOfFile(path, `${file}${suffix}`));
+  if (name !== machine) return;
   const said = Bun.spawnSync([path, "version", "--json"]).stdout.toString();
   const built = JSON.parse(said) as { readonly version: string; readonly commit: string };
   const commit = git(root, "rev-parse", "HEAD").slice(0, 12);
   if (built.version !== version || built.commit !== commit)
     throw new Error(`the program says ${said.trim()} of itself, it should be ${version} at ${commit}`);
-  // The image is built from there.
-  cpSync(path, join(root, "dist", "ostiary"));
+  writeFileSync(join(output, "LICENSES.txt"), Bun.spawnSync([path, "licenses"]).stdout);
+  // Packages and images are built with its help.
+  cpSync(path, binaryPath);
 }
 
-async function buildImage({ version, output }: Plan): Promise<void> {
-  const seconds = git(root, "log", "-1", "--format=%ct");
-  await run("scripts/image.ts", { SOURCE_DATE_EPOCH: seconds });
-  for (const form of ["image", "image-oci"]) {
-    cpSync(join(root, "dist", `ostiary-${form}.tar`), join(output, `ostiary-${version}-${form}-${machine}.tar`));
-  }
+async function packageFor({ version, output, withImage }: Plan, architecture: Architecture): Promise<void> {
+  // The times in the image, for its layers to be reproducible.
+  process.env["SOURCE_DATE_EPOCH"] = git(root, "log", "-1", "--format=%ct");
+  const binary = join(output, `ostiary-${version}-${targetOf[architecture]}`);
+  await buildPackages({ architecture, binary, output, withBundle: withImage });
+  if (withImage) cpSync(imagePath(architecture), join(output, `ostiary-${version}-image-${architecture}.tar`));
+}
+
+async function buildIndex({ version, output }: Plan): Promise<void> {
+  cpSync(await buildImageIndex(), join(output, `ostiary-${version}-image-index.tar`));
+}
+
+async function packClient({ output }: Plan): Promise<void> {
+  const packed = Bun.spawnSync([process.execPath, "pm", "pack", "--destination", output, "--quiet"], { cwd: root });
+  if (!packed.success) throw new Error(`bun pm pack failed:\n${packed.stderr.toString()}`);
 }
 
 async function describe({ version, output }: Plan): Promise<void> {
@@ -181,10 +208,9 @@ async function step(name: string, body: () => Promise<void>): Promise<void> {
 }
 
 /** Runs a script of this project, and shows its output if it fails. */
-async function run(script: string, environment: Readonly<Record<string, string>> = {}): Promise<void> {
+async function run(script: string): Promise<void> {
   const child = Bun.spawn([process.execPath, join(root, script)], {
     cwd: root,
-    env: { ...process.env, ...environment },
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",

@@ -3,14 +3,18 @@
  * files, and folders of other users than root. It is an archive because `ADD` keeps owners and modes, while
  * `COPY` needs files with these owners, which requires root. The same input gives the same bytes.
  */
+import * as Bun from "bun";
 import { $ } from "bun";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { type Architecture, ownArchitecture } from "./build-targets.ts";
 
 export interface RootContents {
   /** The path on this machine, by the path inside. */
   readonly programs: Readonly<Record<string, string>>;
+  /** Files of this machine, by the path inside; by default the libraries of the programs. */
+  readonly libraries?: Readonly<Record<string, string>>;
   /** The text, by the path inside. */
   readonly files: Readonly<Record<string, string>>;
   /**
@@ -24,13 +28,14 @@ export interface RootContents {
 
 export async function writeRootArchive(
   tar: string,
-  { programs, files, folders, trees = {} }: RootContents,
+  { programs, libraries, files, folders, trees = {} }: RootContents,
 ): Promise<void> {
   const root = mkdtempSync(join(tmpdir(), "ostiary-root-"));
   try {
     for (const [inside, outside] of Object.entries(programs)) {
       copy(outside, join(root, inside));
-      for (const library of await librariesOf(outside)) copy(library, join(root, library));
+      const needed = libraries ?? (await librariesOf(ownArchitecture, outside));
+      for (const [library, source] of Object.entries(needed)) copy(source, join(root, library));
     }
     for (const [inside, outside] of Object.entries(trees))
       cpSync(outside, join(root, inside), { recursive: true, dereference: true });
@@ -49,11 +54,39 @@ export async function writeRootArchive(
 /** Fixed times and order. */
 const same = ["--format=gnu", "--numeric-owner", "--sort=name", "--mtime=@0"];
 
-/** The dynamic loader and the libraries of this machine; inside they have the same paths. */
-async function librariesOf(program: string): Promise<string[]> {
-  const listing = await $`ldd ${program}`.text();
-  return [...listing.matchAll(/(\/\S+) \(0x/g)].flatMap((match) => match[1] ?? []);
+/**
+ * The dynamic loader and the libraries of a program: the path on this machine by the path inside, which is the same for a
+ * program of this machine. For another processor they are those of Debian's cross compilers, and its loader, run by
+ * qemu-user, lists them.
+ */
+export async function librariesOf(
+  architecture: Architecture,
+  program: string,
+): Promise<Readonly<Record<string, string>>> {
+  const missing = missingLibraries(architecture);
+  if (missing !== undefined) throw new Error(missing);
+  const isOwn = architecture === ownArchitecture;
+  const prefix = isOwn ? "" : foreignRoot(architecture);
+  const listing = isOwn
+    ? await $`ldd ${program}`.text()
+    : await $`${emulatorOf(architecture)} -L ${prefix} -E LD_TRACE_LOADED_OBJECTS=1 ${program}`.text();
+  const paths = [...listing.matchAll(/(\/\S+) \(0x/g)].flatMap((match) => match[1] ?? []);
+  return Object.fromEntries(paths.map((path) => [path, `${prefix}${path}`]));
 }
+
+/** What this machine lacks to find the libraries of a program for that processor; undefined if nothing. */
+export function missingLibraries(architecture: Architecture): string | undefined {
+  if (architecture === ownArchitecture) return undefined;
+  if (existsSync(foreignRoot(architecture)) && Bun.which(emulatorOf(architecture)) !== null) return undefined;
+  return `the image for ${architecture} needs a C library and an emulator: install them (Debian: apt-get install qemu-user libc6-${architecture}-cross)`;
+}
+
+/** Where Debian's cross compilers have their C library. */
+export const foreignRoot = (architecture: Architecture): string => `/usr/${gnuName[architecture]}-linux-gnu`;
+
+export const emulatorOf = (architecture: Architecture): string => `qemu-${gnuName[architecture]}`;
+
+const gnuName: Readonly<Record<Architecture, string>> = { amd64: "x86_64", arm64: "aarch64" };
 
 function copy(source: string, target: string): void {
   if (existsSync(target)) return;

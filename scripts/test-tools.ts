@@ -13,6 +13,7 @@ interface Tool {
 }
 
 const containers = "the container tests are skipped";
+const otherProcessor = "the program and the image for arm64 are not tried";
 
 const tools: readonly Tool[] = [
   tool("mosquitto", "the tests with Mosquitto fail"),
@@ -28,6 +29,10 @@ const tools: readonly Tool[] = [
   tool("ip", "the chaos test cuts links with proxies", "iproute2"),
   tool("bindfs", "the refusal of network file systems is not tried with a real one"),
   tool("kubectl", "the Kubernetes manifests are not rendered"),
+  tool("lintian", "the Debian package is not checked with lintian"),
+  tool("mmdebstrap", "the Debian package and the offline bundle are not installed"),
+  tool("qemu-aarch64", otherProcessor, "qemu-user"),
+  { paths: ["/usr/aarch64-linux-gnu/lib/libc.so.6"], package: "libc6-arm64-cross", without: otherProcessor },
   tool("mosquitto_pub", containers, "mosquitto-clients"),
   tool("podman", containers),
   tool("buildah", containers),

@@ -73,7 +73,7 @@ const stages: readonly (readonly Stage[])[] = [
     tests(
       "unit",
       (path) =>
-        !/^test\/(?:tidy|cases)\.test\.ts$|^test\/(?:console\/flows|environments|http|e2e|fuzz|hostile|import|kubernetes|local|releases|replication|sim)\//.test(
+        !/^test\/(?:tidy|cases)\.test\.ts$|^test\/(?:console\/flows|environments|http|e2e|fuzz|hostile|import|kubernetes|local|packages|releases|replication|sim)\//.test(
           path,
         ),
     ),
@@ -103,6 +103,7 @@ const stages: readonly (readonly Stage[])[] = [
   [tests("upgrade", (path) => path === upgrade, true)],
   [tests("containers", (path) => path === "test/e2e/containers.test.ts", true)],
   [tests("kubernetes", (path) => path.startsWith("test/kubernetes/"))],
+  [tests("packages", (path) => path.startsWith("test/packages/"), true)],
 ];
 
 const millionFacts = { CONSOLE_FACTS: "1000000" };
@@ -149,7 +150,7 @@ async function main(words: readonly string[]): Promise<number> {
   const longNames = longStages.flat().map(({ name }) => name);
   const isWanted = (name: string): boolean =>
     wanted.includes(name) || (longNames.includes(name) ? isFull : wanted.length === 0);
-  if (["console", "e2e", "upgrade", "containers", "kubernetes", "hostile", ...longNames].some(isWanted))
+  if (["console", "e2e", "upgrade", "containers", "kubernetes", "packages", "hostile", ...longNames].some(isWanted))
     await installTools();
 
   const results: Result[] = [];

@@ -316,6 +316,7 @@ describe("flags", () => {
     "completion",
     "man",
     "openapi",
+    "licenses",
     "version",
   ];
   const flagsOf = (text: string): string[] => named(/(?<=^|[\s[`])--[a-z][a-z-]*/g, text);
@@ -349,7 +350,7 @@ describe("flags", () => {
   });
 
   test("or, if they stand alone, to one of them", () => {
-    const scripts = ["up", "bench", "chaos", "siege", "sim", "test", "release"].map((script) =>
+    const scripts = ["up", "bench", "chaos", "siege", "sim", "test", "release", "image", "package"].map((script) =>
       sourceOf(`scripts/${script}.ts`),
     );
     const known = [

@@ -28,6 +28,7 @@ import { generateTypesCommand } from "./generate-types.ts";
 import { healthCommand } from "./health.ts";
 import { importCommand } from "./import/import.ts";
 import { keysCommand } from "./keys.ts";
+import { licensesCommand } from "./licenses.ts";
 import { loginCommand, logoutCommand, whoamiCommand } from "./login.ts";
 import { manCommand } from "./man.ts";
 import { openApiCommand } from "./openapi.ts";
@@ -152,7 +153,7 @@ const commandGroups: readonly (readonly [heading: string, commands: readonly Add
       abandonHistoryCommand,
     ],
   ],
-  ["This program:", [completionCommand, manCommand, openApiCommand, versionCommand]],
+  ["This program:", [completionCommand, manCommand, openApiCommand, licensesCommand, versionCommand]],
 ];
 
 export async function runCommandLine(parameters: readonly string[]): Promise<ExitStatus> {

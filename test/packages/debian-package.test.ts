@@ -1,0 +1,216 @@
+/**
+ * The Debian package: its files, what lintian says of it, and its life on a system with systemd: installed, used for a
+ * decision, upgraded, removed and purged.
+ */
+import * as Bun from "bun";
+import { $ } from "bun";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { appendFileSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { projectRoot, projectVersion } from "../../scripts/built-binary.ts";
+import { debianChangelog, debianVersion } from "../../scripts/packaging/debian-changelog.ts";
+import { manualFiles, packagedUnit } from "../../scripts/packaging/debian-package.ts";
+import { eventually } from "../e2e/cluster.ts";
+import { missingForContainers, Podman } from "../e2e/podman.ts";
+import { findProgram } from "../e2e/program.ts";
+import { builtPackages, missingForPackages } from "./built-packages.ts";
+import { debianImage, DebianMachine, decision, firstDecision, missingForDebian, policy } from "./debian-machine.ts";
+
+/** The files of the package, with their modes; the manual is below. */
+const expectedFiles: readonly (readonly [mode: string, path: string])[] = [
+  ["-rw-r-----", "./etc/ostiary/ostiary.yaml"],
+  ["-rwxr-xr-x", "./usr/bin/ostiary"],
+  ["-rw-r--r--", "./usr/lib/systemd/system/ostiary.service"],
+  ["-rw-r--r--", "./usr/lib/sysusers.d/ostiary.conf"],
+  ["-rw-r--r--", "./usr/share/bash-completion/completions/ostiary"],
+  ["-rw-r--r--", "./usr/share/doc/ostiary/changelog.gz"],
+  ["-rw-r--r--", "./usr/share/doc/ostiary/copyright"],
+  ["-rw-r--r--", "./usr/share/fish/vendor_completions.d/ostiary.fish"],
+  ["-rw-r--r--", "./usr/share/lintian/overrides/ostiary"],
+  ["-rw-r--r--", "./usr/share/man/man1/ostiary.1.gz"],
+  ["-rw-r--r--", "./usr/share/zsh/vendor-completions/_ostiary"],
+];
+
+if (missingForPackages !== undefined) console.log(`the Debian package is not tried: ${missingForPackages}`);
+
+describe.skipIf(missingForPackages !== undefined)("the Debian package", () => {
+  let debianPackage = "";
+
+  beforeAll(async () => {
+    ({ debianPackage } = await builtPackages());
+  }, 240_000);
+
+  test("has exactly the expected files, which belong to root", async () => {
+    const listing = await $`dpkg-deb --contents ${debianPackage}`.text();
+    const entries = [...listing.matchAll(/^(\S+) (\S+) +\d+ \S+ \S+ (\S+)$/gm)];
+    const manual = manualFiles().map((path) => ["-rw-r--r--", `./usr/share/doc/ostiary/manual/${path}`] as const);
+    expect(manual.length).toBeGreaterThan(30);
+    const files = entries.flatMap(([, mode = "", , path = ""]) => (path.endsWith("/") ? [] : [[mode, path] as const]));
+    expect(files.toSorted(byPath)).toEqual([...expectedFiles, ...manual].toSorted(byPath));
+    expect(new Set(entries.map(([, , owner]) => owner))).toEqual(new Set(["root/root"]));
+  });
+
+  test("has the control files, and sums that its files have", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "ostiary-deb-"));
+    try {
+      await $`dpkg-deb --raw-extract ${debianPackage} ${folder}`.quiet();
+      const control = readFileSync(join(folder, "DEBIAN", "control"), "utf8");
+      expect(control).toContain(`Version: ${debianVersion(projectVersion())}\n`);
+      expect(readFileSync(join(folder, "DEBIAN", "conffiles"), "utf8")).toBe("/etc/ostiary/ostiary.yaml\n");
+      expect((await $`md5sum --check --quiet DEBIAN/md5sums`.cwd(folder).nothrow().quiet()).stdout.toString()).toBe("");
+      const unit = readFileSync(join(folder, "usr/lib/systemd/system/ostiary.service"), "utf8");
+      expect(unit).toContain("\nExecStart=/usr/bin/ostiary serve ");
+      expect(unit).toContain("\nUser=ostiary\n");
+      expect(unit).not.toContain("DynamicUser");
+      expect(() => packagedUnit("[Unit]\n")).toThrow("has no line as expected");
+      const changes = Bun.gunzipSync(readFileSync(join(folder, "usr/share/doc/ostiary/changelog.gz")));
+      expect(new TextDecoder().decode(changes)).toStartWith(`ostiary (${debianVersion(projectVersion())}) `);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
+  test("names releases as Debian sorts them, and its changelog has their notes", () => {
+    expect(debianVersion("0.2.0-rc.1")).toBe("0.2.0~rc.1");
+    const changelog = debianChangelog(
+      "# Changelog\n\n## [Unreleased]\n\n- Not yet.\n\n## [0.2.0] - 2026-11-30\n\n### Added\n\n- A **bold** [link](x.md).\n\n## [0.1.0] - 2026-11-28\n\n- The first.\n",
+      "Somebody <a@example.org>",
+    );
+    expect(changelog).toBe(`ostiary (0.2.0) stable; urgency=medium
+
+  * A bold link.
+
+ -- Somebody <a@example.org>  Mon, 30 Nov 2026 00:00:00 +0000
+
+ostiary (0.1.0) stable; urgency=medium
+
+  * The first.
+
+ -- Somebody <a@example.org>  Sat, 28 Nov 2026 00:00:00 +0000
+`);
+    expect(() => debianChangelog("# Changelog\n\n## [Unreleased]\n", "x")).toThrow("has no release");
+  });
+
+  test.skipIf(findProgram("lintian") === null)(
+    "is clean according to lintian",
+    async () => {
+      const checked = await $`lintian --allow-root --fail-on error,warning,info --info=false --display-info ${debianPackage}`
+        .nothrow()
+        .quiet();
+      expect(checked.stdout.toString()).toBe("");
+      expect(checked.exitCode).toBe(0);
+    },
+    120_000,
+  );
+});
+
+const byPath = ([, a]: readonly [string, string], [, b]: readonly [string, string]): number => (a < b ? -1 : 1);
+
+const missing = missingForPackages ?? missingForDebian ?? missingForContainers;
+if (missing !== undefined) console.log(`the Debian package is not installed: ${missing}`);
+
+describe.skipIf(missing !== undefined)("on a system with systemd, the Debian package", () => {
+  let podman: Podman;
+  let machine: DebianMachine;
+  const nextVersion = `${projectVersion()}+next`;
+
+  beforeAll(async () => {
+    const { debianPackage } = await builtPackages();
+    podman = new Podman();
+    const packages = join(podman.folder, "packages");
+    mkdirSync(packages);
+    copyFileSync(debianPackage, join(packages, "ostiary.deb"));
+    writeFileSync(join(packages, "policy.polar"), policy);
+    await makeNext(debianPackage, join(packages, "next.deb"), nextVersion);
+    machine = await DebianMachine.start(podman, {
+      image: await debianImage(podman),
+      name: "package",
+      withSystemd: true,
+      packages,
+    });
+  }, 480_000);
+
+  afterAll(() => podman.removeAll(), 60_000);
+
+  const untilHealthy = (): Promise<void> =>
+    eventually(async () => (await machine.tryRun("ostiary health")).status === 0, "the node is healthy", 30_000);
+  const isActive = async (): Promise<string> => (await machine.tryRun("systemctl is-active ostiary")).output.trim();
+  const pid = async (): Promise<string> => (await machine.run("systemctl show --property MainPID ostiary")).trim();
+
+  test("creates a user and keys, and starts nothing before the role is chosen", async () => {
+    const output = await machine.run("dpkg --install /packages/ostiary.deb");
+    expect(output).toContain("Set its role in /etc/ostiary/ostiary.yaml");
+    expect(await isActive()).toBe("inactive");
+    expect((await machine.tryRun("systemctl is-enabled ostiary")).output.trim()).toBe("disabled");
+    const modes = await machine.run("stat -c '%A %U %n' /etc/ostiary/* /var/lib/ostiary");
+    expect(modes).toBe(
+      "-rw------- root /etc/ostiary/ostiary.env\n-rw-r----- root /etc/ostiary/ostiary.yaml\ndrwx------ ostiary /var/lib/ostiary\n",
+    );
+    expect(await machine.run("cat /etc/ostiary/ostiary.env")).toMatch(
+      /^OSTIARY_NODE_KEY=[0-9a-f]{64}\n.*\nOSTIARY_ADMIN_KEY=e_default_admin_[0-9a-f]{48}$/m,
+    );
+  }, 120_000);
+
+  test("answers with a decision", async () => {
+    await machine.run("systemctl enable --now ostiary");
+    await untilHealthy();
+    expect(await machine.run(firstDecision("ostiary"))).toEndWith("Allowed\n");
+    expect((await machine.run("ps -o user= -C ostiary || stat -c %U /proc/$(systemctl show -P MainPID ostiary)")).trim()).toBe(
+      "ostiary",
+    );
+  }, 120_000);
+
+  test("keeps data, keys and changed configuration when it is upgraded, and restarts the node", async () => {
+    await machine.run("echo '# mine' >>/etc/ostiary/ostiary.yaml");
+    const [keys, before] = [await machine.run("cat /etc/ostiary/ostiary.env"), await pid()];
+    await machine.run("dpkg --force-confdef --force-confold --install /packages/next.deb");
+    expect(await machine.run("dpkg-query --show --showformat '${Version}' ostiary")).toBe(nextVersion);
+    await untilHealthy();
+    expect(await pid()).not.toBe(before);
+    expect(await machine.run("tail -n 1 /etc/ostiary/ostiary.yaml")).toBe("# mine\n");
+    expect(await machine.run("tail -n 1 /etc/ostiary/ostiary.yaml.dpkg-dist")).toBe("# a new comment\n");
+    expect(await machine.run("cat /etc/ostiary/ostiary.env")).toBe(keys);
+    expect(await machine.run(decision("ostiary"))).toBe("Allowed\n");
+  }, 120_000);
+
+  test("does not start a node that is stopped when it is upgraded", async () => {
+    await machine.run("systemctl stop ostiary");
+    await machine.run("dpkg --force-confdef --force-confold --install /packages/next.deb");
+    expect(await isActive()).toBe("inactive");
+    await machine.run("systemctl start ostiary");
+    await untilHealthy();
+  }, 120_000);
+
+  test("stops the node and keeps its data when it is removed, and uses them when it is installed again", async () => {
+    await machine.run("dpkg --remove ostiary");
+    expect(await isActive()).toBe("inactive");
+    expect((await machine.tryRun("command -v ostiary")).status).not.toBe(0);
+    expect(await machine.run("ls /var/lib/ostiary /etc/ostiary/ostiary.env")).toContain("/etc/ostiary/ostiary.env");
+    await machine.run("dpkg --force-confdef --force-confold --install /packages/next.deb && systemctl start ostiary");
+    await untilHealthy();
+    expect(await machine.run(decision("ostiary"))).toBe("Allowed\n");
+  }, 120_000);
+
+  test("deletes data, keys and configuration when it is purged, and says so", async () => {
+    expect(await machine.run("dpkg --purge ostiary")).toContain("deleted the data in /var/lib/ostiary and the keys");
+    const left = await machine.run(
+      "ls -d /var/lib/ostiary /etc/ostiary /etc/systemd/system/*/ostiary.service 2>/dev/null || true",
+    );
+    expect(left).toBe("");
+  }, 120_000);
+});
+
+/** The same package with a higher version and another configuration. */
+async function makeNext(original: string, target: string, version: string): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "ostiary-next-"));
+  try {
+    await $`dpkg-deb --raw-extract ${original} ${folder}`.quiet();
+    const control = join(folder, "DEBIAN", "control");
+    writeFileSync(control, readFileSync(control, "utf8").replace(/^Version: .*$/m, `Version: ${version}`));
+    appendFileSync(join(folder, "etc", "ostiary", "ostiary.yaml"), "# a new comment\n");
+    await $`dpkg-deb --root-owner-group -Zgzip -z1 --build ${folder} ${target}`.quiet();
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}

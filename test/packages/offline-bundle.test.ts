@@ -1,0 +1,175 @@
+/**
+ * The offline bundle on machines whose only network interface is loopback: as a Debian package, as a plain program, as a
+ * container, and what its script says if it cannot install.
+ */
+import { $ } from "bun";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { projectVersion } from "../../scripts/built-binary.ts";
+import { missingForContainers, Podman } from "../e2e/podman.ts";
+import { findProgram } from "../e2e/program.ts";
+import { builtPackages, missingForPackages } from "./built-packages.ts";
+import { debianImage, DebianMachine, decision, firstDecision, missingForDebian, policy } from "./debian-machine.ts";
+
+const missing = missingForPackages ?? missingForDebian ?? missingForContainers;
+if (missing !== undefined) console.log(`the offline bundle is not installed: ${missing}`);
+
+describe.skipIf(missing !== undefined)("the offline bundle", () => {
+  let podman: Podman;
+  /** The unpacked bundle, in a folder that the machines share. */
+  let folder = "";
+  let withSystemd: DebianMachine;
+  let plain: DebianMachine;
+  const install = "/packages/bundle/install";
+
+  beforeAll(async () => {
+    const { bundle } = await builtPackages();
+    podman = new Podman();
+    const packages = join(podman.folder, "packages");
+    folder = join(packages, "bundle");
+    mkdirSync(folder, { recursive: true });
+    await $`tar --strip-components=1 -xzf ${bundle} -C ${folder}`;
+    writeFileSync(join(packages, "policy.polar"), policy);
+    const image = await debianImage(podman);
+    withSystemd = await DebianMachine.start(podman, { image, name: "systemd", withSystemd: true, packages });
+    plain = await DebianMachine.start(podman, { image, name: "plain", withSystemd: false, packages, sharedWith: withSystemd });
+  }, 480_000);
+
+  afterAll(() => podman.removeAll(), 60_000);
+
+  test("has a checksum of each file, and everything that it should have", async () => {
+    expect((await $`sha256sum --check --quiet SHA256SUMS`.cwd(folder).quiet().nothrow()).exitCode).toBe(0);
+    const listed = readFileSync(join(folder, "SHA256SUMS"), "utf8").trim().split("\n").map((line) => line.slice(66));
+    const files = readdirSync(folder, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
+    expect(listed.toSorted()).toEqual(files.filter((name) => name !== "SHA256SUMS").toSorted());
+    const { debianPackage } = await builtPackages();
+    expect(files).toEqual(
+      expect.arrayContaining([
+        ...["install", "ostiary", "ostiary-image.tar", "ostiary.service", "ostiary.yaml", "ostiary.cdx.json"],
+        ...["LICENSE", "LICENSES.txt", "CHANGELOG.md", "VERSION", "ARCHITECTURE", basename(debianPackage)],
+        ...["compose/cluster.yaml", "compose/mosquitto/acl", "manual/deployment.md", "manual/images/console-ask.png"],
+      ]),
+    );
+  });
+
+  test.each([
+    ["without root", `setpriv --reuid 1000 ${install} --role primary`, 1, "it needs root"],
+    ["with an unknown option", `${install} --rolle primary`, 2, "unknown option `--rolle`"],
+    ["with an unknown role", `${install} --role secondary`, 2, "there is no role `secondary`"],
+    ["with a value that is no port", `${install} --role primary --port 80a`, 2, "`80a` is no port"],
+    ["without a role, and nobody to ask", install, 2, "--role is missing"],
+    ["as an edge without a primary, and nobody to ask", `${install} --role edge`, 2, "an edge needs --primary"],
+    [
+      "as an edge of a primary that does not answer",
+      `${install} --role edge --primary http://127.0.0.1:9`,
+      1,
+      "no primary answers at `http://127.0.0.1:9`",
+    ],
+    [
+      "with a changed file",
+      "cp -r /packages/bundle /tmp/changed; echo >>/tmp/changed/manual/keys.md; rm /tmp/changed/LICENSE; /tmp/changed/install --role primary",
+      1,
+      "copy the bundle again:\nLICENSE\nmanual/keys.md\n",
+    ],
+    [
+      "for another processor",
+      "cp -r /packages/bundle /tmp/other; echo mips >/tmp/other/ARCHITECTURE; /tmp/other/install --role primary",
+      1,
+      "this bundle is for mips, and this machine is",
+    ],
+    [
+      "on a full disk",
+      `mount -t tmpfs -o size=1m tmpfs /usr/local/bin; ${install} --role primary; status=$?; umount /usr/local/bin; exit $status`,
+      1,
+      "/usr/local/bin has 1024 KiB free, and",
+    ],
+    [
+      "if the port is taken",
+      `/packages/bundle/ostiary dev /packages/policy.polar --port 8080 >/dev/null 2>&1 & node=$!
+until /packages/bundle/ostiary health >/dev/null 2>&1; do kill -0 $node || exit 9; done
+${install} --role primary; status=$?; kill $node; wait $node; exit $status`,
+      1,
+      "port 8080 is taken by another program",
+    ],
+    ["if nothing is installed, when it shall be removed", `${install} --uninstall`, 1, "has installed nothing here"],
+  ])("refuses to install %s, and changes nothing", async (_case, script, status, message) => {
+    const refused = await plain.tryRun(script);
+    expect(refused.output).toContain(message);
+    expect(refused.status).toBe(status);
+    expect(await plain.run("ls -d /etc/ostiary /usr/local/bin/ostiary /var/lib/ostiary 2>/dev/null || true")).toBe("");
+  }, 120_000);
+
+  test("installs a primary as a Debian package, which decides, and upgrades it", async () => {
+    const output = await withSystemd.run(`${install} --role primary`);
+    expect(output).toContain(`Ostiary ${projectVersion()} runs (package): http://127.0.0.1:8080`);
+    expect(await withSystemd.run(firstDecision("ostiary"))).toEndWith("Allowed\n");
+    expect(await withSystemd.run("ls /sys/class/net")).toBe("lo\n");
+    const keys = await withSystemd.run("cat /etc/ostiary/ostiary.env");
+    expect(await withSystemd.run(install)).toContain("using the settings and keys in /etc/ostiary/ostiary.env");
+    expect(await withSystemd.run("cat /etc/ostiary/ostiary.env")).toBe(keys);
+    expect(await withSystemd.run(decision("ostiary"))).toBe("Allowed\n");
+    const other = await withSystemd.tryRun(`${install} --role edge`);
+    expect(other.output).toContain("says OSTIARY_ROLE=primary, so --role edge is not used");
+  }, 120_000);
+
+  test("installs an edge as a plain program, which decides, upgrades it, and removes it", async () => {
+    const keys = await withSystemd.run("cat /etc/ostiary/ostiary.env");
+    await plain.run(`umask 077; cat >/root/primary.env <<'END'\n${keys}END`);
+    const words = "--role edge --primary http://127.0.0.1:8080 --port 8081 --node-key-file /root/primary.env";
+    expect(await plain.run(`${install} ${words}`)).toContain("runs (binary): http://127.0.0.1:8081");
+    // It has no admin key of its own.
+    const key = /^OSTIARY_ADMIN_KEY=(.*)$/m.exec(keys)?.[1] ?? "";
+    const asked = `OSO_URL=http://127.0.0.1:8081 OSO_AUTH=${key} ostiary authorize User:ann read Doc:a`;
+    expect(await plain.run(asked)).toBe("Allowed\n");
+    expect(await plain.run("stat -c %U /proc/$(cat /run/ostiary.pid)")).toBe("ostiary\n");
+    const before = await plain.run("cat /run/ostiary.pid");
+    expect(await plain.run(`${install} ${words}`)).toContain("runs (binary)");
+    expect(await plain.run("cat /run/ostiary.pid")).not.toBe(before);
+    expect(await plain.run(asked)).toBe("Allowed\n");
+    expect(await plain.run(`${install} --uninstall`)).toContain("Its data stay in /var/lib/ostiary");
+    expect((await plain.tryRun("/packages/bundle/ostiary health --url http://127.0.0.1:8081")).status).toBe(1);
+    expect(await plain.run("ls /usr/local/bin /run/ostiary.pid 2>/dev/null || true")).toBe("");
+  }, 120_000);
+
+  test("removes the package, and keeps the data", async () => {
+    expect(await withSystemd.run(`${install} --uninstall`)).toContain("Ostiary is removed");
+    expect((await withSystemd.tryRun("command -v ostiary")).status).not.toBe(0);
+    await withSystemd.run("test -d /var/lib/ostiary -a -s /etc/ostiary/ostiary.env");
+    expect(await withSystemd.run(install)).toContain("runs (package)");
+    expect(await withSystemd.run(decision("ostiary"))).toBe("Allowed\n");
+  }, 120_000);
+
+  test.skipIf(findProgram("unshare") === null)(
+    "installs a container in a network namespace with loopback only, which decides, and removes it",
+    async () => {
+      // Files in /etc are only seen in the namespace, and podman has a storage of its own.
+      const [upper, work, storage] = ["upper", "work", "storage"].map((name) => join(podman.folder, "ns", name));
+      const script = `
+set -e
+ip link set lo up
+mount -t tmpfs tmpfs ${podman.folder}/ns
+mkdir ${upper} ${work} ${storage}
+mount -t overlay overlay -o lowerdir=/etc,upperdir=${upper},workdir=${work} /etc
+printf '[storage]\\ndriver = "vfs"\\ngraphroot = "%s/graph"\\nrunroot = "%s/run"\\n' ${storage} ${storage} >${work}.conf
+export CONTAINERS_STORAGE_CONF=${work}.conf
+cd ${folder}
+./install --role primary --method container --port 8090
+${firstDecision("./ostiary", 8090).replaceAll("/packages/", `${join(folder, "..")}/`)}
+./install
+${decision("./ostiary", 8090)}
+ls /sys/class/net
+./install --uninstall
+podman volume rm ostiary-data
+podman rmi --all --force`;
+      mkdirSync(join(podman.folder, "ns"));
+      const output = await podman.run(["unshare", "--net", "--mount", "--", "sh", "-c", script], { timeoutMs: 180_000 });
+      expect(output.match(/^Allowed$/gm)).toHaveLength(2);
+      expect(output).toContain("runs (container): http://127.0.0.1:8090");
+      expect(output).toContain("Its data stay in the volume ostiary-data of podman");
+    },
+    200_000,
+  );
+});

@@ -1,0 +1,103 @@
+/**
+ * Programs for other processors: that for arm64 runs on an emulated processor with the C library of its image, and that
+ * for x64 without AVX2 runs here.
+ */
+import * as Bun from "bun";
+import { $ } from "bun";
+import { describe, expect, test } from "bun:test";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { buildImageArchive, buildImageIndex } from "../../scripts/image.ts";
+import { ownArchitecture } from "../../scripts/build-targets.ts";
+import { binaryFor, projectRoot, projectVersion } from "../../scripts/built-binary.ts";
+import { buildBinary } from "../../scripts/build-binary.ts";
+import { emulatorOf, missingLibraries } from "../../scripts/root-archive.ts";
+import { readUntil } from "../cli/read-until.ts";
+import { withDirectory } from "../replication/cluster.ts";
+import { findProgram } from "../e2e/program.ts";
+
+const foreign = ownArchitecture === "amd64" ? "arm64" : "amd64";
+const missing =
+  missingLibraries(foreign) ?? (findProgram("buildah") === null ? "buildah is not installed" : undefined);
+if (missing !== undefined) console.log(`the program for ${foreign} is not tried: ${missing}`);
+
+const emulatedWithinMs = 120_000;
+
+describe.skipIf(missing !== undefined)(`on an emulated ${foreign}`, () => {
+  test(
+    "the image has what its program needs, and it decides",
+    () =>
+      withDirectory(async (folder) => {
+        const archive = await buildImageArchive(foreign, await binaryFor(foreign));
+        const root = join(folder, "root");
+        mkdirSync(root);
+        await $`tar -xf ${archive} -C ${folder}`.quiet();
+        const [manifest] = (await Bun.file(join(folder, "manifest.json")).json()) as { Config: string; Layers: string[] }[];
+        for (const layer of manifest?.Layers ?? []) await $`tar -xf ${join(folder, layer)} -C ${root}`.quiet();
+        const config = (await Bun.file(join(folder, manifest?.Config ?? "")).json()) as { readonly architecture: string };
+        expect(config.architecture).toBe(foreign);
+        const program = [emulatorOf(foreign), "-L", root, join(root, "usr/bin/ostiary")];
+        const said = await $`${program} version --json`.json();
+        expect(said).toMatchObject({ version: projectVersion() });
+        await expectDecision(program, folder);
+      }),
+    2 * emulatedWithinMs,
+  );
+
+  test("the index of the images has both processors", () =>
+    withDirectory(async (folder) => {
+      await buildImageArchive(ownArchitecture, await binaryFor(ownArchitecture));
+      await $`tar -xf ${await buildImageIndex()} -C ${folder}`.quiet();
+      const blob = async (digest: string): Promise<Index> =>
+        (await Bun.file(join(folder, "blobs", digest.replace(":", "/"))).json()) as Index;
+      const [list] = ((await Bun.file(join(folder, "index.json")).json()) as Index).manifests;
+      const { manifests } = await blob(list?.digest ?? "");
+      expect(manifests.map(({ platform }) => platform?.architecture).toSorted()).toEqual(["amd64", "arm64"]);
+    }), 120_000);
+});
+
+interface Index {
+  readonly manifests: readonly { readonly digest: string; readonly platform?: { readonly architecture: string } }[];
+}
+
+test.skipIf(process.arch !== "x64" || process.platform !== "linux")(
+  "the program for x64 without AVX2 decides",
+  () =>
+    withDirectory(async (folder) => {
+      const program = join(folder, "ostiary");
+      await buildBinary({ output: program, target: "linux-x64-baseline" });
+      await expectDecision([program], folder);
+    }),
+  120_000,
+);
+
+/** Runs a development node of the program, and asks it over HTTP. */
+async function expectDecision(program: readonly string[], directory: string): Promise<void> {
+  const policy = join(projectRoot, "scripts", "example", "policy.polar");
+  const node = Bun.spawn([...program, "dev", policy, "--json", "--data", join(directory, "data")], {
+    cwd: directory,
+    env: { PATH: process.env["PATH"] ?? "", OSO_PORT: "0" },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "inherit",
+    timeout: emulatedWithinMs,
+  });
+  try {
+    const [line] = await readUntil(node.stdout, /^\{.*\}$/m);
+    const { url, key } = JSON.parse(line) as { readonly url: string; readonly key: string };
+    const post = async (path: string, body: object): Promise<unknown> => {
+      const headers = { authorization: `Bearer ${key}` };
+      const response = await fetch(`${url}${path}`, { method: "POST", headers, body: JSON.stringify(body) });
+      return response.json();
+    };
+    const [ann, acme] = [{ type: "User", id: "ann" }, { type: "Organization", id: "acme" }];
+    await post("/api/facts", { predicate: "has_role", args: [ann, { type: "String", id: "owner" }, acme] });
+    const question = { actor_type: "User", actor_id: "ann", resource_type: "Organization", resource_id: "acme" };
+    const ask = (action: string) => post("/api/authorize", { ...question, action, context_facts: [] });
+    expect(await ask("delete")).toMatchObject({ allowed: true });
+    expect(await ask("fly")).toMatchObject({ allowed: false });
+  } finally {
+    node.kill();
+    await node.exited;
+  }
+}

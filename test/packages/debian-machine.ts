@@ -34,7 +34,7 @@ async function rootArchive(): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), "ostiary-debian-"));
   const unfinished = join(folder, "root.tar");
   try {
-    const options = ["--variant=essential", "--include=systemd,systemd-sysv", "--quiet"];
+    const options = ["--variant=essential", "--include=systemd,systemd-sysv,passwd", "--quiet"];
     // A mirror can be older than its own dates allow.
     const dates = ["Acquire::Check-Valid-Until", "Acquire::Check-Date"].map((name) => `--aptopt=${name} "false"`);
     const child = Bun.spawn(["mmdebstrap", ...options, ...dates, suite, unfinished], {

@@ -70,13 +70,13 @@ describe.skipIf(missing !== undefined)("the offline bundle", () => {
     ],
     [
       "with a changed file",
-      "cp -r /packages/bundle /tmp/changed; echo >>/tmp/changed/manual/keys.md; rm /tmp/changed/LICENSE; /tmp/changed/install --role primary",
+      "cp -rs /packages/bundle /tmp/changed; cd /tmp/changed; rm LICENSE manual/keys.md; echo >manual/keys.md; ./install --role primary",
       1,
       "copy the bundle again:\nLICENSE\nmanual/keys.md\n",
     ],
     [
       "for another processor",
-      "cp -r /packages/bundle /tmp/other; echo mips >/tmp/other/ARCHITECTURE; /tmp/other/install --role primary",
+      "mkdir /tmp/other; cd /tmp/other; cp /packages/bundle/install .; echo mips >ARCHITECTURE; ./install --role primary",
       1,
       "this bundle is for mips, and this machine is",
     ],
@@ -103,7 +103,9 @@ ${install} --role primary; status=$?; kill $node; wait $node; exit $status`,
   }, 120_000);
 
   test("installs a primary as a Debian package, which decides, and upgrades it", async () => {
-    const output = await withSystemd.run(`${install} --role primary`);
+    // On a terminal it asks.
+    const output = await withSystemd.run(`echo primary | script --quiet --return --command ${install} /dev/null`);
+    expect(output).toContain("role of this node (primary, edge or fallback):");
     expect(output).toContain(`Ostiary ${projectVersion()} runs (package): http://127.0.0.1:8080`);
     expect(await withSystemd.run(firstDecision("ostiary"))).toEndWith("Allowed\n");
     expect(await withSystemd.run("ls /sys/class/net")).toBe("lo\n");

@@ -1,12 +1,7 @@
 /** The texts of standard licenses by their SPDX identifier, for components that come without a file of their own. */
-import standardLicenses from "spdx-license-list/spdx-full.json" with { type: "json" };
+import standardLicenses from "spdx-license-list/full.js";
 
-interface StandardLicense {
-  readonly name: string;
-  readonly licenseText: string;
-}
-
-const byId: Readonly<Record<string, StandardLicense | undefined>> = standardLicenses;
+const byId: Readonly<Record<string, { readonly licenseText: string } | undefined>> = standardLicenses;
 
 /** Exceptions of SPDX that components use; they have a text of their own, which adds permissions only. */
 const exceptions: readonly string[] = ["LLVM-exception"];
@@ -31,6 +26,7 @@ export function standardText(expression: string, copyright: string, component: s
 
 /** The lines with places for the year and the name, which the first line of the text gives. */
 function withoutPlaceholders(text: string): string {
-  const lines = text.split("\n").filter((line) => !/^ *copyright.*<(?:year|name|owner|copyright|holder)/i.test(line));
+  const placeholder = /^ *copyright.*(?:<(?:year|name|owner|copyright|holder)|YEAR by AUTHOR|Internet (?:Systems|Software) Consortium)/i;
+  const lines = text.split("\n").filter((line) => !placeholder.test(line));
   return lines.join("\n").trim();
 }

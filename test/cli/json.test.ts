@@ -42,6 +42,7 @@ test("what they print with it is JSON", async () => {
   write("bindings.yaml", "facts:\n  has_role(User:_, String:_, Doc:_):\n    query: SELECT a, b, c FROM roles\n");
   const lines: readonly (readonly [command: string, isPerLine?: boolean])[] = [
     ["version"],
+    ["licenses"],
     ["config --role primary"],
     ["validate policy.polar"],
     ["test policy.polar"],

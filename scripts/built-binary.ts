@@ -14,7 +14,9 @@ export const denoProgram = join(projectRoot, "scripts", "ostiary-deno");
 
 /** The version in package.json, which a release changes while it runs. */
 export function projectVersion(): string {
-  const { version } = JSON.parse(readFileSync(join(projectRoot, "package.json"), "utf8")) as { readonly version: string };
+  const { version } = JSON.parse(readFileSync(join(projectRoot, "package.json"), "utf8")) as {
+    readonly version: string;
+  };
   return version;
 }
 

@@ -76,8 +76,7 @@ export function startCollector(): Collector {
     development: false,
     async fetch(request) {
       const { pathname } = new URL(request.url);
-      if (pathname !== "/v1/traces" && pathname !== "/v1/metrics")
-        return new Response("no such path", { status: 404 });
+      if (pathname !== "/v1/traces" && pathname !== "/v1/metrics") return new Response("no such path", { status: 404 });
       const raw = await request.bytes();
       const body = request.headers.get("content-encoding") === "gzip" ? new Uint8Array(gunzipSync(raw)) : raw;
       if (pathname === "/v1/traces") spans.push(...decodeTraces(body));
@@ -138,7 +137,12 @@ function decodeMetric(metric: Message): Metric {
 }
 
 function decodeNumberPoint(point: Message): MetricPoint {
-  return { ...timesOf(point), attributes: attributes(messages(point, 7)), value: double(integer(point, 4)), ...noBuckets };
+  return {
+    ...timesOf(point),
+    attributes: attributes(messages(point, 7)),
+    value: double(integer(point, 4)),
+    ...noBuckets,
+  };
 }
 
 const noBuckets = { count: 0, bounds: [], counts: [] };

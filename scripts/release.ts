@@ -9,7 +9,14 @@ import { cpSync, createReadStream, mkdirSync, readdirSync, rmSync, writeFileSync
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { buildBinary } from "./build-binary.ts";
-import { architectures, buildTargets, ownArchitecture, targetOf, type Architecture, type BuildTarget } from "./build-targets.ts";
+import {
+  architectures,
+  buildTargets,
+  ownArchitecture,
+  targetOf,
+  type Architecture,
+  type BuildTarget,
+} from "./build-targets.ts";
 import { binaryPath, projectRoot as root } from "./built-binary.ts";
 import { buildImageIndex, imagePath } from "./image.ts";
 import { buildPackages, sbomOfFile } from "./package.ts";
@@ -108,7 +115,8 @@ function packageProblems(): string[] {
 function imageProblems(): string[] {
   const without = "or omit the images with --no-image";
   const missing = architectures.flatMap((architecture) => missingLibraries(architecture) ?? []);
-  if (Bun.which("buildah") === null) missing.push("the images need buildah: install it (Debian: apt-get install buildah)");
+  if (Bun.which("buildah") === null)
+    missing.push("the images need buildah: install it (Debian: apt-get install buildah)");
   else if (process.getuid?.() !== 0) missing.push("buildah needs root to build the images: run this as root");
   return missing.map((problem) => `${problem}, ${without}`);
 }

@@ -8,7 +8,10 @@ const exceptions: readonly string[] = ["LLVM-exception"];
 
 /** The identifiers in an SPDX expression. Throws an error that names the component if one of them is not known. */
 export function idsOf(expression: string, component: string): string[] {
-  const words = expression.replaceAll(/[()]/g, " ").split(/\s+/).filter((word) => word !== "");
+  const words = expression
+    .replaceAll(/[()]/g, " ")
+    .split(/\s+/)
+    .filter((word) => word !== "");
   const ids = words.filter((word) => !["AND", "OR", "WITH"].includes(word));
   const unknown = ids.filter((id) => byId[id] === undefined && !exceptions.includes(id));
   if (ids.length === 0 || unknown.length > 0)
@@ -26,7 +29,8 @@ export function standardText(expression: string, copyright: string, component: s
 
 /** The lines with places for the year and the name, which the first line of the text gives. */
 function withoutPlaceholders(text: string): string {
-  const placeholder = /^ *copyright.*(?:<(?:year|name|owner|copyright|holder)|YEAR by AUTHOR|Internet (?:Systems|Software) Consortium)/i;
+  const placeholder =
+    /^ *copyright.*(?:<(?:year|name|owner|copyright|holder)|YEAR by AUTHOR|Internet (?:Systems|Software) Consortium)/i;
   const lines = text.split("\n").filter((line) => !placeholder.test(line));
   return lines.join("\n").trim();
 }

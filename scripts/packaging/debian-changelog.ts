@@ -20,16 +20,27 @@ export function debianVersion(version: string): string {
 
 function entryOf(section: string, version: string, date: string, maintainer: string): string {
   const day = new Date(`${date}T00:00:00Z`).toUTCString().replace("GMT", "+0000");
-  const items = section.split(/^(?=- )/m).slice(1).map(itemOf);
-  return [`ostiary (${debianVersion(version)}) stable; urgency=medium`, "", ...items, "", ` -- ${maintainer}  ${day}`, ""].join(
-    "\n",
-  );
+  const items = section
+    .split(/^(?=- )/m)
+    .slice(1)
+    .map(itemOf);
+  return [
+    `ostiary (${debianVersion(version)}) stable; urgency=medium`,
+    "",
+    ...items,
+    "",
+    ` -- ${maintainer}  ${day}`,
+    "",
+  ].join("\n");
 }
 
 /** A list item of Markdown as indented plain text. */
 function itemOf(item: string): string {
   const [text = ""] = item.split(/\n(?=\n|#)/);
-  const plain = text.replace(/^- /, "").replaceAll(/\[([^\]]+)\]\([^)]*\)/g, "$1").replaceAll("**", "");
+  const plain = text
+    .replace(/^- /, "")
+    .replaceAll(/\[([^\]]+)\]\([^)]*\)/g, "$1")
+    .replaceAll("**", "");
   const lines: string[] = [];
   let line = "  *";
   for (const word of plain.split(/\s+/).filter((each) => each !== "")) {

@@ -27,14 +27,18 @@ export function debianCopyright([own, ...others]: readonly LicensedComponent[]):
     filesOf("*", ["the Ostiary contributors"], own.license),
     ...others.map((component) => filesOf(patternOf(component), copyrightsOf(component), component.license)),
     ...[...new Set(ids)].toSorted().map(licenseOf),
-  ].join("\n\n").concat("\n");
+  ]
+    .join("\n\n")
+    .concat("\n");
 }
 
 const filesOf = (pattern: string, copyrights: readonly string[], license: string): string =>
   `Files: ${pattern}\nCopyright: ${copyrights.join("\n  ")}\nLicense: ${debianExpression(license)}`;
 
 function patternOf({ name, partOf }: LicensedComponent): string {
-  return partOf === "program" ? `node_modules/${name}/*` : `bun/${name.toLowerCase().replaceAll(/[^a-z0-9+]+/g, "-")}/*`;
+  return partOf === "program"
+    ? `node_modules/${name}/*`
+    : `bun/${name.toLowerCase().replaceAll(/[^a-z0-9+]+/g, "-")}/*`;
 }
 
 /** The lines of the license's text that name an owner. */

@@ -5,7 +5,17 @@
 import * as Bun from "bun";
 import { $ } from "bun";
 import { createHash } from "node:crypto";
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -143,7 +153,10 @@ Description: self-hosted authorization service with Polar policies
 `,
   );
   put("conffiles", "/etc/ostiary/ostiary.yaml\n");
-  const digest = (path: string): string => createHash("md5").update(readFileSync(join(tree, path))).digest("hex");
+  const digest = (path: string): string =>
+    createHash("md5")
+      .update(readFileSync(join(tree, path)))
+      .digest("hex");
   put("md5sums", files.map((path) => `${digest(path)}  ${path}\n`).join(""));
   for (const name of ["postinst", "prerm", "postrm"]) {
     cpSync(join(projectRoot, "appliance", "debian", name), join(control, name));

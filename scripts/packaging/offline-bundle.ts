@@ -37,7 +37,14 @@ export async function buildBundle(options: BundleOptions): Promise<void> {
     const name = bundleName(version, architecture);
     fill(join(work, name), options);
     mkdirSync(dirname(output), { recursive: true });
-    const same = ["--format=gnu", "--sort=name", "--owner=0", "--group=0", "--numeric-owner", `--mtime=@${commitSeconds}`];
+    const same = [
+      "--format=gnu",
+      "--sort=name",
+      "--owner=0",
+      "--group=0",
+      "--numeric-owner",
+      `--mtime=@${commitSeconds}`,
+    ];
     await $`tar ${same} --mode=u=rwX,go=rX -C ${work} -cf - ${name} | gzip -n ${isFast ? "-1" : "-9"} > ${output}`.quiet();
   } finally {
     rmSync(work, { recursive: true, force: true });
@@ -74,6 +81,9 @@ function sumsOf(folder: string): string {
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
     .toSorted();
-  const sum = (path: string): string => createHash("sha256").update(readFileSync(join(folder, path))).digest("hex");
+  const sum = (path: string): string =>
+    createHash("sha256")
+      .update(readFileSync(join(folder, path)))
+      .digest("hex");
   return files.map((path) => `${sum(path)}  ${path}\n`).join("");
 }

@@ -148,13 +148,7 @@ function nextNode<Key, Series>(nodes: Map<Key, SeriesNode<Series>>, key: Key): S
 export class LabelledCounter<Label extends string> extends LabelledMetric<Label, { count: number }> {
   readonly type = "counter";
 
-  constructor(
-    registry: Registry,
-    name: string,
-    help: string,
-    labels: LabelNames<Label>,
-    options?: LabelOptions,
-  ) {
+  constructor(registry: Registry, name: string, help: string, labels: LabelNames<Label>, options?: LabelOptions) {
     super(registry, name, help, labels, options);
     this.exposeKnown();
   }

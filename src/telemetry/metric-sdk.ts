@@ -4,7 +4,13 @@
  * that could not be sent. The standard OTEL_EXPORTER_ variables apply.
  */
 import { ValueType } from "@opentelemetry/api";
-import { type ExportResult, ExportResultCode, getNumberFromEnv, getStringFromEnv, millisToHrTime } from "@opentelemetry/core";
+import {
+  type ExportResult,
+  ExportResultCode,
+  getNumberFromEnv,
+  getStringFromEnv,
+  millisToHrTime,
+} from "@opentelemetry/core";
 import { CompressionAlgorithm, OTLPExporterBase } from "@opentelemetry/otlp-exporter-base";
 import { convertLegacyHttpOptions, createOtlpHttpExportDelegate } from "@opentelemetry/otlp-exporter-base/node-http";
 import { MetricsExporterMetricsHelper, ProtobufMetricsSerializer } from "@opentelemetry/otlp-transformer";
@@ -69,7 +75,9 @@ class MetricExporter extends OTLPExporterBase<ResourceMetrics> {
       // A second export while one hangs would send nothing new.
       concurrencyLimit: 1,
     };
-    const http = convertLegacyHttpOptions(options, "METRICS", "v1/metrics", { "Content-Type": "application/x-protobuf" });
+    const http = convertLegacyHttpOptions(options, "METRICS", "v1/metrics", {
+      "Content-Type": "application/x-protobuf",
+    });
     const type = "otlp_http_metric_exporter";
     super(createOtlpHttpExportDelegate(http, ProtobufMetricsSerializer, type, MetricsExporterMetricsHelper, undefined));
   }

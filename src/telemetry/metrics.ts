@@ -357,7 +357,10 @@ type Labels = Readonly<Record<string, string | number>>;
 /** The present values of a metric. */
 export type CollectedMetric = Pick<DescribedMetric, "name" | "help"> &
   (
-    | { readonly type: "counter" | "gauge"; readonly series: readonly { readonly labels: Labels; readonly value: number }[] }
+    | {
+        readonly type: "counter" | "gauge";
+        readonly series: readonly { readonly labels: Labels; readonly value: number }[];
+      }
     | {
         readonly type: "histogram";
         readonly bounds: readonly number[];
@@ -378,7 +381,13 @@ export function collectMetrics(): Promise<CollectedMetric[]> {
 async function collect(metric: object): Promise<CollectedMetric> {
   if (metric instanceof LabelledHistogram) {
     const { name, help, bounds, all } = metric;
-    return { name, help, type: "histogram", bounds, series: all.map(({ labels, series: value }) => ({ labels, value })) };
+    return {
+      name,
+      help,
+      type: "histogram",
+      bounds,
+      series: all.map(({ labels, series: value }) => ({ labels, value })),
+    };
   }
   const { name, help, type, values } = await (metric as RegisteredMetric).get();
   return { name, help, type, series: values };

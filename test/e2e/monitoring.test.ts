@@ -385,7 +385,11 @@ describe("nodes that fail alone", () => {
     const targets = [...nodes.values()].map(({ name, url }) => ({ url, cluster: name === "copy" ? "lonely" : name }));
     const options = { key: adminKey, console: nodeOf("slow").url, targets };
     prometheus = await Prometheus.start(join(directory, "prometheus"), options);
-    await eventually(async () => (await prometheus.query("up == 1")).length === first.length, "all are scraped", 30_000);
+    await eventually(
+      async () => (await prometheus.query("up == 1")).length === first.length,
+      "all are scraped",
+      30_000,
+    );
   }, 120_000);
 
   afterAll(async () => {
@@ -545,7 +549,10 @@ test(
             throw new TypeError("a defect");
           },
         });
-        const refused = await send(`${url}/api/authorize`, { key, body: question("ann", { type: "Repo", id: "main" }) });
+        const refused = await send(`${url}/api/authorize`, {
+          key,
+          body: question("ann", { type: "Repo", id: "main" }),
+        });
         expect(refused.status).toBe(500);
         Object.assign(node, { engine });
         fired.add("OstiaryInternalErrors");

@@ -86,7 +86,10 @@ export class Prometheus {
   /** The present result of an expression. */
   async query(expr: string): Promise<Sample[]> {
     const { result } = (await this.#get(`query?${new URLSearchParams({ query: expr })}`)) as {
-      readonly result: readonly { readonly metric: Record<string, string>; readonly value: readonly [number, string] }[];
+      readonly result: readonly {
+        readonly metric: Record<string, string>;
+        readonly value: readonly [number, string];
+      }[];
     };
     return result.map(({ metric, value: [, text] }) => ({ labels: metric, value: Number(text) }));
   }
@@ -140,7 +143,10 @@ export class Prometheus {
 const alertTimeoutMs = 45_000;
 
 /** Runs `promtool`. */
-export function promtool(words: readonly string[], input?: string): { readonly status: number; readonly output: string } {
+export function promtool(
+  words: readonly string[],
+  input?: string,
+): { readonly status: number; readonly output: string } {
   const { exitCode, stdout, stderr } = Bun.spawnSync([programPath("promtool"), ...words], {
     stdin: input === undefined ? "ignore" : Buffer.from(input),
     timeout: 60_000,

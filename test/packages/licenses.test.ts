@@ -38,7 +38,9 @@ describe("the licenses of the program", () => {
   test("leave out packages of tests, and have a text each", () => {
     for (const name of ["fast-check", "playwright-core", "oxlint", "oso-cloud"]) expect(named(name)).toBeUndefined();
     expect(components.filter(({ text }) => text.length < 100).map(({ name }) => name)).toEqual([]);
-    expect(components.filter(({ text }) => /<(?:year|owner|copyright holders?)>/i.test(text)).map(({ name }) => name)).toEqual([]);
+    expect(
+      components.filter(({ text }) => /<(?:year|owner|copyright holders?)>/i.test(text)).map(({ name }) => name),
+    ).toEqual([]);
     expect(new Set(components.map(({ purl }) => purl)).size).toBe(components.length);
     const packages = components.filter(({ purl }) => purl.startsWith("pkg:npm/"));
     expect(packages.length).toBeGreaterThan(40);
@@ -82,7 +84,9 @@ describe("the licenses of the program", () => {
     const text = debianCopyright(components);
     expect(text).toStartWith("Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n");
     const paragraphs = text.trim().split("\n\n").slice(1);
-    const used = paragraphs.flatMap((each) => /^Files: [^]*^License: (.*)$/m.exec(each)?.[1]?.split(/ and | or /) ?? []);
+    const used = paragraphs.flatMap(
+      (each) => /^Files: [^]*^License: (.*)$/m.exec(each)?.[1]?.split(/ and | or /) ?? [],
+    );
     const explained = paragraphs.flatMap((each) => /^License: (\S+)\n ./.exec(each)?.[1] ?? []);
     expect(used.filter((id) => !explained.includes(id.replaceAll(/[()]/g, "")))).toEqual([]);
     expect(used.length).toBeGreaterThan(components.length - 1);
@@ -100,7 +104,9 @@ describe("the bill of materials", () => {
 
   test("is valid CycloneDX", () => {
     const folder = join(projectRoot, "node_modules/@cyclonedx/cyclonedx-library/res/schema");
-    const schemas = readdirSync(folder).filter((name) => /^(?:spdx|jsf-.*|bom-1\.6\.SNAPSHOT|cryptography-defs.*)\.?.*schema\.json$/.test(name));
+    const schemas = readdirSync(folder).filter((name) =>
+      /^(?:spdx|jsf-.*|bom-1\.6\.SNAPSHOT|cryptography-defs.*)\.?.*schema\.json$/.test(name),
+    );
     const ajv = new Ajv({ strict: false, validateFormats: false, allErrors: true });
     for (const name of schemas) {
       const schema = JSON.parse(readFileSync(join(folder, name), "utf8")) as AnySchema;

@@ -33,14 +33,23 @@ describe.skipIf(missing !== undefined)("the offline bundle", () => {
     writeFileSync(join(packages, "policy.polar"), policy);
     const image = await debianImage(podman);
     withSystemd = await DebianMachine.start(podman, { image, name: "systemd", withSystemd: true, packages });
-    plain = await DebianMachine.start(podman, { image, name: "plain", withSystemd: false, packages, sharedWith: withSystemd });
+    plain = await DebianMachine.start(podman, {
+      image,
+      name: "plain",
+      withSystemd: false,
+      packages,
+      sharedWith: withSystemd,
+    });
   }, 480_000);
 
   afterAll(() => podman.removeAll(), 60_000);
 
   test("has a checksum of each file, and everything that it should have", async () => {
     expect((await $`sha256sum --check --quiet SHA256SUMS`.cwd(folder).quiet().nothrow()).exitCode).toBe(0);
-    const listed = readFileSync(join(folder, "SHA256SUMS"), "utf8").trim().split("\n").map((line) => line.slice(66));
+    const listed = readFileSync(join(folder, "SHA256SUMS"), "utf8")
+      .trim()
+      .split("\n")
+      .map((line) => line.slice(66));
     const files = readdirSync(folder, { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile())
       .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
@@ -95,12 +104,18 @@ ${install} --role primary; status=$?; kill $node; wait $node; exit $status`,
       "port 8080 is taken by another program",
     ],
     ["if nothing is installed, when it shall be removed", `${install} --uninstall`, 1, "has installed nothing here"],
-  ])("refuses to install %s, and changes nothing", async (_case, script, status, message) => {
-    const refused = await plain.tryRun(script);
-    expect(refused.output).toContain(message);
-    expect(refused.status).toBe(status);
-    expect(await plain.run("ls -d /etc/ostiary /usr/local/bin/ostiary /var/lib/ostiary 2>/dev/null || true")).toBe("");
-  }, 120_000);
+  ])(
+    "refuses to install %s, and changes nothing",
+    async (_case, script, status, message) => {
+      const refused = await plain.tryRun(script);
+      expect(refused.output).toContain(message);
+      expect(refused.status).toBe(status);
+      expect(await plain.run("ls -d /etc/ostiary /usr/local/bin/ostiary /var/lib/ostiary 2>/dev/null || true")).toBe(
+        "",
+      );
+    },
+    120_000,
+  );
 
   test("installs a primary as a Debian package, which decides, and upgrades it", async () => {
     // On a terminal it asks.
@@ -167,7 +182,9 @@ ls /sys/class/net
 podman volume rm ostiary-data
 podman rmi --all --force`;
       mkdirSync(join(podman.folder, "ns"));
-      const output = await podman.run(["unshare", "--net", "--mount", "--", "sh", "-c", script], { timeoutMs: 180_000 });
+      const output = await podman.run(["unshare", "--net", "--mount", "--", "sh", "-c", script], {
+        timeoutMs: 180_000,
+      });
       expect(output.match(/^Allowed$/gm)).toHaveLength(2);
       expect(output).toContain("runs (container): http://127.0.0.1:8090");
       expect(output).toContain("Its data stay in the volume ostiary-data of podman");

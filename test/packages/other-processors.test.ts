@@ -17,8 +17,7 @@ import { withDirectory } from "../replication/cluster.ts";
 import { findProgram } from "../e2e/program.ts";
 
 const foreign = ownArchitecture === "amd64" ? "arm64" : "amd64";
-const missing =
-  missingLibraries(foreign) ?? (findProgram("buildah") === null ? "buildah is not installed" : undefined);
+const missing = missingLibraries(foreign) ?? (findProgram("buildah") === null ? "buildah is not installed" : undefined);
 if (missing !== undefined) console.log(`the program for ${foreign} is not tried: ${missing}`);
 
 const emulatedWithinMs = 120_000;
@@ -32,9 +31,14 @@ describe.skipIf(missing !== undefined)(`on an emulated ${foreign}`, () => {
         const root = join(folder, "root");
         mkdirSync(root);
         await $`tar -xf ${archive} -C ${folder}`.quiet();
-        const [manifest] = (await Bun.file(join(folder, "manifest.json")).json()) as { Config: string; Layers: string[] }[];
+        const [manifest] = (await Bun.file(join(folder, "manifest.json")).json()) as {
+          Config: string;
+          Layers: string[];
+        }[];
         for (const layer of manifest?.Layers ?? []) await $`tar -xf ${join(folder, layer)} -C ${root}`.quiet();
-        const config = (await Bun.file(join(folder, manifest?.Config ?? "")).json()) as { readonly architecture: string };
+        const config = (await Bun.file(join(folder, manifest?.Config ?? "")).json()) as {
+          readonly architecture: string;
+        };
         expect(config.architecture).toBe(foreign);
         const program = [emulatorOf(foreign), "-L", root, join(root, "usr/bin/ostiary")];
         const said = await $`${program} version --json`.json();
@@ -44,16 +48,20 @@ describe.skipIf(missing !== undefined)(`on an emulated ${foreign}`, () => {
     2 * emulatedWithinMs,
   );
 
-  test("the index of the images has both processors", () =>
-    withDirectory(async (folder) => {
-      await buildImageArchive(ownArchitecture, await binaryFor(ownArchitecture));
-      await $`tar -xf ${await buildImageIndex()} -C ${folder}`.quiet();
-      const blob = async (digest: string): Promise<Index> =>
-        (await Bun.file(join(folder, "blobs", digest.replace(":", "/"))).json()) as Index;
-      const [list] = ((await Bun.file(join(folder, "index.json")).json()) as Index).manifests;
-      const { manifests } = await blob(list?.digest ?? "");
-      expect(manifests.map(({ platform }) => platform?.architecture).toSorted()).toEqual(["amd64", "arm64"]);
-    }), 120_000);
+  test(
+    "the index of the images has both processors",
+    () =>
+      withDirectory(async (folder) => {
+        await buildImageArchive(ownArchitecture, await binaryFor(ownArchitecture));
+        await $`tar -xf ${await buildImageIndex()} -C ${folder}`.quiet();
+        const blob = async (digest: string): Promise<Index> =>
+          (await Bun.file(join(folder, "blobs", digest.replace(":", "/"))).json()) as Index;
+        const [list] = ((await Bun.file(join(folder, "index.json")).json()) as Index).manifests;
+        const { manifests } = await blob(list?.digest ?? "");
+        expect(manifests.map(({ platform }) => platform?.architecture).toSorted()).toEqual(["amd64", "arm64"]);
+      }),
+    120_000,
+  );
 });
 
 interface Index {
@@ -90,7 +98,10 @@ async function expectDecision(program: readonly string[], directory: string): Pr
       const response = await fetch(`${url}${path}`, { method: "POST", headers, body: JSON.stringify(body) });
       return response.json();
     };
-    const [ann, acme] = [{ type: "User", id: "ann" }, { type: "Organization", id: "acme" }];
+    const [ann, acme] = [
+      { type: "User", id: "ann" },
+      { type: "Organization", id: "acme" },
+    ];
     await post("/api/facts", { predicate: "has_role", args: [ann, { type: "String", id: "owner" }, acme] });
     const question = { actor_type: "User", actor_id: "ann", resource_type: "Organization", resource_id: "acme" };
     const ask = (action: string) => post("/api/authorize", { ...question, action, context_facts: [] });

@@ -137,7 +137,7 @@ describe("a database of 0.1.0", () => {
       const backup = await backUp({ target: file, write: backupWriter(path, onStep), limits, onStep, warn });
       expect(backup.manifest.schema).toBe(schemaVersion);
       await record(writer, "b");
-      const common = { file, knownTerm: 0, dryRun: false, nodeKeyHash: undefined, allowUnauthenticated: true };
+      const common = { file, knownTerm: 0, dryRun: false, nodeKeyHashes: undefined, allowUnauthenticated: true };
       const options = { ...common, target: undefined, limits, onStep, warn };
       const fresh = join(path, "..", "fresh");
       await restore({ ...options, directory: fresh, force: false });

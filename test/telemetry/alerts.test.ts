@@ -72,7 +72,9 @@ test("each failure that the manual lists has an alert, or needs none", () => {
   const unexplained = rows.filter((row) => {
     const cell = row.split("|").at(-2)?.trim() ?? "";
     const links = linksOf(cell);
-    return cell.startsWith("none: ") ? links.length > 0 : links.length === 0 || !links.every((to) => sections.includes(to));
+    return cell.startsWith("none: ")
+      ? links.length > 0
+      : links.length === 0 || !links.every((to) => sections.includes(to));
   });
   expect(unexplained).toEqual([]);
 });

@@ -87,7 +87,12 @@ const dashboard = z.looseObject({
 });
 
 test("there is one for the cluster, one for a node, one for decisions, and one for replication", () => {
-  expect([...dashboards.keys()].toSorted()).toEqual(["decisions.json", "node.json", "overview.json", "replication.json"]);
+  expect([...dashboards.keys()].toSorted()).toEqual([
+    "decisions.json",
+    "node.json",
+    "overview.json",
+    "replication.json",
+  ]);
   const ids = [...dashboards.values()].map((content) => dashboard.parse(content).uid);
   expect(new Set(ids).size).toBe(ids.length);
 });

@@ -129,28 +129,32 @@ test("a collector that fails is logged once, and gets the metrics when it works 
     }
   }));
 
-test("a collector that does not answer delays neither the start nor the stop", () =>
-  inDirectory(async ({ node: nodeIn }) => {
-    const server = Bun.serve({
-      hostname: "127.0.0.1",
-      port: 0,
-      development: false,
-      fetch: () => new Promise<Response>(() => {}),
-    });
-    try {
-      const node = await nodeIn({
-        environment: {
-          OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${server.port}`,
-          OTEL_METRIC_EXPORT_INTERVAL: "50",
-        },
+test(
+  "a collector that does not answer delays neither the start nor the stop",
+  () =>
+    inDirectory(async ({ node: nodeIn }) => {
+      const server = Bun.serve({
+        hostname: "127.0.0.1",
+        port: 0,
+        development: false,
+        fetch: () => new Promise<Response>(() => {}),
       });
-      await node.start();
-      expect((await loadPolicy(node)).status).toBe(200);
-      const begin = performance.now();
-      expect(await node.stop()).toBe(0);
-      // Both signals give up after 3 s.
-      expect(performance.now() - begin).toBeLessThan(10_000);
-    } finally {
-      await server.stop(true);
-    }
-  }), 30_000);
+      try {
+        const node = await nodeIn({
+          environment: {
+            OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${server.port}`,
+            OTEL_METRIC_EXPORT_INTERVAL: "50",
+          },
+        });
+        await node.start();
+        expect((await loadPolicy(node)).status).toBe(200);
+        const begin = performance.now();
+        expect(await node.stop()).toBe(0);
+        // Both signals give up after 3 s.
+        expect(performance.now() - begin).toBeLessThan(10_000);
+      } finally {
+        await server.stop(true);
+      }
+    }),
+  30_000,
+);

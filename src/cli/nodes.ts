@@ -8,8 +8,9 @@ import { table } from "./table.ts";
 
 const details = `
 A - means that it is not known. LAG is how many events the node lacked when it was last heard of, SEEN how long ago that was. A
-node that answers nothing more stays in the list for an hour. The status is 1 if a node is not ready, or was not heard of for a
-minute. NODE KEYS has the ids of the node keys that the node accepts; it uses the first one.
+node that answers nothing more stays in the list for an hour. "(format 5)" after a version: the database keeps this older format
+until \`ostiary migrate\`. The status is 1 if a node is not ready, or was not heard of for a minute. NODE KEYS has the ids of the
+node keys that the node accepts; it uses the first one.
 
 Examples:
   ostiary nodes                                             all nodes
@@ -45,6 +46,7 @@ const nodesSchema = z.object({
       age_ms: z.number().nullable(),
       brokers: z.array(z.object({ broker: z.string(), connected: z.boolean() })),
       node_keys: z.array(z.string()).optional(),
+      kept_format: z.number().optional(),
       seen_ms_ago: z.number(),
     }),
   ),
@@ -59,7 +61,7 @@ function textOf(nodes: z.output<typeof nodesSchema>["nodes"]): string {
     shown(lag_events),
     age_ms === null ? "-" : durationText(age_ms),
     rest.brokers.map(({ broker, connected }) => `${broker}${connected ? "" : " (down)"}`).join(", ") || "-",
-    rest.version ?? "-",
+    `${rest.version ?? "-"}${rest.kept_format === undefined ? "" : ` (format ${rest.kept_format})`}`,
     rest.node_keys?.join(", ") ?? "-",
     durationText(rest.seen_ms_ago),
   ]);

@@ -46,6 +46,8 @@ export interface NodeHealth {
   readonly votedFor?: string;
   /** The other history that a node nearby has and that this node does not adopt. */
   readonly foreignHistory?: string;
+  /** The older format that the database keeps until `ostiary migrate`. */
+  readonly keptFormat?: number;
   /** How many events only this primary has, which was replaced. */
   readonly unreplicated?: number;
 }

@@ -254,6 +254,7 @@ export function replicaHealth(replica: Replica, ageMsMax: number) {
     ageMs: replica.ageMs(),
     visibleAfterMs: loop.visibleAfterMs,
     ...foreignHealth(replica.historyGuard),
+    ...replica.database.formatHealth(),
   };
 }
 

@@ -165,5 +165,6 @@ function snapshotHealth(replica: SnapshotReplica, { primary, refresh }: Config):
     ok: database.isOpen,
     state: database.isOpen ? "SNAPSHOT" : "BOOTSTRAP",
     ...foreignHealth(replica.historyGuard),
+    ...database.formatHealth(),
   };
 }

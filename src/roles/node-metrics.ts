@@ -134,6 +134,11 @@ valueGauge(
   "1 if this node can write to its disk, 0 if the disk is full, fails or is missing",
   ({ health }) => (health.storageOk ? 1 : 0),
 );
+valueGauge(
+  "ostiary_migration_pending",
+  "1 while this node's database keeps the format of an older release, until `ostiary migrate`",
+  ({ health }) => (health.keptFormat === undefined ? 0 : 1),
+);
 gauge(
   "ostiary_closures",
   "Transitive closures of the active policy; `state` is kept (as a table), or walked (by each query, because it is too large)",

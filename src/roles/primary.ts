@@ -310,7 +310,10 @@ export async function startPrimaryNode(
   });
   stream.start();
 
-  const health = (): NodeHealth => primaryHealth({ writer, stream, fence, leadership, foreign, damage });
+  const health = (): NodeHealth => ({
+    ...primaryHealth({ writer, stream, fence, leadership, foreign, damage }),
+    ...database.formatHealth(),
+  });
   const { ackTimeoutMs } = limits;
   const requireNewest = (maxMs: number): void => requireConfirmedTerm(ageMs(), maxMs, fence, leadership);
   const parts = { writer, term, history, acks, ackTimeoutMs, fence, leadership, handover, damage, stream, audit };

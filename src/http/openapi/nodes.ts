@@ -78,6 +78,7 @@ const nodesSchema = z
         age_ms: z.number().nullable(),
         brokers: z.array(z.strictObject({ broker: z.string(), connected: z.boolean() })),
         node_keys: z.array(z.string()).optional(),
+        kept_format: z.int().optional(),
         seen_ms_ago: z.number(),
         answered: z.boolean(),
       }),

@@ -183,6 +183,7 @@ const healthSchema = z
     feed_connected: z.boolean(),
     brokers: z.array(z.strictObject({ broker: z.string(), connected: z.boolean() })),
     pledged_to: z.string().optional(),
+    kept_format: z.int().optional(),
     unreplicated_events: z.int().optional(),
   })
   .meta({ id: "Health" });

@@ -46,6 +46,7 @@ export function healthRoutes(node: Node) {
       feed_connected: isBrokerConnected,
       brokers,
       ...(health.votedFor === undefined ? {} : { pledged_to: health.votedFor }),
+      ...(health.keptFormat === undefined ? {} : { kept_format: health.keptFormat }),
       ...(health.unreplicated === undefined ? {} : { unreplicated_events: health.unreplicated }),
     };
   };

@@ -13,6 +13,7 @@ import { readState, type StoreState } from "../../store/log/store-state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { Clock } from "../../util/clock.ts";
+import type { NodeHealth } from "../node-health.ts";
 
 const closeDelayMs = 2000;
 /** The pause between two steps of the warm-up. It leaves six sevenths of the thread to requests. */
@@ -23,6 +24,8 @@ interface OpenDatabase {
   readonly engine: Engine;
   /** A second read-only connection, for readers of the log: its transactions must not mix with those of queries. */
   readonly reader: Connection;
+  /** The format of an older release; undefined for the newest one. */
+  readonly keptFormat: number | undefined;
 }
 
 /** `engine`, `reader` and `path` throw AppError `not_ready` while there is no database. */
@@ -59,6 +62,12 @@ export class LocalDatabase {
     return this.#current().path;
   }
 
+  /** For the health of the node. */
+  formatHealth(): Pick<NodeHealth, "keptFormat"> {
+    const format = this.#opened?.keptFormat;
+    return format === undefined ? {} : { keptFormat: format };
+  }
+
   get isOpen(): boolean {
     return this.#opened !== undefined;
   }
@@ -84,7 +93,8 @@ export class LocalDatabase {
       opened.adopt(openStore(path, { readonly: true, addedTables: true }), (store) => store.close());
     const [store, reader] = [open(), open()];
     const state = readState(store);
-    if (store.hasAddedTables) this.#reportKeptFormat(readFormat(store));
+    const keptFormat = store.hasAddedTables ? readFormat(store) : undefined;
+    if (keptFormat !== undefined) this.#reportKeptFormat(keptFormat);
     const engine = new Engine(store, {
       limits: this.#limits,
       changes: this.#changes,
@@ -92,7 +102,7 @@ export class LocalDatabase {
       after: this.#clock.after,
     });
     opened.move();
-    return { path, engine, reader, state };
+    return { path, engine, reader, keptFormat, state };
   }
 
   /** Once, although a fallback may open a snapshot each second. */

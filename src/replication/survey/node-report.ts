@@ -25,7 +25,7 @@ export function reporterOf({ node, nodeKeyHashes, health, appliedMs }: ReportSou
   // At the start of the node: the derivation of an id is slow.
   const nodeKeys = nodeKeyHashes?.map(nodeKeyId);
   return (wanted) => {
-    const { role, state, ok, degraded, epoch, term, offset, ageMs, brokers } = health();
+    const { role, state, ok, degraded, epoch, term, offset, ageMs, brokers, keptFormat } = health();
     return {
       ...("id" in wanted && { question: wanted.id }),
       node,
@@ -43,6 +43,7 @@ export function reporterOf({ node, nodeKeyHashes, health, appliedMs }: ReportSou
         connected,
       })),
       ...(nodeKeys !== undefined && { node_keys: nodeKeys }),
+      ...(keptFormat !== undefined && { kept_format: keptFormat }),
       ...(wanted.offset !== undefined && { applied_ms: appliedMs(wanted.offset) }),
       ...(wanted.trace !== undefined && { spans: [...recentTraces.spans(environment, wanted.trace)] }),
     };

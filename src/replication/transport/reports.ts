@@ -55,6 +55,8 @@ const reportSchema = z.object({
   brokers: listOf(z.object({ broker: z.string().max(300), connected: z.boolean() }), { max: 16 }),
   /** The ids of the node keys that the node accepts; it uses the first one. Nodes of 0.1.0 do not say them. */
   node_keys: listOf(z.string().regex(/^[0-9a-f]{8}$/), { max: 2 }).optional(),
+  /** The older format that the database keeps until `ostiary migrate`. */
+  kept_format: count.optional(),
   /** When the event of the question became visible, in ms since 1970 by the clock of the node; null if unknown. */
   applied_ms: z.number().nonnegative().max(timeMsMax).nullable().optional(),
   spans: listOf(spanSchema, { max: spansPerTraceMax }).optional(),

@@ -8,7 +8,7 @@ import type { NodeProcess } from "../../scripts/node-process.ts";
 const writePauseMs = 20;
 const readPauseMs = 10;
 /** Longer than a handover takes. */
-const writeTimeoutMs = 30_000;
+const writeTimeoutMs = 60_000;
 
 export class Load {
   /** The users whose role was acknowledged. */
@@ -31,6 +31,10 @@ export class Load {
   async stop(): Promise<void> {
     this.#isOver = true;
     await this.#running;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
   }
 
   async #write(): Promise<void> {

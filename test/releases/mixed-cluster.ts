@@ -20,6 +20,9 @@ type Role = "primary" | "edge" | "fallback";
 
 const roleOf = (name: Name): Role => (name === "primary" || name === "fallback" ? name : "edge");
 
+/** How long tests wait for a state that must be reached, on a machine that does much else. */
+export const patienceMs = 60_000;
+
 export class MixedCluster {
   readonly adminKey = newAdminKey();
   /** For nodes that are started from now on. */
@@ -57,19 +60,23 @@ export class MixedCluster {
         (await healthOf(node)).ok &&
         (!isEdge || (await healthOf(node)).state === "LIVE") &&
         (await writtenAt(node, this.adminKey)).has(lastUser);
-      await eventually(follows, `${node.name} follows ${primary}`, 20_000);
+      await eventually(follows, `${node.name} follows ${primary}`, patienceMs);
     }
   }
 
   /** Starts the cluster with the example loaded on all nodes. */
   async start(programs: Programs): Promise<void> {
     this.launch("primary", programs.primary);
-    await this.node("primary").ready();
+    await this.#ready("primary");
     // A write is acknowledged only when there are edges.
     for (const name of ["edge-a", "edge-b", "fallback"] as const) this.launch(name, programs[name]);
-    await Promise.all(names.map((name) => this.node(name).ready()));
+    await Promise.all(names.map((name) => this.#ready(name)));
     await loadExample(new Oso(this.node("primary").url, this.adminKey));
-    await expectConverged(this.node("primary"), this.others("primary"));
+    await expectConverged(this.node("primary"), this.others("primary"), patienceMs);
+  }
+
+  #ready(name: Name): Promise<void> {
+    return this.node(name).ready(undefined, patienceMs);
   }
 
   /** Stops the node, and starts it again with another program. `between` runs while it is stopped. */
@@ -77,7 +84,7 @@ export class MixedCluster {
     await this.node(name).stop();
     await between();
     this.launch(name, program);
-    await this.node(name).ready();
+    await this.#ready(name);
   }
 
   /** Migrates the databases of a node, which is stopped meanwhile. Returns what the command prints. */

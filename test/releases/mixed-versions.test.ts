@@ -10,9 +10,9 @@ import { builtBinary } from "../../scripts/built-binary.ts";
 import { schemaVersion } from "../../src/store/connection/open-store.ts";
 import { currentStorePath } from "../../src/store/directory/data-directory.ts";
 import { must } from "../../src/util/assert.ts";
-import { brokers, eventually, expectConverged, scenarioTimeoutMs } from "../e2e/cluster.ts";
+import { brokers, eventually as eventuallyWithin, expectConverged, scenarioTimeoutMs } from "../e2e/cluster.ts";
 import { Load, writtenAt } from "./load.ts";
-import { names, withMixedCluster, type MixedCluster, type Name } from "./mixed-cluster.ts";
+import { names, patienceMs, withMixedCluster, type MixedCluster, type Name } from "./mixed-cluster.ts";
 import { firstRelease, programAt, taggedCommit, upgradedReleases } from "./release-program.ts";
 import { promote } from "./promote.ts";
 import { formatOf } from "./recorded.ts";
@@ -24,6 +24,9 @@ function built(version: string): Promise<[old: string, today: string]> {
   programs.set(version, building);
   return building;
 }
+
+const eventually = (condition: () => Promise<boolean>, what: string): Promise<void> =>
+  eventuallyWithin(condition, what, patienceMs);
 
 const members = ["edge-a", "edge-b", "primary"] as const;
 
@@ -40,7 +43,7 @@ describe.each(scenarios)("a cluster of $version with the $broker broker", ({ ver
       await withMixedCluster(broker, async (cluster) => {
         await cluster.start({ primary: old, "edge-a": old, "edge-b": old, fallback: old });
         const writable = () => members.map((name) => cluster.node(name));
-        const load = new Load(writable, cluster.node("fallback"), cluster.adminKey);
+        await using load = new Load(writable, cluster.node("fallback"), cluster.adminKey);
         /** All nodes follow the primary, and nothing has failed. */
         const settled = async (primary: "primary" | "edge-a"): Promise<void> => {
           const before = load.acknowledged.length;
@@ -102,7 +105,7 @@ describe.each(scenarios)("a cluster of $version with the $broker broker", ({ ver
 
         expect(load.failures).toEqual([]);
         expect(load.reads).toBeGreaterThan(50);
-        await expectConverged(cluster.node("edge-a"), cluster.others("edge-a"));
+        await expectConverged(cluster.node("edge-a"), cluster.others("edge-a"), patienceMs);
         await expectData(cluster, present);
         if (isFirst)
           // Nodes of today have the message, also those that received it with the older program.
@@ -120,7 +123,7 @@ describe.each(scenarios)("a cluster of $version with the $broker broker", ({ ver
       });
     },
     // Includes the time for building.
-    3 * scenarioTimeoutMs,
+    6 * scenarioTimeoutMs,
   );
 });
 
@@ -131,7 +134,7 @@ interface Present {
   readonly hostedKey: string;
 }
 
-const hostedPolicy = 'actor User {}\nresource Repo { roles = ["reader"]; }';
+const hostedPolicy = 'actor User {}\nresource Repo { roles = ["reader"]; permissions = ["read"]; "read" if "reader"; }';
 const hostedFact = {
   predicate: "has_role",
   args: [
@@ -149,11 +152,13 @@ async function addData(cluster: MixedCluster): Promise<Present> {
   const created = await post(cluster, "edge-a", "/api/environments", { id: "staging" });
   const { token } = (await created.json()) as { token: string };
   expect(created.status).toBe(200);
-  const write = async (path: string, body: unknown): Promise<boolean> =>
-    (await ask(cluster, "edge-a", path, { method: "POST", body: JSON.stringify(body) }, token)).ok;
-  // A write waits for an edge that follows the new environment.
-  await eventually(() => write("/api/policy", { src: hostedPolicy }), "the hosted environment takes a policy");
-  expect(await write("/api/batch", [{ inserts: [hostedFact] }])).toBe(true);
+  const write = async (path: string, body: unknown): Promise<unknown> => {
+    const response = await ask(cluster, "edge-a", path, { method: "POST", body: JSON.stringify(body) }, token);
+    return [path, response.status];
+  };
+  // An edge has to follow the new environment first.
+  expect(await write("/api/policy", { src: hostedPolicy })).toEqual(["/api/policy", 200]);
+  expect(await write("/api/batch", [{ inserts: [hostedFact] }])).toEqual(["/api/batch", 200]);
   const entries = await entriesAt(cluster, "edge-a");
   expect(entries.size).toBeGreaterThan(2);
   return { entries, hostedKey: token };
@@ -304,13 +309,19 @@ const policyOf = async (cluster: MixedCluster, name: Name): Promise<{ src: strin
 const historyOf = async (cluster: MixedCluster, name: Name): Promise<unknown[]> =>
   ((await (await ask(cluster, name, "/api/policy_history")).json()) as { versions: unknown[] }).versions;
 
-function ask(
+/** Sends a request that is answered with 503 again, under the same id, as clients do. */
+async function ask(
   cluster: MixedCluster,
   name: Name,
   path: string,
   init: RequestInit = {},
   key = cluster.adminKey,
 ): Promise<Response> {
-  const headers = { Authorization: `Bearer ${key}` };
-  return fetch(`${cluster.node(name).url}${path}`, { ...init, headers });
+  const headers = { Authorization: `Bearer ${key}`, "X-Request-ID": crypto.randomUUID() };
+  const deadline = Date.now() + patienceMs;
+  for (;;) {
+    const response = await fetch(`${cluster.node(name).url}${path}`, { ...init, headers });
+    if (response.status !== 503 || Date.now() > deadline) return response;
+    await Bun.sleep(50);
+  }
 }

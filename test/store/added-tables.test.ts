@@ -22,7 +22,7 @@ import {
   schemaVersion,
 } from "../../src/store/connection/open-store.ts";
 import { requireKnownSchemaIn } from "../../src/store/integrity/schema-check.ts";
-import { readNodeSetting } from "../../src/store/keys/api-keys.ts";
+import { type NodeSetting, readNodeSetting } from "../../src/store/keys/api-keys.ts";
 import { auditEntry, type AuditEntry } from "../../src/store/log/audit-entry.ts";
 import { auditEntriesAfter } from "../../src/store/log/audit-log.ts";
 import { readState } from "../../src/store/log/store-state.ts";
@@ -61,6 +61,15 @@ function formatAt(path: string): number {
   store.close();
   return format;
 }
+
+function settingAt(path: string, key: NodeSetting): string | undefined {
+  const store = openStore(path, { readonly: true });
+  const value = readNodeSetting(store, key);
+  store.close();
+  return value;
+}
+
+const auditLogAt = (path: string): string | undefined => settingAt(path, "audit_log");
 
 /** A directory of release 0.1.0 with the writer of a node. */
 async function withOldStore(body: (path: string, writer: Writer) => Promise<void>): Promise<void> {
@@ -152,13 +161,7 @@ describe("a database of 0.1.0", () => {
   test("keeps its entries when snapshots of either format replace it", () =>
     withOldStore(async (path, writer) => {
       await record(writer, "a");
-      const logId = (): string | undefined => {
-        const store = openStore(path, { readonly: true });
-        const id = readNodeSetting(store, "audit_log");
-        store.close();
-        return id;
-      };
-      expect(logId()).toBeDefined();
+      expect(auditLogAt(path)).toBeDefined();
       const second = join(path, "..", "store-2.db");
       writeFileSync(second, format5);
       await writer.open(second, { create: false });
@@ -199,16 +202,33 @@ describe("a database of 0.1.0", () => {
     withOldStore(async (path, writer) => {
       await record(writer, "a");
       await writer.close();
-      const before = openStore(path, { readonly: true });
-      const logId = readNodeSetting(before, "audit_log");
-      before.close();
+      const logId = auditLogAt(path);
       truncateSync(addedTablesPath(path), 5000);
       await writer.open(path, { create: false });
       await record(writer, "b");
       expect(targetsAt(path)).toEqual(["b"]);
       expect(existsSync(`${addedTablesPath(path)}.damaged`)).toBe(true);
-      const after = openStore(path, { readonly: true });
-      expect(readNodeSetting(after, "audit_log")).not.toBe(logId);
-      after.close();
+      expect(auditLogAt(path)).not.toBe(logId);
+      // The same file is known again.
+      const next = auditLogAt(path);
+      await writer.open(path, { create: false });
+      expect(auditLogAt(path)).toBe(next);
+    }));
+
+  test("exchanges the audit log anew with the added tables of another directory", () =>
+    withOldStore(async (path, writer) => {
+      await withOldStore(async (other, otherWriter) => {
+        await record(otherWriter, "other");
+        await otherWriter.close();
+        const progress = { key: "audit_received", value: "0123456789abcdef 7" } as const;
+        await writer.recordAudit({ entries: [entryOf("own")], received: false, progress });
+        await writer.close();
+        const logId = auditLogAt(path);
+        copyFileSync(addedTablesPath(other), addedTablesPath(path));
+        await writer.open(path, { create: false });
+        expect(auditLogAt(path)).not.toBe(logId);
+        expect(settingAt(path, "audit_received")).toBe("");
+        expect(targetsAt(path)).toEqual(["other"]);
+      });
     }));
 });

@@ -16,10 +16,16 @@ import {
   copyAddedAuditEntries,
   copyAuditEntries,
   detachAuditEntries,
-  lastAuditSeq,
   markAuditReceived,
 } from "../../store/log/audit-log.ts";
-import { addedTablesPath, openStore, removeAddedTables } from "../../store/connection/open-store.ts";
+import type { Connection } from "../../store/connection/connection.ts";
+import {
+  addedTablesPath,
+  openStore,
+  readAddedTablesId,
+  removeAddedTables,
+  writeAddedTablesId,
+} from "../../store/connection/open-store.ts";
 import type { StoredLogRow } from "../../store/log/log.ts";
 import { closeRawFiles } from "../../store/integrity/raw-files.ts";
 import { PageScrub, scrubTickMs } from "../../store/integrity/page-scrub.ts";
@@ -200,10 +206,8 @@ export class StoreWriter {
     const { result: state, transaction } = beginTransaction(connection, () => {
       const found = findState(store) ?? createState(store, environment, mintEpoch(this.#clock), firstTerm);
       if (found.environment === environment) refreshDerived(store, limits, false);
-      // Added tables that were lost begin to count anew.
-      const hasEntries = !store.hasAddedTables || lastAuditSeq(store) > 0;
-      isKnown = hasEntries && readNodeSetting(store, "audit_log") !== undefined;
-      if (!isKnown) writeNodeSetting(store, "audit_log", mintEpoch(this.#clock));
+      isKnown = hasKnownAuditLog(store);
+      if (!isKnown) this.#beginAuditLog(store);
       // An older release may have written other events since.
       if (store.hasAddedTables) detachAuditEntries(store, -1);
       return found;
@@ -213,6 +217,14 @@ export class StoreWriter {
     // A new snapshot gets the entries from `adoptAudit`.
     if (isKnown) this.#absorbAddedTables(connection);
     return state;
+  }
+
+  /** The exchange with the primary begins anew, in both directions. */
+  #beginAuditLog(store: Connection): void {
+    const id = mintEpoch(this.#clock);
+    writeNodeSetting(store, "audit_log", id);
+    writeNodeSetting(store, "audit_received", "");
+    if (store.hasAddedTables) writeAddedTablesId(store, addedTablesId(id));
   }
 
   /** Moves entries from beside a database that kept an older format into the present one, which has replaced it. */
@@ -576,4 +588,15 @@ function rowsForMessage(
 ): readonly StoredLogRow[] {
   const bytes = rows.reduce((sum, { body }) => sum + Buffer.byteLength(body), 0);
   return rows.length <= publishBatchEventsMax && bytes <= publishBatchBytesMax ? rows : [];
+}
+
+/** Whether the entries are those that the database counts. Added tables can be lost, or those of another directory. */
+function hasKnownAuditLog(store: Connection): boolean {
+  const id = readNodeSetting(store, "audit_log");
+  return id !== undefined && (!store.hasAddedTables || readAddedTablesId(store) === addedTablesId(id));
+}
+
+/** The id of added tables with the entries of an audit log: a positive number of 31 bits. */
+function addedTablesId(auditLog: string): number {
+  return Number.parseInt(auditLog.slice(-8), 16) & 0x7fff_ffff || 1;
 }

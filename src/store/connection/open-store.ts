@@ -82,7 +82,7 @@ export function openStore(path: string, options: StoreOptions = {}): Connection 
     };
     if (!readonly && format < oldestKeptFormat) migrate(format === 0 ? newFormat : schemaVersion);
     if (format < oldestKeptFormat || format === schemaVersion) return store;
-    if (addedTables) attachAddedTables(store);
+    if (addedTables) attachAddedTables(store, readonly);
     if (convert && !readonly) migrate(schemaVersion);
     return store;
   } catch (error) {
@@ -124,6 +124,15 @@ export function addedTablesPath(path: string): string {
   return join(dirname(path), "added-tables.db");
 }
 
+/** The number that tells attached tables from those of another data directory. */
+export function readAddedTablesId(store: Connection): number {
+  return Number(store.prepare("PRAGMA added.application_id").values()[0]?.[0]);
+}
+
+export function writeAddedTablesId(store: Connection, id: number): void {
+  store.exec(`PRAGMA added.application_id = ${id}`);
+}
+
 /** Removes `added-tables.db` beside the database at `path`, which must have its rows. */
 export function removeAddedTables(path: string): void {
   for (const file of filesOf(addedTablesPath(path))) rmSync(file, { force: true });
@@ -133,25 +142,28 @@ function filesOf(path: string): string[] {
   return [path, `${path}-wal`, `${path}-shm`];
 }
 
-/** A damaged file is renamed: it must not look as if the database was damaged, and other nodes have its rows. */
-function attachAddedTables(store: Connection): void {
+/**
+ * A damaged file is renamed: it must not look as if the database was damaged, and other nodes have its rows. Who only
+ * reads, on the serving thread, leaves the search for damage to the writer.
+ */
+function attachAddedTables(store: Connection, readonly: boolean): void {
   const path = addedTablesPath(store.path);
   try {
-    createAddedTables(path);
+    createAddedTables(path, !readonly);
   } catch (error) {
     if (!isDamage(error)) throw error;
     const damaged = `${path}.damaged`;
     getLogger("store").error("{path} is damaged and was moved to {damaged}: {error}", { path, damaged, error });
     renameSync(path, damaged);
     removeAddedTables(store.path);
-    createAddedTables(path);
+    createAddedTables(path, false);
   }
   store.prepare("ATTACH ?1 AS added").run(path);
   store.hasAddedTables = true;
 }
 
 /** Creates the file, or the tables that it lacks. Throws an error that `isDamage` recognises if it is damaged. */
-function createAddedTables(path: string): void {
+function createAddedTables(path: string, isChecked: boolean): void {
   const isNew = !existsSync(path);
   const added = new SqliteDatabase(path, { create: true });
   const format = (): number => Number(added.prepare("PRAGMA user_version").values()[0]?.[0]);
@@ -159,7 +171,7 @@ function createAddedTables(path: string): void {
     added.exec("PRAGMA busy_timeout = 5000");
     added.exec("PRAGMA trusted_schema = OFF");
     if (isNew) added.exec("PRAGMA journal_mode = WAL");
-    const damage = String(added.prepare("PRAGMA quick_check(1)").values()[0]?.[0]);
+    const damage = isChecked ? String(added.prepare("PRAGMA quick_check(1)").values()[0]?.[0]) : "ok";
     if (damage !== "ok") throw Object.assign(new Error(damage), { code: "SQLITE_CORRUPT" });
     if (format() >= schemaVersion) return;
     added.transaction(() => {

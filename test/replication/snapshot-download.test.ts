@@ -32,6 +32,7 @@ import { realSystem } from "../../src/replication/system.ts";
 import { currentStorePath } from "../../src/store/directory/data-directory.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import { hashKey } from "../../src/store/keys/api-keys.ts";
+import { nodeKeyHashesIn } from "../../src/store/keys/node-keys.ts";
 import { readState } from "../../src/store/log/store-state.ts";
 import { renderMetrics } from "../../src/telemetry/metrics.ts";
 import { must } from "../../src/util/assert.ts";
@@ -314,7 +315,7 @@ test("damaged or useless data are not kept", () =>
     const { directory } = cluster;
     const common = { directory, environment: "test", limits: defaultLimits, system: realSystem };
     const guard = new HistoryGuard(directory, systemClock);
-    const options = { ...common, primary: client, guard, nodeKeyHashes: [hashKey(nodeKey)] };
+    const options = { ...common, primary: client, guard, nodeKeyHashes: nodeKeyHashesIn(nodeKey) };
     for (answer of answers) {
       await refusal(fetchSnapshot(options));
       expect(readdirSync(directory)).toEqual(["primary"]);
@@ -351,7 +352,7 @@ test("an error in a partial file costs one more download, and no wrong answer", 
         limits: defaultLimits,
         system: realSystem,
         guard: new HistoryGuard(directory, systemClock),
-        nodeKeyHashes: [hashKey(nodeKey)],
+        nodeKeyHashes: nodeKeyHashesIn(nodeKey),
       };
       line.cutAfter = 60_000;
       await refusal(fetchSnapshot(options));
@@ -380,7 +381,7 @@ test("a snapshot that was complete when the node died is not downloaded again", 
         limits: defaultLimits,
         system: realSystem,
         guard: new HistoryGuard(directory, systemClock),
-        nodeKeyHashes: [hashKey(nodeKey)],
+        nodeKeyHashes: nodeKeyHashesIn(nodeKey),
       };
       expect(await fetchSnapshot(options)).toMatchObject({ state: positionOf(primary.node) });
       expect(line.ranges).toEqual([undefined, `bytes=${size}-`]);

@@ -181,9 +181,9 @@ test("a removed key is worth nothing: requests, logins and snapshots with it are
     await primary.stop();
 
     const later = await cluster.primary({ nodeKey: newKey });
-    const follower = await cluster.edge("edge", later, { nodeKey: newKey });
-    await converged(follower.node, later.node);
-    for (const node of [later, follower]) {
+    const edgeAfter = await cluster.edge("edge", later, { nodeKey: newKey });
+    await converged(edgeAfter.node, later.node);
+    for (const node of [later, edgeAfter]) {
       const [removed, wrong] = [await head(node, oldKey), await head(node, "another-key-of-other-nodes")];
       expect([removed.status, await removed.text()]).toEqual([401, await wrong.text()]);
     }

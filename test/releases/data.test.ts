@@ -9,8 +9,9 @@ import { restore } from "../../src/replication/backup/restore.ts";
 import { importSnapshot } from "../../src/replication/snapshots/import-snapshot.ts";
 import { currentStorePath } from "../../src/store/directory/data-directory.ts";
 import { hashKey } from "../../src/store/keys/api-keys.ts";
+import { nodeKeyHashesIn, nodeKeyId } from "../../src/store/keys/node-keys.ts";
 import { must } from "../../src/util/assert.ts";
-import { converged, positionOf, withDirectory } from "../replication/cluster.ts";
+import { converged, positionOf, refusal, withDirectory } from "../replication/cluster.ts";
 import { expectVerified } from "../replication/verify-database.ts";
 import { difference } from "./response-matching.ts";
 import { lastKey } from "./history.ts";
@@ -151,16 +152,23 @@ describe.each(versions)("data of %s", (version) => {
     () =>
       withRelease(version, async (cluster, release) => {
         const usual = { force: false, knownTerm: 0, dryRun: false, allowUnauthenticated: false, limits };
-        const restoreTo = (name: string, offset: number) =>
+        const file = recordedFile(version, "all.backup");
+        // The node key was replaced since.
+        const newKey = "n_test_fedcba9876543210";
+        const restoreTo = (name: string, offset: number, keys = `${newKey} ${release.nodeKey}`) =>
           restore({
             ...usual,
-            file: recordedFile(version, "all.backup"),
+            file,
             directory: join(cluster.directory, name),
             target: { offset },
-            nodeKeyHashes: [hashKey(release.nodeKey)],
+            nodeKeyHashes: nodeKeyHashesIn(keys),
             onStep,
             warn,
           });
+        const { message } = await refusal(restoreTo("none", release.offset, newKey));
+        expect(message).toStartWith(`\`${file}\`: its MAC is wrong`);
+        expect(message).toContain(`the given one is \`${nodeKeyId(hashKey(newKey))}\``);
+        expect(message).toContain("give the node key with which it was made");
         const oldest = await restoreTo("oldest", release.trimmedTo);
         expect(oldest.digest).not.toBe(release.digest);
         expectVerified(must(currentStorePath(join(cluster.directory, "oldest"))));

@@ -9,10 +9,12 @@ import { connectAsync } from "mqtt";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { openBackup, restore, type RestoreOptions } from "../../src/replication/backup/restore.ts";
 import { listStoredBackups } from "../../src/replication/backup/stored-backups.ts";
+import type { Node } from "../../src/replication/node.ts";
 import { buildSnapshotInWorker } from "../../src/replication/snapshots/snapshot-jobs.ts";
 import { realSystem } from "../../src/replication/system.ts";
 import { sendWithNodeKey } from "../../src/replication/transport/node-authorization.ts";
 import type { MintedKeys } from "../../src/roles/primary-keys.ts";
+import type { PrimaryNode } from "../../src/roles/primary.ts";
 import { currentStorePath } from "../../src/store/directory/data-directory.ts";
 import { hashKey, storedNodeKeyHash } from "../../src/store/keys/api-keys.ts";
 import { matchingIndex, nodeKeyHashesIn, nodeKeyId } from "../../src/store/keys/node-keys.ts";
@@ -25,6 +27,7 @@ import { nodesOf } from "../http/nodes.ts";
 import { withCapturedLog } from "./captured-log.ts";
 import {
   adminKey,
+  type Cluster,
   converged,
   eventually,
   insert,
@@ -83,31 +86,41 @@ describe("the keys of a node", () => {
 
 describe("nodes at different steps", () => {
   test.each([
-    ["the primary has the second key already, the edge not yet", both.adding, oldKey],
-    ["the edge has the second key already, the primary not yet", oldKey, both.adding],
-    ["the primary uses the new key already", both.switched, both.adding],
-    ["the edge uses the new key already", both.adding, both.switched],
+    ["the primary has the second key already, the others not yet", both.adding, oldKey],
+    ["the others have the second key already, the primary not yet", oldKey, both.adding],
+    ["the others use the new key already", both.adding, both.switched],
+    ["the others have removed the old key already", both.switched, newKey],
     ["the primary has removed the old key already", newKey, both.switched],
-    ["the edge has removed the old key already", both.switched, newKey],
-    ["a step was left out: the edge does not know the new key of the primary", both.switched, oldKey],
-    ["a step was left out: the primary does not know the new key of the edge", oldKey, both.switched],
-    ["a step was left out: the edge knows only the new key", both.adding, newKey],
-    ["a step was left out: the primary knows only the new key", newKey, both.adding],
-  ])("work together: %s", (_, atPrimary, atEdge) =>
+    ["a step was left out: the primary does not know the new key of the others", oldKey, both.switched],
+  ])("work together: %s", (_, atPrimary, atOthers) =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary({ nodeKey: atPrimary });
       await loadPolicy(primary.node);
-      const edge = await cluster.edge("edge", primary, { nodeKey: atEdge });
-      const fallback = await cluster.fallback(primary, { nodeKey: atEdge, follow: "true" });
-      await eventually(() => expect(edge.node.health().isBrokerConnected).toBe(true));
-      await insert(primary.node, "ann");
-      for (const { node } of [edge, fallback]) await converged(node, primary.node);
-      expect(mayRead(edge.node, "ann")).toBe(true);
-      const written = await ask(edge, adminKey, "POST", "/api/batch", [{ inserts: [isReader("bob")] }]);
-      expect(written.status).toBe(200);
-      expect(mayRead(primary.node, "bob")).toBe(true);
+      await worksWith(primary, await startOthers(cluster, primary, atOthers));
     }),
   );
+
+  test("continue with their data if they do not know the new key, and name the keys when they need a snapshot", () =>
+    withCapturedLog((lines) =>
+      withCluster(async (cluster) => {
+        const first = await cluster.primary({ nodeKey: oldKey });
+        await loadPolicy(first.node);
+        for (const other of await startOthers(cluster, first, oldKey)) {
+          await converged(other.node, first.node);
+          await other.stop();
+        }
+        await first.stop();
+        const primary = await cluster.primary({ nodeKey: both.switched });
+        await worksWith(primary, await startOthers(cluster, primary, oldKey));
+        expect(lines.join("\n")).not.toContain("its MAC is wrong");
+        const empty = await cluster.edge("empty", primary, { nodeKey: oldKey });
+        const [newId, oldId] = [newKey, oldKey].map((key) => nodeKeyId(hashKey(key)));
+        await eventually(() =>
+          expect(lines.join("\n")).toContain(`it names the key \`${newId}\`, and the given one is \`${oldId}\``),
+        );
+        expect(empty.node.health().ok).toBe(false);
+      }),
+    ));
 
   test("of which one knows only the old key and one only the new one refuse each other, and say what to do", () =>
     withCapturedLog((lines) =>
@@ -115,10 +128,10 @@ describe("nodes at different steps", () => {
         const primary = await cluster.primary({ nodeKey: newKey });
         await loadPolicy(primary.node);
         const edge = await cluster.edge("edge", primary, { nodeKey: oldKey });
-        await eventually(() =>
-          expect(lines.join("\n")).toContain("first add the new key to the old one on every node"),
-        );
-        expect(lines.join("\n")).toContain("wrong node key");
+        await eventually(() => {
+          expect(lines.join("\n")).toContain("first add the new key to the old one on every node");
+          expect(lines.join("\n")).toContain("wrong node key");
+        });
         expect(lines.join("\n")).not.toMatch(/0123456789abcdef|fedcba9876543210/);
         expect(edge.node.health().ok).toBe(false);
         await edge.stop();
@@ -127,6 +140,24 @@ describe("nodes at different steps", () => {
       }),
     ));
 });
+
+/** An edge, and a fallback that follows the events. */
+async function startOthers(cluster: Cluster, primary: Running<Node>, nodeKey: string): Promise<Running<Node>[]> {
+  const edge = await cluster.edge("edge", primary, { nodeKey });
+  return [edge, await cluster.fallback(primary, { nodeKey, follow: "true" })];
+}
+
+/** The first of the others, an edge, gets events over the broker, and forwards a write. */
+async function worksWith(primary: Running<PrimaryNode>, others: readonly Running<Node>[]): Promise<void> {
+  const edge = must(others[0]);
+  await eventually(() => expect(edge.node.health().isBrokerConnected).toBe(true));
+  await insert(primary.node, "ann");
+  for (const { node } of others) await converged(node, primary.node);
+  expect(mayRead(edge.node, "ann")).toBe(true);
+  const written = await ask(edge, adminKey, "POST", "/api/batch", [{ inserts: [isReader("bob")] }]);
+  expect(written.status).toBe(200);
+  expect(mayRead(primary.node, "bob")).toBe(true);
+}
 
 test("a write is acknowledged by an edge at another step, and its client is named in the audit log", () =>
   withCluster(
@@ -334,10 +365,11 @@ test("hosted environments have the keys of their node", () =>
         primary = await cluster.host("primary", "primary", { port, nodeKey });
       }
     };
-    const steps = [both.adding, both.switched, newKey].flatMap((keys) => [
-      ["edge", keys] as const,
-      ["primary", keys] as const,
-    ]);
+    const steps = [
+      ["edge", both.adding],
+      ["primary", both.switched],
+      ["edge", newKey],
+    ] as const;
     for (const [index, [which, keys]] of steps.entries()) {
       await restart(which, keys);
       const user = `user-${index}`;

@@ -107,7 +107,7 @@ export function requireAuthentic(
     "invalid_request",
     authenticity === "absent"
       ? `\`${path}\` is not authenticated: it has no MAC, because an older version made it, or someone without the node key. If you know where it comes from, use --allow-unauthenticated`
-      : `\`${path}\` cannot be authenticated: its MAC is verified with the node key, and none is given. Put it into OSTIARY_NODE_KEY; or if you know where the file comes from, use --allow-unauthenticated`,
+      : `\`${path}\` cannot be authenticated: its MAC is verified with the node key${signed.nodeKey === undefined ? "" : ` \`${signed.nodeKey}\``}, and none is given. Put it into OSTIARY_NODE_KEY; or if you know where the file comes from, use --allow-unauthenticated`,
   );
 }
 

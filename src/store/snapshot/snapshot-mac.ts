@@ -42,9 +42,9 @@ export function authenticityOf(signed: SignedManifest, nodeKeyHashes: NodeKeyHas
 }
 
 function wrongMacText({ nodeKey }: SignedManifest, given: NodeKeyHashes): string {
-  const ids = given.map(nodeKeyId);
-  const named = ids.map((id) => `\`${id}\``).join(" and ");
-  const isOtherKey = nodeKey !== undefined && !ids.includes(nodeKey);
-  const keys = isOtherKey ? ` (it names the key \`${nodeKey}\`, and the given one is ${named})` : "";
-  return `its MAC is wrong: it was changed, or made with another node key${keys}. Use another file, or give the node key with which it was made; \`nodeKey\` can have it as the second one`;
+  const ids = given.map((hash) => `\`${nodeKeyId(hash)}\``).join(" and ");
+  // Files of 0.1.0 name none.
+  const named = nodeKey === undefined ? "no key" : `the key \`${nodeKey}\``;
+  const keys = `it names ${named}, and the given ${given.length > 1 ? "ones are" : "one is"} ${ids}`;
+  return `its MAC is wrong: it was changed, or made with another node key (${keys}). Use another file, or give the node key with which it was made; \`nodeKey\` can have it as the second one`;
 }

@@ -28,7 +28,8 @@ interface Member {
 /** Throws the error of the system. */
 export function listenRenewably(options: ListenOptions & { readonly tls: ServerTls }): RenewableServer {
   let current = open(options, options.port, options.tls, false);
-  let previous: Member | undefined;
+  /** Those that have connections: the current one, and earlier ones. */
+  const members = new Set([current]);
   let isRenewing = false;
   let waiting: (() => void) | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -38,15 +39,16 @@ export function listenRenewably(options: ListenOptions & { readonly tls: ServerT
     preferSecondListener(port);
     const next = open(options, port, tls, true);
     isRenewing = true;
-    previous = current;
+    const previous = current;
     previous.isCurrent = false;
     current = next;
-    timer = setTimeout(retire, options.idleTimeoutMs + lateMs);
+    members.add(next);
+    timer = setTimeout(retire, options.idleTimeoutMs + lateMs, previous);
   };
-  // Only now, because a closing listener resets the connections that it has not accepted.
-  const retire = (): void => {
-    void previous?.server.stop();
-    previous = undefined;
+  // Only now, because a closing listener resets the connections that it has not accepted. Its streams go on.
+  const retire = (previous: Member): void => {
+    const gone = (): boolean => members.delete(previous);
+    previous.server.stop().then(gone, gone);
     timer = setTimeout(complete, closedMs);
   };
   const complete = (): void => {
@@ -55,8 +57,9 @@ export function listenRenewably(options: ListenOptions & { readonly tls: ServerT
     waiting = undefined;
     renewal?.();
   };
-  const servers = (): HttpServer[] =>
-    [current, ...(previous === undefined ? [] : [previous])].map(({ server }) => server);
+  const ofAll = async (end: (server: HttpServer) => Promise<unknown>): Promise<void> => {
+    await Promise.all([...members].map(({ server }) => end(server)));
+  };
 
   return {
     port,
@@ -72,12 +75,11 @@ export function listenRenewably(options: ListenOptions & { readonly tls: ServerT
     },
     async stop() {
       clearTimeout(timer);
+      isRenewing = true;
       waiting = undefined;
-      await Promise.all(servers().map((server) => server.stop()));
+      await ofAll((server) => server.stop());
     },
-    async abort() {
-      await Promise.all(servers().map((server) => server.abort()));
-    },
+    abort: () => ofAll((server) => server.abort()),
   };
 }
 

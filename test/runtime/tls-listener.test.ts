@@ -9,6 +9,7 @@ import { connect } from "node:tls";
 import { tlsFetchOptions } from "../../src/runtime/fetch.ts";
 import type { ServerTls } from "../../src/runtime/platform.ts";
 import { serve, type Listener, type ServeOptions, verifiesClients } from "../../src/runtime/serve.ts";
+import { must } from "../../src/util/assert.ts";
 import { makeAuthority, type Authority, type Certificate } from "../e2e/certificates.ts";
 import { findProgram, programPath } from "../e2e/program.ts";
 
@@ -58,7 +59,7 @@ describe.skipIf(findProgram("openssl") === null)("a TLS listener (skipped withou
     expect(url).toBe(`https://127.0.0.1:${port}`);
     const accepted = async (version: string): Promise<boolean> => {
       const client = ["s_client", "-connect", `127.0.0.1:${port}`, version, "-cipher", "ALL:@SECLEVEL=0"];
-      return (await Bun.spawn([programPath("openssl"), ...client], { stdin: "ignore", stdout: "ignore" }).exited) === 0;
+      return (await Bun.spawn([programPath("openssl"), ...client], { stdin: "ignore", stdout: "ignore", stderr: "ignore" }).exited) === 0;
     };
     expect(await Promise.all(["-tls1_1", "-tls1_2", "-tls1_3"].map(accepted))).toEqual([false, true, true]);
     const answer = await new Promise<string>((resolve) => {
@@ -94,52 +95,65 @@ describe.skipIf(findProgram("openssl") === null)("a TLS listener (skipped withou
     expect(await ask(texts(expired))).toBe("refused");
   });
 
-  test("renews its certificate without a failed request, over new and kept connections", async () => {
-    const slow = Promise.withResolvers<void>();
+  test("renews its certificate without a failed request, over new and kept connections, and without cut streams", async () => {
+    let items = 0;
     const listener = listen({
-      idleTimeoutMs: 1000,
+      idleTimeoutMs: 5000,
       fetch: async (request) => {
-        if (request.url.endsWith("/slow")) await slow.promise;
-        return new Response(await request.text());
+        if (!request.url.endsWith("/stream")) return new Response(await request.text());
+        const item = async function* (): AsyncGenerator<string> {
+          for (; ; await Bun.sleep(200)) yield `data: ${items++}\n\n`;
+        };
+        return new Response(ReadableStream.from(item()).pipeThrough(new TextEncoderStream()));
       },
     });
     const { port, url } = listener;
     const trust = tlsFetchOptions({ ca: pem(authority.cert) });
-    expect(await presented(port)).toBe("first");
-    const pending = fetch(`${url}/slow`, { method: "POST", body: "slow", ...trust });
-    let [isOver, answers, renewals] = [false, 0, 0];
     const failures: unknown[] = [];
-    const ask = async (headers: Record<string, string>): Promise<void> => {
-      while (!isOver) {
-        try {
-          const body = String(answers);
-          const response = await fetch(url, { method: "POST", body, headers, ...trust });
-          if ((await response.text()) !== body) failures.push("another answer");
-          answers++;
-        } catch (error) {
-          failures.push(error);
-        }
+    const end = new AbortController();
+    let answers = 0;
+    /** Repeats the work until the end, or until something has failed. */
+    const repeat = async (work: () => Promise<unknown>): Promise<void> => {
+      while (!end.signal.aborted && failures.length === 0) {
+        await work().catch((error: unknown) => failures.push(error));
         await Bun.sleep(2);
       }
     };
-    const kept = Array.from({ length: 4 }, () => ask({}));
-    const news = Array.from({ length: 4 }, () => ask({ Connection: "close" }));
-    const connecting = (async (): Promise<void> => {
-      while (!isOver) await presented(port).catch((error: unknown) => failures.push(error));
-    })();
-    const onFailure = (error: unknown): void => void failures.push(error);
-    listener.renew?.(second, onFailure);
-    expect(await presented(port)).toBe("second");
-    // It begins when the last renewal is complete.
-    listener.renew?.({ ...first }, onFailure);
-    while ((await presented(port)) !== "first" && failures.length === 0) await Bun.sleep(20);
-    renewals++;
-    slow.resolve();
-    expect(await (await pending).text()).toBe("slow");
-    isOver = true;
-    await Promise.all([...kept, ...news, connecting]);
+    const ask = (headers: Record<string, string>) => async (): Promise<void> => {
+      const body = String(answers);
+      const response = await fetch(url, { method: "POST", body, headers, ...trust });
+      if ((await response.text()) !== body) failures.push("another answer");
+      answers++;
+    };
+    const stream = await fetch(`${url}/stream`, { signal: end.signal, ...trust });
+    const reader = must(stream.body?.getReader());
+    const untilPresented = async (name: string): Promise<void> => {
+      while ((await presented(port)) !== name && failures.length === 0) await Bun.sleep(20);
+      expect(failures).toEqual([]);
+    };
+    const load = [ask({}), ask({}), ask({ Connection: "close" }), ask({ Connection: "close" }), () => presented(port)];
+    const loading = load.map(repeat);
+    try {
+      await untilPresented("first");
+      const onFailure = (error: unknown): void => void failures.push(error);
+      listener.renew?.(second, onFailure);
+      await untilPresented("second");
+      // These begin when the last renewal is complete, and only the last one counts.
+      listener.renew?.({ ...second }, onFailure);
+      listener.renew?.({ ...first }, onFailure);
+      await untilPresented("first");
+      // The first listener has stopped, but not its stream.
+      const sent = items;
+      for (let received = -1; received < sent; ) {
+        const { value, done } = await reader.read();
+        expect(done).toBe(false);
+        received = Number(/(\d+)\n\n$/.exec(new TextDecoder().decode(value))?.[1]);
+      }
+    } finally {
+      end.abort();
+      await Promise.all(loading);
+    }
     expect(failures).toEqual([]);
-    expect(renewals).toBe(1);
     expect(answers).toBeGreaterThan(100);
   }, 60_000);
 });

@@ -1,9 +1,10 @@
 /** Reads and checks the PEM files for TLS that settings and options name. */
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { createSecureContext } from "node:tls";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
-import { fileProblem } from "../util/reason.ts";
+import { fileProblem, reasonOf } from "../util/reason.ts";
 
 /** Paths of PEM files, or their texts. */
 export interface TlsFiles {
@@ -49,10 +50,16 @@ export function certificatesIn(setting: string, path: string): Certificates {
 export function privateKeyOf(
   setting: string,
   path: string,
-  cert: { readonly setting: string; readonly path: string; readonly parsed: X509Certificate },
+  cert: { readonly setting: string; readonly path: string; readonly text: string; readonly parsed: X509Certificate },
 ): string {
   const { text, parsed } = must(readPem(setting, path, privateKey));
   requirePair(cert, { setting, path, parsed });
+  try {
+    createSecureContext({ cert: cert.text, key: text });
+  } catch (cause) {
+    const problem = `the certificate in the file \`${cert.path}\` of \`${cert.setting}\` can't be used for TLS`;
+    throw new AppError("conflict", `${problem} with its key: ${reasonOf(cause)}`, { cause });
+  }
   return text;
 }
 
@@ -70,12 +77,14 @@ function requirePair(cert: InFile<X509Certificate>, key: InFile<KeyObject>): voi
   );
 }
 
+const begin = "-----BEGIN CERTIFICATE-----";
 const certificate = { what: "certificate in PEM form", parse: (text: string) => new X509Certificate(text) };
 const certificates = {
   what: certificate.what,
   parse(text: string): readonly X509Certificate[] {
-    const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [text];
-    return blocks.map((block) => new X509Certificate(block));
+    // The part after a begin has the rest of a certificate, also of one that is not complete.
+    const [before, ...rest] = text.split(begin);
+    return (rest.length === 0 ? [before ?? ""] : rest).map((block) => new X509Certificate(begin + block));
   },
 };
 const privateKey = { what: "unencrypted private key in PEM form", parse: (text: string) => createPrivateKey(text) };

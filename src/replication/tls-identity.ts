@@ -3,6 +3,7 @@
  * read again every few seconds, so that a renewed certificate needs no restart. A changed file that cannot be used is
  * reported, and the earlier content stays in use.
  */
+import type { X509Certificate } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import type { Config } from "../config/config.ts";
 import { isOpenToOthers } from "../config/secret-files.ts";
@@ -21,8 +22,14 @@ const log = getLogger("tls");
 /** Two reads in a row must agree before a change counts, because another program may be writing the files. */
 const readIntervalMs = 2000;
 const day = 24 * 60 * 60 * 1000;
-/** How long before its end a certificate should have been renewed. */
+/** How long before its end a certificate should have been renewed; a third of its time if that is less. */
 const renewalMs = 14 * day;
+
+/** In milliseconds since 1970. */
+interface Validity {
+  readonly from: number;
+  readonly to: number;
+}
 
 type TlsPaths = Readonly<Partial<Record<"tlsCert" | "tlsKey" | "tlsCa" | "nodeClientCa", string | undefined>>>;
 
@@ -31,8 +38,8 @@ interface Material {
   readonly own: { readonly cert: string; readonly key: string } | undefined;
   readonly ca: string | undefined;
   readonly clientCa: string | undefined;
-  /** When the certificates of each setting expire, in milliseconds since 1970. */
-  readonly expiries: ReadonlyMap<string, number>;
+  /** When the certificates of each setting can be used. */
+  readonly validities: ReadonlyMap<string, Validity>;
 }
 
 export class TlsIdentity {
@@ -135,26 +142,26 @@ export class TlsIdentity {
   }
 
   #expiryText(): string {
-    const expiry = this.#material.expiries.get("tlsCert");
-    return expiry === undefined ? "" : `, until ${iso(expiry)}`;
+    const validity = this.#material.validities.get("tlsCert");
+    return validity === undefined ? "" : `, until ${iso(validity.to)}`;
   }
 
   #warnBeforeEnd(): void {
     const nowMs = this.#clock.wallMs();
-    for (const [setting, expiry] of this.#material.expiries) {
-      if (expiry - nowMs > renewalMs || this.#warnings(setting) === 0) continue;
-      const level = expiry > nowMs ? "warning" : "error";
+    for (const [setting, { from, to }] of this.#material.validities) {
+      if (to - nowMs > Math.min(renewalMs, (to - from) / 3) || this.#warnings(setting) === 0) continue;
+      const level = to > nowMs ? "warning" : "error";
       log[level]("a certificate in the file {path} of {setting} {ends} {expiry}: renew it and replace the file", {
         path: this.#paths[setting as keyof TlsPaths],
         setting,
-        ends: expiry > nowMs ? "expires on" : "has expired on",
-        expiry: iso(expiry),
+        ends: to > nowMs ? "expires on" : "has expired on",
+        expiry: iso(to),
       });
     }
   }
 
   #show(): void {
-    for (const [setting, expiry] of this.#material.expiries) metrics.tlsExpiry.set({ setting }, expiry / 1000);
+    for (const [setting, { to }] of this.#material.validities) metrics.tlsExpiry.set({ setting }, to / 1000);
   }
 
   /** The content of all files, or why they cannot be read. Equal for equal files. */
@@ -174,34 +181,35 @@ export class TlsIdentity {
 export const systemAuthorities = "the authorities of the system";
 
 function load({ tlsCert, tlsKey, tlsCa, nodeClientCa }: TlsPaths, nowMs: number): Material {
-  const expiries = new Map<string, number>();
+  const validities = new Map<string, Validity>();
   let own: Material["own"];
   if (tlsCert !== undefined && tlsKey !== undefined) {
     const { text: cert, parsed } = certificatesIn("tlsCert", tlsCert);
-    own = { cert, key: privateKeyOf("tlsKey", tlsKey, { setting: "tlsCert", path: tlsCert, parsed: parsed[0] }) };
+    const owner = { setting: "tlsCert", path: tlsCert, text: cert, parsed: parsed[0] };
+    own = { cert, key: privateKeyOf("tlsKey", tlsKey, owner) };
     // The client checks all certificates of the chain.
-    const validity = parsed.map(({ validFrom, validTo }) => [Date.parse(validFrom), Date.parse(validTo)] as const);
-    const [from, to] = [Math.max(...validity.map(([first]) => first)), Math.min(...validity.map(([, last]) => last))];
-    requireValid("tlsCert", tlsCert, { from, to, nowMs });
-    expiries.set("tlsCert", to);
+    const all = parsed.map(validityOf);
+    const validity = { from: Math.max(...all.map(({ from }) => from)), to: Math.min(...all.map(({ to }) => to)) };
+    requireValid("tlsCert", tlsCert, validity, nowMs);
+    validities.set("tlsCert", validity);
   }
   const authority = (setting: string, path: string | undefined): string | undefined => {
     if (path === undefined) return undefined;
     const { text, parsed } = certificatesIn(setting, path);
     // While authorities change, the file has the old one beside the new one.
-    const to = Math.max(...parsed.map(({ validTo }) => Date.parse(validTo)));
-    requireValid(setting, path, { from: nowMs, to, nowMs });
-    expiries.set(setting, to);
+    const validity = parsed.map(validityOf).reduce((last, each) => (each.to > last.to ? each : last));
+    requireValid(setting, path, validity, nowMs);
+    validities.set(setting, validity);
     return text;
   };
-  return { own, ca: authority("tlsCa", tlsCa), clientCa: authority("nodeClientCa", nodeClientCa), expiries };
+  return { own, ca: authority("tlsCa", tlsCa), clientCa: authority("nodeClientCa", nodeClientCa), validities };
 }
 
-function requireValid(
-  setting: string,
-  path: string,
-  { from, to, nowMs }: { readonly from: number; readonly to: number; readonly nowMs: number },
-): void {
+function validityOf({ validFrom, validTo }: X509Certificate): Validity {
+  return { from: Date.parse(validFrom), to: Date.parse(validTo) };
+}
+
+function requireValid(setting: string, path: string, { from, to }: Validity, nowMs: number): void {
   const refuse = (problem: string): AppError =>
     new AppError("conflict", `the certificate in the file \`${path}\` of \`${setting}\` ${problem}`);
   if (to <= nowMs) throw refuse(`expired on ${iso(to)}: renew it and replace the file`);

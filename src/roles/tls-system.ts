@@ -13,6 +13,7 @@ import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import { certificateProblem } from "../util/certificate-problem.ts";
+import { reasonOf } from "../util/reason.ts";
 import { pathStart } from "../util/request-url.ts";
 import type { ClusterSystem } from "./cluster-system.ts";
 
@@ -93,14 +94,12 @@ function serveTls(
     const plain = { hostname: plainHost, port: plainPort, portFlag: "--plain-port" };
     if (plainPort !== 0) all.push(listen(plain, servesNodes));
     const onFailure = (error: unknown): void =>
-      log.error("the renewed certificate cannot be used, restart this node: {error}", { error });
+      log.error("clients get the earlier certificate, and this node tries again to present the renewed one: {reason}", {
+        reason: reasonOf(error),
+      });
     const stopRenewals = identity.onChange(() => {
-      try {
-        main.renew?.(must(identity.server), onFailure);
-        nodes?.renew?.(must(identity.nodeServer), onFailure);
-      } catch (error) {
-        onFailure(error);
-      }
+      main.renew?.(must(identity.server), onFailure);
+      nodes?.renew?.(must(identity.nodeServer), onFailure);
     });
     return {
       ...main,

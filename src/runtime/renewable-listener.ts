@@ -11,11 +11,13 @@ import type { HttpServer, ListenOptions, ServerTls } from "./platform.ts";
 const lateMs = 5000;
 /** Within this time a stopped listener has closed its socket, so that the next one is the second at the port. */
 const closedMs = 1000;
+/** After a failure, such as the lack of a free file descriptor. */
+const retryMs = 5000;
 
 export interface RenewableServer extends HttpServer {
   /**
-   * New connections get another certificate. Throws the error of the system. While the last renewal is not complete, it
-   * begins later, and `onFailure` gets the error.
+   * New connections get another certificate: at once, or as soon as the last renewal is complete. It is repeated until it
+   * succeeds; `onFailure` gets the error of each failure.
    */
   renew(tls: ServerTls, onFailure: (error: unknown) => void): void;
 }
@@ -30,32 +32,34 @@ export function listenRenewably(options: ListenOptions & { readonly tls: ServerT
   let current = open(options, options.port, options.tls, false);
   /** Those that have connections: the current one, and earlier ones. */
   const members = new Set([current]);
-  let isRenewing = false;
-  let waiting: (() => void) | undefined;
+  let wanted: ServerTls | undefined;
+  let report = (_error: unknown): void => {};
+  /** Of the next step of a renewal; undefined while there is none. */
   let timer: ReturnType<typeof setTimeout> | undefined;
+  let isStopped = false;
   const { port } = current.server;
 
-  const replace = (tls: ServerTls): void => {
-    preferSecondListener(port);
-    const next = open(options, port, tls, true);
-    isRenewing = true;
+  const replace = (): void => {
+    timer = undefined;
+    if (wanted === undefined || isStopped) return;
     const previous = current;
+    try {
+      preferSecondListener(port);
+      current = open(options, port, wanted, true);
+    } catch (error) {
+      timer = setTimeout(replace, retryMs);
+      return report(error);
+    }
+    wanted = undefined;
     previous.isCurrent = false;
-    current = next;
-    members.add(next);
+    members.add(current);
     timer = setTimeout(retire, options.idleTimeoutMs + lateMs, previous);
   };
   // Only now, because a closing listener resets the connections that it has not accepted. Its streams go on.
   const retire = (previous: Member): void => {
     const gone = (): boolean => members.delete(previous);
     previous.server.stop().then(gone, gone);
-    timer = setTimeout(complete, closedMs);
-  };
-  const complete = (): void => {
-    isRenewing = false;
-    const renewal = waiting;
-    waiting = undefined;
-    renewal?.();
+    timer = setTimeout(replace, closedMs);
   };
   const ofAll = async (end: (server: HttpServer) => Promise<unknown>): Promise<void> => {
     await Promise.all([...members].map(({ server }) => end(server)));
@@ -64,19 +68,12 @@ export function listenRenewably(options: ListenOptions & { readonly tls: ServerT
   return {
     port,
     renew(tls, onFailure) {
-      if (!isRenewing) return replace(tls);
-      waiting = () => {
-        try {
-          replace(tls);
-        } catch (error) {
-          onFailure(error);
-        }
-      };
+      [wanted, report] = [tls, onFailure];
+      if (timer === undefined) replace();
     },
     async stop() {
+      isStopped = true;
       clearTimeout(timer);
-      isRenewing = true;
-      waiting = undefined;
       await ofAll((server) => server.stop());
     },
     abort: () => ofAll((server) => server.abort()),

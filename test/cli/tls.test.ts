@@ -3,13 +3,14 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { freePort, newAdminKey, randomHex } from "../../scripts/node-process.ts";
+import { builtBinary } from "../../scripts/built-binary.ts";
+import { freePort, newAdminKey, NodeProcess, randomHex } from "../../scripts/node-process.ts";
 import { makeAuthority, type Authority, type Certificate } from "../e2e/certificates.ts";
 import { findProgram } from "../e2e/program.ts";
-import { readUntil } from "./read-until.ts";
+import { eventually } from "../replication/cluster.ts";
 import { workspace } from "./workspace.ts";
 
-const { run, start } = workspace();
+const { run } = workspace();
 const adminKey = newAdminKey();
 
 describe.skipIf(findProgram("openssl") === null)("a node with TLS (skipped without openssl)", () => {
@@ -18,7 +19,7 @@ describe.skipIf(findProgram("openssl") === null)("a node with TLS (skipped witho
   let foreign: Authority;
   let elsewhere: Certificate;
   let settings: Record<string, string>;
-  let node: ReturnType<typeof start>;
+  let node: NodeProcess;
   let url: string;
 
   beforeAll(async () => {
@@ -30,22 +31,25 @@ describe.skipIf(findProgram("openssl") === null)("a node with TLS (skipped witho
     const own = { cert: join(directory, "tls.crt"), key: join(directory, "tls.key") };
     copyFileSync(elsewhere.cert, own.cert);
     copyFileSync(elsewhere.key, own.key);
+    const port = await freePort();
     settings = {
-      OSTIARY_PORT: String(await freePort()),
+      OSTIARY_PORT: String(port),
       OSTIARY_MQTT_PORT: "0",
       OSTIARY_ADMIN_KEY: adminKey,
       OSTIARY_NODE_KEY: randomHex(16),
       OSTIARY_TLS_CERT: own.cert,
       OSTIARY_TLS_KEY: own.key,
     };
-    url = `https://localhost:${settings["OSTIARY_PORT"]}`;
-    node = start(["serve", "--role", "primary", "--data", "node"], settings);
-    const [line] = await readUntil(node.stderr, /^.*listens on .*$/m);
-    expect(line).toContain(`listens on https://127.0.0.1:${settings["OSTIARY_PORT"]}`);
+    url = `https://localhost:${port}`;
+    node = new NodeProcess({
+      ...{ binary: await builtBinary(), name: "node", role: "primary", port, environment: settings },
+      directory: join(directory, "node"),
+    });
+    node.launch();
+    await eventually(() => expect(node.output).toContain(`listens on https://127.0.0.1:${port}`));
   });
   afterAll(async () => {
-    node.kill();
-    await node.exited;
+    await node.kill();
     rmSync(directory, { recursive: true, force: true });
   });
 

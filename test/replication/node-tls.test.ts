@@ -1,7 +1,16 @@
 /** Nodes with TLS: all roles over it, renewed certificates, client certificates between nodes, and refused ones. */
 import * as Bun from "bun";
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync } from "node:fs";
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect } from "node:tls";
@@ -12,6 +21,7 @@ import { realClusterSystem } from "../../src/roles/cluster-system.ts";
 import { systemWithTls } from "../../src/roles/tls-system.ts";
 import { tlsFetchOptions } from "../../src/runtime/fetch.ts";
 import { verifiesClients } from "../../src/runtime/serve.ts";
+import { metrics } from "../../src/telemetry/metrics.ts";
 import { must } from "../../src/util/assert.ts";
 import { systemClock } from "../../src/util/clock.ts";
 import { makeAuthority, type Authority, type Certificate } from "../e2e/certificates.ts";
@@ -330,10 +340,11 @@ describe.skipIf(findProgram("openssl") === null)("nodes with TLS (skipped withou
         expect(identity.server).toBe(used);
         identity.check();
       };
-      for (const make of [unusable.expired, unusable.mismatched]) {
+      for (const make of Object.values(unusable)) {
         replaceBy(make());
         expect(identity.server).toBe(used);
         expect(lines.at(-1)).toContain(files.cert);
+        expect(await refused()).toBe(1);
         const { length } = lines;
         identity.check();
         expect(lines.length).toBe(length);
@@ -342,7 +353,7 @@ describe.skipIf(findProgram("openssl") === null)("nodes with TLS (skipped withou
       const renewed = authority.issue("identity-renewed", hosts);
       replaceBy(renewed);
       expect(identity.server).toMatchObject({ cert: pem(renewed.cert), key: pem(renewed.key) });
-      expect(changes).toBe(1);
+      expect([changes, await refused()]).toEqual([1, 0]);
       // Two days later it has expired, and is in use nevertheless: clients refuse it.
       aheadMs = 3 * 24 * 60 * 60 * 1000;
       identity.check();
@@ -350,10 +361,43 @@ describe.skipIf(findProgram("openssl") === null)("nodes with TLS (skipped withou
       expect(identity.server).toMatchObject({ cert: pem(renewed.cert) });
     }, "info"));
 
+  const refused = async (): Promise<unknown> => (await metrics.tlsFilesRefused.get()).values[0]?.value;
+
   const unusable = {
     expired: () => authority.issue("late", hosts, ["20200101000000Z", "20200201000000Z"]),
     mismatched: () => ({ cert: server.cert, key: strangers.issue("mismatched", hosts).key }),
+    // The beginning of a chain, as while another program writes it.
+    incomplete() {
+      const cert = join(directory, "incomplete.crt");
+      writeFileSync(cert, pem(server.cert) + pem(authority.cert).slice(0, -100));
+      return { cert, key: server.key };
+    },
+    empty() {
+      const cert = join(directory, "empty.crt");
+      writeFileSync(cert, "");
+      return { cert, key: server.key };
+    },
   };
+
+  test("a file that is gone is reported, and its earlier content stays in use", () =>
+    withCapturedLog((lines) => {
+      const ca = join(directory, "gone.crt");
+      copyFileSync(authority.cert, ca);
+      const identity = new TlsIdentity({ tlsCa: ca }, systemClock);
+      const checkTwice = (): void => void [identity.check(), identity.check()];
+      rmSync(ca);
+      checkTwice();
+      expect(lines.at(-1)).toContain(`the file \`${ca}\` of \`tlsCa\` can't be read: there is no such file`);
+      mkdirSync(ca);
+      checkTwice();
+      expect(lines.at(-1)).toContain(`the file \`${ca}\` of \`tlsCa\` can't be read: it is a directory`);
+      expect(identity.client).toEqual({ ca: pem(authority.cert) });
+      rmSync(ca, { recursive: true });
+      copyFileSync(strangers.cert, ca);
+      checkTwice();
+      expect(identity.client).toEqual({ ca: pem(strangers.cert) });
+      return Promise.resolve();
+    }));
 
   test("an authority can be replaced: the file has the old and the new one meanwhile", async () => {
     const both = join(directory, "both.crt");

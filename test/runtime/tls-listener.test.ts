@@ -59,7 +59,10 @@ describe.skipIf(findProgram("openssl") === null)("a TLS listener (skipped withou
     expect(url).toBe(`https://127.0.0.1:${port}`);
     const accepted = async (version: string): Promise<boolean> => {
       const client = ["s_client", "-connect", `127.0.0.1:${port}`, version, "-cipher", "ALL:@SECLEVEL=0"];
-      return (await Bun.spawn([programPath("openssl"), ...client], { stdin: "ignore", stdout: "ignore", stderr: "ignore" }).exited) === 0;
+      return (
+        (await Bun.spawn([programPath("openssl"), ...client], { stdin: "ignore", stdout: "ignore", stderr: "ignore" })
+          .exited) === 0
+      );
     };
     expect(await Promise.all(["-tls1_1", "-tls1_2", "-tls1_3"].map(accepted))).toEqual([false, true, true]);
     const answer = await new Promise<string>((resolve) => {
@@ -144,7 +147,7 @@ describe.skipIf(findProgram("openssl") === null)("a TLS listener (skipped withou
       await untilPresented("first");
       // The first listener has stopped, but not its stream.
       const sent = items;
-      for (let received = -1; received < sent; ) {
+      for (let received = -1; received < sent;) {
         const { value, done } = await reader.read();
         expect(done).toBe(false);
         received = Number(/(\d+)\n\n$/.exec(new TextDecoder().decode(value))?.[1]);

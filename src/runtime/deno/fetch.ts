@@ -26,6 +26,8 @@ export function withSystemCode(error: unknown): unknown {
 const codes = [
   ["ENOTFOUND", "dns error"],
   ["ECONNRESET", "connection closed"],
+  // The answer is an alert of TLS.
+  ["ECONNRESET", "invalid HTTP version"],
   ["CERT_HAS_EXPIRED", "certificate expired"],
   ["CERT_NOT_YET_VALID", "certificate not valid yet"],
   ["ERR_TLS_CERT_ALTNAME_INVALID", "certificate not valid for name"],

@@ -15,7 +15,10 @@ export function openLibc(names: readonly string[]): Libc | undefined {
   for (const name of names) {
     try {
       const calls = Deno.dlopen(name, symbols).symbols as Omit<Libc, "addressOf">;
-      return { ...calls, addressOf: (bytes) => Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes as Uint8Array<ArrayBuffer>)) };
+      return {
+        ...calls,
+        addressOf: (bytes) => Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes as Uint8Array<ArrayBuffer>)),
+      };
     } catch {
       // Try the other C library.
     }

@@ -25,7 +25,7 @@ export function systemWithTls(system: ClusterSystem, config: Config, identity: T
   if (nodePort !== 0 && !verifiesClients)
     throw new AppError(
       "conflict",
-      "`advanced.nodePort` is for the built binary: Deno cannot ask clients for certificates; leave it out, or run the node with the binary",
+      "`advanced.nodePort` is for the built binary: this runtime can't ask clients for certificates; leave it out, or run the node with the binary",
     );
   const nodes = new Set([...(primary === undefined ? [] : [primary]), ...peers]);
   if (identity === undefined && ![...nodes].some((url) => url.startsWith("https:"))) return system;

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { connectAsync } from "mqtt";
 import { Repository, User } from "../../scripts/example/facts.ts";
 import { builtBinary, projectRoot } from "../../scripts/built-binary.ts";
-import { freePort, newAdminKey, NodeProcess, randomHex } from "../../scripts/node-process.ts";
+import { freePort, newAdminKey, NodeProcess } from "../../scripts/node-process.ts";
 import { installTools } from "../../scripts/test-tools.ts";
 import { currentStorePath } from "../../src/store/directory/data-directory.ts";
 import { must } from "../../src/util/assert.ts";

@@ -3,10 +3,8 @@
  * real Prometheus, `test/e2e/monitoring.test.ts` runs the unit tests of `ostiary.rules.test.yaml`, and causes each failure.
  */
 import { describe, expect, test } from "bun:test";
-import { describeMetrics } from "../../src/telemetry/metrics.ts";
-import "../../src/roles/node-metrics.ts";
 import { anchorsOf, linksOf, readDocument } from "../manual/document.ts";
-import { alertRules, groupedLabelsOf, onOneLine, sectionOf, selectorsOf } from "./observability.ts";
+import { alertRules, describedMetrics, groupedLabelsOf, onOneLine, sectionOf, selectorsOf } from "./observability.ts";
 
 const troubleshooting = readDocument("appliance/manual/troubleshooting.md");
 const consistency = readDocument("appliance/manual/consistency.md");
@@ -14,7 +12,7 @@ const consistency = readDocument("appliance/manual/consistency.md");
 /** Those that Prometheus adds, and `cluster` from `prometheus.yaml`. */
 const targetLabels = ["cluster", "instance", "job"];
 const metrics = new Map(
-  describeMetrics().flatMap(({ name, type, labelNames }) => {
+  describedMetrics.flatMap(({ name, type, labelNames }) => {
     if (type !== "histogram") return [[name, labelNames] as const];
     const suffixes = [
       ["_bucket", [...labelNames, "le"]],

@@ -4,9 +4,7 @@
  */
 import { describe, expect, test } from "bun:test";
 import { z } from "zod";
-import { describeMetrics } from "../../src/telemetry/metrics.ts";
-import "../../src/roles/node-metrics.ts";
-import { dashboards, groupedLabelsOf, selectorsOf } from "./observability.ts";
+import { dashboards, describedMetrics, groupedLabelsOf, selectorsOf } from "./observability.ts";
 
 /** Columns of a dashboard. */
 const columns = 24;
@@ -119,7 +117,7 @@ describe.each([...dashboards])("%s", (_name, content) => {
 
   test("asks for metrics, and groups by labels, that exist", () => {
     const { panels } = dashboard.parse(content);
-    const known = new Map(describeMetrics().map(({ name, labelNames }) => [name, labelNames]));
+    const known = new Map(describedMetrics.map(({ name, labelNames }) => [name, labelNames]));
     const exprs = panels.flatMap((each) => (each.type === "row" ? [] : each.targets.map(({ expr }) => expr)));
     expect(exprs.length).toBeGreaterThan(10);
     for (const expr of exprs) {

@@ -47,10 +47,10 @@ test("a node exports the metrics of /metrics, with the same names, labels and va
       const all = parsePrometheus((await ask(node, "GET", "/metrics")).text);
       const families = all.filter(({ samples }) => samples.length > 0);
       expect(metrics.map(({ name }) => name)).toEqual(families.map(({ name }) => name));
-      const sums = { counter: "sum", gauge: "gauge", histogram: "histogram" };
+      const types = { counter: "sum", gauge: "gauge", histogram: "histogram" } as const;
       for (const { name, type, help, samples } of families) {
         const metric = must(metrics.find(isOf(name)));
-        expect({ name, type: metric.type }).toEqual({ name, type: sums[type as keyof typeof sums] });
+        expect({ name, type: metric.type }).toEqual({ name, type: types[type as keyof typeof types] });
         expect(metric.description).toBe(help.replaceAll("\\\\", "\\"));
         // 2 is cumulative.
         if (metric.type !== "gauge") expect(metric.temporality).toBe(2);
@@ -89,7 +89,7 @@ test.each([
     inDirectory(async ({ node: nodeIn }) => {
       const endpoint = "OTEL_EXPORTER_OTLP_ENDPOINT" in settings ? { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url } : {};
       const node = await nodeIn({
-        environment: { ...settings, ...endpoint, OTEL_METRIC_EXPORT_INTERVAL: "50" },
+        environment: { ...settings, ...endpoint, OTEL_METRIC_EXPORT_INTERVAL: "300" },
       });
       await node.start();
       expect(await node.stop()).toBe(0);
@@ -115,14 +115,14 @@ test("a collector that fails is logged once, and gets the metrics when it works 
     try {
       const endpoint = `http://127.0.0.1:${server.port}/metrics-only`;
       const node = await nodeIn({
-        environment: { OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: endpoint, OTEL_METRIC_EXPORT_INTERVAL: "50" },
+        environment: { OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: endpoint, OTEL_METRIC_EXPORT_INTERVAL: "300" },
       });
       await node.start();
-      await eventually(() => expect(requests).toBeGreaterThan(4));
+      await eventually(() => expect(requests).toBeGreaterThan(2));
       isBroken = false;
       await eventually(() => expect(node.output).toContain("metrics are exported again"));
       expect(node.output.split("metrics cannot be exported").length - 1).toBe(1);
-      expect(node.output).not.toContain("telemetry cannot be exported");
+      expect(node.output).not.toContain("metrics export failed");
       expect(await node.stop()).toBe(0);
     } finally {
       await server.stop(true);

@@ -35,15 +35,15 @@ function inNewEnvironment(id: string, body: (clock: ManualClock, history: Metric
   });
 }
 
-const decided = { method: "POST", route: "/api/authorize", status: 200 };
+const decided = { method: "POST", route: "/api/authorize", status: 200, outcome: "allow" };
 
 describe("a sample", () => {
   test("has the rates, shares and percentiles of its interval", () =>
     inNewEnvironment("history-a", (clock, history) => {
       for (let index = 0; index < 90; index++) metrics.httpDuration.observe(decided, 0.0004);
       for (let index = 0; index < 10; index++) metrics.httpDuration.observe(decided, 0.004);
-      metrics.httpDuration.observe({ ...decided, status: 503 }, 3);
-      metrics.httpDuration.observe({ ...decided, status: 400 }, 3);
+      metrics.httpDuration.observe({ ...decided, status: 503, outcome: "failed" }, 3);
+      metrics.httpDuration.observe({ ...decided, status: 400, outcome: "refused" }, 3);
       metrics.decisions.inc({ result: "allow" }, 75);
       metrics.decisions.inc({ result: "deny" }, 25);
       clock.pass();

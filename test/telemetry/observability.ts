@@ -3,6 +3,11 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
 import { projectRoot } from "../../scripts/built-binary.ts";
+import { describeMetrics } from "../../src/telemetry/metrics.ts";
+
+// Adds the gauges of a node to the registry.
+await import("../../src/roles/node-metrics.ts");
+export const describedMetrics = describeMetrics();
 
 export const observability = join(projectRoot, "appliance", "observability");
 export const rulesText = readFileSync(join(observability, "ostiary.rules.yaml"), "utf8");

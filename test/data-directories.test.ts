@@ -12,9 +12,8 @@
  *   format-5  digests in the log; tables of epochs, idempotency records and cleared facts; edges have a log too
  *   format-6  the audit log
  */
-import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
-import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { defaultLimits } from "../src/config/limits.ts";
 import { applyEvent } from "../src/engine/state/apply.ts";
@@ -40,9 +39,9 @@ import {
 } from "./replication/cluster.ts";
 import { expectVerified } from "./replication/verify-database.ts";
 import { allFacts } from "./engine/store.ts";
+import { keptDataDirectories, unpackDataDirectory } from "./unpack-data-directory.ts";
 
-const kept = join(import.meta.dirname, "data-directories");
-const formats = readdirSync(kept).toSorted();
+const formats = readdirSync(keptDataDirectories).toSorted();
 
 interface RecordedNode {
   readonly adminKey: string;
@@ -54,18 +53,7 @@ interface RecordedNode {
 }
 
 function recordOf(format: string): RecordedNode {
-  return JSON.parse(readFileSync(join(kept, format, "told.json"), "utf8")) as RecordedNode;
-}
-
-/** Unpacks the files of an old node into the directory of a new one. */
-function unpack(format: string, node: "primary" | "edge", target: string): void {
-  mkdirSync(target, { recursive: true });
-  const source = join(kept, format, node);
-  for (const name of readdirSync(source)) {
-    if (!name.endsWith(".zst")) cpSync(join(source, name), join(target, name));
-    else
-      writeFileSync(join(target, name.replace(/\.zst$/, "")), Bun.zstdDecompressSync(readFileSync(join(source, name))));
-  }
+  return JSON.parse(readFileSync(join(keptDataDirectories, format, "told.json"), "utf8")) as RecordedNode;
 }
 
 async function ask(url: string, key: string, method: string, path: string, body: object): Promise<unknown> {
@@ -122,9 +110,9 @@ describe.each(formats)("a data directory of %s", (format) => {
       withNodes(format, async (cluster, recorded) => {
         const old = ["primary", "edge", "primary-as-edge"].map((name) => join(cluster.directory, name));
         const [directory = "", edgeDirectory = "", thirdDirectory = ""] = old;
-        unpack(format, "primary", directory);
-        unpack(format, "edge", edgeDirectory);
-        unpack(format, "primary", thirdDirectory);
+        unpackDataDirectory(format, "primary", directory);
+        unpackDataDirectory(format, "edge", edgeDirectory);
+        unpackDataDirectory(format, "primary", thirdDirectory);
         const primary = await cluster.primary({ adminKey: recorded.adminKey });
         const { epoch, offset, digest, adminKey } = recorded;
         // The start begins a term and changes nothing else.
@@ -164,7 +152,7 @@ describe.each(formats)("a data directory of %s", (format) => {
     () =>
       withDirectory(async (directory) => {
         const data = join(directory, "data");
-        unpack(format, "primary", data);
+        unpackDataDirectory(format, "primary", data);
         const path = must(currentStorePath(data));
         const before = readFileSync(path);
         const file = join(directory, "old.backup");

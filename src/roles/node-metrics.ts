@@ -1,5 +1,5 @@
 /** The gauges that show the state of the nodes in this process. Each scrape of `/metrics` reads them from the nodes. */
-import type { Engine } from "../engine/engine.ts";
+import type { StoreSize } from "../engine/engine.ts";
 import type { Node, NodeHealth } from "../replication/node.ts";
 import { isReady, replicaStateNames } from "../replication/node-health.ts";
 import { build } from "../runtime/version.ts";
@@ -12,7 +12,9 @@ export interface NodeReading {
   readonly version: string;
   readonly health: NodeHealth;
   /** Undefined while the node has no database. */
-  readonly size: ReturnType<Engine["size"]> | undefined;
+  readonly size: StoreSize | undefined;
+  /** Undefined without `backupDirectory`; 0 if it has no backup. */
+  readonly newestBackupMs?: number | undefined;
 }
 
 type NodeReader = () => NodeReading;
@@ -117,6 +119,16 @@ valueGauge(
   "ostiary_replica_age_seconds",
   "On edges and fallbacks, seconds since their data were last known to be the primary's latest",
   ({ health: { role, ageMs } }) => (role === "primary" || ageMs === null ? undefined : ageMs / 1000),
+);
+valueGauge(
+  "ostiary_newest_backup_timestamp_seconds",
+  "When the newest backup in `backupDirectory` was made, in seconds since 1970; 0 if there is none, or the directory cannot be read",
+  ({ newestBackupMs }) => newestBackupMs && newestBackupMs / 1000,
+);
+valueGauge(
+  "ostiary_migration_pending",
+  "1 while the database keeps the format of an older release (`ostiary migrate`)",
+  ({ size }) => size && (size.isMigrated ? 0 : 1),
 );
 valueGauge("ostiary_stored_facts", "Facts in this node's database", ({ size }) => size?.facts);
 gauge(

@@ -8,6 +8,7 @@ import { type App, createApp } from "../http/app.ts";
 import { ParityLog } from "../http/parity/parity-log.ts";
 import type { Node } from "../replication/node.ts";
 import { People } from "../http/oidc/people.ts";
+import { watchNewestBackup } from "../replication/backup/newest-backup.ts";
 import { listStoredBackups } from "../replication/backup/stored-backups.ts";
 import { nodeKeyHashesOf } from "../replication/identity.ts";
 import type { ServeConsole } from "../http/routes/console.ts";
@@ -96,7 +97,8 @@ export async function serveNode(
       },
       stopGraceMs: limits.stopGraceMs,
     });
-    const unobserve = exposeNode(() => readNode(node));
+    const newestBackup = listBackups && watchNewestBackup(listBackups, system.clock);
+    const unobserve = exposeNode(() => ({ ...readNode(node), newestBackupMs: newestBackup?.madeMs() }));
     const unguard = limitConnections(config, listener.connections, system.clock);
     history.start();
     return {
@@ -124,6 +126,7 @@ export async function serveNode(
         history.close();
         unguard();
         unobserve();
+        newestBackup?.close();
         await testEnvironments?.close();
         await decisions.close();
         await node.stop();

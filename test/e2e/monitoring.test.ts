@@ -3,7 +3,18 @@
  * load, and for each alert a node that has the failure. Only the ranges and the waiting times of the rules are shorter.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import * as Bun from "bun";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connectAsync } from "mqtt";
@@ -19,8 +30,11 @@ import { openBreakableProxy } from "../replication/breakable-proxy.ts";
 import { withCluster as withNodesInProcess } from "../replication/cluster.ts";
 import { flipBit } from "../replication/flip-bit.ts";
 import { alertRules, dashboards, observability, selectorsOf } from "../telemetry/observability.ts";
+import { unpackDataDirectory } from "../unpack-data-directory.ts";
+import { makeAuthority, type Certificate } from "./certificates.ts";
 import { eventually, withCluster, type Cluster } from "./cluster.ts";
 import { Etcd } from "./etcd.ts";
+import { programPath } from "./program.ts";
 import { Prometheus, promtool } from "./prometheus.ts";
 
 const timeoutMs = 240_000;
@@ -161,8 +175,8 @@ const quick = {
 test(
   "dashboards have series of a cluster under load, and alerts fire when its links, brokers, disks and nodes fail",
   () =>
-    withCluster({ broker: "mosquitto", edges: 0, fallback: true, environment: quick }, async (cluster) => {
-      const { primary, fallback, adminKey, directory, node, client } = cluster;
+    withCluster({ broker: "mosquitto", edges: 0, environment: quick }, async (cluster) => {
+      const { primary, adminKey, directory, node, client } = cluster;
       const mosquitto = must(cluster.mosquitto);
       await using link = await openBreakableProxy(primary.url);
       const edgeA = await node("edge-a", "edge", {
@@ -171,6 +185,8 @@ test(
       });
       const edgeB = await node("edge-b", "edge", { OSTIARY_PRIMARY: link.url });
       const edgeC = await node("edge-c", "edge", { OSTIARY_PRIMARY: link.url, OSTIARY_PEERS: edgeA.url });
+      const fallback = await node("fallback", "fallback", { OSTIARY_REFRESH: "5s" });
+      await fallback.start();
       const edges = [edgeA, edgeB, edgeC];
       const nodes = [primary, ...edges, fallback];
       await Promise.all(edges.map((edge) => edge.start(({ state }) => state === "LIVE")));
@@ -299,8 +315,17 @@ function damage(path: string): void {
   for (let at = pageBytes / 2; at < size; at += pageBytes) flipBit(path, at, 0);
 }
 
+/** Runs a program of the system. Returns whether it succeeded. */
+function run(program: string, ...parameters: readonly string[]): boolean {
+  return Bun.spawnSync([programPath(program), ...parameters], { stdout: "ignore", stderr: "ignore" }).success;
+}
+
 interface Single {
   readonly name: string;
+  /** Default `primary`. */
+  readonly role?: "primary" | "edge";
+  /** By default a free one. */
+  readonly port?: number;
   readonly environment: Readonly<Record<string, string>>;
   readonly through?: readonly string[];
 }
@@ -309,7 +334,14 @@ describe("nodes that fail alone", () => {
   const directory = mkdtempSync(join(tmpdir(), "ostiary-alerts-"));
   const nodes = new Map<string, NodeProcess>();
   const adminKey = newAdminKey();
+  const nodeKey = "0123456789abcdef0123456789abcdef";
+  const previousNodeKey = "fedcba9876543210fedcba9876543210";
   const clocks = new Clocks(directory);
+  const backups = join(directory, "backups");
+  const disk = join(directory, "full");
+  let canMount = false;
+  let issuer: string;
+  let certificate: Certificate;
   let etcd: Etcd;
   let prometheus: Prometheus;
 
@@ -321,35 +353,63 @@ describe("nodes that fail alone", () => {
     await prometheus.fires(alert, name === undefined ? {} : nodeOf(name));
   };
 
-  async function add({ name, environment, through = [] }: Single, binary: string): Promise<void> {
+  async function add(
+    { name, role = "primary", port, environment, through = [] }: Single,
+    binary: string,
+  ): Promise<void> {
     const settings = {
       OSTIARY_ADMIN_KEY: adminKey,
-      OSTIARY_NODE_KEY: "0123456789abcdef0123456789abcdef",
+      OSTIARY_NODE_KEY: nodeKey,
       OSTIARY_MQTT_PORT: "0",
       ...environment,
     };
     const place = { through, listen: "127.0.0.1", address: "127.0.0.1" };
-    const [port, data] = [await freePort(), join(directory, name)];
-    nodes.set(
-      name,
-      new NodeProcess({ binary, name, role: "primary", port, directory: data, environment: settings, place }),
-    );
+    const options = { binary, name, role, port: port ?? (await freePort()), directory: join(directory, name) };
+    nodes.set(name, new NodeProcess({ ...options, environment: settings, place }));
   }
 
   beforeAll(async () => {
     etcd = await Etcd.start(join(directory, "etcd"));
     const binary = await builtBinary();
+    const authority = makeAuthority(directory, "authority");
+    certificate = authority.issue("node", ["IP:127.0.0.1"]);
+    issuer = `http://127.0.0.1:${await freePort()}`;
+    const [plainPort, rotatingPort] = [await freePort(), await freePort()];
     const singles: readonly Single[] = [
+      {
+        name: "secured",
+        port: plainPort,
+        environment: {
+          OSTIARY_PORT: String(await freePort()),
+          OSTIARY_PLAIN_PORT: String(plainPort),
+          OSTIARY_TLS_CERT: certificate.cert,
+          OSTIARY_TLS_KEY: certificate.key,
+        },
+      },
       {
         name: "leased",
         environment: {
           OSTIARY_FAILOVER: etcd.url("ostiary"),
           OSTIARY_FAILOVER_TTL: "2s",
+          // Nobody is there.
+          OSTIARY_PEERS: `http://127.0.0.1:${await freePort()}`,
           OSTIARY_FAILOVER_MAY_LOSE_WRITES: "true",
         },
       },
       { name: "lonely", environment: { OSTIARY_ACK: "edges:1", OSTIARY_ACK_TIMEOUT_MS: "100ms" } },
       { name: "copy", environment: {} },
+      // Its data are those of an older release, and its schedule of backups does not run.
+      {
+        name: "outdated",
+        environment: { OSTIARY_BACKUP_DIRECTORY: backups, OSTIARY_NODE_KEY: "n_default_0123456789abcdef" },
+      },
+      { name: "rotating", port: rotatingPort, environment: { OSTIARY_NODE_KEY: `${nodeKey} ${previousNodeKey}` } },
+      {
+        name: "left-behind",
+        role: "edge",
+        environment: { OSTIARY_NODE_KEY: previousNodeKey, OSTIARY_PRIMARY: `http://127.0.0.1:${rotatingPort}` },
+      },
+      { name: "full", environment: {} },
       {
         name: "slow",
         environment: { OSTIARY_CLOSURE_ROWS_MAX: "10", OSTIARY_SERVING_THREAD_QUERY_ROWS_MAX: "100" },
@@ -362,7 +422,7 @@ describe("nodes that fail alone", () => {
           OSTIARY_SERVING_THREAD_ANSWER_VALUES_MAX: "1000",
           OSTIARY_KEY_READS_PER_SECOND_MAX: "20",
           OSTIARY_DECISIONS_LOG: "all",
-          OSTIARY_OIDC_ISSUER: `http://127.0.0.1:${await freePort()}`,
+          OSTIARY_OIDC_ISSUER: issuer,
           OSTIARY_OIDC_AUDIENCE: "ostiary",
           OSTIARY_OIDC_ADMIN: "owners",
           OSTIARY_OIDC_KEYS_FETCH_INTERVAL_MS_MIN: "100ms",
@@ -379,7 +439,12 @@ describe("nodes that fail alone", () => {
     for (const single of singles) await add(single, binary);
     // The decision log cannot be opened.
     mkdirSync(join(nodeOf("abused").directory, "decisions.db"), { recursive: true });
-    const first = [...nodes.values()].filter(({ name }) => name !== "copy");
+    mkdirSync(backups);
+    unpackDataDirectory("format-5", "primary", nodeOf("outdated").directory);
+    mkdirSync(disk);
+    canMount = run("mount", "-t", "tmpfs", "-o", "size=64m,mode=0700", "ostiary-alerts", disk);
+    const later = ["copy", "left-behind"];
+    const first = [...nodes.values()].filter(({ name }) => !later.includes(name));
     for (const node of first) node.launch();
     await Promise.all(first.map((node) => node.ready()));
     const targets = [...nodes.values()].map(({ name, url }) => ({ url, cluster: name === "copy" ? "lonely" : name }));
@@ -396,13 +461,15 @@ describe("nodes that fail alone", () => {
     await Promise.all([...nodes.values()].map((node) => node.kill()));
     await prometheus?.kill();
     await etcd?.stop();
+    if (canMount) run("umount", disk);
     rmSync(directory, { recursive: true, force: true });
   });
 
   test(
     "of a coordination service that ended",
     async () => {
-      expect(await prometheus.query('increase(ostiary_lease_renewals_total{outcome="renewed"}[5s])')).not.toEqual([]);
+      const renewals = 'increase(ostiary_lease_renewals_total{outcome="renewed"}[15s]) > 0';
+      await eventually(async () => (await prometheus.query(renewals)).length > 0, "the lease is renewed", 30_000);
       await etcd.stop();
       await fires("OstiaryLeaseNotRenewed", "leased");
     },
@@ -480,7 +547,7 @@ describe("nodes that fail alone", () => {
 
       const tokens = setInterval(() => {
         const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
-        const claims = part({ iss: "http://127.0.0.1", aud: "ostiary", sub: "a", exp: 4_102_444_800 });
+        const claims = part({ iss: issuer, aud: "ostiary", sub: "a", exp: 4_102_444_800 });
         const token = `${part({ alg: "RS256", kid: "k" })}.${claims}.${part({})}`;
         ask("abused", "/api/whoami", undefined, token).catch(() => undefined);
       }, 100);
@@ -503,6 +570,52 @@ describe("nodes that fail alone", () => {
       const held = await holdConnections(url, { count: 60 });
       await fires("OstiaryTooManyConnections", "abused");
       held.close();
+    },
+    timeoutMs,
+  );
+
+  test(
+    "of a certificate that expires, and of files that do not belong together",
+    async () => {
+      // It is valid for two days.
+      await fires("OstiaryCertificateExpires", "secured");
+      writeFileSync(certificate.key, "no key");
+      await fires("OstiaryTlsFilesRefused", "secured");
+    },
+    timeoutMs,
+  );
+
+  test(
+    "of backups that are not made, and of data that are not migrated",
+    async () => {
+      await fires("OstiaryBackupOld", "outdated");
+      await fires("OstiaryMigrationPending", "outdated");
+    },
+    timeoutMs,
+  );
+
+  test(
+    "of an edge with the previous node key",
+    async () => {
+      nodeOf("left-behind").launch();
+      await fires("OstiaryPreviousNodeKeyUsed", "rotating");
+    },
+    timeoutMs,
+  );
+
+  test(
+    "of a full disk, until it has space again",
+    async () => {
+      if (!canMount) return console.log("tmpfs cannot be mounted here, so no disk is full");
+      const { bavail, bsize } = statfsSync(disk);
+      const filler = join(disk, "filler");
+      writeFileSync(filler, Buffer.alloc(bavail * bsize));
+      const policy = { src: "actor User {}", filename: "policy.polar" };
+      expect((await ask("full", "/api/policy", policy)).status).toBe(503);
+      await fires("OstiaryStorageFailing", "full");
+      rmSync(filler);
+      await prometheus.ends("OstiaryStorageFailing", nodeOf("full"));
+      expect((await ask("full", "/api/policy", policy)).status).toBe(200);
     },
     timeoutMs,
   );

@@ -31,7 +31,21 @@ interface Configuration {
 }
 
 /** Long enough that a busy machine misses no increase, and short enough that alerts end during a test. */
-const range = "15s";
+const rangeSeconds = 15;
+const secondsOf = { s: 1, m: 60, h: 3600 } as const;
+
+/** The shipped rules, but no alert waits, and ranges are short. Limits of counts are smaller in proportion to the range. */
+function quickRules(): string {
+  return rulesText
+    .replaceAll(/^( +for:) \w+$/gm, "$1 0s")
+    .replaceAll(
+      /\[(\d+)([smh])\](?:(\) > )(\d+))?/g,
+      (_, count: string, unit: "s" | "m" | "h", compare = "", limit = "") => {
+        const share = rangeSeconds / (Number(count) * secondsOf[unit]);
+        return `[${rangeSeconds}s]${compare}${limit === "" ? "" : Number(limit) * share}`;
+      },
+    );
+}
 
 export class Prometheus {
   readonly #server: ServerProgram;
@@ -50,9 +64,7 @@ export class Prometheus {
     mkdirSync(directory, { recursive: true });
     const keyFile = join(directory, "key");
     writeFileSync(keyFile, options.key, { mode: 0o600 });
-    // As shipped, but that no alert waits, and that ranges are short.
-    const rules = rulesText.replaceAll(/^( +for:) \w+$/gm, "$1 0s").replaceAll(/\[\d+[smh]\]/g, `[${range}]`);
-    writeFileSync(join(directory, "ostiary.rules.yaml"), rules);
+    writeFileSync(join(directory, "ostiary.rules.yaml"), quickRules());
     const shipped = parse(readFileSync(join(observability, "prometheus.yaml"), "utf8")) as Configuration;
     Object.assign(shipped.global, { scrape_interval: "1s", evaluation_interval: "1s" });
     shipped.global.external_labels = { console: options.console };
@@ -102,19 +114,29 @@ export class Prometheus {
   /** Waits until an alert fires, at this node if one is given, and returns it. */
   async fires(alert: string, { url }: { readonly url?: string } = {}): Promise<FiringAlert> {
     let found: FiringAlert | undefined;
-    const instance = url === undefined ? undefined : new URL(url).host;
     await eventually(
-      async () => {
-        found = (await this.firing()).find(
-          ({ labels }) => labels["alertname"] === alert && (instance === undefined || labels["instance"] === instance),
-        );
-        return found !== undefined;
-      },
+      async () => (found = await this.#find(alert, url)) !== undefined,
       `${alert} fires${url === undefined ? "" : ` at ${url}`}`,
       alertTimeoutMs,
     );
     if (found === undefined) throw new Error(`${alert} does not fire`);
     return found;
+  }
+
+  /** Waits until an alert of a node does not fire any more. */
+  async ends(alert: string, { url }: { readonly url: string }): Promise<void> {
+    await eventually(
+      async () => (await this.#find(alert, url)) === undefined,
+      `${alert} ends at ${url}`,
+      alertTimeoutMs,
+    );
+  }
+
+  async #find(alert: string, url: string | undefined): Promise<FiringAlert | undefined> {
+    const instance = url === undefined ? undefined : new URL(url).host;
+    return (await this.firing()).find(
+      ({ labels }) => labels["alertname"] === alert && (instance === undefined || labels["instance"] === instance),
+    );
   }
 
   /** The errors of the last evaluation of all rules. */

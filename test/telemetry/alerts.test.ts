@@ -27,7 +27,7 @@ describe.each(alertRules.map((rule) => [rule.alert, rule] as const))("%s", (_nam
   test("has a severity, a summary, a description and a section of the manual", () => {
     expect(rule.alert).toMatch(/^Ostiary[A-Z]\w+$/);
     expect(["critical", "warning", "info"]).toContain(rule.labels.severity);
-    expect(rule.for ?? "1m").toMatch(/^[1-9]m$/);
+    expect(rule.for ?? "1m").toMatch(/^(?:[1-9]m|1d)$/);
     expect(rule.annotations.summary).toMatch(/^[A-Z].*[^.]$/);
     expect(rule.annotations.description).toMatch(/\{\{ \$(?:labels|value).*\.$/);
     expect([...anchorsOf(troubleshooting.text)]).toContain(sectionOf(rule));

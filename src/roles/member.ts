@@ -21,7 +21,7 @@ import { hasPromotionNote, writePromotionNote } from "../replication/role-notes.
 import { realClusterSystem, type ClusterSystem } from "./cluster-system.ts";
 import { print } from "../runtime/process.ts";
 import { getLogger } from "../telemetry/logger.ts";
-import { currentStorePath, requireWritable, quarantineStore } from "../store/directory/data-directory.ts";
+import { currentStorePath, quarantineStore, requireNodeDirectory } from "../store/directory/data-directory.ts";
 import type { NodeKeyHashes } from "../store/keys/node-keys.ts";
 import { isSameFailover } from "../store/log/terms.ts";
 import { AppError } from "../util/app-error.ts";
@@ -53,7 +53,7 @@ export async function startPrimary(
   system: ClusterSystem = realClusterSystem,
   options: MemberOptions = {},
 ): Promise<RunningNode> {
-  requireWritable(config.data);
+  requireNodeDirectory(config.data);
   return Member.start(config, "primary", system, options);
 }
 
@@ -63,7 +63,7 @@ export async function startEdge(
   system: ClusterSystem = realClusterSystem,
   options: MemberOptions = {},
 ): Promise<RunningNode> {
-  requireWritable(config.data);
+  requireNodeDirectory(config.data);
   if (!hasPromotionNote(config.data) || config.failover !== undefined)
     return Member.start(config, "edge", system, options);
   log.warning("this edge was promoted and continues as the primary: set `role: primary` in its configuration");

@@ -4,11 +4,12 @@
  */
 import * as Bun from "bun";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { builtBinary } from "../../scripts/built-binary.ts";
 import { freePort, newAdminKey, NodeProcess, randomHex } from "../../scripts/node-process.ts";
+import { mountTypeOf } from "../../src/store/directory/network-file-system.ts";
 import { findProgram } from "./program.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ostiary-network-"));
@@ -42,8 +43,10 @@ describe.skipIf(!isMounted)("a network file system", () => {
     const { exitCode, stdout, stderr } = Bun.spawnSync([binary, ...parameters], { env: environment, timeout: 20_000 });
     return { status: exitCode, output: stdout.toString(), errors: stderr.toString() };
   };
+  // `fuse.bindfs`, or `fuse` where `mount.fuse` was not involved.
+  const mountType = mountTypeOf(mounted, readFileSync("/proc/self/mountinfo", "utf8"));
   const refusal = (data: string): string =>
-    `error: the data directory \`${data}\` is on a FUSE file system (\`fuse.bindfs\`), where SQLite's shared memory and locks are not reliable`;
+    `error: the data directory \`${data}\` is on a FUSE file system (\`${mountType}\`), where SQLite's shared memory and locks are not reliable`;
 
   test("is refused as the data directory of a node of any role, which leaves nothing there", () => {
     const data = join(mounted, "data");

@@ -40,13 +40,19 @@ export interface DataDirectory {
   unlock(): void;
 }
 
-/**
- * The same as `lockDirectory`, for a node. Throws an AppError `conflict` for a directory on a network file system, where
- * commands may write a database that no process uses, such as a restored one.
- */
+/** The same as `lockDirectory`, for a node: see `requireNodeDirectory`. */
 export function lockNodeDirectory(path: string): DataDirectory {
   requireLocalFileSystem(path);
   return lockDirectory(path);
+}
+
+/**
+ * The same as `requireWritable`, for a node. Throws an AppError `conflict`, and creates nothing, for a directory on a
+ * network file system. There, commands may write a database that no process uses, such as a restored one.
+ */
+export function requireNodeDirectory(path: string): void {
+  requireLocalFileSystem(path);
+  requireWritable(path);
 }
 
 /** Creates a missing directory, and locks it against other processes until `unlock` or the end of this process. */

@@ -13,6 +13,9 @@ import { projectRoot } from "../../scripts/built-binary.ts";
 import { questions } from "../../scripts/example/questions.ts";
 import { freePort, healthAt, newAdminKey, randomHex, type Health } from "../../scripts/node-process.ts";
 import { writeRootArchive } from "../../scripts/root-archive.ts";
+import { must } from "../../src/util/assert.ts";
+import { isInstalled, nodeContainersOf, readManifests, render, type Variant } from "../kubernetes/manifests.ts";
+import { podmanFlags } from "../kubernetes/podman-flags.ts";
 import { eventually, loadExample } from "./cluster.ts";
 import { missingForContainers, Podman } from "./podman.ts";
 import { findProgram, programPath } from "./program.ts";
@@ -131,6 +134,59 @@ describe.skipIf(missingForContainers !== undefined)("in containers", () => {
     const own = await podman.podman(...run, "config", "--role", "primary", "--slow-queries-max", "2");
     expect(own).toMatch(/^\s*slowQueriesMax: 2$/m);
   }, 60_000);
+
+  test.skipIf(!isInstalled).each(["base", "openshift"] as const)(
+    "the Kubernetes manifests start as containers, and their probes succeed: %s",
+    async (variant) => {
+      const { prefix } = podman;
+      const network = `${prefix}-${variant}`;
+      const adminKey = newAdminKey();
+      const secrets = { "ostiary-keys": { "node-key": randomHex(32), "admin-key": adminKey } };
+      await podman.podman("network", "create", network);
+      const start = async (of: Variant, workloadName: string, name: string, hosts: readonly string[]) => {
+        const manifests = readManifests(render(of));
+        const workload = must(manifests.workloads.find(({ metadata }) => metadata.name === workloadName));
+        const container = must(nodeContainersOf(workload)[0]);
+        const folder = join(podman.folder, variant, name);
+        const options = { manifests, workload, container, name, folder, secrets };
+        const [id, port] = [`${network}-${name}`, await freePort()];
+        await podman.podman(
+          ...["run", "--detach", "--name", id, "--network", network],
+          ...hosts.flatMap((host) => ["--network-alias", host]),
+          ...["--publish", `127.0.0.1:${port}:${must(container.ports[0]).containerPort}`],
+          ...podmanFlags(options, "ostiary:latest"),
+        );
+        const url = `http://127.0.0.1:${port}`;
+        const logs = (): Promise<string> => podman.run(["sh", "-c", `podman logs ${id} 2>&1`]);
+        for (const probe of [container.startupProbe, container.livenessProbe, container.readinessProbe])
+          if (probe !== undefined)
+            await eventually(
+              async () => (await fetch(`${url}${probe.httpGet?.path}`)).status === 200,
+              "the probe succeeds",
+              30_000,
+            ).catch(async (error: unknown) => {
+              throw new Error(await logs(), { cause: error });
+            });
+        return { id, url, logs, graceS: workload.spec.template.spec.terminationGracePeriodSeconds ?? 30 };
+      };
+      const pods = [
+        await start(variant, "ostiary-primary", "ostiary-primary-0", ["ostiary-primary-0.ostiary-nodes"]),
+        await start(variant, "ostiary-edge", "ostiary-edge-0", []),
+        await start("fallback-sidecar", "application", "application-0", []),
+      ] as const;
+      const [, edge, fallback] = pods;
+      // The edge forwards the writes to the primary.
+      await loadExample(new Oso(edge.url, adminKey));
+      await expectAnswers(Number(new URL(edge.url).port), adminKey);
+      expect((await healthAt(fallback.url)).role).toBe("fallback");
+      for (const { id, logs, graceS } of pods.toReversed()) {
+        expect(await logs()).not.toMatch(/"level":"(?:WARN|ERROR|FATAL)/i);
+        await podman.podman("stop", "--time", String(graceS), id);
+        expect(await podman.podman("inspect", "--format", "{{.State.ExitCode}}", id)).toBe("0");
+      }
+    },
+    120_000,
+  );
 
   const shells = ["sh", "bash", "zsh"].filter((shell) => findProgram(shell) !== null);
 

@@ -11,7 +11,6 @@ import { builtBinary } from "../../scripts/built-binary.ts";
 import { newAdminKey, NodeProcess, randomHex } from "../../scripts/node-process.ts";
 import { eventually } from "./cluster.ts";
 import { findProgram } from "./program.ts";
-import { ServerProgram } from "./server-program.ts";
 import { prepareMosquitto } from "./mosquitto.ts";
 
 const ip = findProgram("ip");

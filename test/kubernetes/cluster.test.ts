@@ -2,7 +2,6 @@
  * The manifests start working clusters: the containers of nodes run as processes of this machine, with their own
  * arguments, variables, settings and keys.
  */
-import * as Bun from "bun";
 import { afterEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -30,6 +30,7 @@ import {
   type Workload,
 } from "./manifests.ts";
 import { prepareContainer } from "./pod.ts";
+import { problemsOf } from "./schemas.ts";
 
 const secrets = {
   "ostiary-keys": { "node-key": randomHex(32), "admin-key": newAdminKey() },
@@ -52,7 +53,10 @@ describe.skipIf(!isInstalled).each(variantNames)("%s", (variant) => {
     );
   });
 
-  test("is rendered as before", () => expectGolden(join(import.meta.dirname, "golden", `${variant}.yaml`), text));
+  test("is rendered as before", () => expectGolden(join(import.meta.dirname, "golden", `${variant}.txt`), text));
+
+  test("has the form that Kubernetes' schemas demand", () =>
+    expect(manifests.all.flatMap((manifest) => problemsOf(manifest))).toEqual([]));
 
   test("has no key and no password", () => {
     expect(manifests.all.filter(({ kind }) => kind === "Secret")).toEqual([]);
@@ -87,7 +91,7 @@ describe.skipIf(!isInstalled).each(variantNames)("%s", (variant) => {
       const { startupProbe, livenessProbe, readinessProbe } = container;
       for (const probe of [startupProbe, livenessProbe, readinessProbe]) {
         const port = probe?.httpGet?.port ?? probe?.tcpSocket?.port;
-        if (port !== undefined) expect(container.ports.map(({ name }) => name)).toContain(port);
+        if (port !== undefined) expect(container.ports.map(({ name }) => name)).toContain(String(port));
       }
     }
     for (const { container } of nodes) {
@@ -143,7 +147,7 @@ describe.skipIf(!isInstalled).each(variantNames)("%s", (variant) => {
     expect(nodes.length).toBeGreaterThan(0);
     for (const { config } of nodes) {
       expect(config.environment).toBe("default");
-      expect(config.data).toEndWith("/data");
+      expect(config.data).toEndWith("/data/node");
     }
   });
 
@@ -165,6 +169,12 @@ describe.skipIf(!isInstalled).each(variantNames)("%s", (variant) => {
       expect(config.peers.map((url) => new URL(url).hostname.split(".")[0]).toSorted()).toEqual(pods);
   });
 
+  test("keeps edges in the Services while the primary is away", () => {
+    const hourMs = 3_600_000;
+    for (const { config } of nodes.filter(({ config: { role } }) => role === "edge"))
+      expect(config.limits.readyAgeMsMax).toBeGreaterThanOrEqual(hourMs);
+  });
+
   test("permits the connections that the settings need", () => {
     for (const { workload, config } of nodes)
       for (const url of urlsIn(config)) {
@@ -180,6 +190,22 @@ describe.skipIf(!isInstalled).each(variantNames)("%s", (variant) => {
         });
       }
   });
+});
+
+test("what Kubernetes' schemas do not permit is noticed", () => {
+  const budget = { apiVersion: "policy/v1", kind: "PodDisruptionBudget", metadata: { name: "a" } };
+  const problems = (spec: object): string[] => problemsOf({ ...budget, spec } as typeof budget);
+  expect(problems({ maxUnavailable: 1 })).toEqual([]);
+  expect(problems({ maxUnavailble: 1 })).toEqual(["/spec/maxUnavailble: no such field"]);
+  expect(problems({ selector: { matchLabels: { a: 1 } } })).toEqual([
+    "data/spec/selector/matchLabels/a must be string",
+  ]);
+  expect(problems({ selector: { matchExpressions: [{ key: "a" }] } })).toEqual([
+    "data/spec/selector/matchExpressions/0 must have required property operator",
+  ]);
+  expect(problemsOf({ apiVersion: "policy/v1beta1", kind: "PodDisruptionBudget" })).toEqual([
+    "no schema for policy/v1beta1 PodDisruptionBudget",
+  ]);
 });
 
 describe.skipIf(!isInstalled)("the network policies", () => {
@@ -217,6 +243,16 @@ describe.skipIf(!isInstalled)("the network policies", () => {
       expect(permits(manifests, { labels: labelsOf(broker) }, node, 8080)).toBe(false);
     }
     for (const other of [client, stranger, prometheus]) expect(permits(manifests, other, broker, 1883)).toBe(false);
+  });
+
+  test("let nodes out to the DNS of OpenShift, which has another port", () => {
+    const manifests = of("openshift");
+    const dns = { labels: {}, namespace: "openshift-dns" };
+    for (const workload of manifests.workloads) {
+      const from = { labels: labelsOf(workload) };
+      expect(leaves(manifests, from, dns, 5353)).toBe(true);
+      expect(leaves(manifests, from, { ...dns, namespace: "shop" }, 5353)).toBe(false);
+    }
   });
 
   test("let nodes out to the DNS, and only those of the Lease to the API server", () => {
@@ -323,7 +359,7 @@ interface Client {
 
 /** Whether the policies permit a connection to a port of a workload. */
 function permits(manifests: Manifests, from: Client, to: Workload, port: number): boolean {
-  return enters(manifests, from, to, port) && leaves(manifests, from, to, port);
+  return enters(manifests, from, to, port) && leaves(manifests, from, { labels: labelsOf(to), workload: to }, port);
 }
 
 function enters({ networkPolicies }: Manifests, from: Client, to: Workload, port: number): boolean {
@@ -336,8 +372,13 @@ function enters({ networkPolicies }: Manifests, from: Client, to: Workload, port
   );
 }
 
-/** `to` is undefined for an address outside of the manifests. */
-function leaves({ networkPolicies }: Manifests, from: Client, to: Workload | undefined, port: number): boolean {
+interface Target extends Client {
+  /** Undefined for pods that are not in the manifests. */
+  readonly workload?: Workload;
+}
+
+/** `to` is undefined for an address that is not that of a pod. */
+function leaves({ networkPolicies }: Manifests, from: Client, to: Target | undefined, port: number): boolean {
   const policies = networkPolicies.filter(
     ({ spec }) =>
       from.namespace === undefined &&
@@ -348,8 +389,7 @@ function leaves({ networkPolicies }: Manifests, from: Client, to: Workload | und
   return policies.some(({ spec }) =>
     spec.egress.some(
       ({ to: peers, ports }) =>
-        (peers?.some((peer) => to !== undefined && isPeer(peer, { labels: labelsOf(to) })) ?? true) &&
-        hasPort(ports, to, port),
+        (peers?.some((peer) => to !== undefined && isPeer(peer, to)) ?? true) && hasPort(ports, to?.workload, port),
     ),
   );
 }

@@ -113,7 +113,12 @@ const container = z.looseObject({
   livenessProbe: probe.optional(),
   readinessProbe: probe.optional(),
   lifecycle: z.looseObject({ preStop: z.looseObject({ sleep: z.looseObject({ seconds: z.number() }) }) }).optional(),
-  volumeMounts: z.array(z.looseObject({ name: z.string(), mountPath: z.string() })).default([]),
+  resources: z
+    .looseObject({ limits: z.looseObject({ memory: z.string().optional() }).default({}) })
+    .default({ limits: {} }),
+  volumeMounts: z
+    .array(z.strictObject({ name: z.string(), mountPath: z.string(), readOnly: z.boolean().optional() }))
+    .default([]),
   securityContext: z.looseObject({
     allowPrivilegeEscalation: z.boolean(),
     readOnlyRootFilesystem: z.boolean(),
@@ -125,6 +130,7 @@ export type Container = z.infer<typeof container>;
 const volume = z.looseObject({
   name: z.string(),
   configMap: z.looseObject({ name: z.string() }).optional(),
+  emptyDir: z.looseObject({}).optional(),
   secret: z.looseObject({ secretName: z.string(), defaultMode: z.number(), items: mappedItems }).optional(),
 });
 
@@ -145,6 +151,9 @@ const workload = z.looseObject({
         securityContext: z.looseObject({
           runAsNonRoot: z.literal(true),
           seccompProfile: z.strictObject({ type: z.literal("RuntimeDefault") }),
+          runAsUser: z.number().optional(),
+          runAsGroup: z.number().optional(),
+          fsGroup: z.number().optional(),
         }),
         initContainers: z.array(container).default([]),
         containers: z.array(container),
@@ -189,6 +198,7 @@ const budget = z.looseObject({
     selector,
     minAvailable: z.number().optional(),
     maxUnavailable: z.number().optional(),
+    unhealthyPodEvictionPolicy: z.enum(["AlwaysAllow", "IfHealthyBudget"]).optional(),
   }),
 });
 

@@ -43,13 +43,20 @@ export function prepareContainer(options: PodOptions): ProcessOfContainer {
     moved(Object.entries(urls).reduce((changed, [url, address]) => changed.replaceAll(url, address), text));
   for (const { name, mountPath } of container.volumeMounts)
     for (const [file, content] of filesOf(name, options)) write(join(folder, mountPath, file), located(content));
+  const variables = { ...imageVariables(), ...environmentOf(options) };
+  const environment = Object.fromEntries(Object.entries(variables).map(([name, text]) => [name, located(text)]));
+  return { parameters: container.args.map(located), environment };
+}
+
+/** The variables that the manifest sets. */
+export function environmentOf(options: PodOptions): Readonly<Record<string, string>> {
   const environment: Record<string, string> = {};
-  for (const { name, value, valueFrom } of [...imageVariables(), ...container.env]) {
+  for (const { name, value, valueFrom } of options.container.env) {
     const text = value ?? valueOf(must(valueFrom), options);
     // Kubernetes only knows the variables before this one.
-    environment[name] = located(text.replaceAll(/\$\((\w+)\)/g, (whole, other: string) => environment[other] ?? whole));
+    environment[name] = text.replaceAll(/\$\((\w+)\)/g, (whole, other: string) => environment[other] ?? whole);
   }
-  return { parameters: container.args.map(located), environment };
+  return environment;
 }
 
 /** Starts Ostiary in its folder. */
@@ -62,8 +69,8 @@ export function startContainer(binary: string, { parameters, environment }: Proc
   });
 }
 
-/** The files of a volume, by their names. */
-function filesOf(volumeName: string, { manifests, workload, folder, container, secrets }: PodOptions) {
+/** The files of a volume, by their names; creates the folder of an empty one. */
+export function filesOf(volumeName: string, { manifests, workload, folder, container, secrets }: PodOptions) {
   const { template, volumeClaimTemplates } = workload.spec;
   const volume = template.spec.volumes.find(({ name }) => name === volumeName);
   if (volume?.configMap !== undefined) {
@@ -92,10 +99,10 @@ function valueOf(
 }
 
 /** The variables that the image sets. */
-function imageVariables(): Container["env"] {
+function imageVariables(): Readonly<Record<string, string>> {
   const recipe = readFileSync(join(projectRoot, "appliance", "Containerfile"), "utf8");
   const found = [...recipe.matchAll(/\b(OSTIARY_[A-Z]+|SQLITE_TMPDIR)=(\S+)/g)];
-  return found.map(([, name = "", value]) => ({ name, value }));
+  return Object.fromEntries(found.map(([, name = "", value = ""]) => [name, value]));
 }
 
 function write(path: string, text: string): void {

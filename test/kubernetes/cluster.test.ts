@@ -93,33 +93,6 @@ describe.skipIf(!isInstalled)("the manifests", () => {
     return pods;
   };
 
-  test("start a cluster in which an edge and a fallback decide, and stop it", async () => {
-    const fallbackUrl = "http://127.0.0.1:8081";
-    const pods = await newPods(primaryUrl, edgeUrl, fallbackUrl);
-    const primary = await pods.start("base", "ostiary-primary", "ostiary-primary-0", primaryUrl);
-    const edge = await pods.start("base", "ostiary-edge", "ostiary-edge-0", edgeUrl);
-    for (const pod of [primary, edge]) await untilProbesSucceed(pod);
-
-    await pods.client(edge).policy(policy);
-    await pods.client(edge).insert(["has_role", ann, "reader", repo]);
-    expect(await pods.client(edge).authorize(ann, "read", repo)).toBe(true);
-    expect(await pods.client(edge).authorize(bob, "read", repo)).toBe(false);
-
-    const fallback = await pods.start("fallback-sidecar", "application", "application-0", fallbackUrl);
-    await untilProbesSucceed(fallback);
-    await eventually(async () => (await healthAt(fallback.url)).ok, "the fallback has a snapshot", 20_000);
-    expect((await healthAt(fallback.url)).role).toBe("fallback");
-    expect(await pods.client(fallback).authorize(ann, "read", repo)).toBe(true);
-
-    // Nodes whose primary is gone still answer, and Kubernetes does not restart them.
-    expect(await stop(primary)).toBe(0);
-    for (const pod of [edge, fallback]) {
-      expect(await pods.client(pod).authorize(ann, "read", repo)).toBe(true);
-      expect(await statusOf(pod, pod.container.livenessProbe)).toBe(200);
-      expect(await stop(pod)).toBe(0);
-    }
-  }, 60_000);
-
   test("keep an edge alive that has never reached its primary", async () => {
     const pods = await newPods(primaryUrl, edgeUrl);
     const edge = await pods.start("base", "ostiary-edge", "ostiary-edge-0", edgeUrl);

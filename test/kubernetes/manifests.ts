@@ -55,8 +55,16 @@ const variants: Readonly<Record<Variant, Kustomization>> = {
 };
 export const variantNames = Object.keys(variants) as Variant[];
 
+const rendered = new Map<Variant, string>();
+
 /** The text of all manifests of a variant. */
 export function render(variant: Variant): string {
+  const text = rendered.get(variant) ?? kustomize(variant);
+  rendered.set(variant, text);
+  return text;
+}
+
+function kustomize(variant: Variant): string {
   const { resources, components } = variants[variant];
   const place = realpathSync(mkdtempSync(join(tmpdir(), "ostiary-kustomize-")));
   try {

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { appendFileSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { projectRoot, projectVersion } from "../../scripts/built-binary.ts";
+import { projectVersion } from "../../scripts/built-binary.ts";
 import { debianChangelog, debianVersion } from "../../scripts/packaging/debian-changelog.ts";
 import { manualFiles, packagedUnit } from "../../scripts/packaging/debian-package.ts";
 import { eventually } from "../e2e/cluster.ts";

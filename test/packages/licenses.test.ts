@@ -1,9 +1,9 @@
 /** The licenses of everything inside the program, and its bill of materials. */
 import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
-import { readFileSync, readdirSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { Ajv, type AnySchema } from "ajv";
+import { Ajv } from "ajv";
 import { licensesText, type LicensedComponent } from "../../src/cli/licenses.ts";
 import { buildTargets } from "../../scripts/build-targets.ts";
 import { builtBinary, projectRoot, projectVersion } from "../../scripts/built-binary.ts";
@@ -24,7 +24,8 @@ describe("the licenses of the program", () => {
     expect(named("SQLite")?.version).toMatch(/^3\.\d+\.\d+$/);
     expect(named("JavaScriptCore")).toMatchObject({ license: "LGPL-2.0-or-later AND BSD-2-Clause" });
     expect(named("JavaScriptCore")?.text).toContain("changed and linked again");
-    expect(named("aedes")).toMatchObject({
+    // A copy, because matchers replace what they match.
+    expect({ ...named("aedes") }).toMatchObject({
       license: "MIT",
       partOf: "program",
       purl: expect.stringMatching(/^pkg:npm\/aedes@\d/),
@@ -104,16 +105,13 @@ describe("the bill of materials", () => {
 
   test("is valid CycloneDX", () => {
     const folder = join(projectRoot, "node_modules/@cyclonedx/cyclonedx-library/res/schema");
-    const schemas = readdirSync(folder).filter((name) =>
-      /^(?:spdx|jsf-.*|bom-1\.6\.SNAPSHOT|cryptography-defs.*)\.?.*schema\.json$/.test(name),
-    );
+    const schema = (name: string): Record<string, unknown> =>
+      JSON.parse(readFileSync(join(folder, `${name}.SNAPSHOT.schema.json`), "utf8")) as Record<string, unknown>;
     const ajv = new Ajv({ strict: false, validateFormats: false, allErrors: true });
-    for (const name of schemas) {
-      const schema = JSON.parse(readFileSync(join(folder, name), "utf8")) as AnySchema;
-      if (!name.startsWith("bom-")) ajv.addSchema(schema);
-    }
-    const main = schemas.find((name) => name.startsWith("bom-1.6")) ?? "";
-    const validate = ajv.compile(JSON.parse(readFileSync(join(folder, main), "utf8")) as AnySchema);
+    // The schemas of this package refer to each other by file name.
+    for (const name of ["spdx", "jsf-0.82", "cryptography-defs"])
+      ajv.addSchema({ ...schema(name), $id: `http://cyclonedx.org/schema/${name}.SNAPSHOT.schema.json` });
+    const validate = ajv.compile(schema("bom-1.6"));
     validate(JSON.parse(sbomOf(options)));
     expect(validate.errors ?? []).toEqual([]);
     validate({ ...(JSON.parse(sbomOf(options)) as object), specVersion: 6 });

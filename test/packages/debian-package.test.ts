@@ -110,9 +110,10 @@ const byPath = ([, a]: readonly [string, string], [, b]: readonly [string, strin
 const missing = missingForPackages ?? missingForDebian ?? missingForContainers;
 if (missing !== undefined) console.log(`the Debian package is not installed: ${missing}`);
 
-describe.skipIf(missing !== undefined)("on a system with systemd, the Debian package", () => {
+describe.skipIf(missing !== undefined)("on a Debian system, the Debian package", () => {
   let podman: Podman;
   let machine: DebianMachine;
+  let plain: DebianMachine;
   const nextVersion = `${projectVersion()}+next`;
 
   beforeAll(async () => {
@@ -123,18 +124,15 @@ describe.skipIf(missing !== undefined)("on a system with systemd, the Debian pac
     copyFileSync(debianPackage, join(packages, "ostiary.deb"));
     writeFileSync(join(packages, "policy.polar"), policy);
     await makeNext(debianPackage, join(packages, "next.deb"), nextVersion);
-    machine = await DebianMachine.start(podman, {
-      image: await debianImage(podman),
-      name: "package",
-      withSystemd: true,
-      packages,
-    });
+    const image = await debianImage(podman);
+    machine = await DebianMachine.start(podman, { image, name: "package", withSystemd: true, packages });
+    plain = await DebianMachine.start(podman, { image, name: "plain", withSystemd: false, packages });
   }, 480_000);
 
   afterAll(() => podman.removeAll(), 60_000);
 
   const untilHealthy = (): Promise<void> =>
-    eventually(async () => (await machine.tryRun("ostiary health")).status === 0, "the node is healthy", 30_000);
+    eventually(async () => (await machine.tryRun("ostiary health")).status === 0, "the node is healthy", 120_000);
   const isActive = async (): Promise<string> => (await machine.tryRun("systemctl is-active ostiary")).output.trim();
   const pid = async (): Promise<string> => (await machine.run("systemctl show --property MainPID ostiary")).trim();
 
@@ -158,6 +156,30 @@ describe.skipIf(missing !== undefined)("on a system with systemd, the Debian pac
     expect(await machine.run(firstDecision("ostiary"))).toEndWith("Allowed\n");
     expect(await machine.run("stat -c %U /proc/$(systemctl show -P MainPID ostiary)")).toBe("ostiary\n");
   }, 120_000);
+
+  test("is confined, restarts after a crash, and says in the journal what is wrong with its configuration", async () => {
+    // 0 is the least exposure, 100 the most.
+    await machine.run("systemd-analyze security --no-pager --threshold=15 ostiary.service");
+    const before = await pid();
+    await machine.run("kill -KILL $(systemctl show -P MainPID ostiary)");
+    await eventually(async () => (await pid()) !== before, "systemd has started another process", 120_000);
+    await untilHealthy();
+    expect(await machine.run(decision("ostiary"))).toBe("Allowed\n");
+
+    await machine.run(
+      "cp -p /etc/ostiary/ostiary.yaml /root; sed -i 's/^role: .*/role: secondary/' /etc/ostiary/ostiary.yaml",
+    );
+    await machine.run("systemctl restart ostiary");
+    const restarts = async (): Promise<number> => Number(await machine.run("systemctl show -P NRestarts ostiary"));
+    await eventually(async () => (await restarts()) >= 2, "systemd has tried it again", 120_000);
+    // It never gives up.
+    expect(await machine.run("systemctl show -P StartLimitIntervalUSec ostiary")).toBe("0\n");
+    expect(await machine.run("journalctl --unit ostiary --output cat --lines 30")).toContain(
+      "role is `secondary` from the file",
+    );
+    await machine.run("mv /root/ostiary.yaml /etc/ostiary/ostiary.yaml && systemctl restart ostiary");
+    await untilHealthy();
+  }, 400_000);
 
   test("keeps data, keys and changed configuration when it is upgraded, and restarts the node", async () => {
     await machine.run("echo '# mine' >>/etc/ostiary/ostiary.yaml");
@@ -197,6 +219,20 @@ describe.skipIf(missing !== undefined)("on a system with systemd, the Debian pac
     );
     expect(left).toBe("");
   }, 120_000);
+
+  test("can be used without systemd, too", async () => {
+    await plain.run("dpkg --install /packages/ostiary.deb");
+    const answer = await plain.run(`
+set -a; . /etc/ostiary/ostiary.env; set +a
+OSTIARY_DATA=/var/lib/ostiary setpriv --reuid ostiary --regid ostiary --clear-groups ostiary serve --role primary >/tmp/log 2>&1 & node=$!
+until ostiary health >/dev/null 2>&1; do kill -0 $node || { cat /tmp/log; exit 9; }; done
+( ${firstDecision("ostiary")} ); status=$?
+kill $node; wait $node; exit $status`);
+    expect(answer).toEndWith("Allowed\n");
+    await plain.run('dpkg --install /packages/next.deb && dpkg --remove ostiary && test -n "$(ls /var/lib/ostiary)"');
+    await plain.run("dpkg --purge ostiary");
+    expect(await plain.run("ls -d /usr/bin/ostiary /var/lib/ostiary /etc/ostiary 2>/dev/null || true")).toBe("");
+  }, 240_000);
 });
 
 /** The same package with a higher version and another configuration. */

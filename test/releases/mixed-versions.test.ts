@@ -173,7 +173,8 @@ async function expectData(cluster: MixedCluster, { entries, hostedKey }: Present
     const answer = await ask(cluster, name, "/api/bindings");
     const { bindings } = (await answer.json()) as { bindings: { name: string }[] };
     expect([name, bindings.map((each) => each.name)]).toEqual([name, ["shop"]]);
-    const factsOf = async (): Promise<unknown> => (await ask(cluster, name, "/api/facts", {}, hostedKey)).json();
+    const factsOf = async (): Promise<unknown> =>
+      (await ask(cluster, name, "/api/facts?predicate=has_role", {}, hostedKey)).json();
     await eventually(async () => Bun.deepEquals(await factsOf(), [hostedFact]), `${name} has the hosted environment`);
   }
 }

@@ -16,6 +16,7 @@ import { join } from "node:path";
 import { connect } from "node:tls";
 import { connectAsync } from "mqtt";
 import { freePort } from "../../scripts/node-process.ts";
+import { redundantFetch } from "../../src/client/redundant-fetch.ts";
 import { TlsIdentity } from "../../src/replication/tls-identity.ts";
 import { realClusterSystem } from "../../src/roles/cluster-system.ts";
 import { systemWithTls } from "../../src/roles/tls-system.ts";
@@ -255,6 +256,18 @@ describe.skipIf(findProgram("openssl") === null)("nodes with TLS (skipped withou
       expect(system.message).toContain("which is the authorities of the system");
     });
   });
+
+  test("an application with `redundantFetch` reads from a node that it trusts", () =>
+    withCluster(async (cluster) => {
+      const foreign = await cluster.host("primary", "foreign", tls(strangers.issue("foreign-first", hosts)));
+      const primary = await cluster.host("primary", "primary", tls());
+      await load(primary.url);
+      const request = redundantFetch([foreign.url, primary.url])((url, init) => fetch(url, { ...init, ...trust() }));
+      const body = JSON.stringify(question("ann"));
+      const headers = { Authorization: `Bearer ${adminKey}` };
+      const response = await request(`${foreign.url}/api/authorize`, { method: "POST", headers, body });
+      expect(await response.json()).toEqual({ allowed: false });
+    }));
 
   test("a certificate for another host is refused", async () => {
     await withCluster(async (cluster) => {

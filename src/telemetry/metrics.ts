@@ -50,7 +50,7 @@ export const metrics = {
   httpDuration: new LabelledHistogram(
     registry,
     "ostiary_http_request_duration_seconds",
-    "Time from the arrival of a request to its response; `route` is the pattern of the route, never a path; `outcome` is allow or deny (one decision), ok, refused (status 4xx) or failed (5xx)",
+    "Time from the arrival of a request to its response; `method` is `_OTHER` for unusual ones; `route` is the pattern of the route, never a path; `outcome` is allow or deny (one decision), ok, refused (status 4xx) or failed (5xx)",
     requestSeconds,
     ["method", "route", "status", "outcome"],
     byEnvironment,
@@ -214,7 +214,7 @@ export const metrics = {
   nodeKeyPreviousUses: counter(
     "ostiary_node_key_previous_uses_total",
     "Uses of the second key of `nodeKey`, which is the previous one at the end of a rotation: `use` is request, login or message (another node has sent it), or sent (another node refused the first key). While it grows, a node needs that key",
-    ["use"],
+    { use: ["request", "login", "message", "sent"] },
   ),
   brokerStaleHeads: counter(
     "ostiary_broker_stale_heads_total",

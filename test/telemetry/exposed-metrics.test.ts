@@ -1,8 +1,10 @@
 /** The metrics that `/metrics` exposes: in the format of Prometheus, documented, and with correct numbers. */
 import { describe, expect, test } from "bun:test";
+import { request } from "node:http";
 import { describeMetrics } from "../../src/telemetry/metrics.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import { factTables } from "../../src/store/facts/fact-tables.ts";
+import { must } from "../../src/util/assert.ts";
 import { admin } from "../http/api.ts";
 import {
   adminKey,
@@ -150,5 +152,32 @@ describe("over HTTP", () => {
       const before = await lacking();
       await loadPolicy(node).catch(() => undefined);
       expect(await lacking()).toBe(before + 1);
+    }));
+
+  test("clients cannot make time series of their own: methods and routes are known, and so are outcomes", () =>
+    withCluster(async (cluster) => {
+      const { url } = await cluster.primary();
+      const { hostname, port } = new URL(url);
+      const statusOf = (method: string, path: string) =>
+        new Promise<number | undefined>((resolve, reject) => {
+          const sent = request({ hostname, port, method, path, headers: admin }, (response) => {
+            response.resume().on("end", () => resolve(response.statusCode));
+          });
+          sent.on("error", reject).end();
+        });
+      // Deno takes every method, and Bun those that it knows.
+      for (const method of ["PROPFIND", "M-SEARCH", "LOCK"])
+        expect(await statusOf(method, `/no-such-path/${method}`)).toBe(404);
+      for (const path of ["/x", "/y", "/api/x?y"]) expect(await statusOf("GET", path)).toBe(404);
+      const durations = (await scrape(url)).find(({ name }) => name === "ostiary_http_request_duration_seconds");
+      const values = (label: string) =>
+        new Set(must(durations).samples.flatMap(({ labels }) => labels.get(label) ?? []));
+      expect(
+        [...values("method")].filter((method) => !/^(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|_OTHER)$/.test(method)),
+      ).toEqual([]);
+      expect([...values("method")]).toContain("_OTHER");
+      expect([...values("route")].filter((route) => /[xy]$|no-such/.test(route))).toEqual([]);
+      const outcomes = ["allow", "deny", "ok", "refused", "failed"];
+      expect([...values("outcome")].filter((outcome) => !outcomes.includes(outcome))).toEqual([]);
     }));
 });

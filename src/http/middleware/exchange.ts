@@ -193,7 +193,8 @@ export async function prepareResponse(exchange: Exchange, response: Response): P
 
 /** Counts the response, releases the bytes of the body, and completes the span of the request. */
 export function finishExchange(exchange: Exchange, response: Response): void {
-  const { method, route, span } = exchange;
+  const { route, span } = exchange;
+  const method = knownMethods.has(exchange.method) ? exchange.method : "_OTHER";
   exchange.bodyReservation?.release();
   exchange.release?.();
   // The rest of the body has no use, and a client that never sends it would keep the connection open.
@@ -218,6 +219,9 @@ export function finishExchange(exchange: Exchange, response: Response): void {
     "ostiary.request_id": exchange.requestId,
   });
 }
+
+/** Clients can invent others, and each would be another time series. OpenTelemetry has the name for all of those. */
+const knownMethods: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
 
 /** The value of the label `outcome`. */
 function outcomeOf({ decision }: Exchange, status: number): string {

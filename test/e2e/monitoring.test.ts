@@ -38,6 +38,8 @@ import { programPath } from "./program.ts";
 import { Prometheus, promtool } from "./prometheus.ts";
 
 const timeoutMs = 240_000;
+/** On a machine that runs other tests beside this one. */
+const readyMs = 90_000;
 
 /** Alerts that fired in a test which caused their failure. */
 const fired = new Set<string>();
@@ -67,7 +69,7 @@ async function send(url: string, { key, method = "POST", body }: Send): Promise<
     method,
     headers: { Authorization: `Bearer ${key}`, "Content-Type": "application/json" },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    signal: AbortSignal.timeout(15_000),
+    signal: AbortSignal.timeout(60_000),
   });
   return { status: response.status, text: await response.text() };
 }
@@ -190,13 +192,10 @@ test(
       const edgeB = await node("edge-b", "edge", { OSTIARY_PRIMARY: link.url });
       const edgeC = await node("edge-c", "edge", { OSTIARY_PRIMARY: link.url, OSTIARY_PEERS: edgeA.url });
       const fallback = await node("fallback", "fallback", { OSTIARY_REFRESH: "5s" });
-      await fallback.start();
+      await fallback.start(undefined, readyMs);
       const edges = [edgeA, edgeB, edgeC];
       const nodes = [primary, ...edges, fallback];
-      await Promise.all(edges.map((edge) => edge.start(({ state }) => state === "LIVE")));
-      expect(
-        (await send(`${primary.url}/api/environments`, { key: adminKey, body: { id: "shop", name: "Shop" } })).status,
-      ).toBe(200);
+      await Promise.all(edges.map((edge) => edge.start(({ state }) => state === "LIVE", readyMs)));
       const options = { key: adminKey, console: edgeA.url, targets: nodes };
       const prometheus = await Prometheus.start(join(directory, "prometheus"), options);
       const fires = async (alert: string, at?: NodeProcess) => {
@@ -211,7 +210,6 @@ test(
             await expectSeries(prometheus, content, name === "node.json" ? new URL(url).host : ".*", ".*");
           await expectSeries(prometheus, content, name === "node.json" ? new URL(primary.url).host : ".*", "default");
         }
-        expect((await prometheus.query('ostiary_applied_offset{environment="shop"}')).length).toBeGreaterThan(0);
         await load.stop();
         await findSeries(prometheus);
         for (const each of [primary, edgeA, fallback]) await expectGoodNames(each, adminKey);
@@ -254,7 +252,7 @@ test(
         await fires("OstiaryNodeBehind", edgeB);
         link.mend();
         await mosquitto.start();
-        await Promise.all(edges.map((edge) => edge.ready(({ state }) => state === "LIVE", 60_000)));
+        await Promise.all(edges.map((edge) => edge.ready(({ state }) => state === "LIVE", readyMs)));
 
         // An edge replaces a primary without peers.
         const promotion = await send(`${edgeA.url}/api/promote`, { key: adminKey, body: { force: true } });
@@ -451,7 +449,7 @@ describe("nodes that fail alone", () => {
     const later = ["copy", "left-behind"];
     const first = [...nodes.values()].filter(({ name }) => !later.includes(name));
     for (const node of first) node.launch();
-    await Promise.all(first.map((node) => node.ready()));
+    await Promise.all(first.map((node) => node.ready(undefined, readyMs)));
     const targets = [...nodes.values()].map(({ name, url }) => ({ url, cluster: name === "copy" ? "lonely" : name }));
     const options = { key: adminKey, console: nodeOf("slow").url, targets };
     prometheus = await Prometheus.start(join(directory, "prometheus"), options);
@@ -502,7 +500,7 @@ describe("nodes that fail alone", () => {
         "read" if "reader"; "reader" if "reader" on "parent"; }`;
       expect((await ask("slow", "/api/policy", { src, filename: "policy.polar" })).status).toBe(200);
       const folder = (index: number) => ({ type: "Folder", id: String(index) });
-      for (let first = 0; first < 5000; first += 1000) {
+      for (let first = 0; first < 3000; first += 1000) {
         const inserts = Array.from({ length: 1000 }, (_, index) => ({
           predicate: "has_relation",
           args: [folder(first + index), { type: "String", id: "parent" }, folder(first + index + 1)],
@@ -513,7 +511,7 @@ describe("nodes that fail alone", () => {
       const asker = async (): Promise<void> => {
         while (!isStopped) await ask("slow", "/api/authorize", question(`user-${count++}`, folder(0)));
       };
-      const askers = Promise.all(Array.from({ length: 50 }, asker));
+      const askers = Promise.all(Array.from({ length: 20 }, asker));
       try {
         await fires("OstiaryClosuresWalked", "slow");
         await fires("OstiarySlowDecisions", "slow");
@@ -629,6 +627,8 @@ describe("nodes that fail alone", () => {
     "of an environment whose database is damaged",
     async () => {
       expect((await ask("hosting", "/api/environments", { id: "shop", name: "Shop" })).status).toBe(200);
+      const ofShop = 'ostiary_applied_offset{environment="shop"}';
+      await eventually(async () => (await prometheus.query(ofShop)).length > 0, "its series have a label", 30_000);
       await nodeOf("hosting").stop();
       const data = join(nodeOf("hosting").directory, "environments", "shop");
       for (const name of readdirSync(data).filter((file) => file.includes(".db")))

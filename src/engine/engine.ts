@@ -8,7 +8,6 @@ import type { FactType } from "../datalog/analysis/fact-types.ts";
 import { predicateKey } from "../datalog/ir/program.ts";
 import { policyMetadata } from "../polar/metadata.ts";
 import type { Connection } from "../store/connection/connection.ts";
-import { schemaVersion } from "../store/connection/open-store.ts";
 import { fileBytes, type FileBytes, StoreFiles } from "../store/directory/store-files.ts";
 import { type ClosureCounts, countClosures } from "../store/facts/closure-tables.ts";
 import { eachMatch, factTables, hasFact, matchFacts } from "../store/facts/fact-tables.ts";
@@ -92,15 +91,6 @@ export interface EngineOptions extends Partial<ReadViewOptions> {
   readonly clock?: () => number;
   /** The maximum number of facts that the evaluator reads at a time; it throws `TooManyFacts` beyond that. */
   readonly factsAtATimeMax?: number;
-}
-
-/** The size of the data of an engine. */
-export interface StoreSize {
-  readonly closures: ClosureCounts;
-  readonly facts: number;
-  readonly files: FileBytes;
-  /** False while the database keeps the format of an older release. */
-  readonly isMigrated: boolean;
 }
 
 export class Engine {
@@ -571,14 +561,11 @@ export class Engine {
     return this.#view.read(() => readState(this.#database));
   }
 
-  /** The numbers of facts and closures, which the store keeps, and the sizes and the format of the files. */
-  size(): StoreSize {
+  /** The numbers of facts and closures, which the store keeps, and the sizes of the files. */
+  size(): { readonly closures: ClosureCounts; readonly facts: number; readonly files: FileBytes } {
     const database = this.#database;
     const files = fileBytes(database.path);
-    return this.#view.read(() => ({
-      ...{ closures: countClosures(database), facts: countFacts(database), files },
-      isMigrated: Number(database.statement("PRAGMA user_version").values()[0]?.[0]) === schemaVersion,
-    }));
+    return this.#view.read(() => ({ closures: countClosures(database), facts: countFacts(database), files }));
   }
 
   /** The ids of the newest policies, oldest first, and the number of facts of each predicate that has some. */

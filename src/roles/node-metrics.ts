@@ -1,5 +1,5 @@
 /** The gauges that show the state of the nodes in this process. Each scrape of `/metrics` reads them from the nodes. */
-import type { StoreSize } from "../engine/engine.ts";
+import type { Engine } from "../engine/engine.ts";
 import type { Node, NodeHealth } from "../replication/node.ts";
 import { isReady, replicaStateNames } from "../replication/node-health.ts";
 import { build } from "../runtime/version.ts";
@@ -12,7 +12,7 @@ export interface NodeReading {
   readonly version: string;
   readonly health: NodeHealth;
   /** Undefined while the node has no database. */
-  readonly size: StoreSize | undefined;
+  readonly size: ReturnType<Engine["size"]> | undefined;
   /** Undefined without `backupDirectory`; 0 if it has no backup. */
   readonly newestBackupMs?: number | undefined;
 }
@@ -124,11 +124,6 @@ valueGauge(
   "ostiary_newest_backup_timestamp_seconds",
   "When the newest backup in `backupDirectory` was made, in seconds since 1970; 0 if there is none, or the directory cannot be read",
   ({ newestBackupMs }) => newestBackupMs && newestBackupMs / 1000,
-);
-valueGauge(
-  "ostiary_migration_pending",
-  "1 while the database keeps the format of an older release (`ostiary migrate`)",
-  ({ size }) => size && (size.isMigrated ? 0 : 1),
 );
 valueGauge("ostiary_stored_facts", "Facts in this node's database", ({ size }) => size?.facts);
 gauge(

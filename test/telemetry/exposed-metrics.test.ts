@@ -180,4 +180,52 @@ describe("over HTTP", () => {
       const outcomes = ["allow", "deny", "ok", "refused", "failed"];
       expect([...values("outcome")].filter((outcome) => !outcomes.includes(outcome))).toEqual([]);
     }));
+
+  test("requests are counted by route and outcome", () =>
+    withCluster(async (cluster) => {
+      const { node, url } = await cluster.primary();
+      await loadPolicy(node);
+      await insert(node, "ann");
+      const name = "ostiary_http_request_duration_seconds";
+      const [authorize, evaluation] = ["/api/authorize", "/access/v1/evaluation"];
+      const count = async (route: string, outcome: string, status: string) => {
+        const { samples } = must((await scrape(url)).find((family) => family.name === name));
+        const isMeant = (labels: ReadonlyMap<string, string>): boolean =>
+          labels.get("route") === route && labels.get("outcome") === outcome && labels.get("status") === status;
+        return samples.find((sample) => sample.name === `${name}_count` && isMeant(sample.labels))?.value ?? 0;
+      };
+      const question = (user: string) => ({
+        ...{ actor_type: "User", actor_id: user, action: "read", resource_type: "Repo", resource_id: "main" },
+      });
+      const asked = (user: string) => ({
+        ...{ subject: { type: "User", id: user }, action: { name: "read" }, resource: { type: "Repo", id: "main" } },
+      });
+      const cases = [
+        { route: authorize, body: question("ann"), outcome: "allow", status: "200" },
+        { route: authorize, body: question("bob"), outcome: "deny", status: "200" },
+        { route: authorize, body: {}, outcome: "refused", status: "400" },
+        { route: authorize, body: question("ann"), key: "e_test_wrong", outcome: "refused", status: "401" },
+        { route: evaluation, body: asked("ann"), outcome: "allow", status: "200" },
+        { route: evaluation, body: asked("bob"), outcome: "deny", status: "200" },
+        { route: "/api/actions", body: question("ann"), outcome: "ok", status: "200" },
+      ];
+      for (const { route, body, key, outcome, status } of cases) {
+        const before = await count(route, outcome, status);
+        expect((await post(url, route, body, key)).status).toBe(Number(status));
+        expect({ route, outcome, more: (await count(route, outcome, status)) - before }).toEqual({
+          route,
+          outcome,
+          more: 1,
+        });
+      }
+      const { engine } = node;
+      Object.assign(node, {
+        engine(): never {
+          throw new TypeError("a defect");
+        },
+      });
+      expect((await post(url, authorize, question("ann"))).status).toBe(500);
+      Object.assign(node, { engine });
+      expect(await count(authorize, "failed", "500")).toBe(1);
+    }));
 });

@@ -28,7 +28,6 @@ const edge: NodeReading = {
     closures: { kept: 3, walked: 1, rows: 4711 },
     facts: 12_000,
     files: { database: 8192, wal: 4152 },
-    isMigrated: false,
   },
 };
 
@@ -48,7 +47,7 @@ test("a scrape shows the present values of an edge, and none after it was closed
   expect(text).toContain("ostiary_closure_rows 4711\n");
   expect(text).toContain("ostiary_replica_age_seconds 1.5\n");
   expect(text).toContain("ostiary_stored_facts 12000\n");
-  expect(text).toContain("ostiary_migration_pending 1\n");
+  expect(text).toContain("ostiary_migration_pending 0\n");
   expect(text).not.toMatch(/^ostiary_newest_backup_timestamp_seconds /m);
   expect(text).toContain('ostiary_stored_bytes{file="database"} 8192\n');
   expect(text).toContain('ostiary_stored_bytes{file="wal"} 4152\n');

@@ -171,7 +171,7 @@ export function promtool(
 ): { readonly status: number; readonly output: string } {
   const { exitCode, stdout, stderr } = Bun.spawnSync([programPath("promtool"), ...words], {
     stdin: input === undefined ? "ignore" : Buffer.from(input),
-    timeout: 60_000,
+    timeout: 200_000,
   });
   return { status: exitCode, output: `${stdout.toString()}${stderr.toString()}` };
 }

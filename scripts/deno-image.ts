@@ -5,7 +5,7 @@
  */
 import * as Bun from "bun";
 import { $ } from "bun";
-import { cpSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import packageJson from "../package.json" with { type: "json" };
@@ -40,14 +40,26 @@ export async function buildDenoImage(): Promise<void> {
     const env = containerEnvironment(work);
     const { stdout } = await $`git -C ${projectRoot} rev-parse HEAD`.nothrow().quiet();
     const versions = ["--build-arg", `VERSION=${packageJson.version}`, "--build-arg", `REVISION=${stdout}`.trim()];
-    await $`buildah build --isolation chroot --format docker --layers=false ${versions} -t ${name} ${context}`
+    await $`buildah build --isolation chroot ${ownLimits()} --format docker --layers=false ${versions} -t ${name} ${context}`
       .env(env)
       .quiet();
     await $`buildah tag ${name} ostiary:deno`.env(env).quiet();
     rmSync(join(projectRoot, archive), { force: true });
     await $`buildah push ${name} ${`docker-archive:${join(projectRoot, archive)}:${name}`}`.env(env).quiet();
+  } catch (error) {
+    throw error instanceof $.ShellError ? new Error(error.stderr.toString(), { cause: error }) : error;
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
   console.log(`image    ${name} (also ostiary:deno)\narchive  ${archive}: docker load -i ${archive}`);
+}
+
+/** For `RUN`, buildah sets limits of its own otherwise, and only the superuser of a machine may raise a limit. */
+function ownLimits(): string[] {
+  const limits = readFileSync("/proc/self/limits", "utf8");
+  const names = { nofile: "open files", nproc: "processes" };
+  return Object.entries(names).flatMap(([name, title]) => {
+    const most = new RegExp(`^Max ${title} +\\S+ +(\\d+)`, "m").exec(limits)?.[1];
+    return most === undefined ? [] : ["--ulimit", `${name}=${most}:${most}`];
+  });
 }

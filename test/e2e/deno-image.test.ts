@@ -1,6 +1,6 @@
 /** The image of the program on Deno: as an unprivileged user, on a read-only root file system, it decides. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Oso } from "oso-cloud";
 import { projectRoot } from "../../scripts/built-binary.ts";
@@ -15,7 +15,9 @@ if (missingForContainers !== undefined)
 test("the image gives Deno the permissions of `scripts/deno`", () => {
   const permissions = (path: string): string[][] => {
     const text = readFileSync(join(projectRoot, path), "utf8");
-    return [...text.matchAll(/\brun\b[^]*?--allow-import/g)].map(([command]) => command.match(/--allow-[a-z]+/g) ?? []);
+    return [...text.matchAll(/\brun\b[^]*?--allow-import/g)].map(
+      ([command]) => command.match(/--(?:allow|unstable)-[a-z]+/g) ?? [],
+    );
   };
   const [own] = permissions("scripts/deno");
   expect(own?.length).toBeGreaterThan(5);
@@ -51,6 +53,9 @@ describe.skipIf(missingForContainers !== undefined)("the image of Deno", () => {
       expect({ text, answer: await ask(oso) }).toEqual({ text, answer: expected });
     expect(await podman.podman("exec", name, "/usr/bin/deno", "--version")).toStartWith("deno ");
     await podman.podman("healthcheck", "run", name);
+    // Temporary files of worker processes are removed.
+    const data = await podman.podman("volume", "inspect", "--format", "{{.Mountpoint}}", name);
+    expect(readdirSync(data).filter((file) => !/^(?:store-|lock|tmp|environments|[a-z-]+\.)/.test(file))).toEqual([]);
     await podman.podman("stop", "--time", "20", name);
     expect(await podman.podman("inspect", "--format", "{{.State.ExitCode}}", name)).toBe("0");
   }, 120_000);

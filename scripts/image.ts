@@ -17,6 +17,7 @@ import { type Architecture, architectures, ownArchitecture } from "./build-targe
 import { binaryFor, projectRoot, projectVersion } from "./built-binary.ts";
 import { containerEnvironment } from "./container-environment.ts";
 import { buildDenoImage } from "./deno-image.ts";
+import { makeReproducible } from "./packaging/image-archive.ts";
 import { librariesOf, writeRootArchive } from "./root-archive.ts";
 
 const usage = `scripts/image [--runtime deno] [--arch NAME] [--index]
@@ -79,6 +80,7 @@ export async function buildImageIndex(): Promise<string> {
       await $`buildah manifest add --arch ${architecture} --os linux ${list} ${`oci-archive:${oci}`}`.env(env).quiet();
     }
     await $`buildah manifest push --all ${list} ${`oci-archive:${path}:${projectVersion()}`}`.env(env).quiet();
+    await makeReproducible(path);
     await $`buildah manifest rm ${list}`.env(env).quiet();
   });
   return path;
@@ -129,15 +131,13 @@ async function buildWithBuildah(work: string, architecture: Architecture, { dock
   if (architecture === ownArchitecture) await $`buildah tag ${image} ostiary:latest`.env(env).quiet();
   await $`buildah push ${image} ${`docker-archive:${docker}:${releaseName()}`}`.env(env).quiet();
   await $`buildah push ${image} ${`oci-archive:${oci}:${projectVersion()}`}`.env(env).quiet();
+  for (const archive of [docker, oci]) await makeReproducible(archive);
 }
 
-/**
- * With SOURCE_DATE_EPOCH the layers are reproducible. The archives are not: a configuration in the docker format
- * contains the id of the build container.
- */
+/** The image says that it was made when the commit was: the same commit gives the same image. */
 function timestamp(): string[] {
-  const seconds = process.env["SOURCE_DATE_EPOCH"];
-  return seconds === undefined ? [] : ["--timestamp", seconds];
+  const made = Bun.spawnSync(["git", "-C", projectRoot, "log", "-1", "--format=%ct"]);
+  return made.success ? ["--timestamp", made.stdout.toString().trim()] : [];
 }
 
 /** Docker's own `save` writes one archive that is in both formats. */

@@ -42,9 +42,8 @@ It leaves in dist/release-<version>/ (not part of the repository):
 and in the repository a commit "release: <version>" and an annotated tag <version>. Push both: git push origin main <version>
 If a step fails, the commit is undone. After an interruption undo it yourself, if there is one without a tag: git reset --keep HEAD~1
 
-The same commit gives the same programs, bills of materials, packages and npm package with the same Bun and dpkg: \`scripts/build <target>\` and
-\`scripts/package\` in a clone at the tag make them again. The layers of the image are the same on the same system, since the C library is taken from it.
-Its archives, and so the bundles, are not: buildah notes the container in them in which it built.`;
+The same commit gives the same files with the same Bun, dpkg, buildah and C library, which the image contains: \`scripts/build <target>\`,
+\`scripts/image\` and \`scripts/package\` in a clone at the tag make them again.`;
 
 const machine = targetOf[ownArchitecture];
 
@@ -178,8 +177,6 @@ async function buildFor({ version, output }: Plan, { name, suffix }: BuildTarget
 }
 
 async function packageFor({ version, output, withImage }: Plan, architecture: Architecture): Promise<void> {
-  // The times in the image, for its layers to be reproducible.
-  process.env["SOURCE_DATE_EPOCH"] = git(root, "log", "-1", "--format=%ct");
   const binary = join(output, `ostiary-${version}-${targetOf[architecture]}`);
   await buildPackages({ architecture, binary, output, withBundle: withImage });
   if (withImage) cpSync(imagePath(architecture), join(output, `ostiary-${version}-image-${architecture}.tar`));

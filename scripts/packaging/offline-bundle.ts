@@ -58,7 +58,7 @@ function fill(folder: string, options: BundleOptions): void {
     [appliance("offline/install"), "install"],
     [appliance("ostiary.service"), "ostiary.service"],
     [appliance("ostiary.yaml"), "ostiary.yaml"],
-    [appliance("manual"), "manual"],
+    ...["manual", "kubernetes", "observability"].map((name) => [appliance(name), name] as const),
     [join(projectRoot, "compose"), "compose"],
     [join(projectRoot, "LICENSE"), "LICENSE"],
     [join(projectRoot, "CHANGELOG.md"), "CHANGELOG.md"],

@@ -1,5 +1,6 @@
 /** The Debian package and the offline bundle of this tree, built once for all test files. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { $ } from "bun";
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ownArchitecture } from "../../scripts/build-targets.ts";
@@ -33,4 +34,18 @@ async function build(): Promise<Required<PackagedFiles>> {
   });
   if (bundle === undefined) throw new Error("there is no bundle");
   return { debianPackage, bundle };
+}
+
+/** The same package with a higher version and another configuration. */
+export async function makeNext(original: string, target: string, version: string): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "ostiary-next-"));
+  try {
+    await $`dpkg-deb --raw-extract ${original} ${folder}`.quiet();
+    const control = join(folder, "DEBIAN", "control");
+    writeFileSync(control, readFileSync(control, "utf8").replace(/^Version: .*$/m, `Version: ${version}`));
+    appendFileSync(join(folder, "etc", "ostiary", "ostiary.yaml"), "# a new comment\n");
+    await $`dpkg-deb --root-owner-group -Zgzip -z1 --build ${folder} ${target}`.quiet();
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }

@@ -90,6 +90,10 @@ export class DebianMachine {
     return machine;
   }
 
+  async remove(): Promise<void> {
+    await this.#podman.podman("rm", "-f", "-t", "1", "-v", this.#container);
+  }
+
   /** Runs a script in the shell. Returns what it printed; a failure throws with it. */
   async run(script: string): Promise<string> {
     const { status, output } = await this.tryRun(script);

@@ -5,16 +5,18 @@
 import * as Bun from "bun";
 import { $ } from "bun";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { appendFileSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { ownArchitecture } from "../../scripts/build-targets.ts";
 import { projectVersion } from "../../scripts/built-binary.ts";
+import { buildPackages } from "../../scripts/package.ts";
 import { debianChangelog, debianVersion } from "../../scripts/packaging/debian-changelog.ts";
 import { manualFiles, packagedUnit } from "../../scripts/packaging/debian-package.ts";
 import { eventually } from "../e2e/cluster.ts";
 import { missingForContainers, Podman } from "../e2e/podman.ts";
 import { findProgram } from "../e2e/program.ts";
-import { builtPackages, missingForPackages } from "./built-packages.ts";
+import { builtPackages, makeNext, missingForPackages } from "./built-packages.ts";
 import { debianImage, DebianMachine, decision, firstDecision, missingForDebian, policy } from "./debian-machine.ts";
 
 /** The files of the package, with their modes; the manual is below. */
@@ -70,6 +72,16 @@ describe.skipIf(missingForPackages !== undefined)("the Debian package", () => {
       rmSync(folder, { recursive: true, force: true });
     }
   });
+
+  test("is the same, byte for byte, when it is built again", async () => {
+    const output = mkdtempSync(join(tmpdir(), "ostiary-again-"));
+    try {
+      const again = await buildPackages({ architecture: ownArchitecture, withBundle: false, output, isFast: true });
+      expect((await $`cmp ${debianPackage} ${again.debianPackage}`.nothrow().quiet()).stdout.toString()).toBe("");
+    } finally {
+      rmSync(output, { recursive: true, force: true });
+    }
+  }, 120_000);
 
   test("names releases as Debian sorts them, and its changelog has their notes", () => {
     expect(debianVersion("0.2.0-rc.1")).toBe("0.2.0~rc.1");
@@ -234,17 +246,3 @@ kill $node; wait $node; exit $status`);
     expect(await plain.run("ls -d /usr/bin/ostiary /var/lib/ostiary /etc/ostiary 2>/dev/null || true")).toBe("");
   }, 240_000);
 });
-
-/** The same package with a higher version and another configuration. */
-async function makeNext(original: string, target: string, version: string): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "ostiary-next-"));
-  try {
-    await $`dpkg-deb --raw-extract ${original} ${folder}`.quiet();
-    const control = join(folder, "DEBIAN", "control");
-    writeFileSync(control, readFileSync(control, "utf8").replace(/^Version: .*$/m, `Version: ${version}`));
-    appendFileSync(join(folder, "etc", "ostiary", "ostiary.yaml"), "# a new comment\n");
-    await $`dpkg-deb --root-owner-group -Zgzip -z1 --build ${folder} ${target}`.quiet();
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}

@@ -4,12 +4,13 @@
  */
 import { $ } from "bun";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { projectVersion } from "../../scripts/built-binary.ts";
+import { projectRoot, projectVersion } from "../../scripts/built-binary.ts";
+import { manualFiles } from "../../scripts/packaging/debian-package.ts";
 import { missingForContainers, Podman } from "../e2e/podman.ts";
 import { findProgram } from "../e2e/program.ts";
-import { builtPackages, missingForPackages } from "./built-packages.ts";
+import { builtPackages, makeNext, missingForPackages } from "./built-packages.ts";
 import { debianImage, DebianMachine, decision, firstDecision, missingForDebian, policy } from "./debian-machine.ts";
 
 const missing = missingForPackages ?? missingForDebian ?? missingForContainers;
@@ -22,6 +23,7 @@ describe.skipIf(missing !== undefined)("the offline bundle", () => {
   let withSystemd: DebianMachine;
   let plain: DebianMachine;
   const install = "/packages/bundle/install";
+  const newerInstall = "/packages/next/install";
 
   beforeAll(async () => {
     const { bundle } = await builtPackages();
@@ -31,6 +33,7 @@ describe.skipIf(missing !== undefined)("the offline bundle", () => {
     mkdirSync(folder, { recursive: true });
     await $`tar --strip-components=1 -xzf ${bundle} -C ${folder}`;
     writeFileSync(join(packages, "policy.polar"), policy);
+    await makeNextBundle(folder, join(packages, "next"));
     const image = await debianImage(podman);
     withSystemd = await DebianMachine.start(podman, { image, name: "systemd", withSystemd: true, packages });
     plain = await DebianMachine.start(podman, {
@@ -42,7 +45,11 @@ describe.skipIf(missing !== undefined)("the offline bundle", () => {
     });
   }, 480_000);
 
-  afterAll(() => podman.removeAll(), 60_000);
+  afterAll(async () => {
+    // It depends on the other one.
+    await plain.remove();
+    await podman.removeAll();
+  }, 120_000);
 
   test("has a checksum of each file, and everything that it should have", async () => {
     expect((await $`sha256sum --check --quiet SHA256SUMS`.cwd(folder).quiet().nothrow()).exitCode).toBe(0);
@@ -55,13 +62,18 @@ describe.skipIf(missing !== undefined)("the offline bundle", () => {
       .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
     expect(listed.toSorted()).toEqual(files.filter((name) => name !== "SHA256SUMS").toSorted());
     const { debianPackage } = await builtPackages();
-    expect(files).toEqual(
-      expect.arrayContaining([
-        ...["install", "ostiary", "ostiary-image.tar", "ostiary.service", "ostiary.yaml", "ostiary.cdx.json"],
-        ...["LICENSE", "LICENSES.txt", "CHANGELOG.md", "VERSION", "ARCHITECTURE", basename(debianPackage)],
-        ...["compose/cluster.yaml", "compose/mosquitto/acl", "manual/deployment.md", "manual/images/console-ask.png"],
-      ]),
-    );
+    const tracked = (await $`git ls-files compose appliance/kubernetes appliance/observability`.cwd(projectRoot).text())
+      .trim()
+      .split("\n")
+      .map((path) => path.replace(/^appliance\//, ""));
+    expect(tracked).toContain("compose/mosquitto/acl");
+    const expected = [
+      ...["install", "ostiary", "ostiary-image.tar", "ostiary.service", "ostiary.yaml", "ostiary.cdx.json"],
+      ...["LICENSE", "LICENSES.txt", "CHANGELOG.md", "VERSION", "ARCHITECTURE", "SHA256SUMS", basename(debianPackage)],
+      ...tracked,
+      ...manualFiles().map((path) => `manual/${path}`),
+    ];
+    expect(files.toSorted()).toEqual(expected.toSorted());
   });
 
   test.each([
@@ -82,6 +94,12 @@ describe.skipIf(missing !== undefined)("the offline bundle", () => {
       "cp -rs /packages/bundle /tmp/changed; cd /tmp/changed; rm LICENSE manual/keys.md; echo >manual/keys.md; ./install --role primary",
       1,
       "copy the bundle again:\nLICENSE\nmanual/keys.md\n",
+    ],
+    [
+      "without checksums",
+      "mkdir /tmp/sums; cd /tmp/sums; cp /packages/bundle/install /packages/bundle/ARCHITECTURE .; ./install --role primary",
+      1,
+      "SHA256SUMS is missing or has no line for install",
     ],
     [
       "for another processor",
@@ -125,8 +143,13 @@ ${install} --role primary; status=$?; kill $node; wait $node; exit $status`,
     expect(await withSystemd.run(firstDecision("ostiary"))).toEndWith("Allowed\n");
     expect(await withSystemd.run("ls /sys/class/net")).toBe("lo\n");
     const keys = await withSystemd.run("cat /etc/ostiary/ostiary.env");
-    expect(await withSystemd.run(install)).toContain("using the settings and keys in /etc/ostiary/ostiary.env");
+    await withSystemd.run("echo '# mine' >>/etc/ostiary/ostiary.yaml");
+    const upgrade = await withSystemd.run(newerInstall);
+    expect(upgrade).toContain("using the settings and keys in /etc/ostiary/ostiary.env");
+    expect(upgrade).toContain(`Ostiary ${nextVersion} runs (package)`);
+    expect(await withSystemd.run("dpkg-query --show --showformat '${Version}' ostiary")).toBe(nextVersion);
     expect(await withSystemd.run("cat /etc/ostiary/ostiary.env")).toBe(keys);
+    expect(await withSystemd.run("tail -n 1 /etc/ostiary/ostiary.yaml")).toBe("# mine\n");
     expect(await withSystemd.run(decision("ostiary"))).toBe("Allowed\n");
     const other = await withSystemd.tryRun(`${install} --role edge`);
     expect(other.output).toContain("says OSTIARY_ROLE=primary, so --role edge is not used");
@@ -143,12 +166,12 @@ ${install} --role primary; status=$?; kill $node; wait $node; exit $status`,
     expect(await plain.run(asked)).toBe("Allowed\n");
     expect(await plain.run("stat -c %U /proc/$(cat /run/ostiary.pid)")).toBe("ostiary\n");
     const before = await plain.run("cat /run/ostiary.pid");
-    expect(await plain.run(`${install} ${words}`)).toContain("runs (binary)");
+    expect(await plain.run(`${newerInstall} ${words}`)).toContain(`Ostiary ${nextVersion} runs (binary)`);
     expect(await plain.run("cat /run/ostiary.pid")).not.toBe(before);
     expect(await plain.run(asked)).toBe("Allowed\n");
     expect(await plain.run(`${install} --uninstall`)).toContain("Its data stay in /var/lib/ostiary");
     expect((await plain.tryRun("/packages/bundle/ostiary health --url http://127.0.0.1:8081")).status).toBe(1);
-    expect(await plain.run("ls /usr/local/bin /run/ostiary.pid 2>/dev/null || true")).toBe("");
+    expect(await plain.run("ls -d /usr/local/bin/* /run/ostiary.pid 2>/dev/null || true")).toBe("");
   }, 120_000);
 
   test("removes the package, and keeps the data", async () => {
@@ -175,7 +198,7 @@ export CONTAINERS_STORAGE_CONF=${work}.conf
 cd ${folder}
 ./install --role primary --method container --port 8090
 ${firstDecision("./ostiary", 8090).replaceAll("/packages/", `${join(folder, "..")}/`)}
-./install
+../next/install
 ${decision("./ostiary", 8090)}
 ls /sys/class/net
 ./install --uninstall
@@ -192,3 +215,19 @@ podman rmi --all --force`;
     200_000,
   );
 });
+
+const nextVersion = `${projectVersion()}+next`;
+
+/** The same bundle with a higher version, in the folder `next`. Its program and image are the same. */
+async function makeNextBundle(bundle: string, next: string): Promise<void> {
+  // Links, because copies of the program and the image take a while.
+  await $`cp -al ${bundle} ${next}`.quiet();
+  const [debianPackage = ""] = readdirSync(next).filter((name) => name.endsWith(".deb"));
+  rmSync(join(next, debianPackage));
+  await makeNext(join(bundle, debianPackage), join(next, debianPackage), nextVersion);
+  rmSync(join(next, "VERSION"));
+  writeFileSync(join(next, "VERSION"), `${nextVersion}\n`);
+  const sums = await $`find . -type f ! -name SHA256SUMS -printf '%P\n' | sort | xargs sha256sum`.cwd(next).text();
+  rmSync(join(next, "SHA256SUMS"));
+  writeFileSync(join(next, "SHA256SUMS"), sums);
+}

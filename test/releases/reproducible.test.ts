@@ -3,15 +3,15 @@
  * building it again.
  */
 import * as Bun from "bun";
+import { $ } from "bun";
 import { expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { buildBinary } from "../../scripts/build-binary.ts";
-import { buildTargets, ownArchitecture } from "../../scripts/build-targets.ts";
+import { buildTargets } from "../../scripts/build-targets.ts";
 import { projectRoot, projectVersion } from "../../scripts/built-binary.ts";
-import { buildPackages } from "../../scripts/package.ts";
-import { findProgram } from "../e2e/program.ts";
+import { missingForPackages } from "../packages/built-packages.ts";
 import { withDirectory } from "../replication/cluster.ts";
 
 const sumOf = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
@@ -31,19 +31,24 @@ test.each(buildTargets.map(({ name }) => name))(
   240_000,
 );
 
-test.skipIf(findProgram("dpkg-deb") === null)(
-  "the Debian package",
+test.skipIf(missingForPackages !== undefined)(
+  "everything that scripts/package makes of the last commit, in two folders",
   () =>
     withDirectory(async (directory) => {
-      const sums: string[] = [];
-      for (const folder of ["one", "another"]) {
-        const output = join(directory, folder);
-        const { debianPackage } = await buildPackages({ architecture: ownArchitecture, withBundle: false, output });
-        sums.push(sumOf(debianPackage));
+      const made: Readonly<Record<string, string>>[] = [];
+      for (const folder of ["one", "another/longer"]) {
+        const clone = join(directory, folder, "ostiary");
+        await $`git clone --quiet ${projectRoot} ${clone}`.quiet();
+        await $`${join(clone, "scripts", "package")} --bundle`.quiet();
+        const names = readdirSync(join(clone, "dist")).filter((name) =>
+          /^ostiary(?:$|[-_].*\.(?:deb|tar|gz|json)$)/.test(name),
+        );
+        made.push(Object.fromEntries(names.map((name) => [name, sumOf(join(clone, "dist", name))])));
       }
-      expect(sums[0]).toBe(sums[1]);
+      expect(Object.keys(made[0] ?? {})).toHaveLength(6);
+      expect(made[0]).toEqual(made[1]);
     }),
-  240_000,
+  1_200_000,
 );
 
 test(

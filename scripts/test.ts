@@ -15,7 +15,7 @@ import { installTools } from "./test-tools.ts";
 
 const usage = `scripts/test [--full] [stage ...]
 
-  --full   run what takes too long for every change as well: clusters with every release, all of HTTP and replication on Deno, the image of Deno, lists under 20,000 random policies, a million facts in the console, local authorization under 300 random policies for each database, the issue tracker with a million issues, ten minutes of siege, five of chaos, 1000 seeds of the simulation
+  --full   run what takes too long for every change as well: clusters with every release, the programs for arm64 and for x64 without AVX2, all of HTTP and replication on Deno, the image of Deno, lists under 20,000 random policies, a million facts in the console, local authorization under 300 random policies for each database, the issue tracker with a million issues, ten minutes of siege, five of chaos, 1000 seeds of the simulation
   --help   show this, with the names of the stages`;
 
 interface Counts {
@@ -53,6 +53,7 @@ const minute = 60_000;
 const upgrade = "test/releases/mixed-versions.test.ts";
 const mutations = "test/sim/mutations.test.ts";
 const example = "test/local/example.test.ts";
+const processors = "test/packages/other-processors.test.ts";
 const isAgainstOracle = (path: string): boolean => /^test\/local\/(?:chains|differential|ids)\./.test(path);
 const denoImage = "test/e2e/deno-image.test.ts";
 const isInContainers = (path: string): boolean => path === "test/e2e/containers.test.ts" || path === denoImage;
@@ -103,7 +104,7 @@ const stages: readonly (readonly Stage[])[] = [
   [tests("upgrade", (path) => path === upgrade, true)],
   [tests("containers", (path) => path === "test/e2e/containers.test.ts", true)],
   [tests("kubernetes", (path) => path.startsWith("test/kubernetes/"))],
-  [tests("packages", (path) => path.startsWith("test/packages/"), true)],
+  [tests("packages", (path) => path.startsWith("test/packages/") && path !== processors, true)],
 ];
 
 const millionFacts = { CONSOLE_FACTS: "1000000" };
@@ -111,6 +112,7 @@ const millionFacts = { CONSOLE_FACTS: "1000000" };
 /** Run with `--full`, or by name. */
 const longStages: readonly (readonly Stage[])[] = [
   [tests("releases-all", isSlowOfReleases, true)],
+  [tests("processors", (path) => path === processors, true)],
   [testsOnDeno("deno-all", (path) => isAboutReplication(path) || isAboutHttp(path))],
   [tests("deno-image", (path) => path === denoImage, true)],
   [tests("lists", (path) => path === "test/fuzz/open-lists.test.ts", true, 60 * minute, { FUZZ_RUNS: "20000" })],

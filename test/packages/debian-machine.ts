@@ -107,7 +107,7 @@ export class DebianMachine {
     const marked = `( ${script}\n) 2>&1 </dev/null; echo "status $?"`;
     const printed = await this.#podman.run(
       ["podman", "--runtime", "runc", "--cgroup-manager", "cgroupfs", "exec", this.#container, "/bin/sh", "-c", marked],
-      { timeoutMs: 120_000 },
+      { timeoutMs: 300_000 },
     );
     const [, output = "", status = "1"] = /^([^]*?)status (\d+)$/.exec(printed) ?? [];
     return { status: Number(status), output };

@@ -41,7 +41,7 @@ describe.skipIf(missingForPackages !== undefined)("the Debian package", () => {
 
   beforeAll(async () => {
     ({ debianPackage } = await builtPackages());
-  }, 240_000);
+  }, 400_000);
 
   test("has exactly the expected files, which belong to root", async () => {
     const listing = await $`dpkg-deb --contents ${debianPackage}`.text();
@@ -81,7 +81,7 @@ describe.skipIf(missingForPackages !== undefined)("the Debian package", () => {
     } finally {
       rmSync(output, { recursive: true, force: true });
     }
-  }, 120_000);
+  }, 400_000);
 
   test("names releases as Debian sorts them, and its changelog has their notes", () => {
     expect(debianVersion("0.2.0-rc.1")).toBe("0.2.0~rc.1");
@@ -113,7 +113,7 @@ ostiary (0.1.0) stable; urgency=medium
       expect(checked.stdout.toString()).toBe("");
       expect(checked.exitCode).toBe(0);
     },
-    120_000,
+    300_000,
   );
 });
 
@@ -160,14 +160,14 @@ describe.skipIf(missing !== undefined)("on a Debian system, the Debian package",
     expect(await machine.run("cat /etc/ostiary/ostiary.env")).toMatch(
       /^OSTIARY_NODE_KEY=[0-9a-f]{64}\n.*\nOSTIARY_ADMIN_KEY=e_default_admin_[0-9a-f]{48}$/m,
     );
-  }, 120_000);
+  }, 400_000);
 
   test("answers with a decision", async () => {
     await machine.run("systemctl enable --now ostiary");
     await untilHealthy();
     expect(await machine.run(firstDecision("ostiary"))).toEndWith("Allowed\n");
     expect(await machine.run("stat -c %U /proc/$(systemctl show -P MainPID ostiary)")).toBe("ostiary\n");
-  }, 120_000);
+  }, 400_000);
 
   test("is confined, restarts after a crash, and says in the journal what is wrong with its configuration", async () => {
     // 0 is the least exposure, 100 the most.
@@ -204,7 +204,7 @@ describe.skipIf(missing !== undefined)("on a Debian system, the Debian package",
     expect(await machine.run("tail -n 1 /etc/ostiary/ostiary.yaml.dpkg-dist")).toBe("# a new comment\n");
     expect(await machine.run("cat /etc/ostiary/ostiary.env")).toBe(keys);
     expect(await machine.run(decision("ostiary"))).toBe("Allowed\n");
-  }, 120_000);
+  }, 400_000);
 
   test("does not start a node that is stopped when it is upgraded", async () => {
     await machine.run("systemctl stop ostiary");
@@ -212,7 +212,7 @@ describe.skipIf(missing !== undefined)("on a Debian system, the Debian package",
     expect(await isActive()).toBe("inactive");
     await machine.run("systemctl start ostiary");
     await untilHealthy();
-  }, 120_000);
+  }, 400_000);
 
   test("stops the node and keeps its data when it is removed, and uses them when it is installed again", async () => {
     await machine.run("dpkg --remove ostiary");
@@ -222,7 +222,7 @@ describe.skipIf(missing !== undefined)("on a Debian system, the Debian package",
     await machine.run("dpkg --force-confdef --force-confold --install /packages/next.deb && systemctl start ostiary");
     await untilHealthy();
     expect(await machine.run(decision("ostiary"))).toBe("Allowed\n");
-  }, 120_000);
+  }, 400_000);
 
   test("deletes data, keys and configuration when it is purged, and says so", async () => {
     expect(await machine.run("dpkg --purge ostiary")).toContain("deleted the data in /var/lib/ostiary and the keys");
@@ -230,7 +230,7 @@ describe.skipIf(missing !== undefined)("on a Debian system, the Debian package",
       "ls -d /var/lib/ostiary /etc/ostiary /etc/systemd/system/*/ostiary.service 2>/dev/null || true",
     );
     expect(left).toBe("");
-  }, 120_000);
+  }, 400_000);
 
   test("can be used without systemd, too", async () => {
     await plain.run("dpkg --install /packages/ostiary.deb");
@@ -244,5 +244,5 @@ kill $node; wait $node; exit $status`);
     await plain.run('dpkg --install /packages/next.deb && dpkg --remove ostiary && test -n "$(ls /var/lib/ostiary)"');
     await plain.run("dpkg --purge ostiary");
     expect(await plain.run("ls -d /usr/bin/ostiary /var/lib/ostiary /etc/ostiary 2>/dev/null || true")).toBe("");
-  }, 240_000);
+  }, 400_000);
 });

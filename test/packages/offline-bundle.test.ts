@@ -49,7 +49,7 @@ describe.skipIf(missing !== undefined)("the offline bundle", () => {
     // It depends on the other one.
     await plain.remove();
     await podman.removeAll();
-  }, 120_000);
+  }, 400_000);
 
   test("has a checksum of each file, and everything that it should have", async () => {
     expect((await $`sha256sum --check --quiet SHA256SUMS`.cwd(folder).quiet().nothrow()).exitCode).toBe(0);
@@ -132,7 +132,7 @@ ${install} --role primary; status=$?; kill $node; wait $node; exit $status`,
         "",
       );
     },
-    120_000,
+    300_000,
   );
 
   test("installs a primary as a Debian package, which decides, and upgrades it", async () => {
@@ -153,7 +153,7 @@ ${install} --role primary; status=$?; kill $node; wait $node; exit $status`,
     expect(await withSystemd.run(decision("ostiary"))).toBe("Allowed\n");
     const other = await withSystemd.tryRun(`${install} --role edge`);
     expect(other.output).toContain("says OSTIARY_ROLE=primary, so --role edge is not used");
-  }, 120_000);
+  }, 400_000);
 
   test("installs an edge as a plain program, which decides, upgrades it, and removes it", async () => {
     const keys = await withSystemd.run("cat /etc/ostiary/ostiary.env");
@@ -172,7 +172,7 @@ ${install} --role primary; status=$?; kill $node; wait $node; exit $status`,
     expect(await plain.run(`${install} --uninstall`)).toContain("Its data stay in /var/lib/ostiary");
     expect((await plain.tryRun("/packages/bundle/ostiary health --url http://127.0.0.1:8081")).status).toBe(1);
     expect(await plain.run("ls -d /usr/local/bin/* /run/ostiary.pid 2>/dev/null || true")).toBe("");
-  }, 120_000);
+  }, 400_000);
 
   test("removes the package, and keeps the data", async () => {
     expect(await withSystemd.run(`${install} --uninstall`)).toContain("Ostiary is removed");
@@ -180,7 +180,7 @@ ${install} --role primary; status=$?; kill $node; wait $node; exit $status`,
     await withSystemd.run("test -d /var/lib/ostiary -a -s /etc/ostiary/ostiary.env");
     expect(await withSystemd.run(install)).toContain("runs (package)");
     expect(await withSystemd.run(decision("ostiary"))).toBe("Allowed\n");
-  }, 120_000);
+  }, 400_000);
 
   test.skipIf(findProgram("unshare") === null)(
     "installs a container in a network namespace with loopback only, which decides, and removes it",
@@ -206,13 +206,13 @@ podman volume rm ostiary-data
 podman rmi --all --force`;
       mkdirSync(join(podman.folder, "ns"));
       const output = await podman.run(["unshare", "--net", "--mount", "--", "sh", "-c", script], {
-        timeoutMs: 180_000,
+        timeoutMs: 390_000,
       });
       expect(output.match(/^Allowed$/gm)).toHaveLength(2);
       expect(output).toContain("runs (container): http://127.0.0.1:8090");
       expect(output).toContain("Its data stay in the volume ostiary-data of podman");
     },
-    200_000,
+    400_000,
   );
 });
 

@@ -60,7 +60,7 @@ describe.skipIf(missing !== undefined)(`on an emulated ${foreign}`, () => {
         const { manifests } = await blob(list?.digest ?? "");
         expect(manifests.map(({ platform }) => platform?.architecture).toSorted()).toEqual(["amd64", "arm64"]);
       }),
-    120_000,
+    480_000,
   );
 });
 

@@ -15,7 +15,7 @@ import { installTools } from "./test-tools.ts";
 
 const usage = `scripts/test [--full] [stage ...]
 
-  --full   run what takes too long for every change as well: clusters with every release, the programs for arm64 and for x64 without AVX2, all of HTTP and replication on Deno, the image of Deno, lists under 20,000 random policies, a million facts in the console, local authorization under 300 random policies for each database, the issue tracker with a million issues, ten minutes of siege, five of chaos, 1000 seeds of the simulation
+  --full   run what takes too long for every change as well: clusters with every release and a rotation of the node key, the programs for arm64 and for x64 without AVX2, all of HTTP and replication on Deno, the image of Deno, lists under 20,000 random policies, a million facts in the console, local authorization under 300 random policies for each database, the issue tracker with a million issues, ten minutes of siege, five of chaos, 1000 seeds of the simulation
   --help   show this, with the names of the stages`;
 
 interface Counts {
@@ -57,7 +57,8 @@ const processors = "test/packages/other-processors.test.ts";
 const isAgainstOracle = (path: string): boolean => /^test\/local\/(?:chains|differential|ids)\./.test(path);
 const denoImage = "test/e2e/deno-image.test.ts";
 const isInContainers = (path: string): boolean => path === "test/e2e/containers.test.ts" || path === denoImage;
-const isSlowOfReleases = (path: string): boolean => /^test\/releases\/(?:all-versions|reproducible)\./.test(path);
+const isSlowOfReleases = (path: string): boolean =>
+  /^test\/releases\/(?:all-versions|node-key-rotation|reproducible)\./.test(path);
 const reports = mkdtempSync(join(tmpdir(), "ostiary-test-"));
 
 /** The lines run one after another, and the stages of one line concurrently. */

@@ -11,11 +11,11 @@ import { randomHex } from "../../scripts/node-process.ts";
 import { nodeKeyHashesIn, nodeKeyId } from "../../src/store/keys/node-keys.ts";
 import { must } from "../../src/util/assert.ts";
 import { withDirectory } from "../replication/cluster.ts";
-import { Load, writtenAt } from "../releases/load.ts";
-import { names, withMixedCluster, type MixedCluster, type Name } from "../releases/mixed-cluster.ts";
-import { recordedVersions } from "../releases/recorded.ts";
-import { programAt, taggedCommit } from "../releases/release-program.ts";
-import { eventually, expectConverged, scenarioTimeoutMs } from "./cluster.ts";
+import { Load, writtenAt } from "./load.ts";
+import { names, withMixedCluster, type MixedCluster, type Name } from "./mixed-cluster.ts";
+import { recordedVersions } from "./recorded.ts";
+import { programAt, taggedCommit } from "./release-program.ts";
+import { eventually, expectConverged, scenarioTimeoutMs } from "../e2e/cluster.ts";
 
 const version = must(recordedVersions().at(-1));
 const commit = taggedCommit(version);

@@ -104,10 +104,11 @@ describe.skipIf(findProgram("openssl") === null)("a TLS listener (skipped withou
       idleTimeoutMs: 5000,
       fetch: async (request) => {
         if (!request.url.endsWith("/stream")) return new Response(await request.text());
-        const item = async function* (): AsyncGenerator<string> {
-          for (; ; await Bun.sleep(200)) yield `data: ${items++}\n\n`;
+        const pull = async (controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> => {
+          await Bun.sleep(200);
+          controller.enqueue(new TextEncoder().encode(`data: ${items++}\n\n`));
         };
-        return new Response(ReadableStream.from(item()).pipeThrough(new TextEncoderStream()));
+        return new Response(new ReadableStream({ pull }));
       },
     });
     const { port, url } = listener;

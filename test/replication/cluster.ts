@@ -278,7 +278,7 @@ export function converged(edge: Node, primary: Node): Promise<void> {
 }
 
 /** Repeats an expectation until it holds, for at most `withinMs`. */
-export async function eventually(expectation: () => void | Promise<void>, withinMs = 15_000): Promise<void> {
+export async function eventually(expectation: () => void | Promise<void>, withinMs = 45_000): Promise<void> {
   const end = performance.now() + withinMs;
   for (;;) {
     try {

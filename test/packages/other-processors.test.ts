@@ -5,14 +5,15 @@
 import * as Bun from "bun";
 import { $ } from "bun";
 import { describe, expect, test } from "bun:test";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildImageArchive, buildImageIndex } from "../../scripts/image.ts";
 import { ownArchitecture } from "../../scripts/build-targets.ts";
-import { binaryFor, projectRoot, projectVersion } from "../../scripts/built-binary.ts";
+import { binaryFor, projectVersion } from "../../scripts/built-binary.ts";
 import { buildBinary } from "../../scripts/build-binary.ts";
 import { emulatorOf, missingLibraries } from "../../scripts/root-archive.ts";
 import { readUntil } from "../cli/read-until.ts";
+import { policy } from "./debian-machine.ts";
 import { withDirectory } from "../replication/cluster.ts";
 import { findProgram } from "../e2e/program.ts";
 
@@ -84,8 +85,10 @@ test.skipIf(process.arch !== "x64" || emulator === null)(
 
 /** Runs a development node of the program, and asks it over HTTP. */
 async function expectDecision(program: readonly string[], directory: string): Promise<void> {
-  const policy = join(projectRoot, "scripts", "example", "policy.polar");
-  const node = Bun.spawn([...program, "dev", policy, "--json", "--data", join(directory, "data")], {
+  // Without tests of its own: those have a limit of time.
+  const path = join(directory, "policy.polar");
+  writeFileSync(path, policy);
+  const node = Bun.spawn([...program, "dev", path, "--json", "--data", join(directory, "data")], {
     cwd: directory,
     env: { PATH: process.env["PATH"] ?? "", OSO_PORT: "0" },
     stdin: "ignore",
@@ -101,15 +104,18 @@ async function expectDecision(program: readonly string[], directory: string): Pr
       const response = await fetch(`${url}${path}`, { method: "POST", headers, body: JSON.stringify(body) });
       return response.json();
     };
-    const [ann, acme] = [
+    const [ann, doc] = [
       { type: "User", id: "ann" },
-      { type: "Organization", id: "acme" },
+      { type: "Doc", id: "a" },
     ];
-    await post("/api/facts", { predicate: "has_role", args: [ann, { type: "String", id: "owner" }, acme] });
-    const question = { actor_type: "User", actor_id: "ann", resource_type: "Organization", resource_id: "acme" };
-    const ask = (action: string) => post("/api/authorize", { ...question, action, context_facts: [] });
-    expect(await ask("delete")).toMatchObject({ allowed: true });
-    expect(await ask("fly")).toMatchObject({ allowed: false });
+    await post("/api/facts", { predicate: "has_role", args: [ann, { type: "String", id: "reader" }, doc] });
+    const ask = (actor_id: string) =>
+      post("/api/authorize", {
+        ...{ actor_type: "User", actor_id, action: "read", resource_type: "Doc", resource_id: "a" },
+        context_facts: [],
+      });
+    expect(await ask("ann")).toMatchObject({ allowed: true });
+    expect(await ask("bob")).toMatchObject({ allowed: false });
   } finally {
     node.kill();
     await node.exited;

@@ -4,7 +4,7 @@ import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ownArchitecture } from "../../scripts/build-targets.ts";
-import { builtBinary } from "../../scripts/built-binary.ts";
+import { builtBinary, projectRoot } from "../../scripts/built-binary.ts";
 import { buildPackages, type PackagedFiles } from "../../scripts/package.ts";
 import { findProgram } from "../e2e/program.ts";
 
@@ -22,8 +22,8 @@ export function builtPackages(): Promise<Required<PackagedFiles>> {
 }
 
 async function build(): Promise<Required<PackagedFiles>> {
-  const output = mkdtempSync(join(tmpdir(), "ostiary-packages-"));
-  process.once("exit", () => rmSync(output, { recursive: true, force: true }));
+  // The next run replaces them: together they have 300 MB.
+  const output = join(projectRoot, "dist", "packages-of-tests");
   const binary = await builtBinary();
   const { debianPackage, bundle } = await buildPackages({
     architecture: ownArchitecture,

@@ -42,7 +42,14 @@ const oldLimits: Readonly<Record<string, string>> = {
 export const oldSection = "limits";
 
 /** 0.1.0 had no such settings. */
-const added: ReadonlySet<string> = new Set(["environmentGrace", "trace.recentPerSecond", "trace.url"]);
+const added: ReadonlySet<string> = new Set([
+  "environmentGrace",
+  "nodeClientCa",
+  "nodePort",
+  "plainPort",
+  "trace.recentPerSecond",
+  "trace.url",
+]);
 
 /** Sections that 0.1.0 did not have. */
 const newSections: ReadonlySet<string | undefined> = new Set(["oidc", "decisions"]);

@@ -160,6 +160,40 @@ describe.skipIf(findProgram("openssl") === null)("nodes with TLS (skipped withou
       }
     }));
 
+  test("an edge is promoted, another edge follows it, and the old primary becomes an edge", () =>
+    withCluster(async (cluster) => {
+      const [first, second, third] = [await freePort(), await freePort(), await freePort()];
+      const urlAt = (port: number): string => `https://127.0.0.1:${port}`;
+      const node = (port: number, ...others: number[]) => ({
+        ...{ ...tls(), port: String(port) },
+        ...{ primary: urlAt(others[0] ?? 0), peers: others.map(urlAt).join(",") },
+      });
+      const own = { ...tls(), port: String(first), peers: [second, third].map(urlAt).join(",") };
+      const primary = await cluster.host("primary", "primary", own);
+      await load(primary.url);
+      const edge = await cluster.host("edge", "edge", node(second, first, third));
+      const other = await cluster.host("edge", "other", node(third, first, second));
+      for (const { url } of [edge, other]) await isLive(url);
+      expect((await ask(edge.url, "/api/promote", { graceful: true })).status).toBe(200);
+      await eventually(async () => expect(await write(other.url, "ann")).toBe(200));
+      for (const { url } of [primary, edge, other])
+        await eventually(async () => expect(await mayRead(url, "ann")).toBe(true));
+      const roleOf = async (url: string): Promise<unknown> => (await ask(url, "/healthcheck")).json;
+      expect(await roleOf(edge.url)).toMatchObject({ role: "primary" });
+      expect(await roleOf(primary.url)).toMatchObject({ role: "edge" });
+    }));
+
+  test("the console and the document of the API are served, and a path with two slashes is found", () =>
+    withCluster(async (cluster) => {
+      const { url } = await cluster.host("primary", "primary", tls());
+      for (const path of ["/console/", "/openapi.json", "/api//policy", "//api/policy", "/metrics"]) {
+        const response = await fetch(url + path, { headers: { Authorization: `Bearer ${adminKey}` }, ...trust() });
+        expect({ path, status: response.status }).toEqual({ path, status: 200 });
+        await response.arrayBuffer();
+      }
+      expect((await ask(url, "/api/nothing")).json.code).toBe("not_found");
+    }));
+
   test("an edge gets events from the MQTT port over TLS, which speaks nothing else", () =>
     withCluster(async (cluster) => {
       const mqttPort = await freePort();

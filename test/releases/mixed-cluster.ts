@@ -92,7 +92,8 @@ export class MixedCluster {
     let output = "";
     await this.replace(name, program, async () => {
       const command = [program, "migrate", "--data", this.node(name).directory];
-      const child = Bun.spawn(command, { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+      const env = { PATH: process.env["PATH"] ?? "" };
+      const child = Bun.spawn(command, { env, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
       const [status, printed, errors] = await Promise.all([child.exited, child.stdout.text(), child.stderr.text()]);
       if (status !== 0) throw new Error(`${command.join(" ")} ended with ${status}: ${errors}`);
       output = printed;

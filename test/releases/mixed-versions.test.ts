@@ -123,7 +123,7 @@ describe.each(scenarios)("a cluster of $version with the $broker broker", ({ ver
       });
     },
     // Includes the time for building.
-    6 * scenarioTimeoutMs,
+    8 * scenarioTimeoutMs,
   );
 });
 

@@ -112,7 +112,7 @@ test("migrates all environments of a node, which shows before that this is pendi
     const again = await run(["migrate", "--data", directory, "--json"]);
     expect(JSON.parse(again.output)).toEqual({ migrations });
     const noted = [directory, join(hosted, "..")].map((each) =>
-      readdirSync(each).filter((name) => /^audit-/.test(name)),
+      readdirSync(each).filter((name) => name.startsWith("audit-")),
     );
     expect(noted.map(({ length }) => length)).toEqual([1, 1]);
 

@@ -102,10 +102,13 @@ const stages: readonly (readonly Stage[])[] = [
   // Each scenario runs with the embedded broker and with Mosquitto.
   [tests("e2e", (path) => path.startsWith("test/e2e/") && !isInContainers(path), true)],
   [tests("console", (path) => path.startsWith("test/console/flows/"))],
-  [tests("upgrade", (path) => path === upgrade, true)],
-  [tests("containers", (path) => path === "test/e2e/containers.test.ts", true)],
-  [tests("kubernetes", (path) => path.startsWith("test/kubernetes/"))],
-  [tests("packages", (path) => path.startsWith("test/packages/") && path !== processors, true)],
+  // The clusters of the upgrade mostly wait.
+  [
+    tests("upgrade", (path) => path === upgrade, true),
+    tests("packages", (path) => path.startsWith("test/packages/") && path !== processors, true),
+    tests("kubernetes", (path) => path.startsWith("test/kubernetes/")),
+    tests("containers", (path) => path === "test/e2e/containers.test.ts", true),
+  ],
 ];
 
 const millionFacts = { CONSOLE_FACTS: "1000000" };

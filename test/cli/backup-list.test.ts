@@ -53,8 +53,8 @@ test(
           const listed = await list();
           expect([listed.status, listed.errors]).toEqual([0, ""]);
           const lines = listed.output.trimEnd().split("\n");
-          expect(lines[0]).toMatch(/^MADE +FROM +TO +LAST CHANGE +SIZE +ORIGIN +FILE$/);
-          expect(lines[2]).toMatch(/^\S+Z +0 +1 +\S+Z +0\.0 MB +verified +monday\.backup$/);
+          expect(lines[0]).toMatch(/^MADE +FROM +TO +LAST CHANGE +SIZE +ORIGIN +KEY +FILE$/);
+          expect(lines[2]).toMatch(/^\S+Z +0 +1 +\S+Z +0\.0 MB +verified +[0-9a-f]{8} +monday\.backup$/);
           // Another node key, and another environment.
           const stranger = await cluster.primary({
             ...{ nodeId: "stranger", data: join(cluster.directory, "stranger"), nodeKey: "n_test_another_0123456789" },

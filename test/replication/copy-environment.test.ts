@@ -228,7 +228,7 @@ describe("the bytes of a copy", () => {
         digests: texts("SELECT digest FROM log"),
         epochs: texts("SELECT epoch FROM epoch"),
         audited: texts("SELECT id FROM audit"),
-        settings: texts("SELECT value FROM node"),
+        settings: texts("SELECT value FROM node WHERE value <> ''"),
         requests: texts("SELECT request FROM answered"),
         policies: ["forgotten-comment", "first-message", "a.polar", '"inserted"', '"replaced"'],
       };

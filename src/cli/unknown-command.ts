@@ -43,11 +43,7 @@ const tasks: readonly (readonly [names: string, command: string, job: string])[]
   ["diff compare", "policy diff", "compares versions of the policy"],
   ["history versions", "policy history", "lists the versions of the policy, and `ostiary events` prints all changes"],
   ["bulk batch bulk-load bulk_load bulk-tell load-facts", "import facts", "inserts the facts of a file"],
-  [
-    "migrate translate convert openfga spicedb",
-    "import",
-    "loads facts, and translates policies of OpenFGA and SpiceDB",
-  ],
+  ["translate convert openfga spicedb", "import", "loads facts, and translates policies of OpenFGA and SpiceDB"],
 ];
 
 /** Such names of subcommands, each with the command that does the job. */

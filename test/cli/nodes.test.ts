@@ -23,9 +23,13 @@ test(
         const { status, output, errors } = await run(["nodes"], "", access);
         expect([status, errors]).toEqual([0, ""]);
         const [headings, first, second] = output.split("\n");
-        expect(headings).toMatch(/^NODE +ROLE +STATE +OFFSET +LAG +AGE +BROKERS +VERSION +SEEN$/);
-        expect(first).toMatch(new RegExp(`^primary +primary +PRIMARY +${offset} +0 +0 ms +embedded +\\S+ +\\S+ m?s$`));
-        expect(second).toMatch(new RegExp(`^edge-a +edge +LIVE +${offset} +0 +\\S+ m?s +127.0.0.1:\\d+ +\\S+ +0 ms$`));
+        expect(headings).toMatch(/^NODE +ROLE +STATE +OFFSET +LAG +AGE +BROKERS +VERSION +NODE KEYS +SEEN$/);
+        expect(first).toMatch(
+          new RegExp(`^primary +primary +PRIMARY +${offset} +0 +0 ms +embedded +\\S+ +[0-9a-f]{8} +\\S+ m?s$`),
+        );
+        expect(second).toMatch(
+          new RegExp(`^edge-a +edge +LIVE +${offset} +0 +\\S+ m?s +127.0.0.1:\\d+ +\\S+ +[0-9a-f]{8} +0 ms$`),
+        );
       }, 30_000);
       const applied = await run(["events", "--applied", String(offset)], "", access);
       expect(applied.output).toMatch(

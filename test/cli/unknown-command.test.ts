@@ -17,7 +17,7 @@ test.each([
   [["diff"], "`ostiary policy diff` compares versions of the policy"],
   [["history"], "`ostiary policy history` lists the versions of the policy, and `ostiary events` prints all changes"],
   [["bulk"], "`ostiary import facts` inserts the facts of a file"],
-  [["migrate", "openfga"], "`ostiary import` loads facts, and translates policies of OpenFGA and SpiceDB"],
+  [["translate", "openfga"], "`ostiary import` loads facts, and translates policies of OpenFGA and SpiceDB"],
   [["who-can", "read"], "`ostiary query` prints facts, stored or derived"],
   [["LINT"], "`ostiary validate` checks a policy"],
   [["keys", "add"], "use `ostiary keys create`"],

@@ -66,11 +66,7 @@ export class TlsIdentity {
     this.#used = this.#last = this.#read();
     this.#material = load(paths, clock.wallMs());
     this.#show();
-    const { tlsKey } = paths;
-    if (tlsKey !== undefined && isOpenToOthers(statSync(tlsKey)))
-      log.warning("other users of this machine can read or change the file {path} of tlsKey: use `chmod go=`", {
-        path: tlsKey,
-      });
+    this.#warnOfOpenKey();
   }
 
   /** What the node's port presents; undefined without a certificate. */
@@ -115,6 +111,7 @@ export class TlsIdentity {
     if (read === this.#used) return this.#setProblem(undefined);
     try {
       this.#material = load(this.#paths, this.#clock.wallMs());
+      this.#warnOfOpenKey();
     } catch (error) {
       return this.#setProblem(reasonOf(error));
     }
@@ -158,6 +155,15 @@ export class TlsIdentity {
         expiry: iso(to),
       });
     }
+  }
+
+  #warnOfOpenKey(): void {
+    const { tlsKey: path } = this.#paths;
+    const stats = path === undefined ? undefined : statSync(path, { throwIfNoEntry: false });
+    if (stats !== undefined && isOpenToOthers(stats))
+      log.warning("other users of this machine can read or change the file {path} of tlsKey: use `chmod go=`", {
+        path,
+      });
   }
 
   #show(): void {

@@ -2,6 +2,7 @@
 import * as Bun from "bun";
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
+  chmodSync,
   copyFileSync,
   mkdirSync,
   mkdtempSync,
@@ -436,6 +437,35 @@ describe.skipIf(findProgram("openssl") === null)("nodes with TLS (skipped withou
       return { cert, key: server.key };
     },
   };
+
+  test("a renewed key that others can read or change causes a warning, as the first one does", () =>
+    withCapturedLog((lines) => {
+      const files = { cert: join(directory, "open.crt"), key: join(directory, "open.key") };
+      const writeAll = (certificate: Certificate, mode: number): void => {
+        copyFileSync(certificate.cert, files.cert);
+        copyFileSync(certificate.key, files.key);
+        chmodSync(files.key, mode);
+      };
+      const warnings = (): number =>
+        lines.filter((line) => line.includes(`read or change the file ${files.key}`)).length;
+      writeAll(server, 0o600);
+      const identity = new TlsIdentity({ tlsCert: files.cert, tlsKey: files.key }, systemClock);
+      const renew = (mode: number): void => {
+        writeAll(authority.issue("open", hosts), mode);
+        for (let read = 0; read < 3; read++) identity.check();
+        expect(identity.server?.key).toBe(pem(files.key));
+      };
+      renew(0o600);
+      expect(warnings()).toBe(0);
+      renew(0o644);
+      expect(warnings()).toBe(1);
+      renew(0o600);
+      expect(warnings()).toBe(1);
+      writeAll(server, 0o620);
+      expect(new TlsIdentity({ tlsCert: files.cert, tlsKey: files.key }, systemClock).server).toBeDefined();
+      expect(warnings()).toBe(2);
+      return Promise.resolve();
+    }));
 
   test("a file that is gone is reported, and its earlier content stays in use", () =>
     withCapturedLog((lines) => {

@@ -553,21 +553,46 @@ describe.skipIf(findProgram("openssl") === null)("nodes with TLS (skipped withou
           await eventually(async () => expect(await mayRead(each, "ann")).toBe(true));
       }));
 
+    /** The error of a node's request with exactly this path, which `fetch` would normalize. */
+    function codeOf(url: string, path: string): Promise<string> {
+      return new Promise((resolve, reject) => {
+        const { hostname, port, host } = new URL(url);
+        const socket = connect({ host: hostname, port: Number(port), ca: pem(authority.cert) });
+        let received = "";
+        socket.on("data", (bytes) => (received += bytes.toString()));
+        socket.once("error", reject);
+        socket.once("close", () => resolve(/"code":"(\w+)"/.exec(received)?.[1] ?? received));
+        const head = [`GET ${path} HTTP/1.1`, `Host: ${host}`, `Authorization: Bearer ${nodeKey}`, "Connection: close"];
+        socket.once("secureConnect", () => socket.write(`${head.join("\r\n")}\r\n\r\n`));
+      });
+    }
+
     test("requests of nodes without one are refused, and clients need none at the other port", () =>
       withNodePort(async (cluster, { url, nodes, mqtt }) => {
         expect(await mayRead(url, "ann")).toBe(false);
         for (const path of [
           "/replication/v1/head",
           "//replication/v1/head",
-          "/%72eplication/v1/head",
-          "/x/../replication/v1/head",
+          "//replication//v1/head",
+          "/replication/v1//head",
           "/environments/team/replication/v1/head",
-          "//environments/team//replication/v1/head",
-        ]) {
-          const answer = await ask(url, path, undefined, nodeKey);
-          // An escaped path is not that of a route.
-          expect(answer.json.code).toBe(path.includes("%") ? "not_found" : "forbidden");
-        }
+          "/environments/team//replication/v1/head",
+          "//environments//team//replication/v1/head",
+          `${url}//replication/v1/head`,
+        ])
+          expect([path, await codeOf(url, path)]).toEqual([path, "forbidden"]);
+        // No route has an escaped path, and what becomes of the others depends on the runtime.
+        for (const path of [
+          "/%72eplication/v1/head",
+          "/%2Freplication/v1/head",
+          "/environments/team%2Freplication/v1/head",
+          "/x/../replication/v1/head",
+          "/./replication/v1/head",
+          "/environments/../replication/v1/head",
+          "/\\replication/v1/head",
+          "/REPLICATION/v1/head",
+        ])
+          expect(["forbidden", "not_found"]).toContain(await codeOf(url, path));
         const upgrade = await fetch(`${url}/mqtt`, {
           headers: { Connection: "Upgrade", Upgrade: "websocket", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==" },
           ...trust(),

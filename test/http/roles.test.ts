@@ -5,7 +5,7 @@
 import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { once } from "node:events";
-import { createServer, type AddressInfo } from "node:net";
+import { connect, createServer, type AddressInfo } from "node:net";
 import { Oso } from "oso-cloud";
 import { OffsetWaiters } from "../../src/replication/replica/offset-waiters.ts";
 import { realSystem } from "../../src/replication/system.ts";
@@ -64,6 +64,119 @@ test("a write whose response was lost may have been executed; one that was not s
     message: "the primary can't be reached, nothing was written",
     mayBeDone: false,
   });
+});
+
+describe("a write whose connection was closed without an answer", () => {
+  const request = (path: string) => ({
+    ...{ method: "POST", path, requestId: "1", address: null, body: '[{"inserts":[]}]' },
+    headers: { "X-Request-ID": "order-1", "Content-Type": "application/json" },
+  });
+  /** A primary that answers the first request of each connection, while `isOpen`. */
+  async function withClosingPrimary(
+    body: (primary: { url: string; requests: string[]; refuse: () => void; stopAtNext: () => void }) => Promise<void>,
+  ): Promise<void> {
+    const answer = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+    const requests: string[] = [];
+    let [answers, stops] = [true, false];
+    const server = createServer((socket) => {
+      let isFirst = true;
+      let received = "";
+      socket.on("error", () => {});
+      socket.on("data", (bytes) => {
+        received += bytes.toString();
+        if (!received.endsWith('[{"inserts":[]}]')) return;
+        requests.push(received);
+        received = "";
+        if (isFirst && answers) socket.write(answer);
+        else socket.destroy();
+        isFirst = false;
+        if (stops) server.close();
+      });
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    try {
+      const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+      const stopAtNext = (): void => void (stops = true);
+      await body({ url, requests, stopAtNext, refuse: () => void (answers = false) });
+    } finally {
+      server.close();
+    }
+  }
+  const brokeOff = {
+    code: "not_ready",
+    message: "the primary broke off, repeat the write to be sure of it",
+    mayBeDone: true,
+  };
+
+  test("is repeated once under its request id, over a new connection", () =>
+    withClosingPrimary(async ({ url, requests, refuse }) => {
+      const forward = forwarderTo(url);
+      await Promise.all(Array.from({ length: 4 }, () => forward(request("/api/batch"))));
+      requests.length = 0;
+      // Every kept connection is closed by the request that it gets.
+      expect((await forward(request("/api/batch"))).status).toBe(200);
+      expect(requests.length).toBe(2);
+      for (const each of requests) expect(each).toMatch(/^x-request-id: order-1\r$/im);
+      requests.length = 0;
+      refuse();
+      expect(await refusal(forward(request("/api/policy?force=true")))).toMatchObject(brokeOff);
+      expect(requests.length).toBe(2);
+    }));
+
+  test("is not repeated if the primary could do it twice", () =>
+    withClosingPrimary(async ({ url, requests, refuse }) => {
+      refuse();
+      for (const path of ["/api/keys", "/api/keys/a/rotate", "/api/environments"])
+        expect(await refusal(forwarderTo(url)(request(path)))).toMatchObject(brokeOff);
+      expect(requests.length).toBe(3);
+    }));
+
+  test("may be done, even if the primary can't be reached when it is repeated", () =>
+    withClosingPrimary(async ({ url, requests, refuse, stopAtNext }) => {
+      refuse();
+      stopAtNext();
+      expect(await refusal(forwarderTo(url)(request("/api/batch")))).toMatchObject(brokeOff);
+      expect(requests.length).toBe(1);
+    }));
+
+  test("is done once, if the primary has done it before", () =>
+    withCluster(async (cluster) => {
+      const primary = apiOf(await cluster.primary());
+      await primary.call("POST", "/api/policy", { body: { src: wildcardPolicy } });
+      const target = new URL(primary.url);
+      let lost = 0;
+      // Loses the first answer to a write.
+      const proxy = createServer((near) => {
+        const far = connect(Number(target.port), target.hostname);
+        let isLosing = false;
+        near.on("data", (bytes) => {
+          isLosing ||= lost === 0 && bytes.toString("latin1").startsWith("POST /api/batch ");
+          far.write(bytes);
+        });
+        far.on("data", (bytes) => {
+          if (!isLosing) return near.write(bytes);
+          lost++;
+          return near.destroy();
+        });
+        for (const [one, other] of [
+          [near, far],
+          [far, near],
+        ] as const)
+          one.on("error", () => {}).on("close", () => other.destroy());
+      });
+      proxy.listen(0, "127.0.0.1");
+      await once(proxy, "listening");
+      const url = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+      const edge = apiOf(await cluster.edge("edge", { url }));
+      const { offset } = primary.node.health();
+      await eventually(() => expect(edge.node.health()).toMatchObject({ ok: true, offset }));
+      const written = await edge.call("POST", "/api/batch", admission);
+      expect([written.status, written.json]).toEqual([200, { message: "1 fact inserted, 0 facts deleted" }]);
+      expect([lost, primary.node.health().offset]).toEqual([1, Number(offset) + 1]);
+      await edge.node.stop();
+      proxy.close();
+    }));
 });
 
 test("an answer that is not from a primary is not passed on", async () => {

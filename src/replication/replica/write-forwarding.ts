@@ -37,6 +37,14 @@ export interface WriteForwarderOptions {
 
 /** A client gets an error within a second if the primary is down or hangs; if it hangs later, within some seconds. */
 const [firstProbeMs, probeTimeoutMs, probeIntervalMs] = [250, 600, 2000];
+/**
+ * The writes that the primary does only once under their request id. The others are those of keys and environments, and
+ * paths with several slashes.
+ */
+const repeatablePaths: ReadonlySet<string> = new Set([
+  ...["/api/policy", "/api/policy_rollback", "/api/batch", "/api/facts", "/api/clear_data"],
+  ...["/api/bulk", "/api/bulk_load", "/api/bulk_delete"],
+]);
 /** The writes that check a policy. */
 const policyPaths: ReadonlySet<string> = new Set(["/api/policy", "/api/policy_rollback"]);
 const unreachable = "the primary can't be reached, nothing was written";
@@ -92,13 +100,24 @@ async function send(
   const stopProbes = startProbes(primaryUrl, hang, options);
   const timeoutMs = options.timeoutMs + (policyPaths.has(pathOf(request)) ? (options.policyTimeoutMs ?? 0) : 0);
   using late = deadline(options.system.clock, timeoutMs);
-  try {
-    const signal = AbortSignal.any([late.signal, hang.signal]);
-    const init = { method, headers, body, signal, redirect: "error" } as const;
+  const signal = AbortSignal.any([late.signal, hang.signal]);
+  const ask = async (changes: RequestInit = {}): Promise<ForwardedAnswer> => {
+    const init = { method, headers, body, signal, redirect: "error", ...changes } as const;
     const response = await options.system.fetch(`${primaryUrl}${path}`, init);
     const responseBody = new Uint8Array(await response.arrayBuffer());
     return { status: response.status, headers: Object.fromEntries(response.headers), body: responseBody };
-  } catch (cause) {
+  };
+  let closed: unknown;
+  try {
+    return await ask().catch((cause: unknown) => {
+      if (!isClosed(cause) || !repeatablePaths.has(pathOf(request))) throw cause;
+      closed = cause;
+      // Over a connection of its own, because others can have been closed too.
+      return ask({ keepalive: false });
+    });
+  } catch (last) {
+    // The write may have arrived over the closed connection, whatever became of its repetition.
+    const cause = closed ?? last;
     options.onNoAnswer();
     warn(cause);
     const outcome = outcomeOf(cause);
@@ -138,6 +157,14 @@ function startProbes(primaryUrl: string, hang: AbortController, { system }: Writ
     isStopped = true;
     cancel();
   };
+}
+
+/**
+ * Whether the connection ended without a complete answer. So it does not only if the primary fails: it may also close
+ * an idle connection just when this node sends a write over it, and `fetch` then repeats only what is no write.
+ */
+function isClosed(cause: unknown): boolean {
+  return ["ECONNRESET", "EPIPE"].includes(String((cause as { readonly code?: unknown }).code));
 }
 
 /** What the client can assume without a response. Only a failed connection proves that nothing was written. */

@@ -373,7 +373,7 @@ export const advancedLimits = {
     "Maximum number of authenticated connections to the embedded broker. A hosted environment gets another one while it has fewer than are free",
   ),
   brokerLoginsWaitingMax: count(100).describe(
-    "Maximum number of connections to the embedded broker that are not authenticated yet; a further one replaces the oldest",
+    "Maximum number of connections to the embedded broker that are not authenticated yet; a further one replaces the oldest of the client address that has the most",
   ),
   brokerPacketBytesMax: size(64 * KiB).describe(
     "Maximum size of a message that the embedded broker accepts from a node",

@@ -19,7 +19,7 @@ import {
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import type { Clock } from "../util/clock.ts";
-import { addressMatcher } from "../util/networks.ts";
+import { addressMatcher, networkOf } from "../util/networks.ts";
 import { rateLimiter } from "../util/rate-limiter.ts";
 import { connectionChecks } from "../util/tuning.ts";
 
@@ -103,7 +103,7 @@ export function connectionsToClose(
   const worstFirst = open.toSorted((a, b) => priorityOf(a) - priorityOf(b) || b.idleMs - a.idleMs);
   const closing = new Set<AcceptedConnection>();
   if (addressMax > 0) {
-    for (const same of Map.groupBy(worstFirst, networkOf).values()) {
+    for (const same of Map.groupBy(worstFirst, ({ address }) => networkOf(address)).values()) {
       const first = same[0];
       if (first === undefined || isTrusted(first)) continue;
       for (const connection of same.slice(0, Math.max(0, same.length - addressMax))) closing.add(connection);
@@ -126,9 +126,4 @@ const establishedBytes = 4096;
 function priorityOf({ answeredBytes, receivedBytes, isWaiting, idleMs }: AcceptedConnection): number {
   if (answeredBytes === 0) return receivedBytes === 0 || idleMs >= 1000 ? 0 : 1;
   return (isWaiting || answeredBytes >= establishedBytes) && idleMs < 10_000 ? 2 : 1;
-}
-
-/** One client usually has a whole /64 of IPv6. */
-function networkOf({ address, family }: AcceptedConnection): string {
-  return family === "ipv4" ? address : address.split(":").slice(0, 4).join(":");
 }

@@ -1,6 +1,8 @@
 /** Clients of a TLS port that never finish the handshake, or only make handshakes. The node has few file descriptors. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { connect as connectPlain, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect, type TLSSocket } from "node:tls";
@@ -9,9 +11,11 @@ import { freePort, newAdminKey, NodeProcess, randomHex } from "../../scripts/nod
 import { makeAuthority, type Authority } from "../e2e/certificates.ts";
 import { findProgram } from "../e2e/program.ts";
 import { eventually } from "../replication/cluster.ts";
+import { loginPacket } from "../replication/raw-mqtt.ts";
 import { holdConnections, openConnection, sendSlowly } from "./raw-http.ts";
 
 const adminKey = newAdminKey();
+const nodeKey = randomHex(32);
 const descriptors = 600;
 /** The beginning of a ClientHello that announces 512 bytes. */
 const hello = Buffer.concat([Buffer.of(22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3), Buffer.alloc(100, 7)]);
@@ -39,7 +43,7 @@ describe.skipIf(findProgram("openssl") === null)("handshakes (skipped without op
       port,
       directory: join(directory, "primary"),
       environment: {
-        OSTIARY_NODE_KEY: randomHex(32),
+        OSTIARY_NODE_KEY: nodeKey,
         OSTIARY_ADMIN_KEY: adminKey,
         OSTIARY_MQTT_PORT: String(mqttPort),
         OSTIARY_PLAIN_PORT: String(plainPort),
@@ -119,6 +123,35 @@ describe.skipIf(findProgram("openssl") === null)("handshakes (skipped without op
     await sending;
     slow.close();
   });
+
+  test("silent connections to the MQTT port of one address end no handshake and no login of another", async () => {
+    const mqtt = { host: "127.0.0.1", port: Number(new URL(mqttUrl).port) };
+    const flood = Array.from({ length: 4 }, () => new Set<Socket>());
+    /** In parts, because the system keeps a limited number of connections that are not accepted yet. */
+    const attack = async (first: Buffer | undefined): Promise<void> => {
+      for (const part of flood) {
+        const opening = Array.from({ length: 100 }, async () => {
+          const silent = connectPlain({ ...mqtt, localAddress: "127.0.0.2" });
+          part.add(silent.on("error", () => {}));
+          await once(silent, "connect");
+          if (first !== undefined) silent.write(first);
+        });
+        await Promise.all(opening);
+        await expectService();
+      }
+    };
+    const plain = connectPlain(mqtt);
+    await once(plain, "connect");
+    await attack(undefined);
+    const secure = connect({ socket: plain, host: mqtt.host, ca });
+    await once(secure, "secureConnect");
+    await attack(hello);
+    secure.write(loginPacket("edge-1", nodeKey));
+    // CONNACK: accepted.
+    expect(await once(secure, "data")).toEqual([Buffer.of(0x20, 2, 0, 0)]);
+    secure.destroy();
+    for (const part of flood) for (const silent of part) silent.destroy();
+  }, 60_000);
 
   test("at the MQTT port those that are not complete have a quota and a time limit", async () => {
     const silent = await holdConnections(mqttUrl, { count: 400, abreast: 50 });

@@ -19,6 +19,7 @@ import { parseNodeId } from "../identity.ts";
 import type { TlsIdentity } from "../tls-identity.ts";
 import { drainRead, isolateSlowSubscriber, isSlow, limitPacketSize } from "./embedded-broker-stream.ts";
 import type { Topics } from "./topics.ts";
+import { WaitingConnections } from "./waiting-connections.ts";
 
 const log = getLogger("broker");
 
@@ -246,29 +247,22 @@ const loginTimeoutMs = 5000;
 const warningIntervalMs = 10_000;
 
 /**
- * The client connections. Those that have not logged in have a small quota of their own, and a new one replaces the
- * oldest. So a client that only connects cannot displace nodes or keep one from logging in.
+ * The client connections. Those that have not logged in have a small quota of their own. So a client that only connects
+ * cannot displace nodes or keep one from logging in.
  */
 class ClientConnections {
   readonly #limits: BrokerLimits;
-  readonly #waiting = new Set<Duplex>();
+  readonly #waiting: WaitingConnections<Duplex>;
   readonly #loggedIn = new Set<Duplex>();
 
   constructor(limits: BrokerLimits) {
     this.#limits = limits;
+    this.#waiting = new WaitingConnections(limits.brokerLoginsWaitingMax);
   }
 
   add(connection: Duplex): void {
     this.#waiting.add(connection);
-    connection.once("close", () => {
-      this.#waiting.delete(connection);
-      this.#loggedIn.delete(connection);
-    });
-    if (this.#waiting.size <= this.#limits.brokerLoginsWaitingMax) return;
-    const [oldest] = this.#waiting;
-    if (oldest === undefined) return;
-    this.#waiting.delete(oldest);
-    oldest.destroy();
+    connection.once("close", () => this.#loggedIn.delete(connection));
   }
 
   /**
@@ -305,22 +299,23 @@ function createTlsListener(identity: TlsIdentity, handshakesMax: number, handle:
     const verification = { ca: clientCa, requestCert: true, rejectUnauthorized: true };
     return { ...own, minVersion: "TLSv1.2", ...(clientCa !== undefined && verification) } as const;
   };
-  const handshakes = new Map<string, Socket>();
+  const handshakes = new WaitingConnections<Socket>(handshakesMax);
+  // The runtime does not tell which of them a complete handshake belongs to.
+  const named = new Map<string, Socket>();
   const nameOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`;
   const failures = rateLimiter(warningIntervalMs);
   const server = createTlsServer({ ...context(), noDelay: true, handshakeTimeout: loginTimeoutMs });
   server.on("connection", (socket: Socket) => {
     const name = nameOf(socket);
-    handshakes.set(name, socket);
-    socket.once("close", () => handshakes.delete(name));
-    if (handshakes.size <= handshakesMax) return;
-    const [oldest] = handshakes;
-    if (oldest === undefined) return;
-    handshakes.delete(oldest[0]);
-    oldest[1].destroy();
+    named.set(name, socket);
+    socket.once("close", () => named.delete(name));
+    handshakes.add(socket);
   });
   server.on("secureConnection", (socket) => {
-    handshakes.delete(nameOf(socket));
+    const name = nameOf(socket);
+    const waiting = named.get(name);
+    if (waiting !== undefined) handshakes.delete(waiting);
+    named.delete(name);
     handle(socket);
   });
   server.on("tlsClientError", (error: NodeJS.ErrnoException, socket) => {

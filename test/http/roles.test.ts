@@ -110,17 +110,21 @@ describe("a write whose connection was closed without an answer", () => {
   };
 
   test("is repeated once under its request id, over a new connection", () =>
-    withClosingPrimary(async ({ url, requests, refuse }) => {
+    withClosingPrimary(async ({ url, requests }) => {
       const forward = forwarderTo(url);
-      await Promise.all(Array.from({ length: 4 }, () => forward(request("/api/batch"))));
+      // Each kept connection is closed at its next request. Deno cannot be asked for a new one while it has others.
+      const kept = "deno" in process.versions ? 1 : 4;
+      await Promise.all(Array.from({ length: kept }, () => forward(request("/api/batch"))));
       requests.length = 0;
-      // Every kept connection is closed by the request that it gets.
       expect((await forward(request("/api/batch"))).status).toBe(200);
       expect(requests.length).toBe(2);
       for (const each of requests) expect(each).toMatch(/^x-request-id: order-1\r$/im);
-      requests.length = 0;
+    }));
+
+  test("is not repeated a second time", () =>
+    withClosingPrimary(async ({ url, requests, refuse }) => {
       refuse();
-      expect(await refusal(forward(request("/api/policy?force=true")))).toMatchObject(brokeOff);
+      expect(await refusal(forwarderTo(url)(request("/api/policy?force=true")))).toMatchObject(brokeOff);
       expect(requests.length).toBe(2);
     }));
 
@@ -174,7 +178,6 @@ describe("a write whose connection was closed without an answer", () => {
       const written = await edge.call("POST", "/api/batch", admission);
       expect([written.status, written.json]).toEqual([200, { message: "1 fact inserted, 0 facts deleted" }]);
       expect([lost, primary.node.health().offset]).toEqual([1, Number(offset) + 1]);
-      await edge.node.stop();
       proxy.close();
     }));
 });

@@ -112,7 +112,7 @@ async function send(
     return await ask().catch((cause: unknown) => {
       if (!isClosed(cause) || !repeatablePaths.has(pathOf(request))) throw cause;
       closed = cause;
-      // Over a connection of its own, because others can have been closed too.
+      // Where the runtime can, over a connection of its own, because others can have been closed too.
       return ask({ keepalive: false });
     });
   } catch (last) {

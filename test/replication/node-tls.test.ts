@@ -152,7 +152,10 @@ describe.skipIf(findProgram("openssl") === null)("nodes with TLS (skipped withou
       await isLive(edge.url);
       expect(await write(edge.url, "ann")).toBe(200);
       expect(await mayRead(edge.url, "ann")).toBe(true);
-      expect((await ask(edge.url, "/api/batch", [{ inserts: [reader("eve")] }], token)).status).toBe(200);
+      // The edge may still start to follow the environment.
+      await eventually(async () =>
+        expect((await ask(edge.url, "/api/batch", [{ inserts: [reader("eve")] }], token)).status).toBe(200),
+      );
       for (const { url } of [primary, snapshots, following]) {
         await eventually(async () => expect(await mayRead(url, "ann")).toBe(true));
         await eventually(async () =>

@@ -12,8 +12,8 @@ export interface BuildTarget {
 
 export const buildTargets: readonly BuildTarget[] = [
   target("linux-x64", "Linux with the GNU C library, x64", "all tests"),
-  target("linux-x64-baseline", "the same, for processors without AVX2", "one decision, on an emulated processor"),
-  target("linux-arm64", "Linux with the GNU C library, arm64", "one decision, on an emulated processor"),
+  target("linux-x64-baseline", "the same, for processors without AVX2", "decisions, on an emulated processor"),
+  target("linux-arm64", "Linux with the GNU C library, arm64", "decisions, on an emulated processor"),
   target("linux-x64-musl", "Linux with musl, such as Alpine, x64"),
   target("linux-arm64-musl", "Linux with musl, such as Alpine, arm64"),
   target("darwin-x64", "macOS, x64"),

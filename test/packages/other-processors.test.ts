@@ -5,14 +5,14 @@
 import * as Bun from "bun";
 import { $ } from "bun";
 import { describe, expect, test } from "bun:test";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { buildImageArchive, buildImageIndex } from "../../scripts/image.ts";
 import { ownArchitecture } from "../../scripts/build-targets.ts";
-import { binaryFor, projectVersion } from "../../scripts/built-binary.ts";
+import { binaryFor, builtBinary, projectVersion } from "../../scripts/built-binary.ts";
 import { buildBinary } from "../../scripts/build-binary.ts";
+import { freePort, newAdminKey, NodeProcess, randomHex } from "../../scripts/node-process.ts";
 import { emulatorOf, missingLibraries } from "../../scripts/root-archive.ts";
-import { readUntil } from "../cli/read-until.ts";
 import { policy } from "./debian-machine.ts";
 import { withDirectory } from "../replication/cluster.ts";
 import { findProgram } from "../e2e/program.ts";
@@ -41,10 +41,11 @@ describe.skipIf(missing !== undefined)(`on an emulated ${foreign}`, () => {
           readonly architecture: string;
         };
         expect(config.architecture).toBe(foreign);
-        const program = [emulatorOf(foreign), "-L", root, join(root, "usr/bin/ostiary")];
-        const said = await $`${program} version --json`.json();
+        const emulator = [emulatorOf(foreign), "-L", root];
+        const program = join(root, "usr/bin/ostiary");
+        const said = await $`${emulator} ${program} version --json`.json();
         expect(said).toMatchObject({ version: projectVersion() });
-        await expectDecision(program, folder);
+        await expectDecisions(emulator, program, folder);
       }),
     2 * emulatedWithinMs,
   );
@@ -78,37 +79,48 @@ test.skipIf(process.arch !== "x64" || emulator === null)(
     withDirectory(async (folder) => {
       const program = join(folder, "ostiary");
       await buildBinary({ output: program, target: "linux-x64-baseline" });
-      await expectDecision([emulator ?? "", "-cpu", "Nehalem", program], folder);
+      await expectDecisions([emulator ?? "", "-cpu", "Nehalem"], program, folder);
     }),
   2 * emulatedWithinMs,
 );
 
-/** Runs a development node of the program, and asks it over HTTP. */
-async function expectDecision(program: readonly string[], directory: string): Promise<void> {
-  // Without tests of its own: those have a limit of time.
-  const path = join(directory, "policy.polar");
-  writeFileSync(path, policy);
-  const node = Bun.spawn([...program, "dev", path, "--json", "--data", join(directory, "data")], {
-    cwd: directory,
-    env: { PATH: process.env["PATH"] ?? "", OSO_PORT: "0" },
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "inherit",
-    timeout: emulatedWithinMs,
-  });
+/**
+ * Runs a node of the program, and asks it over HTTP. A node of this machine's program has written its data before: the
+ * policy is compiled in a worker process, which the kernel would have to start without the emulator.
+ */
+async function expectDecisions(through: readonly string[], binary: string, directory: string): Promise<void> {
+  const adminKey = newAdminKey();
+  const node = {
+    role: "primary",
+    name: "primary",
+    port: await freePort(),
+    directory: join(directory, "data"),
+    environment: { OSTIARY_ADMIN_KEY: adminKey, OSTIARY_NODE_KEY: randomHex(32) },
+  } as const;
+  const native = new NodeProcess({ ...node, binary: await builtBinary() });
+  const post = async (path: string, body: object): Promise<unknown> => {
+    const headers = { authorization: `Bearer ${adminKey}` };
+    const response = await fetch(`${native.url}${path}`, { method: "POST", headers, body: JSON.stringify(body) });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${path}: ${response.status} ${text}`);
+    return JSON.parse(text);
+  };
+  const [ann, doc] = [
+    { type: "User", id: "ann" },
+    { type: "Doc", id: "a" },
+  ];
   try {
-    const [line] = await readUntil(node.stdout, /^\{.*\}$/m);
-    const { url, key } = JSON.parse(line) as { readonly url: string; readonly key: string };
-    const post = async (path: string, body: object): Promise<unknown> => {
-      const headers = { authorization: `Bearer ${key}` };
-      const response = await fetch(`${url}${path}`, { method: "POST", headers, body: JSON.stringify(body) });
-      return response.json();
-    };
-    const [ann, doc] = [
-      { type: "User", id: "ann" },
-      { type: "Doc", id: "a" },
-    ];
+    await native.start();
+    await post("/api/policy", { src: policy });
     await post("/api/facts", { predicate: "has_role", args: [ann, { type: "String", id: "reader" }, doc] });
+  } finally {
+    await native.stop();
+  }
+
+  const place = { through, listen: "127.0.0.1", address: "127.0.0.1" };
+  const emulated = new NodeProcess({ ...node, binary, place });
+  try {
+    await emulated.start(undefined, emulatedWithinMs);
     const ask = (actor_id: string) =>
       post("/api/authorize", {
         ...{ actor_type: "User", actor_id, action: "read", resource_type: "Doc", resource_id: "a" },
@@ -117,7 +129,6 @@ async function expectDecision(program: readonly string[], directory: string): Pr
     expect(await ask("ann")).toMatchObject({ allowed: true });
     expect(await ask("bob")).toMatchObject({ allowed: false });
   } finally {
-    node.kill();
-    await node.exited;
+    await emulated.stop();
   }
 }

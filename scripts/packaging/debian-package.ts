@@ -104,7 +104,7 @@ function fillTree(tree: string, { binary, ownBinary }: DebianPackageOptions): vo
 }
 
 /** The pages of the manual and their images, relative to its folder. */
-export function manualFiles(): string[] {
+function manualFiles(): string[] {
   return [...new Bun.Glob("**/*.{md,png}").scanSync(join(projectRoot, "appliance", "manual"))].toSorted();
 }
 

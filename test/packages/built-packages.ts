@@ -36,6 +36,11 @@ async function build(): Promise<Required<PackagedFiles>> {
   return { debianPackage, bundle };
 }
 
+/** The files of the repository below some folders, without the code that makes packages of them. */
+export async function trackedFiles(...folders: readonly string[]): Promise<readonly string[]> {
+  return (await $`git ls-files ${folders}`.cwd(projectRoot).text()).trim().split("\n");
+}
+
 /** The same package with a higher version and another configuration. */
 export async function makeNext(original: string, target: string, version: string): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "ostiary-next-"));

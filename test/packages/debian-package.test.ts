@@ -12,11 +12,11 @@ import { ownArchitecture } from "../../scripts/build-targets.ts";
 import { projectVersion } from "../../scripts/built-binary.ts";
 import { buildPackages } from "../../scripts/package.ts";
 import { debianChangelog, debianVersion } from "../../scripts/packaging/debian-changelog.ts";
-import { manualFiles, packagedUnit } from "../../scripts/packaging/debian-package.ts";
+import { packagedUnit } from "../../scripts/packaging/debian-package.ts";
 import { eventually } from "../e2e/cluster.ts";
 import { missingForContainers, Podman } from "../e2e/podman.ts";
 import { findProgram } from "../e2e/program.ts";
-import { builtPackages, makeNext, missingForPackages } from "./built-packages.ts";
+import { builtPackages, makeNext, missingForPackages, trackedFiles } from "./built-packages.ts";
 import { debianImage, DebianMachine, decision, firstDecision, missingForDebian, policy } from "./debian-machine.ts";
 
 /** The files of the package, with their modes; the manual is below. */
@@ -46,7 +46,9 @@ describe.skipIf(missingForPackages !== undefined)("the Debian package", () => {
   test("has exactly the expected files, which belong to root", async () => {
     const listing = await $`dpkg-deb --contents ${debianPackage}`.text();
     const entries = [...listing.matchAll(/^(\S+) (\S+) +\d+ \S+ \S+ (\S+)$/gm)];
-    const manual = manualFiles().map((path) => ["-rw-r--r--", `./usr/share/doc/ostiary/manual/${path}`] as const);
+    const manual = (await trackedFiles("appliance/manual")).map(
+      (path) => ["-rw-r--r--", path.replace(/^appliance/, "./usr/share/doc/ostiary")] as const,
+    );
     expect(manual.length).toBeGreaterThan(30);
     const files = entries.flatMap(([, mode = "", , path = ""]) => (path.endsWith("/") ? [] : [[mode, path] as const]));
     expect(files.toSorted(byPath)).toEqual([...expectedFiles, ...manual].toSorted(byPath));

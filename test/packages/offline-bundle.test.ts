@@ -6,11 +6,10 @@ import { $ } from "bun";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { projectRoot, projectVersion } from "../../scripts/built-binary.ts";
-import { manualFiles } from "../../scripts/packaging/debian-package.ts";
+import { projectVersion } from "../../scripts/built-binary.ts";
 import { missingForContainers, Podman } from "../e2e/podman.ts";
 import { findProgram } from "../e2e/program.ts";
-import { builtPackages, makeNext, missingForPackages } from "./built-packages.ts";
+import { builtPackages, makeNext, missingForPackages, trackedFiles } from "./built-packages.ts";
 import { debianImage, DebianMachine, decision, firstDecision, missingForDebian, policy } from "./debian-machine.ts";
 
 const missing = missingForPackages ?? missingForDebian ?? missingForContainers;
@@ -62,16 +61,14 @@ describe.skipIf(missing !== undefined)("the offline bundle", () => {
       .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
     expect(listed.toSorted()).toEqual(files.filter((name) => name !== "SHA256SUMS").toSorted());
     const { debianPackage } = await builtPackages();
-    const tracked = (await $`git ls-files compose appliance/kubernetes appliance/observability`.cwd(projectRoot).text())
-      .trim()
-      .split("\n")
-      .map((path) => path.replace(/^appliance\//, ""));
+    const folders = ["manual", "kubernetes", "observability"].map((name) => `appliance/${name}`);
+    const tracked = (await trackedFiles("compose", ...folders)).map((path) => path.replace(/^appliance\//, ""));
     expect(tracked).toContain("compose/mosquitto/acl");
+    expect(tracked).toContain("manual/install.md");
     const expected = [
       ...["install", "ostiary", "ostiary-image.tar", "ostiary.service", "ostiary.yaml", "ostiary.cdx.json"],
       ...["LICENSE", "LICENSES.txt", "CHANGELOG.md", "VERSION", "ARCHITECTURE", "SHA256SUMS", basename(debianPackage)],
       ...tracked,
-      ...manualFiles().map((path) => `manual/${path}`),
     ];
     expect(files.toSorted()).toEqual(expected.toSorted());
   });

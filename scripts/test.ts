@@ -115,7 +115,7 @@ const millionFacts = { CONSOLE_FACTS: "1000000" };
 
 /** Run with `--full`, or by name. */
 const longStages: readonly (readonly Stage[])[] = [
-  [tests("releases-all", isSlowOfReleases, true)],
+  [tests("releases-all", isSlowOfReleases, true, 90 * minute)],
   [tests("processors", (path) => path === processors, true)],
   [testsOnDeno("deno-all", (path) => isAboutReplication(path) || isAboutHttp(path))],
   [tests("deno-image", (path) => path === denoImage, true)],

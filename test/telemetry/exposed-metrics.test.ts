@@ -168,7 +168,7 @@ describe("over HTTP", () => {
       // Deno takes every method, and Bun those that it knows.
       for (const method of ["PROPFIND", "M-SEARCH", "LOCK"])
         expect(await statusOf(method, `/no-such-path/${method}`)).toBe(404);
-      for (const path of ["/x", "/y", "/api/x?y"]) expect(await statusOf("GET", path)).toBe(404);
+      for (const path of ["/no-such", "/api/no-such?no-such"]) expect(await statusOf("GET", path)).toBe(404);
       const durations = (await scrape(url)).find(({ name }) => name === "ostiary_http_request_duration_seconds");
       const values = (label: string) =>
         new Set(must(durations).samples.flatMap(({ labels }) => labels.get(label) ?? []));
@@ -176,7 +176,7 @@ describe("over HTTP", () => {
         [...values("method")].filter((method) => !/^(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|_OTHER)$/.test(method)),
       ).toEqual([]);
       expect([...values("method")]).toContain("_OTHER");
-      expect([...values("route")].filter((route) => /[xy]$|no-such/.test(route))).toEqual([]);
+      expect([...values("route")].filter((route) => route.includes("no-such"))).toEqual([]);
       const outcomes = ["allow", "deny", "ok", "refused", "failed"];
       expect([...values("outcome")].filter((outcome) => !outcomes.includes(outcome))).toEqual([]);
     }));

@@ -15,7 +15,7 @@ import { installTools } from "./test-tools.ts";
 
 const usage = `scripts/test [--full] [stage ...]
 
-  --full   run what takes too long for every change as well: clusters with every release and a rotation of the node key, the programs for arm64 and for x64 without AVX2, all of HTTP and replication on Deno, the image of Deno, lists under 20,000 random policies, a million facts in the console, local authorization under 300 random policies for each database, the issue tracker with a million issues, ten minutes of siege, five of chaos, 1000 seeds of the simulation
+  --full   run what takes too long for every change as well: clusters with every release and broker and a rotation of the node key, the programs for arm64 and for x64 without AVX2, all of HTTP and replication on Deno, the image of Deno, lists under 20,000 random policies, a million facts in the console, local authorization under 300 random policies for each database, the issue tracker with a million issues, ten minutes of siege, five of chaos, 1000 seeds of the simulation
   --help   show this, with the names of the stages`;
 
 interface Counts {
@@ -102,7 +102,6 @@ const stages: readonly (readonly Stage[])[] = [
   // Each scenario runs with the embedded broker and with Mosquitto.
   [tests("e2e", (path) => path.startsWith("test/e2e/") && !isInContainers(path), true)],
   [tests("console", (path) => path.startsWith("test/console/flows/"))],
-  // The clusters of the upgrade mostly wait.
   [
     tests("upgrade", (path) => path === upgrade, true),
     tests("packages", (path) => path.startsWith("test/packages/") && path !== processors, true),
@@ -115,6 +114,7 @@ const millionFacts = { CONSOLE_FACTS: "1000000" };
 
 /** Run with `--full`, or by name. */
 const longStages: readonly (readonly Stage[])[] = [
+  [tests("upgrade-all", (path) => path === upgrade, true, 30 * minute, { UPGRADE_BROKERS: "all" })],
   [tests("releases-all", isSlowOfReleases, true, 90 * minute)],
   [tests("processors", (path) => path === processors, true)],
   [testsOnDeno("deno-all", (path) => isAboutReplication(path) || isAboutHttp(path))],

@@ -9,8 +9,9 @@ import { join } from "node:path";
 import { builtBinary } from "../../scripts/built-binary.ts";
 import { freePort, NodeProcess } from "../../scripts/node-process.ts";
 import { SqliteDatabase } from "../../src/runtime/sqlite.ts";
-import { addedTablesPath, openStore, readFormat, schemaVersion } from "../../src/store/connection/open-store.ts";
+import { addedTablesPath, openStore, schemaVersion } from "../../src/store/connection/open-store.ts";
 import { environmentsName } from "../../src/store/directory/data-directory.ts";
+import { formatOf } from "../../src/store/directory/migrate.ts";
 import { type AuditEntry, auditEntry } from "../../src/store/log/audit-entry.ts";
 import { addAuditEntries, lastAuditSeq } from "../../src/store/log/audit-log.ts";
 import { readState } from "../../src/store/log/store-state.ts";
@@ -56,15 +57,6 @@ function contentOf(path: string) {
     const { offset: at, digest: facts } = readState(store);
     const integrity = store.prepare("PRAGMA main.integrity_check").values()[0]?.[0];
     return { offset: at, digest: facts, entries: lastAuditSeq(store), integrity };
-  } finally {
-    store.close();
-  }
-}
-
-function formatOf(path: string): number {
-  const store = openStore(path, { readonly: true });
-  try {
-    return readFormat(store);
   } finally {
     store.close();
   }

@@ -49,7 +49,8 @@ function formatIn(directory: string): number | undefined {
   }
 }
 
-function formatOf(path: string): number {
+/** The format of the database at `path`. Throws as `openStore` does. */
+export function formatOf(path: string): number {
   const store = openStore(path, { readonly: true });
   try {
     return readFormat(store);

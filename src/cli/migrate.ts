@@ -6,7 +6,7 @@ import { migrateStoreIn, type Migration } from "../store/directory/migrate.ts";
 import { noteAction } from "../store/directory/noted-actions.ts";
 import { operator } from "../store/log/audit-entry.ts";
 import { printable } from "../util/printable.ts";
-import type { AddCommand } from "./command.ts";
+import { type AddCommand, UsageError } from "./command.ts";
 import { requireStoreIn, userName } from "./node-data.ts";
 import { nodeConfig, type NodeOptions } from "./setting-options.ts";
 
@@ -17,6 +17,7 @@ interface Options extends NodeOptions {
 export const migrateCommand: AddCommand = (program) => {
   program
     .command("migrate")
+    .allowExcessArguments()
     .description(
       "Migrate the databases of a stopped node to the format of this release. After an upgrade they keep their format, so that the older release can use them again; now only this release and later ones can",
     )
@@ -29,7 +30,11 @@ export const migrateCommand: AddCommand = (program) => {
 Run it on each node when all nodes have this release and none shall go back, in the order of an upgrade: the primary
 last. It includes all environments. A node works with either format, so there is no hurry.`,
     )
-    .action(async (options: Options) => {
+    .action(async (options: Options, { args }: { readonly args: readonly string[] }) => {
+      if (args.length > 0)
+        throw new UsageError(
+          "`ostiary migrate` takes no arguments; `ostiary import` loads facts, and translates policies of OpenFGA and SpiceDB",
+        );
       keepFilesPrivate();
       const { data } = await nodeConfig(options);
       requireStoreIn(data);

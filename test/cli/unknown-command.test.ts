@@ -36,6 +36,14 @@ test.each([
   expect(errors).toContain(`is not a command; ${hint}; \`ostiary `);
 });
 
+test("the migration of a database names the import for data of others", async () => {
+  const { status, output, errors } = await run(["migrate", "openfga"]);
+  expect([status, output]).toEqual([2, ""]);
+  expect(errors).toContain(
+    "`ostiary migrate` takes no arguments; `ostiary import` loads facts, and translates policies",
+  );
+});
+
 test("a file with such a name is an argument", async () => {
   write("upload", "actor User {");
   const { status, errors } = await run(["policy", "upload"], "", { OSO_AUTH: "e_default_admin_0123456789abcdef" });

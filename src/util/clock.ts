@@ -4,7 +4,7 @@ export interface Clock {
   monotonicMs(): number;
   /** Milliseconds since 1970. */
   wallMs(): number;
-  /** Milliseconds since 1970 with a fraction, for durations between nodes. All threads of a process agree on it. */
+  /** Milliseconds since 1970 with a fraction, for durations between threads and between nodes. */
   preciseMs(): number;
   /** Calls `body` once after `delayMs`. The result cancels that. */
   after(delayMs: number, body: () => void): () => void;
@@ -29,17 +29,28 @@ export function deadline(clock: Pick<Clock, "after">, delayMs: number): Disposab
   return { signal: controller.signal, [Symbol.dispose]: clock.after(delayMs, abort) };
 }
 
-/** If the clocks differ by more, the wall clock was set since the process started. */
-const settingMsMin = 5;
+/** What is added to the monotonic clock, in ms. */
 let setByMs = 0;
+/** Steps of a number of ms since 1970 are smaller. */
+const stepMs = 0.001;
 
-/** Milliseconds since 1970 with a fraction, by the current wall clock. */
+/**
+ * Milliseconds since 1970 with a fraction. The wall clock has whole milliseconds, and other programs set it. So this is
+ * the monotonic clock, moved where it is certainly not in the millisecond of the wall clock, by as little as possible:
+ * each such correction brings it closer. Two threads or processes of a machine differ by less than two milliseconds.
+ */
 export function preciseNow(): number {
-  const nowMs = performance.timeOrigin + performance.now() + setByMs;
-  const differenceMs = Date.now() - nowMs;
-  if (Math.abs(differenceMs) < settingMsMin) return nowMs;
-  setByMs += differenceMs;
-  return nowMs + differenceMs;
+  const beforeMs = monotonicNow();
+  const wallMs = Date.now();
+  if (beforeMs >= wallMs + 1) setByMs -= beforeMs - wallMs - 1 + stepMs;
+  // The thread may have waited for a processor before it read the wall clock.
+  else if (beforeMs < wallMs) setByMs += Math.max(0, wallMs - monotonicNow());
+  else return beforeMs;
+  return monotonicNow();
+}
+
+function monotonicNow(): number {
+  return performance.timeOrigin + performance.now() + setByMs;
 }
 
 /** By default a failure is an uncaught exception. A program that starts nodes sets its own handler. */

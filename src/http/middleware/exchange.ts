@@ -12,6 +12,7 @@ import { traceIdOf } from "../../telemetry/trace-context.ts";
 import { recordSpan } from "../../telemetry/tracing.ts";
 import type { ErrorCode } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
+import { preciseNow } from "../../util/clock.ts";
 import type { People } from "../oidc/people.ts";
 import type { BodyOwner, BodyReader } from "../request/body-reader.ts";
 import { requestIdCharactersMax } from "../request/request-schemas.ts";
@@ -257,10 +258,11 @@ function commonHeaders(exchange: Exchange): Record<string, string> {
 
 /** Records the first and the last phase of a request as spans. Engine and writer record the phases between them. */
 function recordPhases(exchange: Exchange, answeredMs: number): void {
-  const origin = performance.timeOrigin;
+  const nowMs = performance.now();
+  const origin = preciseNow() - nowMs;
   const { startedMs, decodedMs } = exchange;
   if (decodedMs !== undefined) recordSpan("decode", { startTime: origin + startedMs, endTime: origin + decodedMs });
-  recordSpan("reply", { startTime: origin + answeredMs, endTime: origin + performance.now() });
+  recordSpan("reply", { startTime: origin + answeredMs, endTime: origin + nowMs });
 }
 
 /** A new id is a UUID whose last digits count the requests of this process: it has to be unique, but not secret. */

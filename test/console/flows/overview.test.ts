@@ -40,7 +40,8 @@ describe("the overview", () => {
     const edge = await flow.edge();
     const other = await flow.logIn("admin", "", { url: edge });
     await other.page.getByText("edge-a", { exact: true }).waitFor();
-    await other.page.getByText(overviewTexts.states["LIVE"] ?? "", { exact: true }).waitFor();
+    const state = overviewTexts.states["LIVE"] ?? "";
+    await other.page.getByText(state, { exact: true }).first().waitFor();
     if (updates) await useFor(60_000, flow, edge);
     await other.screenshot("overview");
   });

@@ -131,8 +131,13 @@ function writeControl(tree: string, { architecture, version }: DebianPackageOpti
     .map((entry) => join(entry.parentPath, entry.name).slice(tree.length + 1))
     .toSorted();
   const kilobytes = files.reduce((sum, path) => sum + Math.ceil(statSync(join(tree, path)).size / 1024), 0);
-  mkdirSync(control, { mode: 0o755 });
-  const put = (name: string, text: string): void => writeFileSync(join(control, name), text, { mode: 0o644 });
+  // The umask of this process changes the modes of what is created.
+  mkdirSync(control);
+  chmodSync(control, 0o755);
+  const put = (name: string, text: string): void => {
+    writeFileSync(join(control, name), text);
+    chmodSync(join(control, name), 0o644);
+  };
   put(
     "control",
     `Package: ostiary

@@ -9,10 +9,11 @@ import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ownArchitecture } from "../../scripts/build-targets.ts";
-import { projectVersion } from "../../scripts/built-binary.ts";
+import { projectRoot, projectVersion } from "../../scripts/built-binary.ts";
 import { buildPackages } from "../../scripts/package.ts";
 import { debianChangelog, debianVersion } from "../../scripts/packaging/debian-changelog.ts";
 import { packagedUnit } from "../../scripts/packaging/debian-package.ts";
+import { must } from "../../src/util/assert.ts";
 import { eventually } from "../e2e/cluster.ts";
 import { missingForContainers, Podman } from "../e2e/podman.ts";
 import { findProgram } from "../e2e/program.ts";
@@ -75,12 +76,14 @@ describe.skipIf(missingForPackages !== undefined)("the Debian package", () => {
     }
   });
 
-  test("is the same, byte for byte, when it is built again", async () => {
+  test("is the same, byte for byte, when it is built again with another umask", async () => {
     const output = mkdtempSync(join(tmpdir(), "ostiary-again-"));
+    const umask = process.umask(0o077);
     try {
       const again = await buildPackages({ architecture: ownArchitecture, withBundle: false, output, isFast: true });
       expect((await $`cmp ${debianPackage} ${again.debianPackage}`.nothrow().quiet()).stdout.toString()).toBe("");
     } finally {
+      process.umask(umask);
       rmSync(output, { recursive: true, force: true });
     }
   }, 400_000);
@@ -169,6 +172,13 @@ describe.skipIf(missing !== undefined)("on a Debian system, the Debian package",
     await untilHealthy();
     expect(await machine.run(firstDecision("ostiary"))).toEndWith("Allowed\n");
     expect(await machine.run("stat -c %U /proc/$(systemctl show -P MainPID ostiary)")).toBe("ostiary\n");
+    // As the manual has it.
+    const page = readFileSync(join(projectRoot, "appliance/manual/install.md"), "utf8");
+    const [, command] = must(/^sudo (sh -c [^]*?)\n```$/m.exec(page));
+    const made = await machine.run(command ?? "");
+    expect(made).toContain("backup.ostiary-backup");
+    expect(made).not.toContain("the backup has no MAC");
+    await machine.run("rm /var/lib/ostiary/backup.ostiary-backup");
   }, 400_000);
 
   test("is confined, restarts after a crash, and says in the journal what is wrong with its configuration", async () => {
@@ -208,10 +218,12 @@ describe.skipIf(missing !== undefined)("on a Debian system, the Debian package",
     expect(await machine.run(decision("ostiary"))).toBe("Allowed\n");
   }, 400_000);
 
-  test("does not start a node that is stopped when it is upgraded", async () => {
+  test("does not start a node that is stopped when it is upgraded, and makes no keys in place of deleted ones", async () => {
     await machine.run("systemctl stop ostiary");
+    await machine.run("mv /etc/ostiary/ostiary.env /root");
     await machine.run("dpkg --force-confdef --force-confold --install /packages/next.deb");
     expect(await isActive()).toBe("inactive");
+    await machine.run("test ! -e /etc/ostiary/ostiary.env && mv /root/ostiary.env /etc/ostiary");
     await machine.run("systemctl start ostiary");
     await untilHealthy();
   }, 400_000);

@@ -7,6 +7,9 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { projectVersion } from "../../scripts/built-binary.ts";
+import { randomHex } from "../../scripts/node-process.ts";
+import { must } from "../../src/util/assert.ts";
+import { makeAuthority } from "../e2e/certificates.ts";
 import { missingForContainers, Podman } from "../e2e/podman.ts";
 import { findProgram } from "../e2e/program.ts";
 import { builtPackages, makeNext, missingForPackages, trackedFiles } from "./built-packages.ts";
@@ -154,7 +157,10 @@ ${install} --role primary; status=$?; kill $node; wait $node; exit $status`,
 
   test("installs an edge as a plain program, which decides, upgrades it, and removes it", async () => {
     const keys = await withSystemd.run("cat /etc/ostiary/ostiary.env");
-    await plain.run(`umask 077; cat >/root/primary.env <<'END'\n${keys}END`);
+    // With another node key, as while it is rotated.
+    const [, nodeKey] = must(/^OSTIARY_NODE_KEY=(.*)$/m.exec(keys));
+    const bothKeys = `OSTIARY_NODE_KEY="${nodeKey} ${randomHex(32)}"`;
+    await plain.run(`umask 077; cat >/root/primary.env <<'END'\n${bothKeys}\nEND`);
     const words = "--role edge --primary http://127.0.0.1:8080 --port 8081 --node-key-file /root/primary.env";
     expect(await plain.run(`${install} ${words}`)).toContain("runs (binary): http://127.0.0.1:8081");
     // It has no admin key of its own.
@@ -162,6 +168,7 @@ ${install} --role primary; status=$?; kill $node; wait $node; exit $status`,
     const asked = `OSO_URL=http://127.0.0.1:8081 OSO_AUTH=${key} ostiary authorize User:ann read Doc:a`;
     expect(await plain.run(asked)).toBe("Allowed\n");
     expect(await plain.run("stat -c %U /proc/$(cat /run/ostiary.pid)")).toBe("ostiary\n");
+    expect(await plain.run("grep OSTIARY_NODE_KEY /etc/ostiary/ostiary.env")).toBe(`${bothKeys}\n`);
     const before = await plain.run("cat /run/ostiary.pid");
     expect(await plain.run(`${newerInstall} ${words}`)).toContain(`Ostiary ${nextVersion} runs (binary)`);
     expect(await plain.run("cat /run/ostiary.pid")).not.toBe(before);
@@ -175,8 +182,41 @@ ${install} --role primary; status=$?; kill $node; wait $node; exit $status`,
     expect(await withSystemd.run(`${install} --uninstall`)).toContain("Ostiary is removed");
     expect((await withSystemd.tryRun("command -v ostiary")).status).not.toBe(0);
     await withSystemd.run("test -d /var/lib/ostiary -a -s /etc/ostiary/ostiary.env");
-    expect(await withSystemd.run(install)).toContain("runs (package)");
+    const again = await withSystemd.tryRun(`${install} --uninstall`);
+    expect(again.output).toContain("Ostiary was removed here already");
+    // Its data would be elsewhere.
+    const other = await withSystemd.tryRun(`${install} --method container`);
+    expect(other.output).toContain("Ostiary is installed as package here, not as container");
+    expect(await withSystemd.run(install)).toContain("runs (package): http://127.0.0.1:8080");
     expect(await withSystemd.run(decision("ostiary"))).toBe("Allowed\n");
+  }, 400_000);
+
+  test("waits for a node with TLS when it is upgraded", async () => {
+    const authority = makeAuthority(join(folder, ".."), "bundle");
+    const { cert, key } = authority.issue("node", ["IP:127.0.0.1"]);
+    const shared = (path: string): string => `/packages/${basename(path)}`;
+    await withSystemd.run(`
+install -o root -g ostiary -m 640 ${shared(key)} /etc/ostiary/tls.key
+install -m 644 ${shared(cert)} /etc/ostiary/tls.crt
+sed -i 's|^tlsCert:.*|tlsCert: /etc/ostiary/tls.crt|; s|^tlsKey:.*|tlsKey: /etc/ostiary/tls.key|' /etc/ostiary/ostiary.yaml
+systemctl restart ostiary`);
+    expect(await withSystemd.run(newerInstall)).toContain("runs (package): https://127.0.0.1:8080");
+    const asked = decision("ostiary").replace("http:", "https:");
+    expect(await withSystemd.run(`export OSTIARY_TLS_CA=${shared(authority.cert)}\n${asked}`)).toBe("Allowed\n");
+    // A node that does not know the authority.
+    const words = "--role edge --primary https://127.0.0.1:8080 --port 8081 --node-key-file /root/primary.env";
+    const start = `rm -r /etc/ostiary /var/lib/ostiary; ${install} ${words}`;
+    expect((await plain.tryRun(start)).output).toContain("no primary answers at `https://127.0.0.1:8080`");
+    const output = await plain.run(`${start} --ca ${shared(authority.cert)}`);
+    expect(output).toContain("runs (binary): http://127.0.0.1:8081");
+    expect(await plain.run("grep OSTIARY_TLS_CA /etc/ostiary/ostiary.env")).toBe(
+      "OSTIARY_TLS_CA=/etc/ostiary/ca.crt\n",
+    );
+    const keys = await withSystemd.run("cat /etc/ostiary/ostiary.env");
+    const [, adminKey] = must(/^OSTIARY_ADMIN_KEY=(.*)$/m.exec(keys));
+    const edge = `OSO_URL=http://127.0.0.1:8081 OSO_AUTH=${adminKey} ostiary authorize User:ann read Doc:a`;
+    expect(await plain.run(edge)).toBe("Allowed\n");
+    await plain.run(`${install} --uninstall`);
   }, 400_000);
 
   test.skipIf(findProgram("unshare") === null)(
@@ -195,7 +235,10 @@ export CONTAINERS_STORAGE_CONF=${work}.conf
 cd ${folder}
 ./install --role primary --method container --port 8090
 ${firstDecision("./ostiary", 8090).replaceAll("/packages/", `${join(folder, "..")}/`)}
+podman inspect --format 'restart {{.HostConfig.RestartPolicy.Name}}' ostiary
+sed -i 's/^OSTIARY_NODE_KEY=.*/OSTIARY_NODE_KEY="'${randomHex(32)}' '${randomHex(32)}'"/' /etc/ostiary/ostiary.env
 ../next/install
+podman inspect --format '{{range .Config.Env}}{{println .}}{{end}}' ostiary | grep -E '^OSTIARY_NODE_KEY=[0-9a-f]{64} [0-9a-f]{64}$'
 ${decision("./ostiary", 8090)}
 ls /sys/class/net
 ./install --uninstall
@@ -207,6 +250,7 @@ podman rmi --all --force`;
       });
       expect(output.match(/^Allowed$/gm)).toHaveLength(2);
       expect(output).toContain("runs (container): http://127.0.0.1:8090");
+      expect(output).toContain("restart always\n");
       expect(output).toContain("Its data stay in the volume ostiary-data of podman");
     },
     400_000,

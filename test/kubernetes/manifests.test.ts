@@ -268,6 +268,23 @@ describe.skipIf(!isInstalled)("the network policies", () => {
   });
 });
 
+test("the Prometheus operator has the alerts of `ostiary.rules.yaml`", () => {
+  const rules = readFileSync(join(projectRoot, "appliance/observability/ostiary.rules.yaml"), "utf8");
+  const groups = rules.slice(rules.indexOf("groups:\n")).replaceAll(/^(?=.)/gm, "  ");
+  expectGolden(
+    join(projectRoot, "appliance/kubernetes/components/monitoring/prometheus-rule.yaml"),
+    `# The alerts of appliance/observability/ostiary.rules.yaml; a test writes this file.
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: ostiary
+  labels:
+    app.kubernetes.io/name: ostiary
+spec:
+${groups}`,
+  );
+});
+
 test("the broker has the files of `compose/mosquitto`", () => {
   for (const name of ["acl", "mosquitto.conf", "start.sh"]) {
     const [shipped, copy] = ["compose/mosquitto", "appliance/kubernetes/components/mosquitto"].map((folder) =>

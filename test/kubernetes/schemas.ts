@@ -2,7 +2,7 @@
  * Compares manifests with the JSON schemas of Kubernetes and of the Prometheus operator. The schemas permit fields that
  * they do not know, while a cluster warns of them and drops them: so a field that no schema reads is a problem too.
  */
-import { ServiceMonitor } from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1";
+import { PrometheusRule, ServiceMonitor } from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1";
 import { DaemonSet, Deployment, StatefulSet } from "kubernetes-models/apps/v1";
 import { NetworkPolicy } from "kubernetes-models/networking.k8s.io/v1";
 import { PodDisruptionBudget } from "kubernetes-models/policy/v1";
@@ -11,7 +11,7 @@ import { ConfigMap, Service, ServiceAccount } from "kubernetes-models/v1";
 
 const kinds = [
   ...[ConfigMap, Service, ServiceAccount, DaemonSet, Deployment, StatefulSet],
-  ...[NetworkPolicy, PodDisruptionBudget, Role, RoleBinding, ServiceMonitor],
+  ...[NetworkPolicy, PodDisruptionBudget, Role, RoleBinding, PrometheusRule, ServiceMonitor],
 ];
 
 /** What the schema of the manifest's kind does not permit; empty if all is well. */

@@ -65,7 +65,7 @@ async function ownHealth({ host, port, tlsCert }: Config): Promise<Health> {
       throw noAnswer({ url }, error, "`--url`");
     },
   );
-  if (!isOwn)
+  if (isOwn === false)
     await printError(`note: ${url} presents another certificate than the file \`${tlsCert}\` of \`tlsCert\`\n`);
   return { ok: status >= 200 && status < 300, text: body };
 }

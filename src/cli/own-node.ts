@@ -9,8 +9,8 @@ import { connect } from "node:tls";
 interface Answer {
   readonly status: number;
   readonly body: string;
-  /** Whether the node presents the certificate of the file. */
-  readonly isOwn: boolean;
+  /** Whether the node presents the certificate of the file. Undefined if that cannot be read. */
+  readonly isOwn: boolean | undefined;
 }
 
 const answerBytesMax = 1024 * 1024;
@@ -60,10 +60,11 @@ function parse(bytes: Buffer): Pick<Answer, "status" | "body"> | undefined {
   return body.length < length ? undefined : { status, body: body.toString("utf8", 0, length) };
 }
 
-function isCertificate(presented: Buffer | undefined, path: string): boolean {
+/** Undefined if the file cannot be read, for example by this user. */
+function isCertificate(presented: Buffer | undefined, path: string): boolean | undefined {
   try {
     return presented !== undefined && new X509Certificate(readFileSync(path)).raw.equals(presented);
   } catch {
-    return false;
+    return undefined;
   }
 }

@@ -98,7 +98,7 @@ const api = {
     "A PEM file with the private key of `tlsCert`, not encrypted",
   ),
   tlsCa: file().describe(
-    "A PEM file with the certificate authority of the other nodes, if it is not one of the system's. Only this authority is then trusted. Commands trust it too",
+    "A PEM file with the certificate authority of the other nodes, if it is not one of the system's. Only this authority is then trusted. Commands read the variable too, but not the file with settings",
   ),
   console: flag(true).describe(
     "Whether this node serves the web console at `/console/`. Its files are public; everything that it shows needs an API key or a login",

@@ -12,6 +12,7 @@ import type { TlsTexts } from "../runtime/fetch.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
+import { must } from "../util/assert.ts";
 import type { Clock } from "../util/clock.ts";
 import { rateLimiter } from "../util/rate-limiter.ts";
 import { reasonOf } from "../util/reason.ts";
@@ -193,10 +194,10 @@ function load({ tlsCert, tlsKey, tlsCa, nodeClientCa }: TlsPaths, nowMs: number)
     const { text: cert, parsed } = certificatesIn("tlsCert", tlsCert);
     const owner = { setting: "tlsCert", path: tlsCert, text: cert, parsed: parsed[0] };
     own = { cert, key: privateKeyOf("tlsKey", tlsKey, owner) };
-    // The client checks all certificates of the chain.
     const all = parsed.map(validityOf);
+    requireValid("tlsCert", tlsCert, must(all[0]), nowMs);
+    // Clients may find another way than over a certificate of the chain that has expired, so that only causes a warning.
     const validity = { from: Math.max(...all.map(({ from }) => from)), to: Math.min(...all.map(({ to }) => to)) };
-    requireValid("tlsCert", tlsCert, validity, nowMs);
     validities.set("tlsCert", validity);
   }
   const authority = (setting: string, path: string | undefined): string | undefined => {

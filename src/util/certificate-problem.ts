@@ -19,8 +19,15 @@ export function certificateProblem(url: string, error: unknown, names: TlsClient
   return problem?.(names).replace(";", ` (${code});`);
 }
 
+/** Whether the client has refused the certificate of the other side, so that it has sent nothing. */
+export function isRefusedCertificate(error: unknown): boolean {
+  const code = String((error as { readonly code?: unknown }).code);
+  return foreign.test(code) || refused.includes(code);
+}
+
 type Describe = (names: TlsClientNames) => string;
 
+const refused = ["CERT_HAS_EXPIRED", "CERT_NOT_YET_VALID", "ERR_TLS_CERT_ALTNAME_INVALID"];
 const foreign = /SELF_SIGNED|UNABLE_TO_(?:GET_ISSUER|VERIFY_LEAF)|CERT_(?:UNTRUSTED|SIGNATURE_FAILURE)|INVALID_CA/;
 
 const ofForeign: Describe = ({ trusted, authority }) =>

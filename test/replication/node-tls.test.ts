@@ -12,19 +12,24 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { once } from "node:events";
+import { connect as connectPlain } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect } from "node:tls";
 import { connectAsync } from "mqtt";
 import { freePort } from "../../scripts/node-process.ts";
 import { redundantFetch } from "../../src/client/redundant-fetch.ts";
+import { defaultLimits } from "../../src/config/limits.ts";
 import { TlsIdentity } from "../../src/replication/tls-identity.ts";
+import { BrokerServer } from "../../src/replication/transport/embedded-broker.ts";
 import { realClusterSystem } from "../../src/roles/cluster-system.ts";
 import { systemWithTls } from "../../src/roles/tls-system.ts";
 import { tlsFetchOptions } from "../../src/runtime/fetch.ts";
 import { verifiesClients } from "../../src/runtime/serve.ts";
 import { metrics } from "../../src/telemetry/metrics.ts";
 import { must } from "../../src/util/assert.ts";
+import { isRefusedCertificate } from "../../src/util/certificate-problem.ts";
 import { systemClock } from "../../src/util/clock.ts";
 import { makeAuthority, type Authority, type Certificate } from "../e2e/certificates.ts";
 import { findProgram } from "../e2e/program.ts";
@@ -349,6 +354,32 @@ describe.skipIf(findProgram("openssl") === null)("nodes with TLS (skipped withou
     });
   });
 
+  test("a certificate that the client refuses means that nothing was sent", async () => {
+    const serving = (certificate: Certificate) =>
+      Bun.serve({
+        port: 0,
+        tls: { cert: pem(certificate.cert), key: pem(certificate.key) },
+        fetch: () => new Response("sent"),
+      });
+    const errorAt = async (host: string, certificate: Certificate): Promise<unknown> => {
+      const served = serving(certificate);
+      try {
+        return await refusal(fetch(`https://${host}:${served.port}/`, { tls: { ca: pem(authority.cert) } }));
+      } finally {
+        await served.stop(true);
+      }
+    };
+    const late = authority.issue("late-server", hosts, ["20200101000000Z", "20200201000000Z"]);
+    const refused = [
+      await errorAt("127.0.0.1", strangers.issue("stranger", hosts)),
+      await errorAt("127.0.0.1", late),
+      await errorAt("127.0.0.1", authority.issue("elsewhere", ["DNS:elsewhere.example"])),
+    ];
+    expect(refused.map(isRefusedCertificate)).toEqual([true, true, true]);
+    const closed = await refusal(fetch(`https://127.0.0.1:${await freePort()}/`));
+    expect(isRefusedCertificate(closed)).toBe(false);
+  });
+
   const files = {
     "an expired certificate": [
       () => authority.issue("old", hosts, ["20200101000000Z", "20200201000000Z"]),
@@ -440,6 +471,36 @@ describe.skipIf(findProgram("openssl") === null)("nodes with TLS (skipped withou
       return { cert, key: server.key };
     },
   };
+
+  test("another certificate of the chain that has expired causes a warning, since clients can find another way", () =>
+    withCapturedLog(async (lines) => {
+      const chain = join(directory, "chain.crt");
+      const old = authority.issue("old-root", hosts, ["20200101000000Z", "20200201000000Z"]);
+      writeFileSync(chain, pem(server.cert) + pem(old.cert));
+      const identity = new TlsIdentity({ tlsCert: chain, tlsKey: server.key }, systemClock);
+      identity.check();
+      expect(identity.server?.cert).toBe(pem(chain));
+      expect(lines.join("")).toContain(`${chain} of tlsCert has expired on 2020-02-01T00:00:00Z`);
+    }));
+
+  test("the broker of a node ends handshakes when it closes", async () => {
+    const identity = new TlsIdentity({ tlsCert: server.cert, tlsKey: server.key }, systemClock);
+    const broker = await BrokerServer.start(defaultLimits);
+    const port = await freePort();
+    await broker.listen("127.0.0.1", port, identity);
+    const silent = connectPlain({ host: "127.0.0.1", port });
+    await once(silent, "connect");
+    const beginning = Promise.withResolvers<"ended by the broker">();
+    silent.on("close", () => beginning.resolve("ended by the broker")).on("error", () => {});
+    // The broker has accepted it when it has served a later one.
+    const later = connect({ host: "127.0.0.1", port, rejectUnauthorized: false });
+    await once(later, "secureConnect");
+    const closed = broker.close();
+    // Otherwise the handshake ends after five seconds.
+    expect(await Promise.race([beginning.promise, Bun.sleep(3000)])).toBe("ended by the broker");
+    await closed;
+    later.destroy();
+  });
 
   test("a renewed key that others can read or change causes a warning, as the first one does", () =>
     withCapturedLog((lines) => {

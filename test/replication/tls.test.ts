@@ -172,6 +172,14 @@ describe.skipIf(!installed)("TLS with a real Mosquitto (skipped if it or openssl
         options: { ca: pem(authority.cert), ...read(strangers.issue("edge-a")) },
         hint: "the broker does not accept the certificate in `brokerCert`",
       }),
+      "a node without a certificate at the port of a primary": () => ({
+        options: { ca: pem(authority.cert), isEmbedded: true },
+        hint: "set `tlsCert` and `tlsKey`",
+      }),
+      "a node with a certificate of another authority at the port of a primary": () => ({
+        options: { ca: pem(authority.cert), ...read(strangers.issue("edge-a")), isEmbedded: true },
+        hint: "the primary does not accept the certificate in `tlsCert`",
+      }),
       "a node without TLS": () => ({ options: {}, scheme: "mqtt:", hint: "would `mqtts://` be right?" }),
     } as const satisfies Record<string, () => Refused>;
 

@@ -6,6 +6,7 @@ import { getLogger } from "../../telemetry/logger.ts";
 import { traceparentOf } from "../../telemetry/trace-context.ts";
 import { SpanKind, withSpan } from "../../telemetry/tracing.ts";
 import { AppError } from "../../util/app-error.ts";
+import { isRefusedCertificate } from "../../util/certificate-problem.ts";
 import { must } from "../../util/assert.ts";
 import { rateLimiter } from "../../util/rate-limiter.ts";
 import { deadline } from "../../util/clock.ts";
@@ -171,7 +172,8 @@ function isClosed(cause: unknown): boolean {
 function outcomeOf(cause: unknown): string {
   const { name, code } = cause as { readonly name?: unknown; readonly code?: unknown };
   if (name === "TimeoutError") return "the primary did not answer in time, repeat the write to be sure of it";
-  return unreachableCodes.has(String(code)) ? unreachable : "the primary broke off, repeat the write to be sure of it";
+  const isSent = !unreachableCodes.has(String(code)) && !isRefusedCertificate(cause);
+  return !isSent ? unreachable : "the primary broke off, repeat the write to be sure of it";
 }
 
 const unreachableCodes = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH"]);

@@ -44,8 +44,8 @@ export interface BrokerConnectionOptions {
   readonly will?: { readonly topic: string; readonly payload: string } | undefined;
   readonly connectTimeoutMs: number;
   readonly keepaliveMs: number;
-  /** Whether the broker is known to support only MQTT 3.1.1, so that version 5 need not be tried. */
-  readonly isMqtt3?: boolean;
+  /** Whether it is the broker in a primary, which supports only MQTT 3.1.1 and has the certificates of the nodes. */
+  readonly isEmbedded?: boolean;
   /** Set if only one process may use the client id. */
   readonly ownership: false | Ownership;
 }
@@ -96,7 +96,7 @@ export class BrokerConnection implements BrokerTransport {
   constructor(options: BrokerConnectionOptions, system: Pick<System, "clock" | "connectMqtt"> = realSystem) {
     this.#options = options;
     this.#system = system;
-    this.#version = options.isMqtt3 === true ? 4 : 5;
+    this.#version = options.isEmbedded === true ? 4 : 5;
   }
 
   /** Starts to connect. Register listeners first, so that they see the first connection. */
@@ -149,7 +149,7 @@ export class BrokerConnection implements BrokerTransport {
     try {
       await client.publishAsync(topic, payload, options);
     } catch (error) {
-      throw error instanceof Error ? new Error(explainBrokerError(error), { cause: error }) : error;
+      throw error instanceof Error ? new Error(this.#explain(error), { cause: error }) : error;
     }
   }
 
@@ -277,7 +277,7 @@ export class BrokerConnection implements BrokerTransport {
     }
     if (typeof error.code === "number" && refusedLogin.has(error.code)) this.#refusedLogins++;
     this.#failures++;
-    const reason = explainBrokerError(error);
+    const reason = this.#explain(error);
     // Log changes only, not each attempt: a broker may be away for hours.
     if (reason === this.#loggedReason) return;
     this.#loggedReason = reason;
@@ -314,6 +314,10 @@ export class BrokerConnection implements BrokerTransport {
       endCheck();
       this.#scheduleRetry();
     });
+  }
+
+  #explain(error: Error): string {
+    return explainBrokerError(error, this.#options.isEmbedded === true);
   }
 
   #scheduleRetry(): void {
@@ -360,24 +364,24 @@ export function brokerTls({ brokerCa: ca, brokerCert: cert, brokerKey: key }: Co
 /**
  * The message of the error, with the fix if one is known. TLS and MQTT report what they noticed, but seldom what to do.
  */
-function explainBrokerError(error: Error): string {
-  const fix = fixFor(error);
+function explainBrokerError(error: Error, isEmbedded: boolean): string {
+  const fix = fixFor(error, isEmbedded);
   return fix === undefined ? error.message : `${error.message.trimEnd()} (${fix})`;
 }
 
-function fixFor(error: Error & { readonly code?: unknown }): string | undefined {
+function fixFor(error: Error & { readonly code?: unknown }, isEmbedded: boolean): string | undefined {
   if (typeof error.code === "number") return error.code > 0 ? fixes.get(error.code) : undefined;
   // An error on the other side has no code: it arrives as the name of a TLS alert.
-  const alert = tlsAlertFixes.find(([pattern]) => pattern.test(error.message));
-  return alert?.[1] ?? (typeof error.code === "string" ? fixes.get(error.code) : undefined);
+  const [, ofBroker, ofNode] = tlsAlertFixes.find(([pattern]) => pattern.test(error.message)) ?? [];
+  if (ofBroker !== undefined) return isEmbedded ? ofNode : ofBroker;
+  if (typeof error.code !== "string") return undefined;
+  return (isEmbedded ? nodeFixes.get(error.code) : undefined) ?? fixes.get(error.code);
 }
 
 const unknownAuthority =
-  "the broker's certificate is from an authority that this node does not trust: name the authority in `brokerCa`, that of a primary in `tlsCa`";
+  "the broker's certificate is from an authority that this node does not trust: name the authority in `brokerCa`";
 const wrongLogin = "check `brokerUsername` and `brokerPassword`, or the name in `brokerCert`";
 const missingPermission = "the broker's access rules do not permit it: check its ACL for this user";
-const ownCertificate =
-  "the broker does not accept the certificate in `brokerCert`: check its issuer and its expiry date";
 
 /** By TLS and socket error code, and by MQTT reason code. Codes below 128 are of MQTT 3.1.1. */
 const fixes = new Map<string | number, string>([
@@ -397,14 +401,36 @@ const fixes = new Map<string | number, string>([
   [135, missingPermission],
 ]);
 
-const tlsAlertFixes: readonly (readonly [RegExp, string])[] = [
+const unknownNodeAuthority =
+  "the certificate of the primary is from an authority that this node does not trust: name the authority in `tlsCa`";
+
+/** At the port of a primary. */
+const nodeFixes = new Map([
+  ["SELF_SIGNED_CERT_IN_CHAIN", unknownNodeAuthority],
+  ["DEPTH_ZERO_SELF_SIGNED_CERT", unknownNodeAuthority],
+  ["UNABLE_TO_GET_ISSUER_CERT", unknownNodeAuthority],
+  ["UNABLE_TO_GET_ISSUER_CERT_LOCALLY", unknownNodeAuthority],
+  ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", unknownNodeAuthority],
+  ["CERT_HAS_EXPIRED", "the certificate of the primary has to be renewed"],
+  ["ERR_TLS_CERT_ALTNAME_INVALID", "the host in `primary` has to be one of those that its certificate names"],
+  ["ECONNRESET", "for a primary with `tlsCert`, `primary` begins with `https://`; a `nodePort` has to accept `tlsCert`"],
+]);
+
+/** What to do about a broker, and about a primary. */
+const tlsAlertFixes: readonly (readonly [pattern: RegExp, ofBroker: string, ofNode: string])[] = [
   [
     /ALERT_(?:CERTIFICATE_REQUIRED|HANDSHAKE_FAILURE)|alert: (?:CertificateRequired|HandshakeFailure)/,
     "the broker wants a client certificate: set `brokerCert` and `brokerKey`",
+    "`primary` names a `nodePort`, which wants a client certificate: set `tlsCert` and `tlsKey`",
   ],
   [
     /ALERT_(?:UNKNOWN_CA|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_\w+)|alert: (?:UnknownCA|\w*Certificate\w*)/,
-    ownCertificate,
+    "the broker does not accept the certificate in `brokerCert`: check its issuer and its expiry date",
+    "the primary does not accept the certificate in `tlsCert`: check its issuer and its expiry date",
   ],
-  [/WRONG_VERSION_NUMBER/, "the listener does not use TLS: would `mqtt://` be right?"],
+  [
+    /WRONG_VERSION_NUMBER/,
+    "the listener does not use TLS: would `mqtt://` be right?",
+    "the primary does not use TLS: would `http://` be right in `primary`?",
+  ],
 ];

@@ -44,6 +44,7 @@ export class BrokerServer {
   readonly #tenants: Tenants;
   readonly #connections: ClientConnections;
   #listener: Server | undefined;
+  #handshakes: WaitingConnections<Socket> | undefined;
 
   static async start(limits: BrokerLimits): Promise<BrokerServer> {
     const tenants = new Tenants();
@@ -82,10 +83,11 @@ export class BrokerServer {
 
   /** Opens a TCP listener, with TLS if the node has a certificate. AppError `conflict`: the port cannot be opened. */
   async listen(hostname: string, port: number, identity?: TlsIdentity): Promise<void> {
-    const hasTls = identity?.server !== undefined;
-    this.#listener = hasTls
-      ? createTlsListener(identity, this.#limits.brokerLoginsWaitingMax, this.handle)
-      : createServer({ noDelay: true }, this.handle);
+    if (identity?.server === undefined) this.#listener = createServer({ noDelay: true }, this.handle);
+    else {
+      this.#handshakes = new WaitingConnections(this.#limits.brokerLoginsWaitingMax);
+      this.#listener = createTlsListener(identity, this.#handshakes, this.handle);
+    }
     await listenOn(this.#listener, hostname, port);
   }
 
@@ -123,6 +125,7 @@ export class BrokerServer {
     );
     await new Promise<void>((resolve) => this.#aedes.close(resolve));
     this.#connections.close();
+    for (const connection of [...(this.#handshakes ?? [])]) connection.destroy();
     await isFree;
   }
 }
@@ -292,14 +295,17 @@ class ClientConnections {
 /** For logs: the length of the longest node id. */
 const nodeIdLengthMax = 129;
 
-/** Connections without a complete handshake have a quota, as those without a login have. */
-function createTlsListener(identity: TlsIdentity, handshakesMax: number, handle: (connection: Duplex) => void): Server {
+/** `handshakes` gets the connections without a complete handshake. They have a quota, as those without a login have. */
+function createTlsListener(
+  identity: TlsIdentity,
+  handshakes: WaitingConnections<Socket>,
+  handle: (connection: Duplex) => void,
+): Server {
   const context = () => {
     const { clientCa, ...own } = must(identity.nodeServer ?? identity.server);
     const verification = { ca: clientCa, requestCert: true, rejectUnauthorized: true };
     return { ...own, minVersion: "TLSv1.2", ...(clientCa !== undefined && verification) } as const;
   };
-  const handshakes = new WaitingConnections<Socket>(handshakesMax);
   // The runtime does not tell which of them a complete handshake belongs to.
   const named = new Map<string, Socket>();
   const nameOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`;

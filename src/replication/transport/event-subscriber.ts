@@ -151,7 +151,7 @@ function openConnections(
       // As for requests to the primary, the default authorities are trusted as well.
       const ca = tls.ca === undefined ? undefined : [...getCACertificates("default"), tls.ca];
       return new BrokerConnection(
-        { ...common, url: socket, username: id, password: nodeKeys, ca, nodeTls: system.nodeTls, isMqtt3: true },
+        { ...common, url: socket, username: id, password: nodeKeys, ca, nodeTls: system.nodeTls, isEmbedded: true },
         system,
       );
     }

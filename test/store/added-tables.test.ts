@@ -137,6 +137,37 @@ describe("a database of 0.1.0", () => {
       expect(existsSync(addedTablesPath(path))).toBe(false);
     }));
 
+  test("is not migrated while it has tables of a later release, whose rows would be lost", () =>
+    withOldStore(async (path, writer) => {
+      await record(writer, "a");
+      await writer.close();
+      const added = new SqliteDatabase(addedTablesPath(path));
+      added.exec(`CREATE TABLE later (x); INSERT INTO later VALUES (1); PRAGMA user_version = ${schemaVersion + 1}`);
+      added.close();
+      expect(() => migrateStoreIn(join(path, ".."))).toThrow(`has tables of format ${schemaVersion + 1}`);
+      expect(formatAt(path)).toBe(5);
+      await writer.open(path, { create: false });
+      await record(writer, "b");
+      expect(targetsAt(path)).toEqual(["a", "b"]);
+    }));
+
+  test("moves only rows of tables that the migration creates", () =>
+    withOldStore(async (path, writer) => {
+      await record(writer, "a");
+      await writer.close();
+      const added = new SqliteDatabase(addedTablesPath(path));
+      added.exec('CREATE TABLE "other"" table" (x); CREATE TABLE node (key, value)');
+      added.exec("INSERT INTO node VALUES ('audit_received', 'forged'), ('forged', 'forged')");
+      added.close();
+      const before = settingAt(path, "audit_received");
+      migrateStoreIn(join(path, ".."));
+      expect(settingAt(path, "audit_received")).toBe(must(before));
+      const store = openStore(path, { readonly: true });
+      expect(store.prepare("SELECT count(*) FROM node WHERE key = 'forged'").values()).toEqual([[0]]);
+      store.close();
+      expect(targetsAt(path)).toEqual(["a"]);
+    }));
+
   test("has snapshots of its format, and backups of the newest one with the audit log", () =>
     withOldStore(async (path, writer) => {
       await record(writer, "a");

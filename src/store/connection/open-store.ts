@@ -73,16 +73,22 @@ export function openStore(path: string, options: StoreOptions = {}): Connection 
     store.exec("PRAGMA temp_store = MEMORY");
     let format = readFormat(store);
     const migrate = (to: number): void => {
+      if (store.hasAddedTables) requireKnownAddedTables(store);
       store.transaction(() => {
+        const earlier = new Set(tablesOf(store, "main"));
         runMigrations(store, format, to);
-        if (store.hasAddedTables) moveAddedRows(store);
+        if (store.hasAddedTables) moveAddedRows(store, (name) => !earlier.has(name));
         store.exec(`PRAGMA user_version = ${to}`);
       }, "immediate");
       format = to;
     };
     if (!readonly && format < oldestKeptFormat) migrate(format === 0 ? newFormat : schemaVersion);
     if (format < oldestKeptFormat || format === schemaVersion) return store;
-    if (addedTables) attachAddedTables(store, readonly);
+    if (addedTables) {
+      attachAddedTables(store, readonly);
+      // Otherwise each commit would wait for the disk because of them.
+      if (!readonly) store.exec(`PRAGMA added.synchronous = ${synchronous}`);
+    }
     if (convert && !readonly) migrate(schemaVersion);
     return store;
   } catch (error) {
@@ -188,9 +194,28 @@ function createAddedTables(path: string, isChecked: boolean): void {
   }
 }
 
-/** The names are those of migrations. Tables that the database had before the migration have rows of their own. */
-function moveAddedRows(store: Connection): void {
-  const select = "SELECT name FROM added.sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!'";
-  for (const [name] of store.prepare(select).values())
-    store.exec(`INSERT OR IGNORE INTO main."${name}" SELECT * FROM added."${name}"`);
+/** A later release can have added tables that this one would lose. */
+function requireKnownAddedTables(store: Connection): void {
+  const format = Number(store.prepare("PRAGMA added.user_version").values()[0]?.[0]);
+  if (format <= schemaVersion) return;
+  const path = addedTablesPath(store.path);
+  throw new AppError(
+    "conflict",
+    `the file \`${path}\` has tables of format ${format}, and this version knows formats up to ${schemaVersion}: a newer version of Ostiary wrote it. Migrate with that version or a later one; until then this version works without a migration`,
+  );
+}
+
+/** Moves the rows into the tables that the migration has created. Earlier ones have rows of their own. */
+function moveAddedRows(store: Connection, isCreated: (table: string) => boolean): void {
+  const created = new Set(tablesOf(store, "main").filter(isCreated));
+  for (const name of tablesOf(store, "added"))
+    if (created.has(name)) store.exec(`INSERT OR IGNORE INTO main."${name}" SELECT * FROM added."${name}"`);
+}
+
+function tablesOf(store: Connection, schema: "main" | "added"): string[] {
+  const select = `SELECT name FROM ${schema}.sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!'`;
+  return store
+    .prepare(select)
+    .values()
+    .map(([name]) => String(name));
 }

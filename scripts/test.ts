@@ -15,7 +15,7 @@ import { installTools } from "./test-tools.ts";
 
 const usage = `scripts/test [--full] [stage ...]
 
-  --full   run what takes too long for every change as well: clusters with every release and broker and a rotation of the node key, the programs for arm64 and for x64 without AVX2, all of HTTP and replication on Deno, the image of Deno, lists under 20,000 random policies, a million facts in the console, local authorization under 300 random policies for each database, the issue tracker with a million issues, ten minutes of siege, five of chaos, 1000 seeds of the simulation
+  --full   run what takes too long for every change as well: clusters with every release and broker and a rotation of the node key, the programs for arm64 and for x64 without AVX2, all of HTTP and replication and more random policies on Deno, the image of Deno, lists under 20,000 random policies, a million facts in the console, local authorization under 300 random policies for each database, the issue tracker with a million issues, ten minutes of siege, five of chaos, 1000 seeds of the simulation
   --help   show this, with the names of the stages`;
 
 interface Counts {
@@ -89,7 +89,7 @@ const stages: readonly (readonly Stage[])[] = [
     // From here on each is one busy process. Beside one, the worker processes of nodes would wait: they have low priority.
     tests("mutations", (path) => path === mutations),
     tests("simulation", (path) => path.startsWith("test/sim/") && path !== mutations),
-    testsOnDeno("deno-random", (path) => path === "test/fuzz/fuzz.test.ts", { FUZZ_RUNS: "1000" }),
+    testsOnDeno("deno-random", (path) => path === "test/fuzz/fuzz.test.ts", { FUZZ_RUNS: "300" }),
     tests("histories", (path) => path.startsWith("test/fuzz/") && path !== "test/fuzz/fuzz.test.ts"),
     tests("random", (path) => path === "test/fuzz/fuzz.test.ts"),
     testsOnDeno("deno-histories", (path) => path === "test/fuzz/history.test.ts", { HISTORY_STEPS: "2000" }),
@@ -99,8 +99,8 @@ const stages: readonly (readonly Stage[])[] = [
   ],
   // After the others, because they exhaust resources.
   [inParts(3, "hostile", (path) => path.startsWith("test/hostile/"), 10 * minute)],
-  // Each scenario runs with the embedded broker and with Mosquitto.
-  [tests("e2e", (path) => path.startsWith("test/e2e/") && !isInContainers(path), true)],
+  // Each scenario runs with the embedded broker and with Mosquitto. They mostly wait.
+  [inParts(2, "e2e", (path) => path.startsWith("test/e2e/") && !isInContainers(path), 30 * minute)],
   [tests("console", (path) => path.startsWith("test/console/flows/"))],
   [
     tests("upgrade", (path) => path === upgrade, true),
@@ -118,6 +118,7 @@ const longStages: readonly (readonly Stage[])[] = [
   [tests("releases-all", isSlowOfReleases, true, 90 * minute)],
   [tests("processors", (path) => path === processors, true)],
   [testsOnDeno("deno-all", (path) => isAboutReplication(path) || isAboutHttp(path))],
+  [testsOnDeno("deno-random-all", (path) => path === "test/fuzz/fuzz.test.ts", { FUZZ_RUNS: "3000" })],
   [tests("deno-image", (path) => path === denoImage, true)],
   [tests("lists", (path) => path === "test/fuzz/open-lists.test.ts", true, 60 * minute, { FUZZ_RUNS: "20000" })],
   [tests("console-facts", (path) => path === "test/console/flows/facts.test.ts", true, 60 * minute, millionFacts)],

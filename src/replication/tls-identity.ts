@@ -91,6 +91,12 @@ export class TlsIdentity {
     return this.#paths.tlsCa === undefined ? systemAuthorities : `the file \`${this.#paths.tlsCa}\` of \`tlsCa\``;
   }
 
+  /** For messages: where the certificate is that the node presents. */
+  get presented(): string {
+    const { tlsCert } = this.#paths;
+    return tlsCert === undefined ? "in `tlsCert`" : `in the file \`${tlsCert}\` of \`tlsCert\``;
+  }
+
   /** Calls the listener after each change. */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);

@@ -46,7 +46,7 @@ function nodeFetch(nodes: ReadonlySet<string>, fetch: Fetch, identity: TlsIdenti
   const names = {
     trusted: identity?.trusted ?? systemAuthorities,
     authority: "in `tlsCa`",
-    certificate: "in `tlsCert`",
+    certificate: identity?.presented ?? "in `tlsCert`",
   };
   // Kept until the files change, because each of them has connections of its own.
   let tls = identity && tlsFetchOptions(identity.client);

@@ -667,8 +667,11 @@ describe.skipIf(findProgram("openssl") === null)("nodes with TLS (skipped withou
         expect((await fetch(`${nodes}/healthcheck`, trust(server))).status).toBe(200);
         const without = await refusal(headAt(cluster, nodes, { tlsCa: authority.cert }));
         expect(without.message).toContain("name a certificate for its `nodePort` in `tlsCert`");
-        const foreign = await refusal(headAt(cluster, nodes, tls(strangers.issue("edge-b"))));
-        expect(foreign.message).toContain("it does not accept the certificate in `tlsCert`");
+        const stranger = strangers.issue("edge-b");
+        const foreign = await refusal(headAt(cluster, nodes, tls(stranger)));
+        expect(foreign.message).toContain(
+          `it does not accept the certificate in the file \`${stranger.cert}\` of \`tlsCert\``,
+        );
         const login = { clientId: "edge-b", username: "edge-b", password: nodeKey, reconnectPeriod: 0 };
         await refusal(
           connectAsync(`mqtts://127.0.0.1:${mqtt}`, { ...login, ca: pem(authority.cert), connectTimeout: 2000 }),

@@ -413,7 +413,10 @@ const nodeFixes = new Map([
   ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", unknownNodeAuthority],
   ["CERT_HAS_EXPIRED", "the certificate of the primary has to be renewed"],
   ["ERR_TLS_CERT_ALTNAME_INVALID", "the host in `primary` has to be one of those that its certificate names"],
-  ["ECONNRESET", "for a primary with `tlsCert`, `primary` begins with `https://`; a `nodePort` has to accept `tlsCert`"],
+  [
+    "ECONNRESET",
+    "for a primary with `tlsCert`, `primary` begins with `https://`; a `nodePort` has to accept `tlsCert`",
+  ],
 ]);
 
 /** What to do about a broker, and about a primary. */

@@ -34,7 +34,11 @@ const firstToEnd = "1000";
 /** The first argument of a process that is to run a worker. The second one is the worker's entry point. */
 const workerProcessArgument = "worker-process";
 
-/** A worker process has no other reason to end: a system that is short of memory ends the process that has the most. */
+/** For example a binary for another processor, or one that was removed while the node runs. */
+const notStarted =
+  "the process that was to work on this has ended before it began: the program of this node was removed or cannot run as a further process, or memory is short; start the node again if it lasts";
+
+/** A worker process that has begun has no other reason to end: a system that is short of memory ends the process that has the most. */
 const endedByItself =
   "the process that worked on this has ended, most likely because it took more memory than there is";
 
@@ -125,14 +129,19 @@ function killSelf(): void {
 /** Starts a worker in a process. Most workers have nothing to write. */
 export function spawnWorkerProcess<C extends Commands>({ entry }: WorkerKind, mayWrite = false): WorkerProcess<C> {
   let receive: (message: unknown) => void = () => {};
-  let reason: Error = new AppError("query_too_expensive", endedByItself);
-  let memoryReason = reason;
+  let reason: Error = new AppError("not_ready", notStarted);
+  let memoryReason: Error = new AppError("query_too_expensive", endedByItself);
+  let hasBegun = false;
   const child = platform.startProcess({
     parameters: [workerProcessArgument, entry],
     mayWrite,
     onMessage(message) {
       if (message === memoryExceeded) reason = memoryReason;
-      else receive(message);
+      else {
+        if (!hasBegun) reason = new AppError("query_too_expensive", endedByItself);
+        hasBegun = true;
+        receive(message);
+      }
     },
   });
   lowerPriority(child.pid, workerNiceness);

@@ -52,6 +52,12 @@ test("calls fail with the reason when the process is ended, and fail when it end
   await eventually(() => expect(worker.hasExited).toBe(true));
 });
 
+test("a process that cannot begin is not taken for one that needs too much memory", async () => {
+  const { worker } = spawnWorkerProcess<WorkerCommands>({ ...engineWorker, entry: "engine/workers/missing-worker.ts" });
+  const error = await worker.call("openEngine", { limits: defaultLimits, storePath: "/nowhere" }).catch((each) => each);
+  expect(error).toMatchObject({ code: "not_ready", message: expect.stringContaining("has ended before it began") });
+});
+
 test("messages to a process that has ended do not end this one", async () => {
   const before = new Set(workerProcessesOf(process.pid).map(({ pid }) => pid));
   const { worker, limitMemory } = spawnWorkerProcess<WorkerCommands>(engineWorker);

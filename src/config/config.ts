@@ -10,7 +10,8 @@ import { z } from "zod";
 import { embeddedBroker, isBroker } from "./broker-address.ts";
 import { environmentId, environmentIdText } from "./environment-id.ts";
 import { isNodeKeySetting, nodeKeyAllowed } from "./node-key.ts";
-import { advancedLimits, limitsSchema, retentionLimits } from "./limits.ts";
+import { hashableFields, omittableFields } from "./redacted-fields.ts";
+import { advancedSchemas, limitsSchema, retentionSchemas } from "./limit-schemas.ts";
 import {
   ackCount,
   boolean,
@@ -35,10 +36,6 @@ export const developmentKey = "e_0123456789_12345_osotesttoken01xiIn";
 
 const minute = 60_000;
 const day = 24 * 60 * minute;
-
-/** The fields that the decision log can leave out, and those that it can hash. */
-export const omittableFields = ["actor", "resource", "context", "request", "trace", "key"] as const;
-export const hashableFields = ["actor", "resource", "context", "request"] as const;
 
 const node = {
   role: setting(z.enum(["primary", "edge", "fallback"]), "role", "`primary`, `edge` or `fallback`").describe(
@@ -356,7 +353,7 @@ export const settingGroups = {
   failover,
   fallback,
   people: { oidc: z.strictObject(oidc) },
-  retention: { limits: z.strictObject(retentionLimits) },
+  retention: { limits: z.strictObject(retentionSchemas) },
   logs: { log, trace: z.strictObject(trace) },
   decisions: { decisions: z.strictObject(decisions) },
   advanced: {
@@ -364,7 +361,7 @@ export const settingGroups = {
     oidc: z.strictObject(oidcDetails),
     trace: z.strictObject(traceDetails),
     decisions: z.strictObject(decisionDetails),
-    limits: z.strictObject(advancedLimits),
+    limits: z.strictObject(advancedSchemas),
   },
 };
 

@@ -3,7 +3,7 @@
  * same for the same id, so decisions can be searched by a value that one knows, and nobody without the key can try ids.
  */
 import { createHmac } from "node:crypto";
-import { omittableFields } from "../config/config.ts";
+import { omittableFields } from "../config/redacted-fields.ts";
 import type { LoggedValue, QuestionParts } from "./decision-question.ts";
 
 export type RedactedField = (typeof omittableFields)[number];

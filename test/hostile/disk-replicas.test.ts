@@ -123,10 +123,16 @@ test(
         throw Object.assign(new Error("too many open files"), { code: "EMFILE" });
       });
       try {
-        renameSync(edge.data, `${edge.data}-moved`);
-        await expectDegraded(edge.node, "deleted, moved or replaced", "ann");
-        renameSync(`${edge.data}-moved`, edge.data);
-        await eventually(() => expect(failing.mock.calls.length).toBeGreaterThan(1));
+        const attempts = (): number => failing.mock.calls.length;
+        // Again if it was back before the edge wanted a new database.
+        for (let moves = 0; attempts() < 2 && moves < 10; moves++) {
+          renameSync(edge.data, `${edge.data}-moved`);
+          await expectDegraded(edge.node, "deleted, moved or replaced", "ann");
+          renameSync(`${edge.data}-moved`, edge.data);
+          const isUpToDate = (): boolean => edge.node.health().storageOk && edge.node.health().state === "LIVE";
+          await eventually(() => expect(attempts() > 1 || isUpToDate()).toBe(true));
+        }
+        expect(attempts()).toBeGreaterThan(1);
         await insert(primary.node, "bob");
         await converged(edge.node, primary.node);
         expect(mayRead(edge.node, "bob")).toBe(true);

@@ -1,5 +1,5 @@
 /** Fetches a snapshot and checks it beside the current database, which it then replaces. */
-import { statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { installFile } from "../../runtime/atomic-file.ts";
@@ -18,7 +18,7 @@ import type { NodeClient } from "../transport/node-client.ts";
 import type { HistoryGuard } from "../history-guard.ts";
 import type { StorageStatus } from "../storage-status.ts";
 import type { System } from "../system.ts";
-import { storageFailureIn } from "../../util/storage-failure.ts";
+import { StorageError, storageFailureIn } from "../../util/storage-failure.ts";
 import { unpackSnapshotInWorker } from "./snapshot-jobs.ts";
 
 const log = getLogger("snapshot");
@@ -84,7 +84,9 @@ export async function fetchSnapshot(
       removeFiles([packed]);
     }
   } catch (error) {
-    if (storageFailureIn(error) !== undefined) storage?.failed("snapshot", error, directory);
+    // Without the directory no file can be created in it, which alone is no failure of the storage.
+    const failure = existsSync(directory) ? error : new StorageError("STORE_REPLACED", `${directory} does not exist`);
+    if (storageFailureIn(failure) !== undefined) storage?.failed("snapshot", failure, directory);
     metrics.snapshots.inc({ action: "failed" });
     throw error;
   }

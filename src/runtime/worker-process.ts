@@ -60,6 +60,9 @@ interface MemoryLimit {
   readonly memoryBytesMax: number;
 }
 
+/** The first message from that thread. A node of another release, whose binary was replaced, ignores it. */
+const begun = { hasBegun: true } as const;
+
 /** A message from that thread, sent right before it ends the process. */
 const memoryExceeded = "memory exceeded";
 
@@ -71,6 +74,7 @@ export function workerProcessEntry(): string | undefined {
 
 /** Runs the worker until the parent process is gone. */
 export function serveWorkerProcess(entry: string): Promise<never> {
+  process.send?.(begun);
   const worker = openWorkerChannel(entryUrl(entry));
   worker.onMessage((message) => process.send?.(message));
   worker.onEnd(killSelf);
@@ -81,6 +85,10 @@ export function serveWorkerProcess(entry: string): Promise<never> {
   });
   process.on("disconnect", killSelf);
   return new Promise(() => {});
+}
+
+function isBegun(message: unknown): message is typeof begun {
+  return typeof message === "object" && message !== null && "hasBegun" in message;
 }
 
 function isMemoryLimit(message: unknown): message is MemoryLimit {
@@ -131,17 +139,13 @@ export function spawnWorkerProcess<C extends Commands>({ entry }: WorkerKind, ma
   let receive: (message: unknown) => void = () => {};
   let reason: Error = new AppError("not_ready", notStarted);
   let memoryReason: Error = new AppError("query_too_expensive", endedByItself);
-  let hasBegun = false;
   const child = platform.startProcess({
     parameters: [workerProcessArgument, entry],
     mayWrite,
     onMessage(message) {
       if (message === memoryExceeded) reason = memoryReason;
-      else {
-        if (!hasBegun) reason = new AppError("query_too_expensive", endedByItself);
-        hasBegun = true;
-        receive(message);
-      }
+      else if (isBegun(message)) reason = new AppError("query_too_expensive", endedByItself);
+      else receive(message);
     },
   });
   lowerPriority(child.pid, workerNiceness);

@@ -370,7 +370,8 @@ function explainBrokerError(error: Error, isEmbedded: boolean): string {
 }
 
 function fixFor(error: Error & { readonly code?: unknown }, isEmbedded: boolean): string | undefined {
-  if (typeof error.code === "number") return error.code > 0 ? fixes.get(error.code) : undefined;
+  if (typeof error.code === "number")
+    return error.code > 0 ? (isEmbedded ? nodeFixes : fixes).get(error.code) : undefined;
   // An error on the other side has no code: it arrives as the name of a TLS alert.
   const [, ofBroker, ofNode] = tlsAlertFixes.find(([pattern]) => pattern.test(error.message)) ?? [];
   if (ofBroker !== undefined) return isEmbedded ? ofNode : ofBroker;
@@ -404,8 +405,12 @@ const fixes = new Map<string | number, string>([
 const unknownNodeAuthority =
   "the certificate of the primary is from an authority that this node does not trust: name the authority in `tlsCa`";
 
+const refusedByNode = "compare `nodeKey` with that of the primary, whose log says why it refused this node";
+
 /** At the port of a primary. */
-const nodeFixes = new Map([
+const nodeFixes = new Map<string | number, string>([
+  [4, refusedByNode],
+  [5, refusedByNode],
   ["SELF_SIGNED_CERT_IN_CHAIN", unknownNodeAuthority],
   ["DEPTH_ZERO_SELF_SIGNED_CERT", unknownNodeAuthority],
   ["UNABLE_TO_GET_ISSUER_CERT", unknownNodeAuthority],

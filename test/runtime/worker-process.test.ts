@@ -5,7 +5,7 @@ import * as Bun from "bun";
 import { readdirSync, readFileSync } from "node:fs";
 import { getPriority } from "node:os";
 import { join } from "node:path";
-import { expect, test } from "bun:test";
+import { expect, spyOn, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
 import type { WorkerCommands } from "../../src/engine/workers/engine-worker.ts";
 import { engineWorker } from "../../src/engine/workers/worker-pool.ts";
@@ -54,13 +54,14 @@ test("calls fail with the reason when the process is ended, and fail when it end
 
 /** The error of a call to a process that runs this program instead. */
 async function errorOfCallTo(...program: string[]): Promise<unknown> {
-  const { spawn: real } = Bun;
-  Object.defineProperty(Bun, "spawn", { value: (_command: unknown, options: object) => real(program, options) });
+  const { spawn } = globalThis.Bun;
+  const replaced = spyOn(globalThis.Bun, "spawn").mockImplementation(((_command: unknown, options: object) =>
+    spawn(program, options)) as unknown as typeof spawn);
   try {
     const { worker } = spawnWorkerProcess<WorkerCommands>(engineWorker);
     return await worker.call("openEngine", { limits: defaultLimits, storePath: "/nowhere" }).catch((error) => error);
   } finally {
-    Object.defineProperty(Bun, "spawn", { value: real });
+    replaced.mockRestore();
   }
 }
 

@@ -202,7 +202,7 @@ function load({ tlsCert, tlsKey, tlsCa, nodeClientCa }: TlsPaths, nowMs: number)
     own = { cert, key: privateKeyOf("tlsKey", tlsKey, owner) };
     const all = parsed.map(validityOf);
     requireValid("tlsCert", tlsCert, must(all[0]), nowMs);
-    // Clients may find another way than over a certificate of the chain that has expired, so that only causes a warning.
+    // Clients may find a way without another certificate of the chain that has expired, so that is only reported.
     const validity = { from: Math.max(...all.map(({ from }) => from)), to: Math.min(...all.map(({ to }) => to)) };
     validities.set("tlsCert", validity);
   }

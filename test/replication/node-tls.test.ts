@@ -472,7 +472,7 @@ describe.skipIf(findProgram("openssl") === null)("nodes with TLS (skipped withou
     },
   };
 
-  test("another certificate of the chain that has expired causes a warning, since clients can find another way", () =>
+  test("another certificate of the chain that has expired is reported, since clients can find another way", () =>
     withCapturedLog(async (lines) => {
       const chain = join(directory, "chain.crt");
       const old = authority.issue("old-root", hosts, ["20200101000000Z", "20200201000000Z"]);

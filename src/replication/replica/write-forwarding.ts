@@ -173,7 +173,7 @@ function outcomeOf(cause: unknown): string {
   const { name, code } = cause as { readonly name?: unknown; readonly code?: unknown };
   if (name === "TimeoutError") return "the primary did not answer in time, repeat the write to be sure of it";
   const isSent = !unreachableCodes.has(String(code)) && !isRefusedCertificate(cause);
-  return !isSent ? unreachable : "the primary broke off, repeat the write to be sure of it";
+  return isSent ? "the primary broke off, repeat the write to be sure of it" : unreachable;
 }
 
 const unreachableCodes = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH"]);

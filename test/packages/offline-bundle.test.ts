@@ -183,6 +183,9 @@ ${install} --role primary; status=$?; kill $node; wait $node; exit $status`,
     expect((await withSystemd.tryRun("command -v ostiary")).status).not.toBe(0);
     await withSystemd.run("test -d /var/lib/ostiary -a -s /etc/ostiary/ostiary.env");
     expect(await withSystemd.run(`${install} --uninstall`)).toContain("Ostiary is removed");
+    // As after an installation that failed half-way.
+    await withSystemd.run("rm /etc/ostiary/installed-as");
+    expect(await withSystemd.run(`${install} --uninstall`)).toContain("Ostiary is removed");
     // Its data would be elsewhere.
     const other = await withSystemd.tryRun(`${install} --method container`);
     expect(other.output).toContain("Ostiary is installed as package here, not as container");

@@ -58,12 +58,12 @@ test(
 );
 
 test.skipIf(missingForNamespaces() !== undefined)(
-  "30 seconds of chaos with failover (skipped without network namespaces): nothing acknowledged is lost, and one primary acknowledges at a time",
+  "45 seconds of chaos with failover (skipped without network namespaces): nothing acknowledged is lost, and one primary acknowledges at a time",
   () =>
     withFolder(async (folder) => {
       await builtBinary();
       const file = join(folder, "outcome.json");
-      const run = chaos(folder, "--failover", "etcd", "--seconds", "30", "--seed", "5", "--json", file);
+      const run = chaos(folder, "--failover", "etcd", "--seconds", "45", "--seed", "5", "--json", file);
       const [status, output, progress] = await Promise.all([run.exited, run.stdout.text(), run.stderr.text()]);
       expect({ status, told: status === 0 ? "" : progress + output }).toEqual({ status: 0, told: "" });
       const { ok, writes, reads, primaries, violations } = JSON.parse(readFileSync(file, "utf8")) as Outcome;

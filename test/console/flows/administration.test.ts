@@ -118,7 +118,7 @@ describe("environments", () => {
     // An administrator of the copy sees its keys, and nothing of the appliance.
     const parts = page.getByRole("navigation", { name: words.parts });
     await parts.getByRole("link", { name: words.partTitles.keys }).waitFor();
-    await page.waitForFunction(`document.querySelector(".account select").value === "staging"`);
+    await tab.until(`document.querySelector(".account select").value === "staging"`);
     await tab.open("administration/backup");
     await tab.heading(words.partTitles.backup).waitFor();
     expect(await parts.getByRole("link").allTextContents()).toEqual([

@@ -151,7 +151,7 @@ export async function openEventStream(
       for (const connection of connections.values()) void connection.close();
     },
     publishHead: () => publishHeads(publishers, newHead),
-    wake: (moved) => publishers.forEach((publisher) => publisher.publishPending(moved)),
+    wake: (moved) => publishers.forEach((publisher) => publisher.onCommit(moved)),
     async close() {
       stop();
       await Promise.all(transports.map((transport) => transport.close()));

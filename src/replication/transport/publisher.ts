@@ -40,6 +40,11 @@ export interface PublisherOptions {
 export class Publisher {
   readonly #options: PublisherOptions;
   readonly #log: Log;
+  /**
+   * The state after the last commit that the writer has announced. The database can be ahead of it by commits whose
+   * times are not known yet, and edges would report latencies since the requests for them.
+   */
+  #announced: StoreState;
   #cursor: number;
   #epoch: string;
   #inFlight = 0;
@@ -51,16 +56,17 @@ export class Publisher {
   constructor(options: PublisherOptions) {
     this.#options = options;
     this.#log = openLog(options.store);
-    const { offset, epoch } = readState(options.store);
-    this.#cursor = offset;
-    this.#epoch = epoch;
+    this.#announced = readState(options.store);
+    this.#cursor = this.#announced.offset;
+    this.#epoch = this.#announced.epoch;
   }
 
   start(): void {
     this.#options.transport.onConnect(() => {
       this.#connection++;
       this.#inFlight = 0;
-      this.#skipToHead(readState(this.#options.store));
+      this.#announced = readState(this.#options.store);
+      this.#skipToHead(this.#announced);
     });
   }
 
@@ -68,10 +74,15 @@ export class Publisher {
     this.#stopped = true;
   }
 
-  /** Publishes what was committed. `change` is the last commit, if the caller knows it. */
-  publishPending(change?: StateChange): void {
+  /** Call this for each commit, in order. */
+  onCommit(change: StateChange): void {
+    this.#announced = change.state;
+    this.#publishPending(change);
+  }
+
+  #publishPending(change?: StateChange): void {
     if (!this.isReady) return;
-    const state = change?.state ?? readState(this.#options.store);
+    const state = this.#announced;
     // A message holds events of one epoch. Edges get to the next epoch through the log.
     const isNewEpoch = state.epoch !== this.#epoch;
     if (isNewEpoch || state.offset - this.#cursor > this.#options.limits.publishBacklogEventsMax)
@@ -93,7 +104,8 @@ export class Publisher {
   #nextRows(change: StateChange | undefined): readonly StoredLogRow[] {
     if (change?.rows[0]?.offset === this.#cursor + 1) return change.rows;
     const { publishBatchEventsMax: eventsMax, publishBatchBytesMax: bytesMax } = this.#options.limits;
-    return this.#log.read(this.#cursor, { eventsMax, bytesMax });
+    const rows = this.#log.read(this.#cursor, { eventsMax, bytesMax });
+    return rows.filter(({ offset }) => offset <= this.#announced.offset);
   }
 
   async #send(batch: EventBatch, rows: readonly StoredLogRow[]): Promise<void> {
@@ -115,7 +127,7 @@ export class Publisher {
     recordPublishSpans(rows, startTime, this.#options.clock.preciseMs());
     if (connection !== this.#connection) return;
     this.#inFlight--;
-    this.publishPending();
+    this.#publishPending();
   }
 
   #batch(state: StoreState, rows: readonly StoredLogRow[]): EventBatch {

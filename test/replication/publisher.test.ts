@@ -1,0 +1,70 @@
+/** The publisher, over the database of a real writer, with a broker that acknowledges when the test wants it. */
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { defaultLimits } from "../../src/config/limits.ts";
+import { CommitTimes } from "../../src/replication/log/commit-times.ts";
+import type { StateChange } from "../../src/replication/log/store-writer.ts";
+import { Writer } from "../../src/replication/log/writer.ts";
+import { decodeBatch } from "../../src/replication/transport/messages.ts";
+import { Publisher } from "../../src/replication/transport/publisher.ts";
+import { topicsOf } from "../../src/replication/transport/topics.ts";
+import { openStore } from "../../src/store/connection/open-store.ts";
+import { must } from "../../src/util/assert.ts";
+import { systemClock } from "../../src/util/clock.ts";
+import { eventually, policy, reader, untraced, withDirectory } from "./cluster.ts";
+
+test("events are published with the times of their commits, also those that are committed while others are sent", () =>
+  withDirectory(async (directory) => {
+    const path = join(directory, "store-1.db");
+    const writer = new Writer({ environment: "test", synchronous: "FULL", limits: defaultLimits });
+    await writer.open(path);
+    const store = openStore(path, { readonly: true });
+    try {
+      await writer.write({ kind: "policy", source: policy, filename: "policy.polar", force: false }, untraced);
+      const sent: { readonly message: string; readonly acknowledge: () => void }[] = [];
+      const commitTimes = new CommitTimes(writer.state.offset);
+      const publisher = new Publisher({
+        ...{ store, topics: topicsOf("ostiary", "test"), limits: defaultLimits, clock: systemClock, commitTimes },
+        newHead: () => undefined,
+        transport: {
+          ...{ name: "broker:1883", connected: true, window: 1 },
+          onConnect: (listener) => listener(),
+          publish: (_, message) => new Promise((resolve) => sent.push({ message, acknowledge: resolve })),
+          close: () => Promise.resolve(),
+        },
+      });
+      publisher.start();
+      const announcements: { readonly change: StateChange; readonly committedMs: number }[] = [];
+      writer.onStateChange((change, committedMs) => announcements.push({ change, committedMs }));
+      const announce = (index: number): void => {
+        const { change, committedMs } = must(announcements[index]);
+        commitTimes.record(change.state.offset, committedMs);
+        publisher.onCommit(change);
+      };
+      for (const user of ["ann", "bob", "cat"])
+        await writer.write({ kind: "batch", changes: [{ inserts: [reader(user)] }] }, untraced);
+      await eventually(() => expect(announcements.length).toBe(3));
+      announce(0);
+      expect(sent.length).toBe(1);
+      must(sent[0]).acknowledge();
+      await Bun.sleep(10);
+      // The database has the other two. Their times are unknown until their commits are announced.
+      expect(sent.length).toBe(1);
+      announce(1);
+      expect(sent.length).toBe(2);
+      announce(2);
+      expect(sent.length).toBe(2);
+      must(sent[1]).acknowledge();
+      await eventually(() => expect(sent.length).toBe(3));
+      const batches = sent.map(({ message }) => {
+        const decoded = decodeBatch(message);
+        return "message" in decoded ? decoded.message : undefined;
+      });
+      expect(batches.map((batch) => batch?.ev.map(([offset]) => offset))).toEqual([[2], [3], [4]]);
+      const times = announcements.map(({ committedMs }) => [Math.round(committedMs * 1000) / 1000]);
+      expect(batches.map((batch) => batch?.c)).toEqual(times);
+    } finally {
+      store.close();
+      await writer.stop();
+    }
+  }));

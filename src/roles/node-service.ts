@@ -18,8 +18,8 @@ import { currentEnvironment } from "../telemetry/current-environment.ts";
 import { MetricHistory } from "../telemetry/metric-history.ts";
 import { recentTraces } from "../telemetry/recent-traces.ts";
 import { realSystem, type System } from "../replication/system.ts";
+import { RenewedTlsFiles } from "../replication/renewed-tls-files.ts";
 import { readAuthority } from "../replication/tls-files.ts";
-import { tlsFetchOptions } from "../runtime/fetch.ts";
 import { sleep } from "../util/clock.ts";
 import { limitConnections } from "./connection-limit.ts";
 import { exposeNode, readNode } from "./node-metrics.ts";
@@ -153,8 +153,9 @@ function consoleServer(): ServeConsole {
 function openPeople(config: Config, { fetch, clock }: Pick<System, "clock" | "fetch">): People | undefined {
   const { issuer, ca: path } = config.oidc;
   if (issuer === undefined) return undefined;
-  const tls = tlsFetchOptions({ ca: readAuthority("oidcCa", path) });
-  const people = new People(issuer, config, (url, init) => fetch(url, { ...init, ...tls }), clock);
+  const readFiles = () => ({ ca: readAuthority("oidcCa", path), cert: undefined, key: undefined });
+  const tls = new RenewedTlsFiles(readFiles);
+  const people = new People(issuer, config, (url, init) => fetch(url, { ...init, ...tls.fetchOptions() }), clock);
   void people.prepare();
   return people;
 }

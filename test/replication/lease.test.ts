@@ -4,7 +4,7 @@
  */
 import * as Bun from "bun";
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { failoverUrlProblem } from "../../src/config/failover-url.ts";
@@ -13,7 +13,7 @@ import { LeaseLostError, type Lease, type LeaseOptions } from "../../src/replica
 import { openLease } from "../../src/replication/failover/lease/open-lease.ts";
 import { nextFailoverTerm } from "../../src/store/log/terms.ts";
 import { systemClock } from "../../src/util/clock.ts";
-import { makeAuthority } from "../e2e/certificates.ts";
+import { makeAuthority, type Certificate } from "../e2e/certificates.ts";
 import { Etcd } from "../e2e/etcd.ts";
 import { findProgram } from "../e2e/program.ts";
 import { acquired, testLeaseConformance, refused } from "./lease/conformance.ts";
@@ -151,6 +151,17 @@ describe.skipIf(findProgram("etcd") === null || findProgram("openssl") === null)
       const lease = openLease({ ...options, ca: authority.cert, ...client }, system);
       const held = await eventually(() => acquired(lease));
       await lease.renew(held);
+      const other = makeAuthority(directory, "others").issue("client");
+      const renewed = { cert: join(directory, "renewed.crt"), key: join(directory, "renewed.key") };
+      const replace = ({ cert, key }: Certificate): void => {
+        copyFileSync(cert, renewed.cert);
+        copyFileSync(key, renewed.key);
+      };
+      replace(other);
+      const late = openLease({ ...options, ca: authority.cert, ...renewed }, system);
+      expect(String(await refused(late.holder()))).toContain("etcd");
+      replace(client);
+      expect(await eventually(() => late.holder())).toMatchObject({ record: { node: "a" } });
       const strangers = [{}, { ca: authority.cert }, { ...client }];
       for (const stranger of strangers)
         expect(String(await refused(openLease({ ...options, ...stranger }, system).holder()))).toContain("etcd");
@@ -228,7 +239,10 @@ describe("Kubernetes", () => {
     try {
       const place = { kind: "kubernetes", server: undefined, namespace: "default", name: "ostiary" } as const;
       const options = { url: "kubernetes://default/ostiary", node: "a", ttlMs: 3000 };
-      const lease = kubernetesLease(place, options, {}, system, { environment, serviceAccount: directory });
+      const lease = kubernetesLease(place, options, { ca: undefined, cert: undefined, key: undefined }, system, {
+        environment,
+        serviceAccount: directory,
+      });
       const held = await acquired(lease);
       server.token = "second";
       expect(String(await refused(lease.renew(held)))).toContain("401");

@@ -4,12 +4,14 @@
  */
 import * as Bun from "bun";
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connectAsync, type MqttClient } from "mqtt";
-import { BrokerConnection, type BrokerConnectionOptions } from "../../src/replication/transport/broker-connection.ts";
+import { BrokerConnection, brokerTls, type BrokerTls } from "../../src/replication/transport/broker-connection.ts";
+import type { Config } from "../../src/config/config.ts";
 import { topicsOf } from "../../src/replication/transport/topics.ts";
+import { must } from "../../src/util/assert.ts";
 import { makeAuthority, type Authority, type Certificate } from "../e2e/certificates.ts";
 import { prepareMosquitto, prepareMosquittoTls, type Mosquitto } from "../e2e/mosquitto.ts";
 import { findProgram } from "../e2e/program.ts";
@@ -156,49 +158,52 @@ describe.skipIf(!installed)("TLS with a real Mosquitto (skipped if it or openssl
   describe("is refused, and the log says what to check:", () => {
     const cases = {
       "a broker with an unknown authority": () => ({
-        options: { ca: pem(strangers.cert), ...client("edge-a") },
+        tls: { ca: pem(strangers.cert), ...client("edge-a") },
         hint: "name the authority in `brokerCa`",
       }),
       "a broker with a name that is not in its certificate": () => ({
-        options: { ca: pem(authority.cert), ...client("edge-a") },
+        tls: { ca: pem(authority.cert), ...client("edge-a") },
         host: "127.0.0.1",
         hint: "the host in `broker` has to be one of those that the broker's certificate names",
       }),
       "a node without a certificate": () => ({
-        options: { ca: pem(authority.cert) },
+        tls: { ca: pem(authority.cert) },
         hint: "set `brokerCert` and `brokerKey`",
       }),
       "a node with a certificate of another authority": () => ({
-        options: { ca: pem(authority.cert), ...read(strangers.issue("edge-a")) },
+        tls: { ca: pem(authority.cert), ...read(strangers.issue("edge-a")) },
         hint: "the broker does not accept the certificate in `brokerCert`",
       }),
       "a node without a certificate at the port of a primary": () => ({
-        options: { ca: pem(authority.cert), isEmbedded: true },
+        tls: { ca: pem(authority.cert) },
+        isEmbedded: true,
         hint: "set `tlsCert` and `tlsKey`",
       }),
       "a node with a certificate of another authority at the port of a primary": () => ({
-        options: { ca: pem(authority.cert), ...read(strangers.issue("edge-a")), isEmbedded: true },
+        tls: { ca: pem(authority.cert), ...read(strangers.issue("edge-a")) },
+        isEmbedded: true,
         hint: "the primary does not accept the certificate in `tlsCert`",
       }),
-      "a node without TLS": () => ({ options: {}, scheme: "mqtt:", hint: "would `mqtts://` be right?" }),
+      "a node without TLS": () => ({ tls: {}, scheme: "mqtt:", hint: "would `mqtts://` be right?" }),
     } as const satisfies Record<string, () => Refused>;
 
     interface Refused {
-      readonly options: Partial<BrokerConnectionOptions>;
+      readonly tls: BrokerTls;
+      readonly isEmbedded?: boolean;
       readonly host?: string;
       readonly scheme?: string;
       readonly hint: string;
     }
 
-    const client = (name: string): Partial<BrokerConnectionOptions> => read(clients[name] ?? server);
-    const read = ({ cert, key }: Certificate): Partial<BrokerConnectionOptions> => ({ cert: pem(cert), key: pem(key) });
+    const client = (name: string): BrokerTls => read(clients[name] ?? server);
+    const read = ({ cert, key }: Certificate): BrokerTls => ({ cert: pem(cert), key: pem(key) });
 
     for (const [what, prepare] of Object.entries(cases) as [string, () => Refused][]) {
       for (const over of ["TCP", "WebSocket"] as const) {
         if (over === "WebSocket" && what.includes("no TLS")) continue;
         test(`${what} (${over})`, () =>
           withCapturedLog(async (lines) => {
-            const { options, host, scheme, hint } = prepare();
+            const { tls, isEmbedded = false, host, scheme, hint } = prepare();
             const url = new URL(over === "TCP" ? mosquitto.url : mosquitto.webSocketUrl);
             const target = `${scheme ?? url.protocol}//${host ?? url.hostname}:${url.port}${url.pathname}`;
             const connection = new BrokerConnection({
@@ -207,7 +212,8 @@ describe.skipIf(!installed)("TLS with a real Mosquitto (skipped if it or openssl
               connectTimeoutMs: 2000,
               keepaliveMs: 5000,
               ownership: false,
-              ...options,
+              tls: () => tls,
+              isEmbedded,
             });
             connection.start();
             await eventually(() => expect(lines.join("")).toContain(hint));
@@ -220,6 +226,45 @@ describe.skipIf(!installed)("TLS with a real Mosquitto (skipped if it or openssl
       }
     }
   });
+
+  test("renewed files are used by the next connection, and those that cannot be used are logged", () =>
+    withCapturedLog(async (lines) => {
+      const files = { brokerCa: "ca.crt", brokerCert: "tls.crt", brokerKey: "tls.key" } as const;
+      const at = (file: string): string => join(directory, `renewed-${file}`);
+      const paths = Object.fromEntries(Object.entries(files).map(([setting, file]) => [setting, at(file)]));
+      const replace = (ca: string, { cert, key }: Certificate): void => {
+        copyFileSync(ca, at("ca.crt"));
+        copyFileSync(cert, at("tls.crt"));
+        copyFileSync(key, at("tls.key"));
+      };
+      const ours = must(clients["edge-a"]);
+      replace(strangers.cert, strangers.issue("edge-a"));
+      const tls = brokerTls(paths as unknown as Config);
+      const connection = new BrokerConnection({
+        ...{ url: mosquitto.url, clientId: "edge-a", connectTimeoutMs: 2000, keepaliveMs: 5000, ownership: false },
+        tls: () => tls.read(),
+      });
+      connection.start();
+      try {
+        await eventually(() => expect(lines.join("\n")).toContain("name the authority in `brokerCa`"));
+        replace(authority.cert, strangers.issue("edge-a"));
+        await eventually(() => expect(lines.join("\n")).toContain("does not accept the certificate in `brokerCert`"));
+        replace(authority.cert, ours);
+        await eventually(() => expect(connection.connected).toBe(true));
+        writeFileSync(at("tls.key"), readFileSync(server.key));
+        const problem = "of `brokerKey` does not belong to the certificate";
+        for (let attempts = 0; attempts < 2; attempts++) {
+          expect(lines.join("\n")).not.toContain(problem);
+          connection.reconnect();
+          await eventually(() => expect(connection.connected).toBe(false));
+          await eventually(() => expect(connection.connected).toBe(true));
+        }
+        expect(lines.filter((line) => line.includes(problem)).length).toBe(1);
+        expect(lines.join("\n")).toContain("the earlier certificates stay in use");
+      } finally {
+        await connection.close();
+      }
+    }));
 
   test("files that cannot be used are refused at the start, with the name of their setting", () =>
     withCluster(async (cluster) => {

@@ -42,8 +42,9 @@ export async function readBrokerHeads(
   // Not the client id of a primary, since that would disconnect a running primary.
   const clientId = `ostiary-look-${randomBytes(4).toString("hex")}`;
   const { brokerConnectTimeoutMs: connectTimeoutMs, brokerKeepaliveMs: keepaliveMs } = limits;
+  const tls = brokerTls(config);
   const connection = new BrokerConnection(
-    { ...brokerTls(config), url, clientId, username, password, connectTimeoutMs, keepaliveMs, ownership: false },
+    { tls: () => tls.read(), url, clientId, username, password, connectTimeoutMs, keepaliveMs, ownership: false },
     system,
   );
   let retained: Head | undefined;

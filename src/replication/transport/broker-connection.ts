@@ -19,11 +19,11 @@ import type { IClientOptions, IClientPublishOptions, MqttClient } from "mqtt";
 import { brokerAddress } from "../../config/broker-address.ts";
 import type { Config } from "../../config/config.ts";
 import { getLogger } from "../../telemetry/logger.ts";
-import type { TlsTexts } from "../../runtime/fetch.ts";
 import { backoffMs } from "../../util/backoff.ts";
 import { brokerWindowMax } from "../../util/tuning.ts";
+import { RenewedTlsFiles } from "../renewed-tls-files.ts";
 import { realSystem, type System } from "../system.ts";
-import { readTlsFiles, type TlsFiles } from "../tls-files.ts";
+import { readTlsFiles } from "../tls-files.ts";
 import type { BrokerTransport } from "./broker-transport.ts";
 
 const log = getLogger("broker");
@@ -35,12 +35,8 @@ export interface BrokerConnectionOptions {
   readonly username?: string | undefined;
   /** Several are tried in turn while the broker refuses them. */
   readonly password?: string | readonly [string, ...string[]] | undefined;
-  /** PEM texts for TLS. Without `ca`, the authorities of the system are trusted. */
-  readonly ca?: string | string[] | undefined;
-  readonly cert?: string | undefined;
-  readonly key?: string | undefined;
-  /** Read for each attempt, in place of these texts, since certificates are renewed. */
-  readonly nodeTls?: (() => TlsTexts) | undefined;
+  /** PEM texts for TLS, read for each attempt. Without an authority, those of the system are trusted. */
+  readonly tls?: (() => BrokerTls) | undefined;
   readonly will?: { readonly topic: string; readonly payload: string } | undefined;
   readonly connectTimeoutMs: number;
   readonly keepaliveMs: number;
@@ -48,6 +44,12 @@ export interface BrokerConnectionOptions {
   readonly isEmbedded?: boolean;
   /** Set if only one process may use the client id. */
   readonly ownership: false | Ownership;
+}
+
+export interface BrokerTls {
+  readonly ca?: string | string[] | undefined;
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
 }
 
 export interface Ownership {
@@ -242,8 +244,8 @@ export class BrokerConnection implements BrokerTransport {
   }
 
   #clientOptions(): IClientOptions {
-    const { clientId, username, nodeTls, will, connectTimeoutMs, keepaliveMs } = this.#options;
-    const { ca = this.#options.ca, cert, key } = nodeTls?.() ?? this.#options;
+    const { clientId, username, tls, will, connectTimeoutMs, keepaliveMs } = this.#options;
+    const { ca, cert, key } = tls?.() ?? {};
     const password = this.#password();
     return {
       clientId,
@@ -357,8 +359,8 @@ function mqttAddress(url: string): IClientOptions {
 }
 
 /** The certificates for external brokers. AppError `conflict` names the setting whose file cannot be read or used. */
-export function brokerTls({ brokerCa: ca, brokerCert: cert, brokerKey: key }: Config): TlsFiles {
-  return readTlsFiles("broker", { ca, cert, key });
+export function brokerTls({ brokerCa: ca, brokerCert: cert, brokerKey: key }: Config): RenewedTlsFiles {
+  return new RenewedTlsFiles(() => readTlsFiles("broker", { ca, cert, key }));
 }
 
 /**

@@ -236,10 +236,10 @@ function openConnections(config: Config, ownership: Ownership, system: System): 
   const urls = config.broker.filter((url) => url !== embeddedBroker);
   const tls = brokerTls(config);
   const common = {
-    clientId: primaryClientId(config, tls.key),
+    clientId: primaryClientId(config, tls.read().key),
     username: brokerUsername,
     password: brokerPassword,
-    ...tls,
+    tls: () => tls.read(),
     connectTimeoutMs: limits.brokerConnectTimeoutMs,
     keepaliveMs: limits.brokerKeepaliveMs,
     ownership,

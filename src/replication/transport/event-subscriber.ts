@@ -15,7 +15,7 @@ import type { Peers } from "./peers.ts";
 import { nodeKeyHashesOf, parseNodeId } from "../identity.ts";
 import type { BrokerStatus } from "../node-health.ts";
 import type { System } from "../system.ts";
-import { BrokerConnection, brokerTls } from "./broker-connection.ts";
+import { BrokerConnection, brokerTls, type BrokerTls } from "./broker-connection.ts";
 import type { BrokerTransport } from "./broker-transport.ts";
 import { withMac, createMessageMac, createMacVerifier, type MessageMac } from "./message-mac.ts";
 import { topicsOf, type Topics } from "./topics.ts";
@@ -148,10 +148,15 @@ function openConnections(
     // The embedded broker is reached over the primary's HTTP port. Nothing else has to be configured.
     if (url === embeddedBroker) {
       const socket = (): string => `${peers.primary.url.replace(/^http/, "ws")}/mqtt`;
-      // As for requests to the primary, the default authorities are trusted as well.
-      const ca = tls.ca === undefined ? undefined : [...getCACertificates("default"), tls.ca];
+      const ofNodes = (): BrokerTls => {
+        const { ca } = tls.read();
+        // As for requests to the primary, the default authorities are trusted as well.
+        const trusted = ca === undefined ? undefined : [...getCACertificates("default"), ca];
+        const own = system.nodeTls?.() ?? {};
+        return { ...own, ca: own.ca ?? trusted };
+      };
       return new BrokerConnection(
-        { ...common, url: socket, username: id, password: nodeKeys, ca, nodeTls: system.nodeTls, isEmbedded: true },
+        { ...common, url: socket, username: id, password: nodeKeys, tls: ofNodes, isEmbedded: true },
         system,
       );
     }
@@ -160,7 +165,7 @@ function openConnections(
     const password = brokerPassword ?? ownPassword;
     // A broker of its own knows the node, whatever environments that hosts.
     const username = brokerUsername ?? parseNodeId(id)?.node ?? id;
-    return new BrokerConnection({ ...common, ...tls, url, username, password }, system);
+    return new BrokerConnection({ ...common, tls: () => tls.read(), url, username, password }, system);
   });
 }
 

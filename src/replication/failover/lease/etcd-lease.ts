@@ -9,9 +9,9 @@
  */
 import { z } from "zod";
 import type { EtcdLocation } from "../../../config/failover-url.ts";
-import { tlsFetchOptions, type TlsTexts } from "../../../runtime/fetch.ts";
 import { describeProblem } from "../../../util/bounded-schema.ts";
 import { reasonOf } from "../../../util/reason.ts";
+import type { RenewedTlsFiles } from "../../renewed-tls-files.ts";
 import type { System } from "../../system.ts";
 import { type Lease, type LeaseOptions, parseRecord } from "./lease.ts";
 import { RecordLease, type RecordStore } from "./record-lease.ts";
@@ -28,14 +28,14 @@ const refusal = z.object({ message: z.string().optional(), error: z.string().opt
 export function etcdLease(
   { protocol, hosts, prefix }: EtcdLocation,
   options: LeaseOptions,
-  tls: TlsTexts,
+  tls: RenewedTlsFiles,
   system: Pick<System, "fetch" | "clock">,
 ): Lease {
   const { node, ttlMs } = options;
   const client = new EtcdClient(
     hosts.map((host) => `${protocol}://${host}`),
     options,
-    tlsFetchOptions(tls),
+    tls,
     system,
   );
   const service = `etcd at ${hosts.join(", ")}`;
@@ -76,7 +76,7 @@ class TokenRejectedError extends Error {}
 class EtcdClient {
   readonly #endpoints: readonly string[];
   readonly #options: LeaseOptions;
-  readonly #tls: RequestInit;
+  readonly #tls: RenewedTlsFiles;
   readonly #system: Pick<System, "fetch" | "clock">;
   #preferred = 0;
   #token: string | undefined;
@@ -85,7 +85,7 @@ class EtcdClient {
   constructor(
     endpoints: readonly string[],
     options: LeaseOptions,
-    tls: RequestInit,
+    tls: RenewedTlsFiles,
     system: Pick<System, "fetch" | "clock">,
   ) {
     this.#endpoints = endpoints;
@@ -153,7 +153,7 @@ class EtcdClient {
       body: JSON.stringify(body),
       signal,
       redirect: "error",
-      ...this.#tls,
+      ...this.#tls.fetchOptions(),
     });
     const answer = parseJson(await readBoundedText(response));
     if (answer === undefined && response.ok) throw new Error("an answer that is not JSON");

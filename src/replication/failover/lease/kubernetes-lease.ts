@@ -2,14 +2,15 @@
  * The lease of the primary as a Lease object of Kubernetes. The API server refuses to write an object that has changed
  * since it was read (`metadata.resourceVersion`). `kubernetes-object.ts` defines the content of the object.
  */
-import { readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import type { KubernetesLocation } from "../../../config/failover-url.ts";
-import { tlsFetchOptions, type TlsTexts } from "../../../runtime/fetch.ts";
 import { AppError } from "../../../util/app-error.ts";
+import { RenewedTlsFiles } from "../../renewed-tls-files.ts";
 import type { System } from "../../system.ts";
+import { readTlsFiles, type TlsFiles } from "../../tls-files.ts";
 import { apiVersion, toLeaseObject, parseLeaseObject, type LeaseObject } from "./kubernetes-object.ts";
 import type { Lease, LeaseOptions } from "./lease.ts";
 import { RecordLease, type RecordStore, type RecordVersion } from "./record-lease.ts";
@@ -27,12 +28,12 @@ const pod = {
 export function kubernetesLease(
   place: KubernetesLocation,
   options: LeaseOptions,
-  tls: TlsTexts,
+  paths: TlsFiles,
   system: Pick<System, "fetch" | "clock">,
   surroundings = pod,
 ): Lease {
   const { node, ttlMs } = options;
-  const access = accessOf(place, options, tls, surroundings);
+  const access = accessOf(place, options, paths, surroundings);
   const service = `Kubernetes at ${access.server} (Lease \`${place.namespace}/${place.name}\`)`;
   const remedy = "check that the API server runs and that a Role allows get, create and update of this Lease";
   const store = kubernetesStore(place, access, ttlMs, system);
@@ -41,20 +42,20 @@ export function kubernetesLease(
 
 interface Access {
   readonly server: string;
-  readonly tls: TlsTexts;
+  readonly tls: RenewedTlsFiles;
   readonly authorization: () => Promise<string | undefined>;
 }
 
 function accessOf(
   place: KubernetesLocation,
   { password }: LeaseOptions,
-  tls: TlsTexts,
+  paths: TlsFiles,
   { environment, serviceAccount }: typeof pod,
 ): Access {
   const bearer = (token: string): string => `Bearer ${token.trim()}`;
   if (place.server !== undefined) {
     const authorization = password === undefined ? undefined : bearer(password);
-    return { server: place.server, tls, authorization: () => Promise.resolve(authorization) };
+    return { server: place.server, tls: tlsFiles(paths), authorization: () => Promise.resolve(authorization) };
   }
   const [host, port] = [environment["KUBERNETES_SERVICE_HOST"], environment["KUBERNETES_SERVICE_PORT"]];
   if (host === undefined || port === undefined)
@@ -65,21 +66,22 @@ function accessOf(
   const tokenPath = join(serviceAccount, "token");
   return {
     server: `https://${host.includes(":") ? `[${host}]` : host}:${port}`,
-    tls: tls.ca === undefined ? { ...tls, ca: readAuthority(join(serviceAccount, "ca.crt")) } : tls,
-    // Kubernetes replaces the token before it expires.
+    tls: tlsFiles({ ...paths, ca: paths.ca ?? requireFile(join(serviceAccount, "ca.crt")) }),
+    // Kubernetes replaces both files: the token before it expires.
     authorization: async () => bearer(await readFile(tokenPath, "utf8")),
   };
 }
 
-function readAuthority(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    throw new AppError(
-      "conflict",
-      `\`failover\` needs the file \`${path}\`: let the pod mount its service account's token`,
-    );
-  }
+function tlsFiles(paths: TlsFiles): RenewedTlsFiles {
+  return new RenewedTlsFiles(() => readTlsFiles("failover", paths));
+}
+
+function requireFile(path: string): string {
+  if (existsSync(path)) return path;
+  throw new AppError(
+    "conflict",
+    `\`failover\` needs the file \`${path}\`: let the pod mount its service account's token`,
+  );
 }
 
 function kubernetesStore(
@@ -89,7 +91,6 @@ function kubernetesStore(
   { fetch, clock }: Pick<System, "fetch" | "clock">,
 ): RecordStore<LeaseObject> {
   const collection = `${server}/apis/${apiVersion}/namespaces/${namespace}/leases`;
-  const tlsOptions = tlsFetchOptions(tls);
   const timeoutMs = Math.floor(leaseCallTimeoutMs(ttlMs) / 2);
 
   /** Undefined if the object does not exist, or has changed since it was read. */
@@ -111,7 +112,7 @@ function kubernetesStore(
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
         signal,
         redirect: "error",
-        ...tlsOptions,
+        ...tls.fetchOptions(),
       });
       const text = await readBoundedText(response);
       // A missing namespace also gives 404, but then creating the object fails as well.

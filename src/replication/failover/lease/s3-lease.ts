@@ -6,8 +6,8 @@
 import { AwsV4Signer } from "aws4fetch";
 import { createHash } from "node:crypto";
 import type { S3Location } from "../../../config/failover-url.ts";
-import { tlsFetchOptions, type TlsTexts } from "../../../runtime/fetch.ts";
 import { AppError } from "../../../util/app-error.ts";
+import type { RenewedTlsFiles } from "../../renewed-tls-files.ts";
 import type { System } from "../../system.ts";
 import { type Lease, type LeaseOptions, parseRecord } from "./lease.ts";
 import { RecordLease, type RecordStore } from "./record-lease.ts";
@@ -17,11 +17,11 @@ import { withAttemptTimeout, leaseCallTimeoutMs, readBoundedText } from "./servi
 export function s3Lease(
   place: S3Location,
   { node, ttlMs }: LeaseOptions,
-  tls: TlsTexts,
+  tls: RenewedTlsFiles,
   system: Pick<System, "fetch" | "clock">,
 ): Lease {
   const { bucket, key, endpoint, region } = place;
-  const send = s3Sender(place, credentialsIn(process.env), tlsFetchOptions(tls), ttlMs, system);
+  const send = s3Sender(place, credentialsIn(process.env), tls, ttlMs, system);
   const service = `S3 at ${endpoint ?? `AWS (${region})`} (\`s3://${bucket}/${key}\`)`;
   // Without the permission to list, AWS answers "access denied" for an object that does not exist.
   const remedy =
@@ -113,7 +113,7 @@ function s3Store(objectUrl: string, send: Send): RecordStore<string> {
 function s3Sender(
   { region }: S3Location,
   credentials: Credentials,
-  tls: RequestInit,
+  tls: RenewedTlsFiles,
   ttlMs: number,
   { clock, fetch }: Pick<System, "fetch" | "clock">,
 ): Send {
@@ -141,7 +141,7 @@ function s3Sender(
         signal,
         redirect: "error",
         ...body,
-        ...tls,
+        ...tls.fetchOptions(),
       });
       const etag = response.headers.get("ETag") ?? undefined;
       return { status: response.status, etag, text: await readBoundedText(response) };

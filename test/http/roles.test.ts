@@ -73,11 +73,17 @@ describe("a write whose connection was closed without an answer", () => {
   });
   /** A primary that answers the first request of each connection, while `isOpen`. */
   async function withClosingPrimary(
-    body: (primary: { url: string; requests: string[]; refuse: () => void; stopAtNext: () => void }) => Promise<void>,
+    body: (primary: {
+      url: string;
+      requests: string[];
+      refuse: () => void;
+      answerWith: (status: string) => void;
+      stopAtNext: () => void;
+    }) => Promise<void>,
   ): Promise<void> {
-    const answer = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
     const requests: string[] = [];
-    let [answers, stops] = [true, false];
+    let [status, stops] = ["200 OK", false];
+    const answer = (): string => `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}`;
     const server = createServer((socket) => {
       let isFirst = true;
       let received = "";
@@ -87,7 +93,7 @@ describe("a write whose connection was closed without an answer", () => {
         if (!received.endsWith('[{"inserts":[]}]')) return;
         requests.push(received);
         received = "";
-        if (isFirst && answers) socket.write(answer);
+        if (isFirst && status !== "") socket.write(answer());
         else socket.destroy();
         isFirst = false;
         if (stops) server.close();
@@ -98,7 +104,13 @@ describe("a write whose connection was closed without an answer", () => {
     try {
       const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
       const stopAtNext = (): void => void (stops = true);
-      await body({ url, requests, stopAtNext, refuse: () => void (answers = false) });
+      await body({
+        url,
+        requests,
+        stopAtNext,
+        refuse: () => void (status = ""),
+        answerWith: (next) => void (status = next),
+      });
     } finally {
       server.close();
     }
@@ -120,6 +132,26 @@ describe("a write whose connection was closed without an answer", () => {
       expect(requests.length).toBe(2);
       for (const each of requests) expect(each).toMatch(/^x-request-id: order-1\r$/im);
     }));
+
+  test.each(["429 Too Many Requests", "503 Service Unavailable"])("may be done, if its repetition gets %s", (status) =>
+    withClosingPrimary(async ({ url, requests, answerWith }) => {
+      const forward = forwarderTo(url);
+      await forward(request("/api/batch"));
+      requests.length = 0;
+      answerWith(status);
+      expect(await refusal(forward(request("/api/batch")))).toMatchObject(brokeOff);
+      expect(requests.length).toBe(2);
+    }),
+  );
+
+  test.each(["400 Bad Request", "409 Conflict"])("is refused, if its repetition gets %s", (status) =>
+    withClosingPrimary(async ({ url, answerWith }) => {
+      const forward = forwarderTo(url);
+      await forward(request("/api/batch"));
+      answerWith(status);
+      expect((await forward(request("/api/batch"))).status).toBe(Number(status.slice(0, 3)));
+    }),
+  );
 
   test("is not repeated a second time", () =>
     withClosingPrimary(async ({ url, requests, refuse }) => {

@@ -110,11 +110,14 @@ async function send(
   };
   let closed: unknown;
   try {
-    return await ask().catch((cause: unknown) => {
+    return await ask().catch(async (cause: unknown) => {
       if (!isClosed(cause) || !repeatablePaths.has(pathOf(request))) throw cause;
       closed = cause;
       // Where the runtime can, over a connection of its own, because others can have been closed too.
-      return ask({ keepalive: false });
+      const answer = await ask({ keepalive: false });
+      // Such an answer says that this time nothing was done, for example because the first request is still in progress.
+      if (answer.status === 429 || answer.status >= 500) throw cause;
+      return answer;
     });
   } catch (last) {
     // The write may have arrived over the closed connection, whatever became of its repetition.

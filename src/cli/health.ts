@@ -5,6 +5,7 @@
 import type { Config } from "../config/config.ts";
 import { print, printError } from "../runtime/process.ts";
 import { localUrl } from "../runtime/serve.ts";
+import { notedAddress } from "../store/directory/noted-address.ts";
 import type { AddCommand } from "./command.ts";
 import { authorityFile, caOption, checkedUrl, fetchNode, noAnswer } from "./node-api.ts";
 import { requestOwnNode } from "./own-node.ts";
@@ -30,7 +31,7 @@ export const healthCommand: AddCommand = (program, finish) => {
     .description("Check whether a node can answer queries: status 0 if it can, 1 if not")
     .option(
       "--url <url>",
-      "The URL of the node (default: from OSTIARY_HOST, OSTIARY_PORT and OSTIARY_TLS_CERT, or from the file)",
+      "The URL of the node (default: the one that runs with the data of OSTIARY_DATA, or else that of OSTIARY_HOST, OSTIARY_PORT and OSTIARY_TLS_CERT; all of these can be in the file)",
     )
     .option(...caOption)
     .option("--config <file>", "The configuration file of the node [OSTIARY_CONFIG]")
@@ -56,10 +57,22 @@ async function healthAt(url: string, ca?: string): Promise<Health> {
   return { ok: response.ok, text: await response.text() };
 }
 
-/** The node of these settings. Its certificate names the host of its clients, not the address of this machine. */
-async function ownHealth({ host, port, tlsCert }: Config): Promise<Health> {
-  if (tlsCert === undefined) return healthAt(localUrl(host, port));
-  const url = localUrl(host, port, "https");
+/** The node that runs with these data, or the one of these settings. */
+async function ownHealth({ host, port, data, tlsCert }: Config): Promise<Health> {
+  const url = localUrl(host, port, tlsCert === undefined ? "http" : "https");
+  const noted = notedAddress(data);
+  if (noted !== undefined && noted !== url)
+    try {
+      return await healthHere(noted, tlsCert);
+    } catch {
+      // It was killed, and the next one may have other settings.
+    }
+  return await healthHere(url, tlsCert);
+}
+
+/** Over TLS, its certificate names the host of its clients, not the address of this machine. */
+async function healthHere(url: string, tlsCert: string | undefined): Promise<Health> {
+  if (url.startsWith("http:")) return healthAt(url);
   const { status, body, isOwn } = await requestOwnNode(url, "/healthcheck", tlsCert, timeoutMs).catch(
     (error: unknown) => {
       throw noAnswer({ url }, error, "`--url`");

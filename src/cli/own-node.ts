@@ -9,14 +9,19 @@ import { connect } from "node:tls";
 interface Answer {
   readonly status: number;
   readonly body: string;
-  /** Whether the node presents the certificate of the file. Undefined if that cannot be read. */
+  /** Whether the node presents the certificate of the file. Undefined if that is unknown or cannot be read. */
   readonly isOwn: boolean | undefined;
 }
 
 const answerBytesMax = 1024 * 1024;
 
-/** `cert` is the path of the file. Rejects if there is no answer in time. */
-export function requestOwnNode(url: string, path: string, cert: string, timeoutMs: number): Promise<Answer> {
+/** `cert` is the path of the file, if it is known. Rejects if there is no answer in time. */
+export function requestOwnNode(
+  url: string,
+  path: string,
+  cert: string | undefined,
+  timeoutMs: number,
+): Promise<Answer> {
   const { hostname, host, port } = new URL(url);
   return new Promise((resolve, reject) => {
     const socket = connect({
@@ -60,8 +65,9 @@ function parse(bytes: Buffer): Pick<Answer, "status" | "body"> | undefined {
   return body.length < length ? undefined : { status, body: body.toString("utf8", 0, length) };
 }
 
-/** Undefined if the file cannot be read, for example by this user. */
-function isCertificate(presented: Buffer | undefined, path: string): boolean | undefined {
+/** Undefined if the file is unknown, or cannot be read by this user. */
+function isCertificate(presented: Buffer | undefined, path: string | undefined): boolean | undefined {
+  if (path === undefined) return undefined;
   try {
     return presented !== undefined && new X509Certificate(readFileSync(path)).raw.equals(presented);
   } catch {

@@ -9,8 +9,11 @@ import { describeResources } from "../config/resource-limits.ts";
 import { startNode } from "../roles/environment-host.ts";
 import { controlGroupLimits } from "../runtime/control-group.ts";
 import { keepFilesPrivate, onUnhandledError, stopSignal } from "../runtime/process.ts";
+import { localUrl } from "../runtime/serve.ts";
 import { build } from "../runtime/version.ts";
 import { pathsOpenToOthers } from "../store/directory/data-directory.ts";
+import { instanceIdOf } from "../store/directory/instance-id.ts";
+import { noteAddress, removeNotedAddress } from "../store/directory/noted-address.ts";
 import { getLogger, startLogging } from "../telemetry/logger.ts";
 import { startMetricExport } from "../telemetry/metric-export.ts";
 import { metrics } from "../telemetry/metrics.ts";
@@ -60,7 +63,7 @@ export async function runNode<Node extends RunningNode>(
     "service.version": build.version,
     "ostiary.role": config.role,
     "ostiary.environment": config.environment,
-    ...(config.nodeId === undefined ? {} : { "service.instance.id": config.nodeId }),
+    "service.instance.id": instanceIdOf(config),
   };
   const tracing = await startTracing({
     sampleRatio: config.trace.sampleRatio,
@@ -80,8 +83,10 @@ export async function runNode<Node extends RunningNode>(
       url: boundUrl(config.host, node.url),
     });
     await ready?.(node);
+    noteAddressOf(node.url, config);
     const signal = await stopRequested;
     log.info("{signal}: finishing the requests in flight, then stopping", { signal });
+    removeNotedAddress(config.data);
     await node.stop();
     log.info("stopped");
   } finally {
@@ -96,6 +101,20 @@ export async function runNode<Node extends RunningNode>(
 export function boundUrl(host: string, url: string): string {
   const { port, protocol } = new URL(url);
   return `${protocol}//${host.includes(":") ? `[${host}]` : host}:${port || (protocol === "https:" ? "443" : "80")}`;
+}
+
+/** A node without this note works as well: `ostiary health` asks the address of its settings then. */
+function noteAddressOf(url: string, { host, data }: Config): void {
+  const { port, protocol } = new URL(url);
+  const scheme = protocol === "https:" ? "https" : "http";
+  try {
+    noteAddress(data, localUrl(host, Number(port || (scheme === "https" ? 443 : 80)), scheme));
+  } catch (error) {
+    getLogger("node").warning("the address of this node cannot be noted in {data}: {reason}", {
+      data,
+      reason: reasonOf(error),
+    });
+  }
 }
 
 const reportIntervalMs = 1000;

@@ -18,6 +18,7 @@ import {
 import { build } from "../runtime/version.ts";
 import { spawnWorker } from "../runtime/spawn-worker.ts";
 import type { WorkerHandle, WorkerKind } from "../runtime/worker.ts";
+import { instanceIdOf } from "../store/directory/instance-id.ts";
 import { inThisEnvironment } from "../telemetry/current-environment.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
@@ -346,12 +347,12 @@ export class DecisionLog {
 }
 
 /** As in the traces of the node. */
-function attributesOf({ role, environment, nodeId }: DecisionLogConfig): Record<string, string> {
+function attributesOf({ role, environment, nodeId, data }: DecisionLogConfig): Record<string, string> {
   return {
     "service.version": build.version,
     ...(role !== undefined && { "ostiary.role": role }),
     ...(environment !== undefined && { "ostiary.environment": environment }),
-    ...(nodeId !== undefined && { "service.instance.id": nodeId }),
+    "service.instance.id": instanceIdOf({ nodeId, data }),
   };
 }
 

@@ -1,6 +1,7 @@
 /** Commands and a node with TLS: the health of the own node, the authority of a node, and the errors of both. */
+import * as Bun from "bun";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { builtBinary } from "../../scripts/built-binary.ts";
@@ -58,6 +59,40 @@ describe.skipIf(findProgram("openssl") === null)("a node with TLS (skipped witho
     expect({ status, errors }).toEqual({ status: 0, errors: "" });
     expect(JSON.parse(output)).toMatchObject({ status: "ok", role: "primary" });
     expect((await run(["health", "--json"], "", settings)).output).toBe(output);
+  });
+
+  test("it finds a node by its data if port and certificate are options of `ostiary serve`", async () => {
+    const { OSTIARY_PORT: _port, OSTIARY_TLS_CERT: cert = "", OSTIARY_TLS_KEY: key = "", ...others } = settings;
+    const data = join(directory, "with-options");
+    const port = String(await freePort());
+    const options = ["--role", "primary", "--port", port, "--tls-cert", cert, "--tls-key", key, "--data", data];
+    const serve = async () =>
+      Bun.spawn([await builtBinary(), "serve", ...options], { env: others, stdout: "ignore", stderr: "ignore" });
+    const health = () => run(["health"], "", { ...others, OSTIARY_DATA: data });
+    const noted = (): boolean => existsSync(join(data, "address"));
+    const first = await serve();
+    try {
+      await eventually(async () => expect(await health()).toMatchObject({ status: 0, errors: "" }));
+      expect(noted()).toBe(true);
+    } finally {
+      first.kill("SIGTERM");
+      await first.exited;
+    }
+    expect(noted()).toBe(false);
+    const second = await serve();
+    try {
+      await eventually(async () => expect((await health()).status).toBe(0));
+    } finally {
+      second.kill("SIGKILL");
+      await second.exited;
+    }
+    // The address of a node that was killed is not the last place where it looks.
+    expect(noted()).toBe(true);
+    const killed = await health();
+    expect(killed.status).toBe(1);
+    expect(killed.errors).toContain("no answer from http://127.0.0.1:8080");
+    const { status, output } = await run(["health"], "", { ...settings, OSTIARY_DATA: data });
+    expect({ status, role: (JSON.parse(output) as { role: string }).role }).toEqual({ status: 0, role: "primary" });
   });
 
   test("it says if the node presents another certificate than that of the file", async () => {

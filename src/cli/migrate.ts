@@ -5,7 +5,10 @@ import { lockDirectory } from "../store/directory/data-directory.ts";
 import { migrateStoreIn, type Migration } from "../store/directory/migrate.ts";
 import { noteAction } from "../store/directory/noted-actions.ts";
 import { operator } from "../store/log/audit-entry.ts";
+import { AppError } from "../util/app-error.ts";
 import { printable } from "../util/printable.ts";
+import { reasonOf } from "../util/reason.ts";
+import { describeStorageFailure, isDamage, storageFailureIn } from "../util/storage-failure.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { requireStoreIn, userName } from "./node-data.ts";
 import { nodeConfig, type NodeOptions } from "./setting-options.ts";
@@ -40,13 +43,34 @@ last. It includes all environments. A node works with either format, so there is
       requireStoreIn(data);
       const { unlock } = lockDirectory(data);
       try {
-        const migrations = [data, ...new EnvironmentDirectories(data).withStore()].map(migrate);
+        const { migrations, failures } = migrateAll([data, ...new EnvironmentDirectories(data).withStore()]);
         await print(options.json ? `${JSON.stringify({ migrations })}\n` : migrations.map(describe).join(""));
+        if (failures.length > 0) throw new AppError("conflict", failures.join("; "));
       } finally {
         unlock();
       }
     });
 };
+
+/** The database of one environment, maybe an earlier one, must not keep the others from being migrated. */
+function migrateAll(directories: readonly string[]) {
+  const migrations: Migration[] = [];
+  const failures: string[] = [];
+  for (const directory of directories)
+    try {
+      migrations.push(migrate(directory));
+    } catch (error) {
+      failures.push(`the database in \`${directory}\` was not migrated: ${describeFailure(error, directory)}`);
+    }
+  return { migrations, failures };
+}
+
+function describeFailure(error: unknown, directory: string): string {
+  const failure = storageFailureIn(error);
+  if (failure !== undefined) return describeStorageFailure(failure, directory);
+  if (!isDamage(error)) return reasonOf(error);
+  return `it is damaged (${reasonOf(error)}): restore a backup, or remove the directory if nobody needs this environment any more`;
+}
 
 function migrate(directory: string): Migration {
   const migration = migrateStoreIn(directory);

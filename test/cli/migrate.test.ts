@@ -5,7 +5,7 @@
 import * as Bun from "bun";
 import { expect, test } from "bun:test";
 import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { builtBinary } from "../../scripts/built-binary.ts";
 import { freePort, NodeProcess } from "../../scripts/node-process.ts";
 import { SqliteDatabase } from "../../src/runtime/sqlite.ts";
@@ -151,6 +151,21 @@ test("is killed at any time, and run again", async () => {
   }
 }, 120_000);
 
+test("migrates the other environments if the database of one is damaged, and names that one", async () => {
+  const [directory, store, hosted] = makeData("damaged", 3);
+  const damaged = join(directory, environmentsName, "aaa.1730000000000");
+  mkdirSync(damaged);
+  writeFileSync(join(damaged, "store-1.db"), "no database");
+  for (let round = 0; round < 2; round++) {
+    const { status, output, errors } = await run(["migrate", "--data", directory, "--json"]);
+    expect(status).toBe(1);
+    const from = round === 0 ? 5 : schemaVersion;
+    const migrations = [store, hosted].map((path) => ({ path, from, to: schemaVersion }));
+    expect(JSON.parse(output)).toEqual({ migrations });
+    expect(errors).toContain(`the database in \`${damaged}\` was not migrated: it is damaged (file is not a database)`);
+  }
+});
+
 test("stops at a limit of the disk, and leaves the older format with everything", async () => {
   const [directory, ...stores] = makeData("full", manyEntries);
   // A file that would be larger cannot be written, as on a full disk.
@@ -161,7 +176,8 @@ test("stops at a limit of the disk, and leaves the older format with everything"
     stderr: "pipe",
   });
   expect([exitCode, stdout.toString(), stderr.toString()]).toEqual([1, "", expect.any(String)]);
-  expect(stderr.toString()).toContain("the disk that holds `the data directory`");
+  for (const path of stores)
+    expect(stderr.toString()).toContain(`the database in \`${dirname(path)}\` was not migrated: the disk that holds`);
   for (const path of stores) expect([formatOf(path), contentOf(path)]).toEqual([5, expectedContent(manyEntries)]);
   // A reader of the older release needs only the database.
   const old = new SqliteDatabase(stores[0] ?? "", { readonly: true });

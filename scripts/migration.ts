@@ -3,7 +3,7 @@
  * after the last migration (`migrations/schema.json`). The argument names it: `scripts/migration node-labels` writes
  * `migrations/0006-node-labels.sql`.
  *
- * A migration can only add tables: a database of an older release has them in another file (`open-store.ts`).
+ * A migration can only add tables: a database of an older release has them in another file (`added-tables.ts`).
  *
  * Read the result before you commit it. Drizzle knows neither STRICT nor WITHOUT ROWID, so this adds the one, and the
  * other is up to you. The first five migrations are older than this script and written by hand. They stay as they are:
@@ -50,7 +50,7 @@ async function writeMigration(name: string): Promise<void> {
   const file = `${String(migrationNames().length + 1).padStart(4, "0")}-${name}.sql`;
   writeFileSync(join(folder, file), `${statements.join("\n")}\n`);
   writeFileSync(schemaPath, `${JSON.stringify(declared, null, 2)}\n`);
-  console.log(`wrote src/store/connection/migrations/${file}: read it, and add it to the list in open-store.ts`);
+  console.log(`wrote src/store/connection/migrations/${file}: read it, and add it to the list in database-format.ts`);
 }
 
 if (import.meta.main) {

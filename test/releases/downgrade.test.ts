@@ -6,7 +6,7 @@ import { defaultLimits } from "../../src/config/limits.ts";
 import { backUp, backupWriter } from "../../src/replication/backup/backup.ts";
 import { SqliteDatabase } from "../../src/runtime/sqlite.ts";
 import { currentStorePath } from "../../src/store/directory/data-directory.ts";
-import { schemaVersion } from "../../src/store/connection/open-store.ts";
+import { schemaVersion } from "../../src/store/connection/database-format.ts";
 import { hashKey } from "../../src/store/keys/api-keys.ts";
 import { encodeHeader, readHeader } from "../../src/store/snapshot/snapshot-header.ts";
 import { must } from "../../src/util/assert.ts";

@@ -7,7 +7,7 @@
 import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { builtBinary } from "../../scripts/built-binary.ts";
-import { schemaVersion } from "../../src/store/connection/open-store.ts";
+import { schemaVersion } from "../../src/store/connection/database-format.ts";
 import { currentStorePath } from "../../src/store/directory/data-directory.ts";
 import { must } from "../../src/util/assert.ts";
 import { brokers, eventually as eventuallyWithin, expectConverged, scenarioTimeoutMs } from "../e2e/cluster.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
 import { projectRoot } from "../../scripts/built-binary.ts";
 import { filesOf, git, notesOf, problemsOf, setVersion, undoRelease } from "../../scripts/release-checks.ts";
-import { schemaVersion } from "../../src/store/connection/open-store.ts";
+import { schemaVersion } from "../../src/store/connection/database-format.ts";
 import { withDirectory } from "../replication/cluster.ts";
 import { releasesBefore } from "./release-program.ts";
 

@@ -13,14 +13,14 @@ import { Writer } from "../../src/replication/log/writer.ts";
 import { SqliteDatabase } from "../../src/runtime/sqlite.ts";
 import { currentStorePath, environmentsName } from "../../src/store/directory/data-directory.ts";
 import { migrateStoreIn } from "../../src/store/directory/migrate.ts";
+import { addedTablesPath } from "../../src/store/connection/added-tables.ts";
 import {
-  addedTablesPath,
   oldestKeptFormat,
-  openStore,
   readFormat,
   runMigrations,
   schemaVersion,
-} from "../../src/store/connection/open-store.ts";
+} from "../../src/store/connection/database-format.ts";
+import { openStore } from "../../src/store/connection/open-store.ts";
 import { requireKnownSchemaIn } from "../../src/store/integrity/schema-check.ts";
 import { type NodeSetting, readNodeSetting } from "../../src/store/keys/api-keys.ts";
 import { auditEntry, type AuditEntry } from "../../src/store/log/audit-entry.ts";

@@ -8,7 +8,8 @@ import { join } from "node:path";
 import { getTableConfig, SQLiteTable } from "drizzle-orm/sqlite-core";
 import { declaredSchema, migratedSchema, migrationBetween, migrationNames } from "../../scripts/migration.ts";
 import type { Connection } from "../../src/store/connection/connection.ts";
-import { openStore, schemaVersion } from "../../src/store/connection/open-store.ts";
+import { schemaVersion } from "../../src/store/connection/database-format.ts";
+import { openStore } from "../../src/store/connection/open-store.ts";
 import * as schema from "../../src/store/connection/schema.ts";
 import { withDirectory } from "../replication/cluster.ts";
 

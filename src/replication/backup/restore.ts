@@ -18,7 +18,8 @@ import {
   removeReplacedStores,
   writeNodeFile,
 } from "../../store/directory/data-directory.ts";
-import { openStore, removeAddedTables } from "../../store/connection/open-store.ts";
+import { removeAddedTables } from "../../store/connection/added-tables.ts";
+import { openStore } from "../../store/connection/open-store.ts";
 import type { NodeKeyHashes } from "../../store/keys/node-keys.ts";
 import { operator, type AuditDraft } from "../../store/log/audit-entry.ts";
 import { copyAddedAuditEntries, copyAuditEntries } from "../../store/log/audit-log.ts";

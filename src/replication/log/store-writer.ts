@@ -21,11 +21,11 @@ import {
 import type { Connection } from "../../store/connection/connection.ts";
 import {
   addedTablesPath,
-  openStore,
   readAddedTablesId,
   removeAddedTables,
   writeAddedTablesId,
-} from "../../store/connection/open-store.ts";
+} from "../../store/connection/added-tables.ts";
+import { openStore } from "../../store/connection/open-store.ts";
 import type { StoredLogRow } from "../../store/log/log.ts";
 import { closeRawFiles } from "../../store/integrity/raw-files.ts";
 import { PageScrub, scrubTickMs } from "../../store/integrity/page-scrub.ts";

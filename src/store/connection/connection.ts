@@ -35,7 +35,7 @@ class CatalogueCache {
 }
 
 export class Connection extends SqliteDatabase {
-  /** Whether the file keeps an older format, and the tables of later ones are attached (`open-store.ts`). */
+  /** Whether the file keeps an older format, and the tables of later ones are attached (`added-tables.ts`). */
   hasAddedTables = false;
   readonly catalogue = new CatalogueCache();
   readonly #statements = new Map<string, SqlStatement>();

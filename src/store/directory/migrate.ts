@@ -1,6 +1,8 @@
 /** Migrates the database in a data directory to the format of this release, which ends the way back to an older one. */
 import { basename, dirname } from "node:path";
-import { oldestKeptFormat, openStore, readFormat, removeAddedTables, schemaVersion } from "../connection/open-store.ts";
+import { removeAddedTables } from "../connection/added-tables.ts";
+import { oldestKeptFormat, readFormat, schemaVersion } from "../connection/database-format.ts";
+import { openStore } from "../connection/open-store.ts";
 import { must } from "../../util/assert.ts";
 import { currentStorePath, environmentsName } from "./data-directory.ts";
 

@@ -8,7 +8,7 @@ import { SqliteDatabase } from "../../runtime/sqlite.ts";
 import { AppError } from "../../util/app-error.ts";
 import { printable } from "../../util/printable.ts";
 import { closureTableSql } from "../facts/closure-tables.ts";
-import { readFormat, runMigrations } from "../connection/open-store.ts";
+import { readFormat, runMigrations } from "../connection/database-format.ts";
 import { factIndexSql, factTableSql, tableOf } from "../facts/fact-tables.ts";
 
 type SchemaName = "main" | "source";

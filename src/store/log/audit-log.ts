@@ -6,7 +6,7 @@
 import type { SqlRow, SqlValue } from "../../runtime/sqlite.ts";
 import { existsSync } from "node:fs";
 import { Connection } from "../connection/connection.ts";
-import { addedTablesPath } from "../connection/open-store.ts";
+import { addedTablesPath } from "../connection/added-tables.ts";
 import type { AuditEntry, AuditResult } from "./audit-entry.ts";
 
 export interface StoredAuditEntry {

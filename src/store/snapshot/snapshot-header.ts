@@ -9,7 +9,7 @@ import { z } from "zod";
 import { AppError } from "../../util/app-error.ts";
 import { describeProblem } from "../../util/bounded-schema.ts";
 import { timeMsMax } from "../../util/clock.ts";
-import { schemaVersion } from "../connection/open-store.ts";
+import { schemaVersion } from "../connection/database-format.ts";
 import { nodeKeyId } from "../keys/node-keys.ts";
 import { macLength, manifestMac, type SignedManifest } from "./snapshot-mac.ts";
 

@@ -4,7 +4,8 @@
  * indexes included), so excluded tables are never read, and the copy is written only once.
  */
 import { SqliteDatabase } from "../../runtime/sqlite.ts";
-import { mappedBytesMax, openStore, readFormat } from "../connection/open-store.ts";
+import { readFormat } from "../connection/database-format.ts";
+import { mappedBytesMax, openStore } from "../connection/open-store.ts";
 import { copyAddedAuditEntries } from "../log/audit-log.ts";
 import { firstEpoch } from "../log/epochs.ts";
 import { requireKnownSchema } from "../integrity/schema-check.ts";

@@ -232,7 +232,7 @@ export async function startPrimaryNode(
   // Checks of the database. A start has read the whole file already, a promotion has not.
   const damage = monitorDamage(
     {
-      ...{ path, writer, intervalMs: limits.databaseCheckIntervalMs, atOnce: isPromoted },
+      ...{ path, writer, database, intervalMs: limits.databaseCheckIntervalMs, atOnce: isPromoted },
       onFound() {
         // With a lease, another node has all acknowledged events and can take over.
         if (leadership !== undefined) fence.giveUpDamaged();

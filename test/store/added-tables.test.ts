@@ -4,7 +4,19 @@
  */
 import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
-import { copyFileSync, existsSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { backUp, backupWriter } from "../../src/replication/backup/backup.ts";
@@ -13,7 +25,7 @@ import { Writer } from "../../src/replication/log/writer.ts";
 import { SqliteDatabase } from "../../src/runtime/sqlite.ts";
 import { currentStorePath, environmentsName } from "../../src/store/directory/data-directory.ts";
 import { migrateStoreIn } from "../../src/store/directory/migrate.ts";
-import { addedTablesPath } from "../../src/store/connection/added-tables.ts";
+import { addedTables, addedTablesPath, removeAddedTables } from "../../src/store/connection/added-tables.ts";
 import {
   oldestKeptFormat,
   readFormat,
@@ -28,7 +40,8 @@ import { auditEntriesAfter } from "../../src/store/log/audit-log.ts";
 import { readState } from "../../src/store/log/store-state.ts";
 import { buildSnapshot } from "../../src/store/snapshot/snapshot.ts";
 import { must } from "../../src/util/assert.ts";
-import { withDirectory } from "../replication/cluster.ts";
+import { fillDisk, noMounts, withSmallDisk } from "../hostile/node.ts";
+import { converged, eventually, refusal, withCluster, withDirectory } from "../replication/cluster.ts";
 
 const limits = defaultLimits;
 const onStep = (): void => {};
@@ -40,6 +53,10 @@ const warn = (problem: string): never => {
 const format5 = Bun.zstdDecompressSync(
   readFileSync(join(import.meta.dirname, "../data-directories/format-5/primary/store-1.db.zst")),
 );
+
+const recorded = JSON.parse(
+  readFileSync(join(import.meta.dirname, "../data-directories/format-5/told.json"), "utf8"),
+) as { readonly adminKey: string; readonly nodeKey: string };
 
 const actor = { kind: "key", id: "admin", name: null };
 
@@ -89,12 +106,42 @@ async function withOldStore(body: (path: string, writer: Writer) => Promise<void
 const record = (writer: Writer, ...targets: string[]): Promise<void> =>
   writer.recordAudit({ entries: targets.map(entryOf), received: false });
 
+/** More pages than SQLite keeps in memory. */
+const manyEntries = 8000;
+
+const recordMany = (writer: Writer): Promise<void> =>
+  record(writer, ...Array.from({ length: manyEntries }, (_, index) => `early-${index}`));
+
+/** Overwrites all pages but the first one, after a checkpoint. A commit makes other connections read the pages again. */
+async function damageAddedTables(path: string): Promise<void> {
+  const file = addedTablesPath(path);
+  await eventually(() => expect(isCheckpointed(file)).toBe(true));
+  const pageBytes = 4096;
+  const damage = new Uint8Array(statSync(file).size - pageBytes).fill(0xa5);
+  const descriptor = openSync(file, "r+");
+  writeSync(descriptor, damage, 0, damage.length, pageBytes);
+  closeSync(descriptor);
+  const added = new SqliteDatabase(file, {});
+  added.exec(`PRAGMA user_version = ${schemaVersion}`);
+  added.close();
+}
+
+/** Whether the file has everything that is in its write-ahead log. */
+function isCheckpointed(file: string): boolean {
+  const added = new SqliteDatabase(file, {});
+  const [, frames, copied] = (added.prepare("PRAGMA wal_checkpoint(NOOP)").values()[0] ?? []).map(Number);
+  added.close();
+  return frames === copied;
+}
+
 test("migrations after the oldest kept format only add tables", () => {
   const empty = new SqliteDatabase(":memory:");
   // Without the tables of older formats, any other change of them fails.
   expect(() => runMigrations(empty, oldestKeptFormat, schemaVersion)).not.toThrow();
   const objects = empty.prepare("SELECT type FROM sqlite_schema").values().flat();
   expect(objects.filter((type) => type !== "table" && type !== "index")).toEqual([]);
+  const tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'";
+  expect(empty.prepare(tables).values().flat()).toEqual([...addedTables]);
   empty.close();
 });
 
@@ -245,6 +292,193 @@ describe("a database of 0.1.0", () => {
       await writer.open(path, { create: false });
       expect(auditLogAt(path)).toBe(next);
     }));
+
+  test("gets new added tables when they are damaged while it is open, and continues with all writes", () =>
+    withOldStore(async (path, writer) => {
+      await recordMany(writer);
+      const logId = auditLogAt(path);
+      let replaced = 0;
+      writer.onAddedTablesReplaced(() => void replaced++);
+      await damageAddedTables(path);
+      const { offset } = writer.state;
+      const draft = { actor, action: "facts.clear", target: "clear" } as const;
+      const audited = { traceparent: null, audit: { draft, node: "node" } };
+      const writes = [{ traceparent: null }, audited, audited];
+      const written = await Promise.all(writes.map((meta) => writer.write({ kind: "clear" }, meta)));
+      expect(written.map((result) => result.offset)).toEqual([1, 2, 3].map((count) => offset + count));
+      expect(targetsAt(path)).toEqual(["clear", "clear"]);
+      expect(existsSync(`${addedTablesPath(path)}.damaged`)).toBe(true);
+      expect(auditLogAt(path)).not.toBe(logId);
+      await record(writer, "later");
+      await writer.close();
+      await writer.open(path, { create: false });
+      expect(targetsAt(path)).toEqual(["clear", "clear", "later"]);
+      expect(replaced).toBe(1);
+    }));
+
+  test("is a sound database on a primary whose added tables are damaged", () =>
+    withCluster(async (cluster) => {
+      const data = join(cluster.directory, "primary");
+      mkdirSync(data);
+      const path = join(data, "store-1.db");
+      writeFileSync(path, format5);
+      const flags = { environment: "default", adminKey: recorded.adminKey, nodeKey: recorded.nodeKey };
+      const writer = new Writer({ environment: "default", synchronous: "FULL", limits });
+      await writer.open(path, { create: false });
+      await recordMany(writer);
+      await writer.stop();
+      const { node, url } = await cluster.primary(flags);
+      await damageAddedTables(path);
+      const get = (route: string) => fetch(url + route, { headers: { Authorization: `Bearer ${recorded.adminKey}` } });
+      const read = async (): Promise<number> => {
+        const answer = await get("/api/audit?page_size=1000");
+        await answer.text();
+        expect((await get("/healthcheck")).status).toBe(200);
+        expect((await get("/api/facts?predicate=has_role")).status).toBe(200);
+        return answer.status;
+      };
+      const backup = await get("/api/backup");
+      expect([backup.status, (await backup.arrayBuffer()).byteLength > 1000]).toEqual([200, true]);
+      const seen: number[] = [];
+      await eventually(async () => {
+        seen.push(await read());
+        expect(seen.at(-1)).toBe(200);
+      });
+      // Until they were replaced.
+      expect(seen[0]).toBe(503);
+      expect(existsSync(`${addedTablesPath(path)}.damaged`)).toBe(true);
+      const cleared = await fetch(`${url}/api/clear_data`, {
+        method: "POST",
+        headers: { Authorization: `Bearer ${recorded.adminKey}` },
+      });
+      expect(cleared.status).toBe(200);
+      expect(await (await get("/api/audit")).text()).toContain("clear");
+      expect(node.health().state).toBe("PRIMARY");
+      expect(readdirSync(data).filter((name) => /^store-.*damaged/.test(name))).toEqual([]);
+    }));
+
+  test.each(["fallback", "node that follows"] as const)("is a sound copy on a %s whose added tables are damaged", (role) =>
+    withCluster(
+      async (cluster) => {
+        const data = join(cluster.directory, "primary");
+        mkdirSync(data);
+        writeFileSync(join(data, "store-1.db"), format5);
+        const primary = await cluster.primary({ adminKey: recorded.adminKey });
+        const replica = await (role === "node that follows" ? cluster.edge("edge-1", primary) : cluster.fallback(primary));
+        await converged(replica.node, primary.node);
+        const path = must(currentStorePath(replica.data));
+        expect(formatAt(path)).toBe(5);
+        await damageAddedTables(path);
+        const headers = { Authorization: `Bearer ${recorded.adminKey}` };
+        const seen: number[] = [];
+        await eventually(async () => {
+          const answer = await fetch(`${replica.url}/api/audit`, { headers });
+          await answer.text();
+          seen.push(answer.status);
+          expect((await fetch(`${replica.url}/healthcheck`)).status).toBe(200);
+          expect(answer.status).toBe(200);
+        });
+        expect(seen[0]).toBe(503);
+        expect(existsSync(`${addedTablesPath(path)}.damaged`)).toBe(true);
+        expect(currentStorePath(replica.data)).toBe(path);
+        const cleared = await fetch(`${primary.url}/api/clear_data`, { method: "POST", headers });
+        expect(cleared.status).toBe(200);
+        await converged(replica.node, primary.node);
+      },
+      { environment: "default", nodeKey: recorded.nodeKey },
+    ),
+  );
+
+  test("leaves the tables of a later release alone when they are beside a database of the newest format", () =>
+    withOldStore(async (path, writer) => {
+      await record(writer, "a");
+      await writer.close();
+      const added = new SqliteDatabase(addedTablesPath(path));
+      added.exec(`CREATE TABLE later (x); INSERT INTO later VALUES (1); PRAGMA user_version = ${schemaVersion + 1}`);
+      added.close();
+      const inLater = () => {
+        const file = new SqliteDatabase(addedTablesPath(path), { readonly: true });
+        const rows = ["later", "audit"].map((name) => file.prepare(`SELECT count(*) FROM ${name}`).values()[0]?.[0]);
+        file.close();
+        return rows;
+      };
+      const next = join(path, "..", "store-2.db");
+      writeFileSync(next, format5);
+      openStore(next, { convert: true }).close();
+      await writer.open(next, { create: false });
+      await writer.adoptAudit(path);
+      await record(writer, "b");
+      expect([targetsAt(next), inLater()]).toEqual([
+        ["a", "b"],
+        [1, 0],
+      ]);
+      await writer.open(next, { create: false });
+      expect([targetsAt(next), inLater()]).toEqual([
+        ["a", "b"],
+        [1, 0],
+      ]);
+      const file = join(path, "..", "a.backup");
+      await backUp({ target: file, write: backupWriter(next, onStep), limits, onStep, warn });
+      await writer.close();
+      const common = { file, knownTerm: 0, dryRun: false, nodeKeyHashes: undefined, allowUnauthenticated: true };
+      const directory = join(path, "..");
+      await restore({ ...common, directory, force: true, target: undefined, limits, onStep, warn });
+      expect(inLater()).toEqual([1, 0]);
+    }));
+
+  test("keeps damaged added tables when a database of the newest format replaces it", () =>
+    withOldStore(async (path, writer) => {
+      await recordMany(writer);
+      await damageAddedTables(path);
+      await writer.close();
+      const next = join(path, "..", "store-2.db");
+      writeFileSync(next, format5);
+      openStore(next, { convert: true }).close();
+      await writer.open(next, { create: false });
+      await writer.adoptAudit(null);
+      await record(writer, "b");
+      expect(targetsAt(next).at(-1)).toBe("b");
+      const file = addedTablesPath(path);
+      expect([file, `${file}.damaged`].map((each) => existsSync(each))).toEqual([false, true]);
+    }));
+
+  test("has a write-ahead log of its added tables, also if their creation was interrupted", () =>
+    withOldStore(async (path, writer) => {
+      await writer.close();
+      removeAddedTables(path);
+      writeFileSync(addedTablesPath(path), "");
+      await writer.open(path, { create: false });
+      await record(writer, "a");
+      const store = openStore(path, { readonly: true, addedTables: true });
+      expect(store.prepare("PRAGMA added.journal_mode").values()).toEqual([["wal"]]);
+      store.close();
+    }));
+
+  test.skipIf(noMounts)("does not call a write undone that a full disk has stored in the first of both files", () =>
+    withDirectory((directory) =>
+      withSmallDisk(join(directory, "disk"), "16m", async (disk) => {
+        const path = join(disk.path, "store-1.db");
+        writeFileSync(path, format5);
+        const writer = new Writer({ environment: "default", synchronous: "FULL", limits });
+        try {
+          await writer.open(path, { create: false });
+          const draft = { actor, action: "facts.clear", target: "clear" } as const;
+          const audited = { traceparent: null, audit: { draft, node: "node" } };
+          // The write-ahead log of the database has space from before.
+          for (let count = 0; count < 20; count++) await writer.write({ kind: "clear" }, { traceparent: null });
+          await eventually(() => expect(isCheckpointed(path)).toBe(true));
+          const { offset } = writer.state;
+          const free = fillDisk(disk.path);
+          const refused = await refusal(writer.write({ kind: "clear" }, audited));
+          free();
+          await eventually(() => expect(writer.state.offset).toBe(offset + 1));
+          expect(refused.message).toContain("it is unknown whether the write was stored");
+        } finally {
+          await writer.stop();
+        }
+      }),
+    ),
+  );
 
   test("exchanges the audit log anew with the added tables of another directory", () =>
     withOldStore(async (path, writer) => {

@@ -171,12 +171,15 @@ function lowSpace(reason: "reserve" | "share", freeBytes: number, wantedBytes: n
   };
 }
 
-/** The error for the senders of failed writes. `wasCommitting`: the disk may have stored the whole commit. */
-export function writeRefusal(error: unknown, wasCommitting: boolean): unknown {
+/**
+ * The error for the senders of failed writes. The disk may have stored the whole commit in the file that it writes, or, if
+ * it is full, in the first of two.
+ */
+export function writeRefusal(error: unknown, committing: "nothing" | "one file" | "two files"): unknown {
   const failure = storageFailureIn(error);
   if (failure === undefined) return error;
   const { reason } = failure;
-  const isUncertain = wasCommitting && reason !== "full";
+  const isUncertain = committing === "two files" || (committing === "one file" && reason !== "full");
   return new AppError("not_ready", isUncertain ? describeUncertainWrite(reason) : describeRefusedWrite(reason), {
     cause: error,
   });

@@ -21,6 +21,9 @@ import {
 import type { Connection } from "../../store/connection/connection.ts";
 import {
   addedTablesPath,
+  attachAddedTables,
+  detachAddedTables,
+  findAddedTablesDamage,
   readAddedTablesId,
   removeAddedTables,
   writeAddedTablesId,
@@ -34,7 +37,7 @@ import { firstTerm } from "../../store/log/terms.ts";
 import { must } from "../../util/assert.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
-import { StorageError, storageFailureIn, type StorageFailure } from "../../util/storage-failure.ts";
+import { isDamage, StorageError, storageFailureIn, type StorageFailure } from "../../util/storage-failure.ts";
 import { mintEpoch } from "../position.ts";
 import {
   append,
@@ -82,6 +85,7 @@ export interface StateChange {
  * - `checkpoint` comes after each checkpoint, with the size of the write-ahead log before it.
  * - `clockSetMs` tells by how much the wall clock was set.
  * - `damaged` comes each second while pages of the file at `path` are damaged.
+ * - `addedTablesReplaced` comes when damaged tables beside the database were replaced: readers still have the earlier ones.
  * - `trouble` is a failure without a waiting caller.
  */
 export type WriterEvent =
@@ -91,6 +95,7 @@ export type WriterEvent =
   | { readonly clockSetMs: number }
   | { readonly checkpoint: { readonly ms: number; readonly walBytes: number } }
   | { readonly damaged: { readonly path: string; readonly problem: string } }
+  | { readonly addedTablesReplaced: true }
   | { readonly trouble: string };
 
 /** Entries for the audit log, and what this node has exchanged with the primary then. */
@@ -219,6 +224,42 @@ export class StoreWriter {
     return state;
   }
 
+  /**
+   * Replaces the tables beside a database of an older format if they are damaged: other nodes have their entries, and the
+   * database itself is sound. Returns whether they were damaged. Throws if the storage fails.
+   */
+  replaceDamagedAddedTables(): boolean {
+    const connection = must(this.#connection);
+    const { store, options } = connection;
+    if (findAddedTablesDamage(store) === undefined) return false;
+    try {
+      detachAddedTables(store);
+      attachAddedTables(store, options);
+      this.#requireKnownAuditLog(connection);
+    } catch (error) {
+      this.#storageFailed(connection, error);
+      throw error;
+    }
+    this.#emit({ addedTablesReplaced: true });
+    return true;
+  }
+
+  /** Runs `body`, in which a transaction may fail because of damaged added tables. Then they are replaced, and it runs again. */
+  #withSoundAddedTables<Result>(body: () => Result): Result {
+    try {
+      return body();
+    } catch (error) {
+      if (!isDamage(error) || !this.replaceDamagedAddedTables()) throw error;
+      return body();
+    }
+  }
+
+  #requireKnownAuditLog(connection: WriterConnection): void {
+    if (hasKnownAuditLog(connection.store)) return;
+    const { transaction } = beginTransaction(connection, () => this.#beginAuditLog(connection.store));
+    commitTransaction(connection, transaction);
+  }
+
   /** The exchange with the primary begins anew, in both directions. */
   #beginAuditLog(store: Connection): void {
     const id = mintEpoch(this.#clock);
@@ -249,13 +290,15 @@ export class StoreWriter {
     let result: ReplayResult;
     try {
       const { store, log, limits } = connection;
-      const pending = beginTransaction(connection, () => {
-        const replayed = replay(store, log, request, limits, this.#state);
-        this.#emit({ committing: { state: replayed.state, rows: [] } });
-        return replayed;
+      result = this.#withSoundAddedTables(() => {
+        const pending = beginTransaction(connection, () => {
+          const replayed = replay(store, log, request, limits, this.#state);
+          this.#emit({ committing: { state: replayed.state, rows: [] } });
+          return replayed;
+        });
+        commitTransaction(connection, pending.transaction);
+        return pending.result;
       });
-      commitTransaction(connection, pending.transaction);
-      ({ result } = pending);
     } catch (error) {
       this.#storageFailed(connection, error);
       throw error;
@@ -297,8 +340,10 @@ export class StoreWriter {
     const connection = this.#requireStorage();
     connection.guard.requireSpace("half");
     try {
-      const { transaction } = beginTransaction(connection, () => body(connection.store));
-      commitTransaction(connection, transaction);
+      this.#withSoundAddedTables(() => {
+        const { transaction } = beginTransaction(connection, () => body(connection.store));
+        commitTransaction(connection, transaction);
+      });
     } catch (error) {
       this.#storageFailed(connection, error);
       throw error;
@@ -379,20 +424,27 @@ export class StoreWriter {
     if (this.#waiting.length > 0) setImmediate(() => this.#commitWaiting());
     let connection = this.#connection;
     let pending: PendingTransaction<GroupOutcome> | undefined;
+    let done: GroupOutcome;
     try {
-      connection = this.#requireStorage();
-      pending = beginTransaction(connection, () => this.#attemptAll(must(this.#connection), group));
-      commitTransaction(connection, pending.transaction);
+      const opened = (connection = this.#requireStorage());
+      done = this.#withSoundAddedTables(() => {
+        pending = undefined;
+        pending = beginTransaction(opened, () => this.#attemptAll(opened, group));
+        commitTransaction(opened, pending.transaction);
+        return pending.result;
+      });
     } catch (error) {
-      // Nothing of the group is visible.
+      // Nothing of the group is visible, as far as this connection knows.
       if (connection !== undefined) this.#storageFailed(connection, error);
-      const reason = writeRefusal(error, pending !== undefined);
+      const committing =
+        pending === undefined ? "nothing" : connection?.store.hasAddedTables ? "two files" : "one file";
+      const reason = writeRefusal(error, committing);
       for (const write of group) write.reject(reason);
       return;
     }
     const committedMs = this.#clock.preciseMs();
     this.#committedAtMs = this.#clock.monotonicMs();
-    const { outcomes, state, hasMoved } = pending.result;
+    const { outcomes, state, hasMoved } = done;
     this.#state = state;
     if (hasMoved) this.#emit({ committed: { committedMs } });
     group.forEach((write, index) => this.#settle(write, must(outcomes[index]), committedMs));
@@ -431,6 +483,7 @@ export class StoreWriter {
     this.#connection = connection;
     before.store.close();
     verifyCommits(connection, this.#clock.wallMs());
+    this.#requireKnownAuditLog(connection);
     this.#resumeFrom(readState(connection.store));
     connection.guard.recordRecovery();
     this.#reportStorage(connection.guard.problem);
@@ -535,7 +588,7 @@ export class StoreWriter {
         guard.requireSpace(spaceRequirementOf(request));
       } catch (error) {
         this.#reportStorage(guard.problem);
-        throw (refused = writeRefusal(error, false));
+        throw (refused = writeRefusal(error, "nothing"));
       }
     };
     const digest = meta.digest ?? idempotencyDigest(request, meta);
@@ -553,6 +606,8 @@ export class StoreWriter {
       const isRefused = refused !== undefined && error === refused;
       // A failing disk fails the whole transaction, and may have ended it already.
       if (!isRefused && (storageFailureIn(error) !== undefined || !store.inTransaction)) throw error;
+      // The whole transaction begins again with other tables.
+      if (isDamage(error) && findAddedTablesDamage(store) !== undefined) throw error;
       store.exec("ROLLBACK TO request");
       store.exec("RELEASE request");
       return { error };
@@ -574,9 +629,9 @@ export class StoreWriter {
     if (connection === undefined) return;
     if (connection.guard.failure !== undefined) return;
     try {
-      if (trimAuditLog(connection)) this.#limitWal(connection);
+      if (this.#withSoundAddedTables(() => trimAuditLog(connection))) this.#limitWal(connection);
     } catch (error) {
-      // Also for damaged pages, which the scrub reports.
+      // Also for damaged pages of the database, which the scrub reports.
       this.#storageFailed(connection, error);
     }
   }

@@ -30,6 +30,7 @@ export function writerCommands(writer: StoreWriter) {
     replay: (request: ReplayRequest) => writer.replay(request),
     recordAudit: (exchanged: AuditExchange) => writer.recordAudit(exchanged),
     adoptAudit: (replaced: string | null) => writer.adoptAudit(replaced),
+    replaceDamagedAddedTables: () => writer.replaceDamagedAddedTables(),
     readSetting: (key: NodeSetting) => writer.readSetting(key),
     writeSetting: (key: NodeSetting, value: string) => writer.writeSetting(key, value),
     copyIfReplaced: (target: string) => writer.copyIfReplaced(target),

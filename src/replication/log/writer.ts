@@ -16,6 +16,7 @@ import { metrics } from "../../telemetry/metrics.ts";
 import { recordSpan, withSpan } from "../../telemetry/tracing.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
+import { reasonOf } from "../../util/reason.ts";
 import { rateLimiter } from "../../util/rate-limiter.ts";
 import type { Clock } from "../../util/clock.ts";
 import { storageFailureIn, type StorageFailure } from "../../util/storage-failure.ts";
@@ -64,6 +65,7 @@ export class Writer {
   #hasFailed = false;
   #path = "";
   readonly #onFilesReplaced: (() => void)[] = [];
+  readonly #onAddedTablesReplaced: (() => void)[] = [];
   readonly #onDamaged: ((damaged: DamagedFile) => void)[] = [];
   readonly #warningLimit: ReturnType<typeof rateLimiter>;
 
@@ -95,6 +97,20 @@ export class Writer {
   /** Calls the listener each second while pages of the file at `path` are damaged. */
   onDamaged(listener: (damaged: DamagedFile) => void): void {
     this.#onDamaged.push(listener);
+  }
+
+  /** Calls the listener when damaged tables beside the database were replaced. Other connections have to attach the new ones. */
+  onAddedTablesReplaced(listener: () => void): void {
+    this.#onAddedTablesReplaced.push(listener);
+  }
+
+  /** Replaces the tables beside the database if they are damaged. */
+  replaceDamagedAddedTables(): void {
+    this.#worker
+      .call("replaceDamagedAddedTables")
+      .catch((error: unknown) =>
+        this.#warn(`the damaged tables beside the database cannot be replaced: ${reasonOf(error)}`),
+      );
   }
 
   /** Compares pages for at most `maxMs`. Resolves with the damage, if any. Rejects if the file cannot be read. */
@@ -240,6 +256,7 @@ export class Writer {
     if ("trouble" in event) return this.#warn(event.trouble);
     if ("checkpoint" in event) return log.debug("made a checkpoint of the write-ahead log", event.checkpoint);
     if ("damaged" in event) return this.#onDamaged.forEach((listener) => listener(event.damaged));
+    if ("addedTablesReplaced" in event) return this.#onAddedTablesReplaced.forEach((listener) => listener());
     const change = must(this.#committing, "the writer announces a change before its commit");
     this.#state = change.state;
     for (const listener of this.#onStateChange) listener(change, event.committed.committedMs);

@@ -11,6 +11,7 @@ import { isDamage, storageFailureIn } from "../../util/storage-failure.ts";
 import { auditDatabaseInWorker } from "../snapshots/snapshot-jobs.ts";
 import type { System } from "../system.ts";
 import type { Writer } from "../log/writer.ts";
+import type { LocalDatabase } from "./local-database.ts";
 
 const log = getLogger("primary");
 
@@ -67,6 +68,7 @@ export function createRecheck(
 interface DamageMonitorOptions {
   readonly path: string;
   readonly writer: Writer;
+  readonly database: LocalDatabase;
   /** How often the whole file is read, in ms. */
   readonly intervalMs: number;
   /** Whether the file is read now too: a start has already read it, a promotion has not. */
@@ -75,7 +77,7 @@ interface DamageMonitorOptions {
 }
 
 export function monitorDamage(
-  { path, writer, intervalMs, atOnce, onFound }: DamageMonitorOptions,
+  { path, writer, database, intervalMs, atOnce, onFound }: DamageMonitorOptions,
   started: AsyncDisposableStack,
   system: System,
 ) {
@@ -103,6 +105,7 @@ export function monitorDamage(
     onFound();
   };
   writer.onDamaged(({ problem }) => suspect(problem));
+  writer.onAddedTablesReplaced(() => database.reattachAddedTables());
   // Data may change on the disk without an error from SQLite.
   const audit = async (): Promise<void> => {
     try {
@@ -126,10 +129,12 @@ export function monitorDamage(
         "this primary's database is damaged or cannot be read: check its disk, restore it from a backup or promote an edge",
       );
     },
-    /** Returns whether the error is damage. */
+    /** Returns whether the error is damage, of the database or of the tables beside it. */
     report(error: unknown): boolean {
-      if (isDamage(error)) suspect(reasonOf(error));
-      return isDamage(error);
+      if (!isDamage(error)) return false;
+      if (database.hasDamagedAddedTables()) writer.replaceDamagedAddedTables();
+      else suspect(reasonOf(error));
+      return true;
     },
   };
 }

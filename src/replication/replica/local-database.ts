@@ -9,6 +9,12 @@ import type { Connection } from "../../store/connection/connection.ts";
 import { type SequenceLock, newSequenceLock } from "../../store/connection/sequence-lock.ts";
 import { removeReplacedStores, quarantineStore } from "../../store/directory/data-directory.ts";
 import { readFormat } from "../../store/connection/database-format.ts";
+import {
+  attachAddedTables,
+  detachAddedTables,
+  findAddedTablesDamage,
+  removeAddedTables,
+} from "../../store/connection/added-tables.ts";
 import { openStore } from "../../store/connection/open-store.ts";
 import { readState, type StoreState } from "../../store/log/store-state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
@@ -23,6 +29,8 @@ const warmUpPauseMs = 2;
 interface OpenDatabase {
   readonly path: string;
   readonly engine: Engine;
+  /** The connection of the engine. */
+  readonly store: Connection;
   /** A second read-only connection, for readers of the log: its transactions must not mix with those of queries. */
   readonly reader: Connection;
   /** The format of an older release; undefined for the newest one. */
@@ -61,6 +69,37 @@ export class LocalDatabase {
 
   get path(): string {
     return this.#current().path;
+  }
+
+  /** Whether SQLite's report of damage concerns the tables beside the database, which answer nothing but the audit log. */
+  hasDamagedAddedTables(): boolean {
+    return this.#opened !== undefined && findAddedTablesDamage(this.#opened.reader) !== undefined;
+  }
+
+  /** Of a node without a writer. */
+  replaceAddedTables(): void {
+    const opened = this.#current();
+    this.#cleanUp(() => {
+      for (const connection of [opened.store, opened.reader]) detachAddedTables(connection);
+      removeAddedTables(opened.path);
+    });
+    this.reattachAddedTables();
+  }
+
+  /** The tables beside the database were replaced: reads the new ones. */
+  reattachAddedTables(): void {
+    const opened = this.#opened;
+    if (opened?.keptFormat === undefined) return;
+    try {
+      for (const connection of [opened.store, opened.reader]) {
+        if (connection.hasAddedTables) detachAddedTables(connection);
+        attachAddedTables(connection);
+      }
+    } catch (error) {
+      // A long list may be reading.
+      getLogger("store").warning("the new tables beside the database cannot be used yet: {error}", { error });
+      this.#clock.after(closeDelayMs, () => this.#opened === opened && this.reattachAddedTables());
+    }
   }
 
   /** For the health of the node. */
@@ -103,7 +142,7 @@ export class LocalDatabase {
       after: this.#clock.after,
     });
     opened.move();
-    return { path, engine, reader, keptFormat, state };
+    return { path, engine, store, reader, keptFormat, state };
   }
 
   /** Once, although a fallback may open a snapshot each second. */
@@ -175,12 +214,12 @@ export class LocalDatabase {
     this.#retired.set(opened, close);
   }
 
-  /** Files that cannot be removed only take space. */
+  /** Files that cannot be removed only take space, or are replaced later. */
   #cleanUp(body: () => void): void {
     try {
       body();
     } catch (error) {
-      getLogger("store").error("replaced databases cannot be removed: {error}", { error });
+      getLogger("store").error("replaced files cannot be removed: {error}", { error });
     }
   }
 

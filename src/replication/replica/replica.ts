@@ -227,12 +227,15 @@ function handleDamage(
     recheck();
   };
   writer.onDamaged((damaged) => damaged.path === openPath() && suspect(damaged.problem));
+  writer.onAddedTablesReplaced(() => database.reattachAddedTables());
   return {
     suspect,
     report(error: unknown): boolean {
       const damage = damageIn(error);
-      if (damage !== undefined) suspect(`its file is damaged: ${damage}`);
-      return damage !== undefined;
+      if (damage === undefined) return false;
+      if (database.hasDamagedAddedTables()) writer.replaceDamagedAddedTables();
+      else suspect(`its file is damaged: ${damage}`);
+      return true;
     },
   };
 }

@@ -252,9 +252,10 @@ function monitorSnapshot(database: LocalDatabase, limits: Limits, started: Async
     },
     /** Returns whether the error is damage. */
     report(error: unknown): boolean {
-      const isDamaged = isDamage(error);
-      if (isDamaged) suspect(reasonOf(error));
-      return isDamaged;
+      if (!isDamage(error)) return false;
+      if (database.hasDamagedAddedTables()) database.replaceAddedTables();
+      else suspect(reasonOf(error));
+      return true;
     },
     /** A verified file has replaced the database. Throws if it cannot be opened. */
     onReplaced(): void {

@@ -13,6 +13,7 @@ import { metrics } from "../../telemetry/metrics.ts";
 import { recordSpan, SpanKind } from "../../telemetry/tracing.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
+import { isDamage } from "../../util/storage-failure.ts";
 import type { CommitTimes } from "../log/commit-times.ts";
 import type { StateChange } from "../log/store-writer.ts";
 import type { EventBatch, Head, PublishedRow } from "./messages.ts";
@@ -144,8 +145,22 @@ export class Publisher {
       d: last?.digest ?? null,
       ev: rows.map((row) => toPublishedRow(row, this.#options.limits.publishEventBytesMax)),
       c: this.#options.commitTimes.of(rows),
-      au: auditOf(this.#options.store, rows, this.#options.limits.publishBatchBytesMax),
+      au: this.#auditOf(rows),
     };
+  }
+
+  /** Nodes exchange the entries of the audit log also without events, so events do not wait for damaged ones. */
+  #auditOf(rows: readonly StoredLogRow[]): EventBatch["au"] {
+    try {
+      return auditOf(this.#options.store, rows, this.#options.limits.publishBatchBytesMax);
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      log.error("events {first} and later are published without their entries of the audit log: {error}", {
+        first: rows[0]?.offset,
+        error,
+      });
+      return undefined;
+    }
   }
 
   #skipToHead(state: StoreState): void {

@@ -9,6 +9,7 @@ import { dirname, join } from "node:path";
 import { SqliteDatabase } from "../../runtime/sqlite.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
+import { reasonOf } from "../../util/reason.ts";
 import { isDamage } from "../../util/storage-failure.ts";
 import type { Connection } from "./connection.ts";
 import { oldestKeptFormat, runMigrations, schemaVersion } from "./database-format.ts";
@@ -27,55 +28,121 @@ export function writeAddedTablesId(store: Connection, id: number): void {
   store.exec(`PRAGMA added.application_id = ${id}`);
 }
 
-/** Removes `added-tables.db` beside the database at `path`, which must have its rows. */
+/** The tables of the formats after the oldest that a database keeps. */
+export const addedTables: readonly string[] = ["audit"];
+
+/**
+ * Removes `added-tables.db` beside the database at `path`, which has its rows. A file of a later release keeps the tables
+ * that only that release knows, and a damaged one stays under another name.
+ */
 export function removeAddedTables(path: string): void {
-  for (const file of filesOf(addedTablesPath(path))) rmSync(file, { force: true });
+  const file = addedTablesPath(path);
+  try {
+    if (existsSync(file) && isOfLaterRelease(file)) return emptyAddedTables(file);
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    return setAside(file, error);
+  }
+  removeFiles(file);
 }
 
-function filesOf(path: string): string[] {
-  return [path, `${path}-wal`, `${path}-shm`];
+function isOfLaterRelease(file: string): boolean {
+  const added = new SqliteDatabase(file, {});
+  try {
+    requireSound(added);
+    return formatOf(added) > schemaVersion;
+  } finally {
+    added.close();
+  }
+}
+
+function emptyAddedTables(file: string): void {
+  const added = new SqliteDatabase(file, {});
+  try {
+    added.exec("PRAGMA busy_timeout = 5000");
+    for (const name of addedTables) added.exec(`DELETE FROM "${name}"`);
+  } finally {
+    added.close();
+  }
+}
+
+function removeFiles(file: string): void {
+  for (const each of [file, `${file}-wal`, `${file}-shm`]) rmSync(each, { force: true });
+}
+
+/** No connection may use the file for writing: its end would remove the write-ahead log of the next file. */
+function setAside(file: string, error: unknown): void {
+  const damaged = `${file}.damaged`;
+  renameSync(file, damaged);
+  removeFiles(file);
+  getLogger("store").error("{file} is damaged and was moved to {damaged}: {error}", { file, damaged, error });
 }
 
 /**
- * A damaged file is renamed: it must not look as if the database was damaged, and other nodes have its rows. Who only
- * reads, on the serving thread, leaves the search for damage to the writer.
+ * Attaches the file, and creates it if it is missing. One that is damaged is renamed: it must not look as if the database
+ * was damaged, and other nodes have its rows. Who only reads, on the serving thread, leaves the search for damage to the
+ * writer. `synchronous` is that of the writer, or each of its commits would wait for the disk because of this file.
  */
-export function attachAddedTables(store: Connection, readonly: boolean): void {
+export function attachAddedTables(store: Connection, writer?: { readonly synchronous: "FULL" | "NORMAL" }): void {
   const path = addedTablesPath(store.path);
   try {
-    createAddedTables(path, !readonly);
+    createAddedTables(path, writer !== undefined);
   } catch (error) {
     if (!isDamage(error)) throw error;
-    const damaged = `${path}.damaged`;
-    getLogger("store").error("{path} is damaged and was moved to {damaged}: {error}", { path, damaged, error });
-    renameSync(path, damaged);
-    removeAddedTables(store.path);
+    setAside(path, error);
     createAddedTables(path, false);
   }
   store.prepare("ATTACH ?1 AS added").run(path);
   store.hasAddedTables = true;
+  if (writer !== undefined) store.exec(`PRAGMA added.synchronous = ${writer.synchronous}`);
+}
+
+/** Outside of a transaction. Throws while a statement of this connection reads the tables. */
+export function detachAddedTables(store: Connection): void {
+  store.exec("DETACH added");
+  store.hasAddedTables = false;
+}
+
+/** What is wrong with the attached tables, by which SQLite's report of damage does not concern the database itself. */
+export function findAddedTablesDamage(store: Connection): string | undefined {
+  if (!store.hasAddedTables) return undefined;
+  try {
+    requireSound(store, "added");
+    return undefined;
+  } catch (error) {
+    if (isDamage(error)) return reasonOf(error);
+    throw error;
+  }
+}
+
+/** Throws an error that `isDamage` recognises. */
+function requireSound(database: SqliteDatabase, schema: "main" | "added" = "main"): void {
+  const damage = String(database.prepare(`PRAGMA ${schema}.quick_check(1)`).values()[0]?.[0]);
+  if (damage !== "ok") throw Object.assign(new Error(damage), { code: "SQLITE_CORRUPT" });
+}
+
+function formatOf(added: SqliteDatabase): number {
+  return Number(added.prepare("PRAGMA user_version").values()[0]?.[0]);
 }
 
 /** Creates the file, or the tables that it lacks. Throws an error that `isDamage` recognises if it is damaged. */
 function createAddedTables(path: string, isChecked: boolean): void {
   const isNew = !existsSync(path);
   const added = new SqliteDatabase(path, { create: true });
-  const format = (): number => Number(added.prepare("PRAGMA user_version").values()[0]?.[0]);
   try {
     added.exec("PRAGMA busy_timeout = 5000");
     added.exec("PRAGMA trusted_schema = OFF");
-    if (isNew) {
-      added.exec("PRAGMA journal_mode = WAL");
-      // Nothing can be lost, and a file that a power cut damages is made again.
-      added.exec("PRAGMA synchronous = OFF");
-    }
-    const damage = isChecked ? String(added.prepare("PRAGMA quick_check(1)").values()[0]?.[0]) : "ok";
-    if (damage !== "ok") throw Object.assign(new Error(damage), { code: "SQLITE_CORRUPT" });
-    if (format() >= schemaVersion) return;
+    // Also for a file whose creation was interrupted.
+    added.exec("PRAGMA journal_mode = WAL");
+    // Nothing can be lost, and a file that a power cut damages is made again.
+    if (isNew) added.exec("PRAGMA synchronous = OFF");
+    if (isChecked) requireSound(added);
+    if (formatOf(added) >= schemaVersion) return;
     added.transaction(() => {
       // Another thread may have been faster.
-      runMigrations(added, Math.max(format(), oldestKeptFormat), schemaVersion);
-      added.exec(`PRAGMA user_version = ${Math.max(format(), schemaVersion)}`);
+      const format = Math.max(formatOf(added), oldestKeptFormat);
+      runMigrations(added, format, schemaVersion);
+      added.exec(`PRAGMA user_version = ${Math.max(format, schemaVersion)}`);
     }, "immediate");
   } finally {
     added.close();

@@ -57,11 +57,7 @@ export function openStore(path: string, options: StoreOptions = {}): Connection 
     };
     if (!readonly && format < oldestKeptFormat) migrate(format === 0 ? newFormat : schemaVersion);
     if (format < oldestKeptFormat || format === schemaVersion) return store;
-    if (addedTables) {
-      attachAddedTables(store, readonly);
-      // Otherwise each commit would wait for the disk because of them.
-      if (!readonly) store.exec(`PRAGMA added.synchronous = ${synchronous}`);
-    }
+    if (addedTables) attachAddedTables(store, readonly ? undefined : { synchronous });
     if (convert && !readonly) migrate(schemaVersion);
     return store;
   } catch (error) {

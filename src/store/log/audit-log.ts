@@ -7,6 +7,8 @@ import type { SqlRow, SqlValue } from "../../runtime/sqlite.ts";
 import { existsSync } from "node:fs";
 import { Connection } from "../connection/connection.ts";
 import { addedTablesPath } from "../connection/added-tables.ts";
+import { getLogger } from "../../telemetry/logger.ts";
+import { isDamage } from "../../util/storage-failure.ts";
 import type { AuditEntry, AuditResult } from "./audit-entry.ts";
 
 export interface StoredAuditEntry {
@@ -217,13 +219,20 @@ export function markAuditReceived(store: Connection): void {
   store.statement("UPDATE audit SET received = 1").run();
 }
 
-/** Adds the entries that were recorded beside the database at `path`, while a database there kept an older format. */
+/**
+ * Adds the entries that were recorded beside the database at `path`, while a database there kept an older format. If
+ * that file is damaged, entries that cannot be read are left out.
+ */
 export function copyAddedAuditEntries(path: string, to: Connection): void {
-  if (!existsSync(addedTablesPath(path))) return;
-  const added = new Connection(addedTablesPath(path), { readonly: true });
+  const file = addedTablesPath(path);
+  if (!existsSync(file)) return;
+  const added = new Connection(file, { readonly: true });
   try {
     added.exec("PRAGMA busy_timeout = 5000");
     copyAuditEntries(added, to);
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    getLogger("store").error("{file} is damaged, so entries of the audit log are left out: {error}", { file, error });
   } finally {
     added.close();
   }

@@ -16,9 +16,15 @@ describe.each([...brokers])("with the %s broker", (broker) => {
         const { primary, edges } = cluster;
         const caller = { traceId: randomHex(16), spanId: randomHex(8) };
         await clientWithin(cluster, primary, caller).insert(["has_role", User("tess"), "reader", Repository("kernel")]);
+        // Each node exports its spans when some time has passed.
+        const hasReported = (name: string, span: string): boolean =>
+          named(spansOf(caller.traceId), name, span).length === 1;
         await eventually(
-          async () => edges.every(({ name }) => named(spansOf(caller.traceId), name, "apply").length === 1),
-          "both edges report",
+          async () =>
+            edges.every(({ name }) => hasReported(name, "apply")) &&
+            ["append", "publish", "reply"].every((span) => hasReported("primary", span)) &&
+            spansOf(caller.traceId).some(({ node, kind }) => node === "primary" && kind === server),
+          "all nodes report",
         );
         const spans = spansOf(caller.traceId);
 
@@ -158,8 +164,15 @@ test(
       const visibleOn = (name: string): readonly Span[] =>
         callers.flatMap(({ traceId }) => named(spansOf(traceId), name, "commit to visible"));
       await eventually(
-        async () => edges.every(({ name }) => visibleOn(name).length === callers.length),
-        "both edges report all",
+        async () =>
+          edges.every(({ name }) => visibleOn(name).length === callers.length) &&
+          callers.every(({ traceId }) =>
+            ["append", "reply"].every((span) => named(spansOf(traceId), "primary", span).length === 1),
+          ) &&
+          callers.every(({ traceId }) =>
+            spansOf(traceId).some(({ node, kind }) => node === "primary" && kind === server),
+          ),
+        "all nodes report all",
       );
       const after = await commitToVisible(cluster, edge);
       expect(after.count - before.count).toBe(callers.length);

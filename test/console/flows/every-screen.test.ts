@@ -112,7 +112,8 @@ describe("every screen", () => {
     const { page } = tab;
     await page.reload();
     await page.getByText(overviewTexts.noProblems).waitFor();
-    // The heading has the focus; before it are the navigation and the link.
+    // The heading has the focus, some time after the text is there; before it are the navigation and the link.
+    await tab.until("document.activeElement !== document.body");
     await page.evaluate("document.activeElement.blur()");
     await page.keyboard.press("Tab");
     const link = page.getByRole("link", { name: texts.skipToContent });

@@ -174,7 +174,10 @@ export class TlsIdentity {
   }
 
   #show(): void {
-    for (const [setting, { to }] of this.#material.validities) metrics.tlsExpiry.set({ setting }, to / 1000);
+    for (const [setting, { from, to }] of this.#material.validities) {
+      metrics.tlsExpiry.set({ setting }, to / 1000);
+      metrics.tlsLifetime.set({ setting }, (to - from) / 1000);
+    }
   }
 
   /** The content of all files, or why they cannot be read. Equal for equal files. */

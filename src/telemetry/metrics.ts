@@ -81,6 +81,12 @@ export const metrics = {
     labelNames: ["setting"],
     registers,
   }),
+  tlsLifetime: new Gauge({
+    name: "ostiary_tls_certificate_lifetime_seconds",
+    help: "How long the TLS certificates of this node are valid altogether, by the same `setting`",
+    labelNames: ["setting"],
+    registers,
+  }),
   tlsFilesRefused: new Gauge({
     name: "ostiary_tls_files_refused",
     help: "1 while changed TLS files cannot be used, so that their earlier content stays in use; the log has the reason",

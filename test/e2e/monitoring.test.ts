@@ -336,6 +336,13 @@ interface Single {
   readonly through?: readonly string[];
 }
 
+const dayMs = 86_400_000;
+
+/** A time so long from now, as openssl takes it. */
+function opensslTime(fromNowMs: number): string {
+  return new Date(Date.now() + fromNowMs).toISOString().replaceAll(/[-:T]|\.\d+/g, "");
+}
+
 describe("nodes that fail alone", () => {
   const directory = mkdtempSync(join(tmpdir(), "ostiary-alerts-"));
   const nodes = new Map<string, NodeProcess>();
@@ -379,7 +386,7 @@ describe("nodes that fail alone", () => {
     etcd = await Etcd.start(join(directory, "etcd"));
     const binary = await builtBinary();
     const authority = makeAuthority(directory, "authority");
-    certificate = authority.issue("node", ["IP:127.0.0.1"]);
+    certificate = authority.issue("node", ["IP:127.0.0.1"], [opensslTime(-3 * dayMs), opensslTime(dayMs / 2)]);
     issuer = `http://127.0.0.1:${await freePort()}`;
     const [plainPort, rotatingPort] = [await freePort(), await freePort()];
     const singles: readonly Single[] = [
@@ -584,7 +591,7 @@ describe("nodes that fail alone", () => {
   test(
     "of a certificate that expires, and of files that do not belong together",
     async () => {
-      // It is valid for two days.
+      // It has less than a quarter of its time left.
       await fires("OstiaryCertificateExpires", "secured");
       writeFileSync(certificate.key, "no key");
       await fires("OstiaryTlsFilesRefused", "secured");

@@ -16,10 +16,14 @@ interface DockerConfig {
 
 interface DockerManifest {
   Config: string;
+  RepoTags: readonly string[];
   readonly Layers: readonly string[];
 }
 
-/** Replaces the archive by one with the same image. The times of its files are 1970. */
+/**
+ * Replaces the archive by one with the same image. The times of its files are 1970. In the docker format the image also
+ * gets the tag `latest`, by which the manual and the compose files name it.
+ */
 export async function makeReproducible(archive: string): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "ostiary-archive-"));
   try {
@@ -48,6 +52,8 @@ function withoutContainer(folder: string, manifestPath: string): string[] {
   const name = `${createHash("sha256").update(text).digest("hex")}.json`;
   writeFileSync(join(folder, name), text);
   manifest[0].Config = name;
+  const versions = manifest[0].RepoTags;
+  manifest[0].RepoTags = [...versions, ...versions.map((tag) => tag.replace(/:[^:]*$/, ":latest"))];
   writeFileSync(manifestPath, JSON.stringify(manifest));
   return ["manifest.json", name, ...manifest[0].Layers];
 }

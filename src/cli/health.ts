@@ -6,7 +6,9 @@ import type { Config } from "../config/config.ts";
 import { print, printError } from "../runtime/process.ts";
 import { localUrl } from "../runtime/serve.ts";
 import { notedAddress } from "../store/directory/noted-address.ts";
-import type { AddCommand } from "./command.ts";
+import { nodeKeysIn } from "../config/node-key.ts";
+import { AppError } from "../util/app-error.ts";
+import { type AddCommand, UsageError } from "./command.ts";
 import { authorityFile, caOption, checkedUrl, fetchNode, noAnswer } from "./node-api.ts";
 import { requestOwnNode } from "./own-node.ts";
 import { nodeConfig } from "./setting-options.ts";
@@ -16,6 +18,7 @@ const timeoutMs = 2500;
 interface HealthOptions {
   readonly url?: string;
   readonly ca?: string;
+  readonly asNode?: true;
   readonly config?: string;
   readonly json?: true;
 }
@@ -34,9 +37,15 @@ export const healthCommand: AddCommand = (program, finish) => {
       "The URL of the node (default: the one that runs with the data of OSTIARY_DATA, or else that of OSTIARY_HOST, OSTIARY_PORT and OSTIARY_TLS_CERT; all of these can be in the file)",
     )
     .option(...caOption)
+    .option(
+      "--as-node",
+      "Ask like another node: fails if the node at `--url` does not accept the node key in OSTIARY_NODE_KEY",
+    )
     .option("--config <file>", "The configuration file of the node [OSTIARY_CONFIG]")
     .option("--json", "Print one line of JSON: as without this option, or that there is no answer")
     .action(async (options: HealthOptions) => {
+      if (options.asNode && options.url === undefined) throw new UsageError("`--as-node` needs the `--url` of a node");
+      if (options.asNode) await requireAcceptedKey(checkedUrl(options.url ?? ""), options.ca);
       const asked =
         options.url === undefined
           ? ownHealth(await nodeConfig({ config: options.config }))
@@ -55,6 +64,20 @@ async function healthAt(url: string, ca?: string): Promise<Health> {
   const init = { signal: AbortSignal.timeout(timeoutMs) };
   const response = await fetchNode(node, "/healthcheck", init, "`--url`");
   return { ok: response.ok, text: await response.text() };
+}
+
+/** AppError `unauthorized` if the node refuses the first node key of the environment. */
+async function requireAcceptedKey(url: string, ca?: string): Promise<void> {
+  const keys = process.env["OSTIARY_NODE_KEY"] ?? "";
+  if (keys.trim() === "") throw new UsageError("`--as-node` needs the node key in OSTIARY_NODE_KEY");
+  const [key] = nodeKeysIn(keys);
+  const node = { url, ca: authorityFile(ca) };
+  const init = { headers: { Authorization: `Bearer ${key}` }, signal: AbortSignal.timeout(timeoutMs) };
+  const response = await fetchNode(node, "/replication/v1/primary", init, "`--url`");
+  // Other statuses, such as that of a node without a primary, come after the check of the key.
+  if (response.status !== 401 && response.status !== 403) return;
+  const { message = response.statusText } = (await response.json().catch(() => ({}))) as { readonly message?: string };
+  throw new AppError("unauthorized", `${url} refuses requests with this node key: ${message}`);
 }
 
 /** The node that runs with these data, or the one of these settings. */

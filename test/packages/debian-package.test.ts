@@ -13,6 +13,7 @@ import { projectRoot, projectVersion } from "../../scripts/built-binary.ts";
 import { buildPackages } from "../../scripts/package.ts";
 import { debianChangelog, debianVersion } from "../../scripts/packaging/debian-changelog.ts";
 import { packagedUnit } from "../../scripts/packaging/debian-package.ts";
+import { workerNiceness } from "../../src/runtime/worker-process.ts";
 import { must } from "../../src/util/assert.ts";
 import { eventually } from "../e2e/cluster.ts";
 import { missingForContainers, Podman } from "../e2e/podman.ts";
@@ -179,6 +180,21 @@ describe.skipIf(missing !== undefined)("on a Debian system, the Debian package",
     expect(made).toContain("backup.ostiary-backup");
     expect(made).not.toContain("the backup has no MAC");
     await machine.run("rm /var/lib/ostiary/backup.ostiary-backup");
+  }, 400_000);
+
+  test("lowers the priority of its worker processes", async () => {
+    const seen = await machine.run(`
+node=$(systemctl show -P MainPID ostiary)
+export OSO_URL=http://127.0.0.1:8080 OSO_AUTH=$(sed -n 's/^OSTIARY_ADMIN_KEY=//p' /etc/ostiary/ostiary.env)
+(for round in 1 2 3 4 5 6; do
+  { cat /packages/policy.polar; echo "# $round"; } >/tmp/other.polar
+  ostiary policy /tmp/other.polar || exit
+done) >/dev/null 2>&1 &
+uploads=$!
+# The 4th field is the parent, the 19th the niceness.
+while kill -0 $uploads 2>/dev/null; do awk -v node=$node '$4 == node { print $19 }' /proc/[0-9]*/stat 2>/dev/null || true; done | sort -u
+ostiary policy /packages/policy.polar >/dev/null`);
+    expect(seen.trim().split("\n")).toContain(String(workerNiceness));
   }, 400_000);
 
   test("is confined, restarts after a crash, and says in the journal what is wrong with its configuration", async () => {

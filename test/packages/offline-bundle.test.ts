@@ -76,6 +76,19 @@ describe.skipIf(missing !== undefined)("the offline bundle", () => {
     expect(files.toSorted()).toEqual(expected.toSorted());
   });
 
+  test("has the image that its compose files name", async () => {
+    const manifest = await $`tar -xOf ostiary-image.tar manifest.json`.cwd(folder).json();
+    const [{ RepoTags: tags }] = manifest as [{ readonly RepoTags: readonly string[] }];
+    const names = tags.map((tag) => tag.slice(tag.lastIndexOf("/") + 1));
+    expect(new Set(names)).toEqual(new Set([`ostiary:${projectVersion()}`, "ostiary:latest"]));
+    const files = readdirSync(join(folder, "compose")).filter((name) => name.endsWith(".yaml"));
+    const wanted = files.map((name) => {
+      const text = readFileSync(join(folder, "compose", name), "utf8");
+      return /\$\{NODE_IMAGE:-([^}]+)\}/.exec(text)?.[1];
+    });
+    expect(wanted).toEqual(["ostiary:latest", "ostiary:latest", "ostiary:latest"]);
+  });
+
   test.each([
     ["without root", `setpriv --reuid 1000 ${install} --role primary`, 1, "it needs root"],
     ["with an unknown option", `${install} --rolle primary`, 2, "unknown option `--rolle`"],
@@ -162,7 +175,17 @@ ${install} --role primary; status=$?; kill $node; wait $node; exit $status`,
     const bothKeys = `OSTIARY_NODE_KEY="${nodeKey} ${randomHex(32)}"`;
     await plain.run(`umask 077; cat >/root/primary.env <<'END'\n${bothKeys}\nEND`);
     const words = "--role edge --primary http://127.0.0.1:8080 --port 8081 --node-key-file /root/primary.env";
-    expect(await plain.run(`${install} ${words}`)).toContain("runs (binary): http://127.0.0.1:8081");
+    const wrong = `OSTIARY_NODE_KEY=${randomHex(32)} ${install} ${words.replace(/ --node-key-file .*/, "")}`;
+    const refused = await plain.tryRun(wrong);
+    expect([refused.status, refused.output]).toEqual([1, expect.stringContaining("does not accept this node key")]);
+    expect(await plain.run("ls -d /etc/ostiary 2>/dev/null || true")).toBe("");
+    const installed = await plain.run(`${install} ${words}`);
+    expect(installed).toContain("runs (binary): http://127.0.0.1:8081");
+    // The primary has the port of MQTT on the same machine.
+    expect(installed).toContain("port 1883 is taken by another program");
+    expect(await plain.run("grep OSTIARY_MQTT_PORT /etc/ostiary/ostiary.env")).toBe("OSTIARY_MQTT_PORT=0\n");
+    const other = await plain.tryRun(wrong);
+    expect([other.status, other.output]).toEqual([1, expect.stringContaining("has another node key than")]);
     // It has no admin key of its own.
     const key = /^OSTIARY_ADMIN_KEY=(.*)$/m.exec(keys)?.[1] ?? "";
     const asked = `OSO_URL=http://127.0.0.1:8081 OSO_AUTH=${key} ostiary authorize User:ann read Doc:a`;
@@ -226,6 +249,8 @@ systemctl restart ostiary`);
     async () => {
       // Files in /etc are only seen in the namespace, and podman has a storage of its own.
       const [upper, work, storage] = ["upper", "work", "storage"].map((name) => join(podman.folder, "ns", name));
+      const authority = makeAuthority(join(folder, ".."), "container");
+      const { cert, key } = authority.issue("node", ["IP:127.0.0.1"]);
       const script = `
 set -e
 ip link set lo up
@@ -239,9 +264,16 @@ cd ${folder}
 ${firstDecision("./ostiary", 8090).replaceAll("/packages/", `${join(folder, "..")}/`)}
 podman inspect --format 'restart {{.HostConfig.RestartPolicy.Name}}' ostiary
 sed -i 's/^OSTIARY_NODE_KEY=.*/OSTIARY_NODE_KEY="'${randomHex(32)}' '${randomHex(32)}'"/' /etc/ostiary/ostiary.env
+install -m 644 ${cert} /etc/ostiary/tls.crt
+install -m 644 ${key} /etc/ostiary/tls.key
+printf 'OSTIARY_TLS_CERT=/etc/ostiary/missing.crt\nOSTIARY_TLS_KEY=/etc/ostiary/tls.key\n' >>/etc/ostiary/ostiary.env
+! ../next/install 2>&1
+podman exec ostiary /usr/bin/ostiary health
+sed -i 's/missing.crt/tls.crt/' /etc/ostiary/ostiary.env
 ../next/install
 podman inspect --format '{{range .Config.Env}}{{println .}}{{end}}' ostiary | grep -E '^OSTIARY_NODE_KEY=[0-9a-f]{64} [0-9a-f]{64}$'
-${decision("./ostiary", 8090)}
+export OSTIARY_TLS_CA=${authority.cert}
+${decision("./ostiary", 8090).replace("http:", "https:")}
 ls /sys/class/net
 ./install --uninstall
 podman volume rm ostiary-data
@@ -253,6 +285,9 @@ podman rmi --all --force`;
       expect(output.match(/^Allowed$/gm)).toHaveLength(2);
       expect(output).toContain("runs (container): http://127.0.0.1:8090");
       expect(output).toContain("restart always\n");
+      expect(output).toContain("the file /etc/ostiary/missing.crt of OSTIARY_TLS_CERT");
+      expect(output).toContain("runs (container): https://127.0.0.1:8090");
+      expect(output).toMatch(/The image \S+:\S+ stays as well/);
       expect(output).toContain("Its data stay in the volume ostiary-data of podman");
     },
     400_000,

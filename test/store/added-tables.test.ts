@@ -357,36 +357,40 @@ describe("a database of 0.1.0", () => {
       expect(readdirSync(data).filter((name) => /^store-.*damaged/.test(name))).toEqual([]);
     }));
 
-  test.each(["fallback", "node that follows"] as const)("is a sound copy on a %s whose added tables are damaged", (role) =>
-    withCluster(
-      async (cluster) => {
-        const data = join(cluster.directory, "primary");
-        mkdirSync(data);
-        writeFileSync(join(data, "store-1.db"), format5);
-        const primary = await cluster.primary({ adminKey: recorded.adminKey });
-        const replica = await (role === "node that follows" ? cluster.edge("edge-1", primary) : cluster.fallback(primary));
-        await converged(replica.node, primary.node);
-        const path = must(currentStorePath(replica.data));
-        expect(formatAt(path)).toBe(5);
-        await damageAddedTables(path);
-        const headers = { Authorization: `Bearer ${recorded.adminKey}` };
-        const seen: number[] = [];
-        await eventually(async () => {
-          const answer = await fetch(`${replica.url}/api/audit`, { headers });
-          await answer.text();
-          seen.push(answer.status);
-          expect((await fetch(`${replica.url}/healthcheck`)).status).toBe(200);
-          expect(answer.status).toBe(200);
-        });
-        expect(seen[0]).toBe(503);
-        expect(existsSync(`${addedTablesPath(path)}.damaged`)).toBe(true);
-        expect(currentStorePath(replica.data)).toBe(path);
-        const cleared = await fetch(`${primary.url}/api/clear_data`, { method: "POST", headers });
-        expect(cleared.status).toBe(200);
-        await converged(replica.node, primary.node);
-      },
-      { environment: "default", nodeKey: recorded.nodeKey },
-    ),
+  test.each(["fallback", "node that follows"] as const)(
+    "is a sound copy on a %s whose added tables are damaged",
+    (role) =>
+      withCluster(
+        async (cluster) => {
+          const data = join(cluster.directory, "primary");
+          mkdirSync(data);
+          writeFileSync(join(data, "store-1.db"), format5);
+          const primary = await cluster.primary({ adminKey: recorded.adminKey });
+          const replica = await (role === "node that follows"
+            ? cluster.edge("edge-1", primary)
+            : cluster.fallback(primary));
+          await converged(replica.node, primary.node);
+          const path = must(currentStorePath(replica.data));
+          expect(formatAt(path)).toBe(5);
+          await damageAddedTables(path);
+          const headers = { Authorization: `Bearer ${recorded.adminKey}` };
+          const seen: number[] = [];
+          await eventually(async () => {
+            const answer = await fetch(`${replica.url}/api/audit`, { headers });
+            await answer.text();
+            seen.push(answer.status);
+            expect((await fetch(`${replica.url}/healthcheck`)).status).toBe(200);
+            expect(answer.status).toBe(200);
+          });
+          expect(seen[0]).toBe(503);
+          expect(existsSync(`${addedTablesPath(path)}.damaged`)).toBe(true);
+          expect(currentStorePath(replica.data)).toBe(path);
+          const cleared = await fetch(`${primary.url}/api/clear_data`, { method: "POST", headers });
+          expect(cleared.status).toBe(200);
+          await converged(replica.node, primary.node);
+        },
+        { environment: "default", nodeKey: recorded.nodeKey },
+      ),
   );
 
   test("leaves the tables of a later release alone when they are beside a database of the newest format", () =>

@@ -9,6 +9,7 @@ import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs"
 import { dirname, join, resolve } from "node:path";
 import { archivePath, buildConsole } from "./console-archive.ts";
 import { buildLicenses, licensesPath } from "./licenses/collect.ts";
+import { presentCommit } from "./present-commit.ts";
 import { workerEntries } from "./worker-entries.ts";
 
 const root = resolve(import.meta.dirname, "..");
@@ -33,7 +34,7 @@ export async function buildBinary({ output, target }: BuildOptions): Promise<voi
   const unfinished = join(folder, "ostiary");
   const flags = ["--compile", "--minify", "--bytecode", "--format=esm"];
   const safety = ["--no-compile-autoload-bunfig", "--no-compile-autoload-dotenv"];
-  const define = ["--define", `OSTIARY_COMMIT=${JSON.stringify(commit())}`];
+  const define = ["--define", `OSTIARY_COMMIT=${JSON.stringify(presentCommit())}`];
   const platform = target === undefined ? [] : [`--target=bun-${target}`];
   // Their paths are part of the bytes. They keep their names inside the program, and workers have their paths below `src`.
   const assets = [archivePath, licensesPath, "--asset-naming=[name].[ext]", "--root=src"];
@@ -62,17 +63,4 @@ export async function buildBinary({ output, target }: BuildOptions): Promise<voi
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-}
-
-/** The commit, with a mark if the tree differs from it; null without git or a repository. */
-function commit(): string | null {
-  const git = (...parameters: string[]): string | null => {
-    if (Bun.which("git") === null) return null;
-    const result = Bun.spawnSync(["git", ...parameters], { cwd: root, stderr: "ignore" });
-    return result.success ? result.stdout.toString().trim() : null;
-  };
-  // A fixed length, because git makes it longer in a repository with many objects.
-  const head = git("rev-parse", "HEAD")?.slice(0, 12);
-  if (head === undefined || head === "") return null;
-  return git("status", "--porcelain") === "" ? head : `${head}-modified`;
 }

@@ -4,6 +4,7 @@
 import * as Bun from "bun";
 import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { presentCommit } from "./present-commit.ts";
 import { type Architecture, ownArchitecture, targetOf } from "./build-targets.ts";
 
 export const projectRoot = resolve(import.meta.dirname, "..");
@@ -23,6 +24,18 @@ export function projectVersion(): string {
 export async function builtBinary(): Promise<string> {
   if (!existsSync(binaryPath) || statSync(binaryPath).mtimeMs < newestSourceMs()) await runBuild();
   return binaryPath;
+}
+
+/**
+ * Builds the program again if it says that it is of another commit than the present one, or of a tree with changes: its
+ * bill of materials names the present one.
+ */
+export async function requirePresentBinary(): Promise<string> {
+  const path = await builtBinary();
+  const said = Bun.spawnSync([path, "version", "--json"]).stdout.toString();
+  const { commit: built } = JSON.parse(said) as { readonly commit: string | null };
+  if (built !== presentCommit()) await runBuild();
+  return path;
 }
 
 /** The program for a processor. That of another one is built if it is older than that of this machine. */
@@ -51,8 +64,11 @@ function newestSourceMs(): number {
   const sources = readdirSync(join(projectRoot, "src"), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && !entry.name.endsWith(".test.ts"))
     .map((entry) => join(entry.parentPath, entry.name));
-  const names = ["build-binary.ts", "console-archive.ts", "licenses/bun-components.ts", "licenses/bundled-packages.ts"];
+  const licenses = ["bun-components.ts", "bundled-packages.ts", "collect.ts", "standard-texts.ts"];
+  const names = ["build-binary.ts", "console-archive.ts", ...licenses.map((name) => join("licenses", name))];
   const scripts = names.map((name) => join("scripts", name));
-  const others = ["package.json", "bun.lock", ...scripts].map((name) => join(projectRoot, name));
+  // The console has the manual.
+  const manual = readdirSync(join(projectRoot, "appliance", "manual")).map((name) => join("appliance", "manual", name));
+  const others = ["package.json", "bun.lock", ...scripts, ...manual].map((name) => join(projectRoot, name));
   return Math.max(...[...sources, ...others].map((path) => statSync(path).mtimeMs));
 }

@@ -10,9 +10,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import packageJson from "../package.json" with { type: "json" };
 import { projectRoot } from "./built-binary.ts";
+import { ownArchitecture } from "./build-targets.ts";
 import { containerEnvironment } from "./container-environment.ts";
 import { denoBinary, writeDenoProgram } from "./deno-program.ts";
-import { writeRootArchive } from "./root-archive.ts";
+import { copyrightOfLibraries, writeRootArchive } from "./root-archive.ts";
 
 const user = 65532;
 
@@ -34,6 +35,7 @@ export async function buildDenoImage(): Promise<void> {
         "/etc/passwd": `ostiary:x:${user}:${user}:ostiary:/data:/sbin/nologin\n`,
         "/etc/group": `ostiary:x:${user}:\n`,
         "/etc/nsswitch.conf": "hosts: files dns\n",
+        ...copyrightOfLibraries(ownArchitecture),
       },
       folders: { "/data": user },
     });

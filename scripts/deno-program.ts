@@ -6,7 +6,9 @@ import * as Bun from "bun";
 import { cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { projectRoot } from "./built-binary.ts";
+import { licensesName } from "../src/cli/licenses.ts";
 import { buildConsole } from "./console-archive.ts";
+import { denoLicenses } from "./licenses/collect.ts";
 import { workerEntries } from "./worker-entries.ts";
 
 /** The code in the browser is in the archive. */
@@ -22,8 +24,15 @@ export async function writeDenoProgram(folder: string): Promise<void> {
     recursive: true,
     filter: (path) => !path.startsWith(browserSources),
   });
-  for (const name of neededPackages())
+  const packages = [...neededPackages()];
+  for (const name of packages)
     cpSync(join(packagesFolder, name), join(folder, "node_modules", name), { recursive: true });
+  const folders = packages.flatMap((name) => [
+    join(packagesFolder, name),
+    ...nestedPackages(join(packagesFolder, name)),
+  ]);
+  const licenses = await denoLicenses(folders, join(packagesFolder, "deno"));
+  writeFileSync(join(folder, "dist", licensesName), JSON.stringify(licenses));
   // `deno cache` compiles what a file imports, and nothing imports the workers.
   const entries = ["main.ts", "runtime/worker-process-main.ts", ...workerEntries];
   writeFileSync(join(folder, "entries.ts"), entries.map((entry) => `import "./src/${entry}";\n`).join(""));
@@ -66,6 +75,15 @@ function neededPackages(): ReadonlySet<string> {
       if (/^(?:@[\w.-]+\/)?[a-z][\w.-]*(?:\/|$)/.test(specifier)) add(nameOf(specifier));
   }
   return needed;
+}
+
+/** The folders of packages that a package has inside of itself. */
+function nestedPackages(folder: string): string[] {
+  const inside = new Bun.Glob("node_modules/{*,@*/*}/package.json").scanSync({ cwd: folder });
+  return [...inside].flatMap((path) => {
+    const nested = join(folder, path, "..");
+    return [nested, ...nestedPackages(nested)];
+  });
 }
 
 function nameOf(specifier: string): string {

@@ -9,16 +9,16 @@
  */
 import * as Bun from "bun";
 import { $ } from "bun";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
 import { type Architecture, architectures, ownArchitecture } from "./build-targets.ts";
-import { binaryFor, projectRoot, projectVersion } from "./built-binary.ts";
+import { binaryFor, projectRoot, projectVersion, requirePresentBinary } from "./built-binary.ts";
 import { containerEnvironment } from "./container-environment.ts";
 import { buildDenoImage } from "./deno-image.ts";
 import { makeReproducible } from "./packaging/image-archive.ts";
-import { librariesOf, writeRootArchive } from "./root-archive.ts";
+import { copyrightOfLibraries, librariesOf, writeRootArchive } from "./root-archive.ts";
 
 const usage = `scripts/image [--runtime deno] [--arch NAME] [--index]
 
@@ -114,13 +114,6 @@ async function fillContext(context: string, architecture: Architecture, binary: 
   });
 }
 
-/** Where Debian says who owns the C library, and under which license it is. */
-function copyrightOfLibraries(architecture: Architecture): Readonly<Record<string, string>> {
-  const debian = architecture === ownArchitecture ? "libc6" : `libc6-${architecture}-cross`;
-  const path = `/usr/share/doc/${debian}/copyright`;
-  return existsSync(path) ? { "/usr/share/doc/libc6/copyright": readFileSync(path, "utf8") } : {};
-}
-
 async function buildWithBuildah(work: string, architecture: Architecture, { docker, oci }: Archives): Promise<void> {
   const env = containerEnvironment(work);
   const image = imageName(architecture);
@@ -205,6 +198,7 @@ async function main(): Promise<number> {
       await buildDenoImage();
       return 0;
     }
+    await requirePresentBinary();
     for (const architecture of known) {
       await buildImageArchive(architecture, await binaryFor(architecture));
       console.log(summary(archivesOf(architecture)));

@@ -8,7 +8,7 @@ import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
 import { licensesText, type LicensedComponent } from "../src/cli/licenses.ts";
 import { architectures, ownArchitecture, targetOf, type Architecture } from "./build-targets.ts";
-import { binaryFor, builtBinary, projectRoot, projectVersion } from "./built-binary.ts";
+import { binaryFor, builtBinary, projectRoot, projectVersion, requirePresentBinary } from "./built-binary.ts";
 import { buildImageArchive } from "./image.ts";
 import { licensesPath } from "./licenses/collect.ts";
 import { buildDebianPackage, packageName } from "./packaging/debian-package.ts";
@@ -94,6 +94,7 @@ async function main(): Promise<number> {
   }
   try {
     const output = join(projectRoot, "dist");
+    await requirePresentBinary();
     const { debianPackage, bundle } = await buildPackages({ architecture, withBundle: values.bundle, output });
     for (const path of [debianPackage, bundle].flatMap((each) => each ?? []))
       console.log(`dist/${basename(path)}: ${(statSync(path).size / 1e6).toFixed(1)} MB`);

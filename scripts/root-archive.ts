@@ -5,7 +5,7 @@
  */
 import * as Bun from "bun";
 import { $ } from "bun";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { type Architecture, ownArchitecture } from "./build-targets.ts";
@@ -97,4 +97,11 @@ function copy(source: string, target: string): void {
 function write(path: string, text: string): void {
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, text);
+}
+
+/** Where Debian says who owns the C library, and under which license it is. */
+export function copyrightOfLibraries(architecture: Architecture): Readonly<Record<string, string>> {
+  const debian = architecture === ownArchitecture ? "libc6" : `libc6-${architecture}-cross`;
+  const path = `/usr/share/doc/${debian}/copyright`;
+  return existsSync(path) ? { "/usr/share/doc/libc6/copyright": readFileSync(path, "utf8") } : {};
 }

@@ -25,7 +25,12 @@ export async function bundledPackages(): Promise<LicensedComponent[]> {
     ...(await bundledFiles(main, "bun")),
     ...(await bundledFiles([join(root, "src", "console", "ui", "main.tsx")], "browser")),
   ];
-  const folders = new Set(inputs.flatMap((path) => packageFolder(path) ?? []));
+  return componentsIn(inputs.flatMap((path) => packageFolder(path) ?? []));
+}
+
+/** The packages in these folders, and those inside of them. */
+export function componentsIn(packageFolders: Iterable<string>): LicensedComponent[] {
+  const folders = new Set(packageFolders);
   const digests = registryDigests(readFileSync(join(root, "bun.lock"), "utf8"));
   const components = [...folders].map((folder) => componentOf(folder, digests));
   // Two copies of one version are one component.

@@ -57,6 +57,10 @@ describe.skipIf(missingForContainers !== undefined)("the image of Deno", () => {
     const [kind, ...command] = JSON.parse(check) as string[];
     expect(kind).toBe("CMD");
     await podman.podman("exec", name, ...command);
+    const licenses = await podman.podman("exec", name, ...command.slice(0, -1), "licenses", "--json");
+    const components = JSON.parse(licenses) as readonly { readonly name: string; readonly partOf: string }[];
+    expect(components.filter(({ partOf }) => partOf === "runtime").map(({ name }) => name)).toEqual(["deno"]);
+    expect(components.map(({ name }) => name)).toEqual(expect.arrayContaining(["ostiary", "elysia", "mqtt", "zod"]));
     await podman.podman("stop", "--time", "20", name);
     expect(await podman.podman("inspect", "--format", "{{.State.ExitCode}}", name)).toBe("0");
   }, 120_000);

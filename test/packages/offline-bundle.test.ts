@@ -179,6 +179,12 @@ ${install} --role primary; status=$?; kill $node; wait $node; exit $status`,
     const refused = await plain.tryRun(wrong);
     expect([refused.status, refused.output]).toEqual([1, expect.stringContaining("does not accept this node key")]);
     expect(await plain.run("ls -d /etc/ostiary 2>/dev/null || true")).toBe("");
+    // It asks on a terminal, which does not show the key, and changes nothing without an answer.
+    const typed = (answers: string): string =>
+      `(for word in edge http://127.0.0.1:8080 ${answers}; do sleep 1; echo $word; done) | script --quiet --return --command "${install} --port 8081" /dev/null`;
+    const denied = await plain.tryRun(typed(randomHex(32)));
+    expect([denied.status, denied.output]).toEqual([1, expect.stringContaining("does not accept this node key")]);
+    expect(denied.output).toContain("URL of the primary, such as");
     const installed = await plain.run(`${install} ${words}`);
     expect(installed).toContain("runs (binary): http://127.0.0.1:8081");
     // The primary has the port of MQTT on the same machine.

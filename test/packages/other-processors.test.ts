@@ -12,7 +12,9 @@ import { ownArchitecture } from "../../scripts/build-targets.ts";
 import { binaryFor, builtBinary, projectVersion } from "../../scripts/built-binary.ts";
 import { buildBinary } from "../../scripts/build-binary.ts";
 import { freePort, newAdminKey, NodeProcess, randomHex } from "../../scripts/node-process.ts";
-import { emulatorOf, missingLibraries } from "../../scripts/root-archive.ts";
+import { buildPackages, type PackagedFiles } from "../../scripts/package.ts";
+import { emulatorOf, foreignRoot, missingLibraries } from "../../scripts/root-archive.ts";
+import { builtPackages, missingForPackages } from "./built-packages.ts";
 import { policy } from "./debian-machine.ts";
 import { withDirectory } from "../replication/cluster.ts";
 import { findProgram } from "../e2e/program.ts";
@@ -46,6 +48,42 @@ describe.skipIf(missing !== undefined)(`on an emulated ${foreign}`, () => {
         const said = await $`${emulator} ${program} version --json`.json();
         expect(said).toMatchObject({ version: projectVersion() });
         await expectDecisions(emulator, program, folder);
+      }),
+    2 * emulatedWithinMs,
+  );
+
+  test.skipIf(missingForPackages !== undefined)(
+    "the package and the bundle have the same files as those of this machine, and the program inside decides",
+    () =>
+      withDirectory(async (folder) => {
+        const common = { withBundle: true, isFast: true };
+        const [own, other] = [
+          await builtPackages(),
+          await buildPackages({ ...common, architecture: foreign, output: folder }),
+        ];
+        const filesOf = async ({ debianPackage, bundle = "" }: PackagedFiles, architecture: string) => {
+          const sameName = (text: string): string[] =>
+            text
+              .trim()
+              .split("\n")
+              .map((path) => path.replaceAll(architecture, "ARCHITECTURE"))
+              .toSorted();
+          const inPackage = await $`dpkg-deb --fsys-tarfile ${debianPackage} | tar -t`.text();
+          return [sameName(inPackage), sameName(await $`tar -tzf ${bundle}`.text())];
+        };
+        expect(await filesOf(other, foreign)).toEqual(await filesOf(own, ownArchitecture));
+        const field = await $`dpkg-deb --field ${other.debianPackage} Architecture`.text();
+        expect(field.trim()).toBe(foreign);
+        const unpacked = join(folder, "unpacked");
+        mkdirSync(unpacked);
+        await $`tar --strip-components=1 -xzf ${other.bundle ?? ""} -C ${unpacked}`.quiet();
+        await $`sha256sum --check --quiet SHA256SUMS`.cwd(unpacked);
+        expect((await Bun.file(join(unpacked, "ARCHITECTURE")).text()).trim()).toBe(foreign);
+        await $`dpkg-deb --extract ${other.debianPackage} ${join(folder, "root")}`;
+        const [packaged, bundled] = [join(folder, "root/usr/bin/ostiary"), join(unpacked, "ostiary")];
+        expect((await $`cmp ${packaged} ${bundled}`.nothrow()).exitCode).toBe(0);
+
+        await expectDecisions([emulatorOf(foreign), "-L", foreignRoot(foreign)], packaged, folder);
       }),
     2 * emulatedWithinMs,
   );

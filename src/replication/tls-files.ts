@@ -5,6 +5,7 @@ import { createSecureContext } from "node:tls";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import { fileProblem, reasonOf } from "../util/reason.ts";
+import { requireValid, validityOf } from "./certificate-validity.ts";
 
 /** Paths of PEM files, or their texts. */
 export interface TlsFiles {
@@ -13,6 +14,26 @@ export interface TlsFiles {
   /** The certificate that a node presents, and its private key. */
   readonly cert: string | undefined;
   readonly key: string | undefined;
+}
+
+/**
+ * What makes connections with these files fail, which is no reason not to start: a node answers without a broker, too.
+ * Undefined if the certificate is valid now, or there is none. Throws as `readTlsFiles` does.
+ */
+export function describeInvalid(
+  owner: "broker" | "failover",
+  { cert: path }: TlsFiles,
+  nowMs: number,
+): string | undefined {
+  const setting = `${owner}Cert`;
+  const cert = readPem(setting, path, certificate);
+  if (cert === undefined || path === undefined) return undefined;
+  try {
+    requireValid(setting, path, validityOf(cert.parsed), nowMs);
+    return undefined;
+  } catch (error) {
+    return reasonOf(error);
+  }
 }
 
 /** `owner` is the prefix of the settings. AppError `conflict` names the setting whose file cannot be read or used. */

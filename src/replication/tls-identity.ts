@@ -3,7 +3,6 @@
  * read again every few seconds, so that a renewed certificate needs no restart. A changed file that cannot be used is
  * reported, and the earlier content stays in use.
  */
-import type { X509Certificate } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import type { Config } from "../config/config.ts";
 import { isOpenToOthers } from "../config/secret-files.ts";
@@ -11,11 +10,11 @@ import type { ServerTls } from "../runtime/platform.ts";
 import type { TlsTexts } from "../runtime/fetch.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
-import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import type { Clock } from "../util/clock.ts";
 import { rateLimiter } from "../util/rate-limiter.ts";
 import { reasonOf } from "../util/reason.ts";
+import { iso, requireValid, type Validity, validityOf } from "./certificate-validity.ts";
 import { certificatesIn, privateKeyOf } from "./tls-files.ts";
 
 const log = getLogger("tls");
@@ -25,12 +24,6 @@ const readIntervalMs = 2000;
 const day = 24 * 60 * 60 * 1000;
 /** How long before its end a certificate should have been renewed; a third of its time if that is less. */
 const renewalMs = 14 * day;
-
-/** In milliseconds since 1970. */
-interface Validity {
-  readonly from: number;
-  readonly to: number;
-}
 
 type TlsPaths = Readonly<Partial<Record<"tlsCert" | "tlsKey" | "tlsCa" | "nodeClientCa", string | undefined>>>;
 
@@ -219,22 +212,4 @@ function load({ tlsCert, tlsKey, tlsCa, nodeClientCa }: TlsPaths, nowMs: number)
     return text;
   };
   return { own, ca: authority("tlsCa", tlsCa), clientCa: authority("nodeClientCa", nodeClientCa), validities };
-}
-
-function validityOf({ validFrom, validTo }: X509Certificate): Validity {
-  return { from: Date.parse(validFrom), to: Date.parse(validTo) };
-}
-
-function requireValid(setting: string, path: string, { from, to }: Validity, nowMs: number): void {
-  const refuse = (problem: string): AppError =>
-    new AppError("conflict", `the certificate in the file \`${path}\` of \`${setting}\` ${problem}`);
-  if (to <= nowMs) throw refuse(`expired on ${iso(to)}: renew it and replace the file`);
-  if (from > nowMs)
-    throw refuse(
-      `is valid from ${iso(from)} on: set the clock of this machine, or replace the file by a valid certificate`,
-    );
-}
-
-function iso(ms: number): string {
-  return new Date(ms).toISOString().replace(".000Z", "Z");
 }

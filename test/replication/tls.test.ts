@@ -247,6 +247,9 @@ describe.skipIf(!installed)("TLS with a real Mosquitto (skipped if it or openssl
       connection.start();
       try {
         await eventually(() => expect(lines.join("\n")).toContain("name the authority in `brokerCa`"));
+        replace(authority.cert, authority.issue("edge-late", [], ["20200101000000Z", "20200201000000Z"]));
+        const expired = `the certificate in the file \`${at("tls.crt")}\` of \`brokerCert\` expired on 2020-02-01T00:00:00Z`;
+        await eventually(() => expect(lines.filter((line) => line.includes(expired)).length).toBe(1));
         replace(authority.cert, strangers.issue("edge-a"));
         await eventually(() => expect(lines.join("\n")).toContain("does not accept the certificate in `brokerCert`"));
         replace(authority.cert, ours);

@@ -106,6 +106,13 @@ async function withOldStore(body: (path: string, writer: Writer) => Promise<void
 const record = (writer: Writer, ...targets: string[]): Promise<void> =>
   writer.recordAudit({ entries: targets.map(entryOf), received: false });
 
+/** As a later release does it. */
+function addLaterTable(path: string): void {
+  const added = new SqliteDatabase(addedTablesPath(path));
+  added.exec(`CREATE TABLE later (x); INSERT INTO later VALUES (1); PRAGMA user_version = ${schemaVersion + 1}`);
+  added.close();
+}
+
 /** More pages than SQLite keeps in memory. */
 const manyEntries = 8000;
 
@@ -188,9 +195,7 @@ describe("a database of 0.1.0", () => {
     withOldStore(async (path, writer) => {
       await record(writer, "a");
       await writer.close();
-      const added = new SqliteDatabase(addedTablesPath(path));
-      added.exec(`CREATE TABLE later (x); INSERT INTO later VALUES (1); PRAGMA user_version = ${schemaVersion + 1}`);
-      added.close();
+      addLaterTable(path);
       expect(() => migrateStoreIn(join(path, ".."))).toThrow(`has tables of format ${schemaVersion + 1}`);
       expect(formatAt(path)).toBe(5);
       await writer.open(path, { create: false });
@@ -397,9 +402,7 @@ describe("a database of 0.1.0", () => {
     withOldStore(async (path, writer) => {
       await record(writer, "a");
       await writer.close();
-      const added = new SqliteDatabase(addedTablesPath(path));
-      added.exec(`CREATE TABLE later (x); INSERT INTO later VALUES (1); PRAGMA user_version = ${schemaVersion + 1}`);
-      added.close();
+      addLaterTable(path);
       const inLater = () => {
         const file = new SqliteDatabase(addedTablesPath(path), { readonly: true });
         const rows = ["later", "audit"].map((name) => file.prepare(`SELECT count(*) FROM ${name}`).values()[0]?.[0]);

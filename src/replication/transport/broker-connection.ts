@@ -21,9 +21,8 @@ import type { Config } from "../../config/config.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { backoffMs } from "../../util/backoff.ts";
 import { brokerWindowMax } from "../../util/tuning.ts";
-import { RenewedTlsFiles } from "../renewed-tls-files.ts";
+import { renewedTlsFiles, type RenewedTlsFiles } from "../renewed-tls-files.ts";
 import { realSystem, type System } from "../system.ts";
-import { readTlsFiles } from "../tls-files.ts";
 import type { BrokerTransport } from "./broker-transport.ts";
 
 const log = getLogger("broker");
@@ -360,7 +359,7 @@ function mqttAddress(url: string): IClientOptions {
 
 /** The certificates for external brokers. AppError `conflict` names the setting whose file cannot be read or used. */
 export function brokerTls({ brokerCa: ca, brokerCert: cert, brokerKey: key }: Config): RenewedTlsFiles {
-  return new RenewedTlsFiles(() => readTlsFiles("broker", { ca, cert, key }));
+  return renewedTlsFiles("broker", { ca, cert, key });
 }
 
 /**

@@ -41,7 +41,7 @@ export function removeAddedTables(path: string): void {
     if (existsSync(file) && isOfLaterRelease(file)) return emptyAddedTables(file);
   } catch (error) {
     if (!isDamage(error)) throw error;
-    return setAside(file, error);
+    return moveAway(file, error);
   }
   removeFiles(file);
 }
@@ -71,7 +71,7 @@ function removeFiles(file: string): void {
 }
 
 /** No connection may use the file for writing: its end would remove the write-ahead log of the next file. */
-function setAside(file: string, error: unknown): void {
+function moveAway(file: string, error: unknown): void {
   const damaged = `${file}.damaged`;
   renameSync(file, damaged);
   removeFiles(file);
@@ -89,7 +89,7 @@ export function attachAddedTables(store: Connection, writer?: { readonly synchro
     createAddedTables(path, writer !== undefined);
   } catch (error) {
     if (!isDamage(error)) throw error;
-    setAside(path, error);
+    moveAway(path, error);
     createAddedTables(path, false);
   }
   store.prepare("ATTACH ?1 AS added").run(path);

@@ -8,9 +8,9 @@ import { join } from "node:path";
 import { z } from "zod";
 import type { KubernetesLocation } from "../../../config/failover-url.ts";
 import { AppError } from "../../../util/app-error.ts";
-import { RenewedTlsFiles } from "../../renewed-tls-files.ts";
+import { renewedTlsFiles, type RenewedTlsFiles } from "../../renewed-tls-files.ts";
 import type { System } from "../../system.ts";
-import { readTlsFiles, type TlsFiles } from "../../tls-files.ts";
+import type { TlsFiles } from "../../tls-files.ts";
 import { apiVersion, toLeaseObject, parseLeaseObject, type LeaseObject } from "./kubernetes-object.ts";
 import type { Lease, LeaseOptions } from "./lease.ts";
 import { RecordLease, type RecordStore, type RecordVersion } from "./record-lease.ts";
@@ -55,7 +55,11 @@ function accessOf(
   const bearer = (token: string): string => `Bearer ${token.trim()}`;
   if (place.server !== undefined) {
     const authorization = password === undefined ? undefined : bearer(password);
-    return { server: place.server, tls: tlsFiles(paths), authorization: () => Promise.resolve(authorization) };
+    return {
+      server: place.server,
+      tls: renewedTlsFiles("failover", paths),
+      authorization: () => Promise.resolve(authorization),
+    };
   }
   const [host, port] = [environment["KUBERNETES_SERVICE_HOST"], environment["KUBERNETES_SERVICE_PORT"]];
   if (host === undefined || port === undefined)
@@ -66,14 +70,10 @@ function accessOf(
   const tokenPath = join(serviceAccount, "token");
   return {
     server: `https://${host.includes(":") ? `[${host}]` : host}:${port}`,
-    tls: tlsFiles({ ...paths, ca: paths.ca ?? requireFile(join(serviceAccount, "ca.crt")) }),
+    tls: renewedTlsFiles("failover", { ...paths, ca: paths.ca ?? requireFile(join(serviceAccount, "ca.crt")) }),
     // Kubernetes replaces both files: the token before it expires.
     authorization: async () => bearer(await readFile(tokenPath, "utf8")),
   };
-}
-
-function tlsFiles(paths: TlsFiles): RenewedTlsFiles {
-  return new RenewedTlsFiles(() => readTlsFiles("failover", paths));
 }
 
 function requireFile(path: string): string {

@@ -5,8 +5,7 @@ import { etcdLease } from "./etcd-lease.ts";
 import { type LeaseLocation, parseFailoverUrl } from "../../../config/failover-url.ts";
 import { kubernetesLease } from "./kubernetes-lease.ts";
 import type { Lease, LeaseOptions } from "./lease.ts";
-import { RenewedTlsFiles } from "../../renewed-tls-files.ts";
-import { readTlsFiles, type TlsFiles } from "../../tls-files.ts";
+import { renewedTlsFiles } from "../../renewed-tls-files.ts";
 import { s3Lease } from "./s3-lease.ts";
 
 /** Throws AppError `conflict` if the options cannot be used. Sends no request to the service yet. */
@@ -17,15 +16,13 @@ export function openLease(options: LeaseOptions, system: Pick<System, "fetch" | 
   const paths = { ca: options.ca, cert: options.cert, key: options.key };
   switch (place.kind) {
     case "etcd":
-      return etcdLease(place, options, tlsFiles(paths), system);
+      return etcdLease(place, options, renewedTlsFiles("failover", paths), system);
     case "kubernetes":
       return kubernetesLease(place, options, paths, system);
     case "s3":
-      return s3Lease(place, options, tlsFiles(paths), system);
+      return s3Lease(place, options, renewedTlsFiles("failover", paths), system);
   }
 }
-
-const tlsFiles = (paths: TlsFiles): RenewedTlsFiles => new RenewedTlsFiles(() => readTlsFiles("failover", paths));
 
 function locationOf(location: LeaseLocation, hostedEnvironment: string | undefined): LeaseLocation {
   if (hostedEnvironment === undefined) return location;

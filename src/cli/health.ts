@@ -34,7 +34,7 @@ export const healthCommand: AddCommand = (program, finish) => {
     .description("Check whether a node can answer queries: status 0 if it can, 1 if not")
     .option(
       "--url <url>",
-      "The URL of the node (default: the one that runs with the data of OSTIARY_DATA, or else that of OSTIARY_HOST, OSTIARY_PORT and OSTIARY_TLS_CERT; all of these can be in the file)",
+      "The URL of the node (default: that of OSTIARY_HOST, OSTIARY_PORT and OSTIARY_TLS_CERT, or else the one that runs with the data of OSTIARY_DATA; all of these can be in the file)",
     )
     .option(...caOption)
     .option(
@@ -59,9 +59,9 @@ export const healthCommand: AddCommand = (program, finish) => {
     });
 };
 
-async function healthAt(url: string, ca?: string): Promise<Health> {
+async function healthAt(url: string, ca?: string, withinMs = timeoutMs): Promise<Health> {
   const node = { url, ca: authorityFile(ca) };
-  const init = { signal: AbortSignal.timeout(timeoutMs) };
+  const init = { signal: AbortSignal.timeout(withinMs) };
   const response = await fetchNode(node, "/healthcheck", init, "`--url`");
   return { ok: response.ok, text: await response.text() };
 }
@@ -80,23 +80,29 @@ async function requireAcceptedKey(url: string, ca?: string): Promise<void> {
   throw new AppError("unauthorized", `${url} refuses requests with this node key: ${message}`);
 }
 
-/** The node that runs with these data, or the one of these settings. */
+/**
+ * The node of these settings. If none answers there, the one that runs with these data: its port and its certificate can
+ * be options that only it knows.
+ */
 async function ownHealth({ host, port, data, tlsCert }: Config): Promise<Health> {
   const url = localUrl(host, port, tlsCert === undefined ? "http" : "https");
-  const noted = notedAddress(data);
-  if (noted !== undefined && noted !== url)
-    try {
-      return await healthHere(noted, tlsCert);
-    } catch {
-      // It was killed, and the next one may have other settings.
-    }
-  return await healthHere(url, tlsCert);
+  const endMs = performance.now() + timeoutMs;
+  try {
+    return await healthHere(url, tlsCert, timeoutMs);
+  } catch (error) {
+    const noted = notedAddress(data);
+    const leftMs = endMs - performance.now();
+    if (noted === undefined || noted === url || leftMs < 1) throw error;
+    return await healthHere(noted, tlsCert, leftMs).catch(() => {
+      throw error;
+    });
+  }
 }
 
 /** Over TLS, its certificate names the host of its clients, not the address of this machine. */
-async function healthHere(url: string, tlsCert: string | undefined): Promise<Health> {
-  if (url.startsWith("http:")) return healthAt(url);
-  const { status, body, isOwn } = await requestOwnNode(url, "/healthcheck", tlsCert, timeoutMs).catch(
+async function healthHere(url: string, tlsCert: string | undefined, withinMs: number): Promise<Health> {
+  if (url.startsWith("http:")) return healthAt(url, undefined, withinMs);
+  const { status, body, isOwn } = await requestOwnNode(url, "/healthcheck", tlsCert, withinMs).catch(
     (error: unknown) => {
       throw noAnswer({ url }, error, "`--url`");
     },

@@ -9,6 +9,7 @@ import { AppError } from "../util/app-error.ts";
 import { printable } from "../util/printable.ts";
 import { reasonOf } from "../util/reason.ts";
 import { describeStorageFailure, isDamage, storageFailureIn } from "../util/storage-failure.ts";
+import { printWarning } from "./color.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { requireStoreIn, userName } from "./node-data.ts";
 import { nodeConfig, type NodeOptions } from "./setting-options.ts";
@@ -45,6 +46,7 @@ last. It includes all environments. A node works with either format, so there is
       try {
         const { migrations, failures } = migrateAll([data, ...new EnvironmentDirectories(data).withStore()]);
         await print(options.json ? `${JSON.stringify({ migrations })}\n` : migrations.map(describe).join(""));
+        for (const { problem } of migrations) if (problem !== undefined) await printWarning(problem);
         if (failures.length > 0) throw new AppError("conflict", failures.join("; "));
       } finally {
         unlock();

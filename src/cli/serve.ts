@@ -86,7 +86,7 @@ export async function runNode<Node extends RunningNode>(
     noteAddressOf(node.url, config);
     const signal = await stopRequested;
     log.info("{signal}: finishing the requests in flight, then stopping", { signal });
-    removeNotedAddress(config.data);
+    forgetAddress(config);
     await node.stop();
     log.info("stopped");
   } finally {
@@ -111,6 +111,18 @@ function noteAddressOf(url: string, { host, data }: Config): void {
     noteAddress(data, localUrl(host, Number(port || (scheme === "https" ? 443 : 80)), scheme));
   } catch (error) {
     getLogger("node").warning("the address of this node cannot be noted in {data}: {reason}", {
+      data,
+      reason: reasonOf(error),
+    });
+  }
+}
+
+/** A stop goes on whatever the disk does. */
+function forgetAddress({ data }: Config): void {
+  try {
+    removeNotedAddress(data);
+  } catch (error) {
+    getLogger("node").warning("the note of the address cannot be removed from {data}: {reason}", {
       data,
       reason: reasonOf(error),
     });

@@ -35,8 +35,9 @@ export class RenewedTlsFiles {
       const texts = this.#readFiles();
       const { ca, cert, key } = this.#texts;
       if (texts.ca !== ca || texts.cert !== cert || texts.key !== key) {
+        // Throws for what only TLS itself refuses.
+        this.#fetchOptions = tlsFetchOptions(texts);
         this.#texts = texts;
-        this.#fetchOptions = undefined;
       }
       this.#noteInvalid();
       this.#problem = undefined;

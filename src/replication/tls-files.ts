@@ -38,7 +38,7 @@ export function describeInvalid(
 
 /** `owner` is the prefix of the settings. AppError `conflict` names the setting whose file cannot be read or used. */
 export function readTlsFiles(owner: "broker" | "failover", paths: TlsFiles): TlsFiles {
-  const ca = readPem(`${owner}Ca`, paths.ca, certificate);
+  const ca = readPem(`${owner}Ca`, paths.ca, certificates);
   const cert = readPem(`${owner}Cert`, paths.cert, certificate);
   const key = readPem(`${owner}Key`, paths.key, privateKey);
   if (cert !== undefined && key !== undefined)
@@ -51,7 +51,7 @@ export function readTlsFiles(owner: "broker" | "failover", paths: TlsFiles): Tls
 
 /** The text of the certificate authority that a setting names. AppError `conflict` if it cannot be read or used. */
 export function readAuthority(setting: string, path: string | undefined): string | undefined {
-  return readPem(setting, path, certificate)?.text;
+  return readPem(setting, path, certificates)?.text;
 }
 
 interface Certificates {

@@ -229,7 +229,7 @@ const ownPromotion: AuditDraft = { actor: { kind: "system", id: null, name: null
 export function openReplicaAudit(
   { data, limits }: Config,
   node: string,
-  { writer, database, peers }: Replica,
+  { writer, database, peers, reportDamage }: Replica,
   started: AsyncDisposableStack,
   { clock }: ClusterSystem,
 ): AuditLog {
@@ -238,7 +238,8 @@ export function openReplicaAudit(
   const audit = createAuditRecorder({ node, clock, directory: data, reader, store });
   started.defer(() => audit.close());
   const primary = (): NodeClient => peers.primary.client;
-  startAuditExchange({ writer, reader, primary, intervalMs: limits.auditExchangeIntervalMs, clock }, started);
+  const intervalMs = limits.auditExchangeIntervalMs;
+  startAuditExchange({ writer, reader, primary, intervalMs, clock, reportDamage }, started);
   return audit;
 }
 

@@ -182,7 +182,8 @@ export async function startPrimaryNode(
   const survey = new PrimarySurvey({ own, state, announce: askReplicas, clock });
   const listening = { history, peers, foreign, duplicates, successor, fence, acknowledge, survey };
   const listener = createListener(listening, clock.wallMs());
-  const sender = { node: id, instance, ageMs, commits, questions: () => survey.questions };
+  const reportDamage = (error: unknown): boolean => damage.report(error);
+  const sender = { node: id, instance, ageMs, commits, questions: () => survey.questions, reportDamage };
   const stream = await openEventStream(config, store, nodeKeyHashes, sender, listener, system);
   started.defer(() => stream.close());
 

@@ -254,6 +254,7 @@ interface SerializedError {
   readonly message: string;
   readonly details: object | undefined;
   readonly retryAfterMs?: number | undefined;
+  readonly mayBeDone?: boolean;
   readonly stack: string | undefined;
   /** The code of SQLite or of the system, from the error or from the first of its causes that has one. */
   readonly systemCode: string | undefined;
@@ -264,9 +265,9 @@ interface SerializedError {
 function serializeError(error: unknown): SerializedError {
   const systemCode = systemCodeOf(error);
   if (error instanceof AppError) {
-    const { code, message, details, retryAfterMs, cause } = error;
+    const { code, message, details, retryAfterMs, mayBeDone, cause } = error;
     const [stack, causeMessage] = cause instanceof Error ? [cause.stack, cause.message] : [undefined, undefined];
-    return { code, message, details, retryAfterMs, stack, systemCode, causeMessage };
+    return { code, message, details, retryAfterMs, mayBeDone, stack, systemCode, causeMessage };
   }
   const [message, stack] = error instanceof Error ? [error.message, error.stack] : [String(error), undefined];
   return { code: undefined, message, details: undefined, stack, systemCode, causeMessage: undefined };
@@ -279,10 +280,10 @@ function systemCodeOf(error: unknown): string | undefined {
 }
 
 function deserializeError(error: SerializedError): Error {
-  const { code, message, details, retryAfterMs, stack, systemCode, causeMessage } = error;
+  const { code, message, details, retryAfterMs, mayBeDone = false, stack, systemCode, causeMessage } = error;
   const coded = systemCode === undefined ? {} : { code: systemCode };
   const origin = stack === undefined ? undefined : Object.assign(new Error(causeMessage ?? "in the worker"), { stack });
   if (code === undefined) return Object.assign(new Error(message, { cause: origin }), coded);
-  const known = { ...(details && { details }), ...(retryAfterMs !== undefined && { retryAfterMs }) };
+  const known = { mayBeDone, ...(details && { details }), ...(retryAfterMs !== undefined && { retryAfterMs }) };
   return new AppError(code, message, { ...known, cause: origin && Object.assign(origin, coded) });
 }

@@ -86,7 +86,7 @@ describe.skipIf(findProgram("openssl") === null)("a node with TLS (skipped witho
       second.kill("SIGKILL");
       await second.exited;
     }
-    // The address of a node that was killed is not the last place where it looks.
+    // A node that was killed has left its address.
     expect(noted()).toBe(true);
     const killed = await health();
     expect(killed.status).toBe(1);

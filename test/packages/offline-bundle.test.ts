@@ -270,12 +270,18 @@ cd ${folder}
 ${firstDecision("./ostiary", 8090).replaceAll("/packages/", `${join(folder, "..")}/`)}
 podman inspect --format 'restart {{.HostConfig.RestartPolicy.Name}}' ostiary
 sed -i 's/^OSTIARY_NODE_KEY=.*/OSTIARY_NODE_KEY="'${randomHex(32)}' '${randomHex(32)}'"/' /etc/ostiary/ostiary.env
-install -m 644 ${cert} /etc/ostiary/tls.crt
-install -m 644 ${key} /etc/ostiary/tls.key
+mkdir -p /etc/certificates/first
+install -m 644 ${cert} /etc/certificates/first/tls.crt
+ln -s ../certificates/first/tls.crt /etc/ostiary/tls.crt
+install -m 600 ${key} /etc/ostiary/tls.key
 printf 'OSTIARY_TLS_CERT=/etc/ostiary/missing.crt\nOSTIARY_TLS_KEY=/etc/ostiary/tls.key\n' >>/etc/ostiary/ostiary.env
 ! ../next/install 2>&1
 podman exec ostiary /usr/bin/ostiary health
 sed -i 's/missing.crt/tls.crt/' /etc/ostiary/ostiary.env
+! ../next/install 2>&1
+podman exec ostiary /usr/bin/ostiary health
+chgrp 65532 /etc/ostiary/tls.key
+chmod g+r /etc/ostiary/tls.key
 ../next/install
 podman inspect --format '{{range .Config.Env}}{{println .}}{{end}}' ostiary | grep -E '^OSTIARY_NODE_KEY=[0-9a-f]{64} [0-9a-f]{64}$'
 export OSTIARY_TLS_CA=${authority.cert}
@@ -292,6 +298,7 @@ podman rmi --all --force`;
       expect(output).toContain("runs (container): http://127.0.0.1:8090");
       expect(output).toContain("restart always\n");
       expect(output).toContain("the file /etc/ostiary/missing.crt of OSTIARY_TLS_CERT");
+      expect(output).toContain("the user of the container cannot read the file /etc/ostiary/tls.key");
       expect(output).toContain("runs (container): https://127.0.0.1:8090");
       expect(output).toMatch(/The image \S+:\S+ stays as well/);
       expect(output).toContain("Its data stay in the volume ostiary-data of podman");

@@ -79,7 +79,14 @@ function exchangeOnce(sides: Sides): Calls {
   const clock = { ...systemClock, every: (_ms: number, body: () => void) => (body(), () => {}) };
   const started = new AsyncDisposableStack();
   startAuditExchange(
-    { writer: { recordAudit }, reader: () => sides.reader(), primary: () => primary, intervalMs: 1, clock },
+    {
+      writer: { recordAudit },
+      reader: () => sides.reader(),
+      primary: () => primary,
+      intervalMs: 1,
+      clock,
+      reportDamage: () => false,
+    },
     started,
   );
   return calls;

@@ -26,6 +26,7 @@ test("events are published with the times of their commits, also those that are 
       const publisher = new Publisher({
         ...{ store, topics: topicsOf("ostiary", "test"), limits: defaultLimits, clock: systemClock, commitTimes },
         newHead: () => undefined,
+        reportDamage: () => false,
         transport: {
           ...{ name: "broker:1883", connected: true, window: 1 },
           onConnect: (listener) => listener(),

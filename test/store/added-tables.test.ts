@@ -40,6 +40,7 @@ import { auditEntriesAfter } from "../../src/store/log/audit-log.ts";
 import { readState } from "../../src/store/log/store-state.ts";
 import { buildSnapshot } from "../../src/store/snapshot/snapshot.ts";
 import { must } from "../../src/util/assert.ts";
+import { withCapturedLog } from "../replication/captured-log.ts";
 import { fillDisk, noMounts, withSmallDisk } from "../hostile/node.ts";
 import { converged, eventually, refusal, withCluster, withDirectory } from "../replication/cluster.ts";
 
@@ -102,6 +103,10 @@ async function withOldStore(body: (path: string, writer: Writer) => Promise<void
     }
   });
 }
+
+const withLoggedOldStore = (
+  body: (path: string, writer: Writer, lines: readonly string[]) => Promise<void>,
+): Promise<void> => withCapturedLog((lines) => withOldStore((path, writer) => body(path, writer, lines)));
 
 const record = (writer: Writer, ...targets: string[]): Promise<void> =>
   writer.recordAudit({ entries: targets.map(entryOf), received: false });
@@ -299,7 +304,7 @@ describe("a database of 0.1.0", () => {
     }));
 
   test("gets new added tables when they are damaged while it is open, and continues with all writes", () =>
-    withOldStore(async (path, writer) => {
+    withLoggedOldStore(async (path, writer, lines) => {
       await recordMany(writer);
       const logId = auditLogAt(path);
       let replaced = 0;
@@ -314,11 +319,14 @@ describe("a database of 0.1.0", () => {
       expect(targetsAt(path)).toEqual(["clear", "clear"]);
       expect(existsSync(`${addedTablesPath(path)}.damaged`)).toBe(true);
       expect(auditLogAt(path)).not.toBe(logId);
+      expect(replaced).toBe(1);
+      expect(
+        lines.filter((line) => line.includes(`it was moved to \`${addedTablesPath(path)}.damaged\``)),
+      ).toHaveLength(1);
       await record(writer, "later");
       await writer.close();
       await writer.open(path, { create: false });
       expect(targetsAt(path)).toEqual(["clear", "clear", "later"]);
-      expect(replaced).toBe(1);
     }));
 
   test("is a sound database on a primary whose added tables are damaged", () =>
@@ -327,7 +335,8 @@ describe("a database of 0.1.0", () => {
       mkdirSync(data);
       const path = join(data, "store-1.db");
       writeFileSync(path, format5);
-      const flags = { environment: "default", adminKey: recorded.adminKey, nodeKey: recorded.nodeKey };
+      const never = { "advanced.logTrimIntervalMs": "1h", "advanced.auditExchangeIntervalMs": "1h" };
+      const flags = { ...never, environment: "default", adminKey: recorded.adminKey, nodeKey: recorded.nodeKey };
       const writer = new Writer({ environment: "default", synchronous: "FULL", limits });
       await writer.open(path, { create: false });
       await recordMany(writer);
@@ -349,8 +358,8 @@ describe("a database of 0.1.0", () => {
         seen.push(await read());
         expect(seen.at(-1)).toBe(200);
       });
-      // Until they were replaced.
-      expect(seen[0]).toBe(503);
+      // Until they were replaced, which an audited request can do before.
+      expect(seen.filter((status) => status !== 200 && status !== 503)).toEqual([]);
       expect(existsSync(`${addedTablesPath(path)}.damaged`)).toBe(true);
       const cleared = await fetch(`${url}/api/clear_data`, {
         method: "POST",
@@ -387,14 +396,17 @@ describe("a database of 0.1.0", () => {
             expect((await fetch(`${replica.url}/healthcheck`)).status).toBe(200);
             expect(answer.status).toBe(200);
           });
-          expect(seen[0]).toBe(503);
+          expect(seen.filter((status) => status !== 200 && status !== 503)).toEqual([]);
           expect(existsSync(`${addedTablesPath(path)}.damaged`)).toBe(true);
           expect(currentStorePath(replica.data)).toBe(path);
           const cleared = await fetch(`${primary.url}/api/clear_data`, { method: "POST", headers });
           expect(cleared.status).toBe(200);
           await converged(replica.node, primary.node);
         },
-        { environment: "default", nodeKey: recorded.nodeKey },
+        {
+          ...{ environment: "default", nodeKey: recorded.nodeKey },
+          ...{ "advanced.logTrimIntervalMs": "1h", "advanced.auditExchangeIntervalMs": "1h" },
+        },
       ),
   );
 
@@ -433,8 +445,30 @@ describe("a database of 0.1.0", () => {
       expect(inLater()).toEqual([1, 0]);
     }));
 
-  test("keeps damaged added tables when a database of the newest format replaces it", () =>
+  test("is backed up, restored and migrated without damaged entries of its audit log, and says so", () =>
     withOldStore(async (path, writer) => {
+      await recordMany(writer);
+      await writer.close();
+      await damageAddedTables(path);
+      const told: string[] = [];
+      const listen = { onStep, warn: (problem: string) => void told.push(problem) };
+      const file = join(path, "..", "a.backup");
+      await backUp({ target: file, write: backupWriter(path, onStep), limits, ...listen });
+      expect(told).toEqual([
+        expect.stringMatching(/^`.*added-tables.db` is damaged, so entries of the audit log are left/),
+      ]);
+      const copy = join(path, "..", "copy");
+      mkdirSync(copy);
+      for (const name of ["store-1.db", "added-tables.db"]) copyFileSync(join(path, "..", name), join(copy, name));
+      expect(migrateStoreIn(copy)).toMatchObject({ from: 5, problem: expect.stringContaining("it was moved to") });
+      told.length = 0;
+      const common = { file, knownTerm: 0, dryRun: false, nodeKeyHashes: undefined, allowUnauthenticated: true };
+      await restore({ ...common, directory: join(path, ".."), force: true, target: undefined, limits, ...listen });
+      expect(told).toEqual([expect.stringContaining("are left out"), expect.stringContaining("it was moved to")]);
+    }));
+
+  test("keeps damaged added tables when a database of the newest format replaces it", () =>
+    withLoggedOldStore(async (path, writer, lines) => {
       await recordMany(writer);
       await damageAddedTables(path);
       await writer.close();
@@ -447,6 +481,8 @@ describe("a database of 0.1.0", () => {
       expect(targetsAt(next).at(-1)).toBe("b");
       const file = addedTablesPath(path);
       expect([file, `${file}.damaged`].map((each) => existsSync(each))).toEqual([false, true]);
+      expect(lines.join("\n")).toContain("are left out");
+      expect(lines.join("\n")).toContain("it was moved to");
     }));
 
   test("has a write-ahead log of its added tables, also if their creation was interrupted", () =>
@@ -480,6 +516,7 @@ describe("a database of 0.1.0", () => {
           free();
           await eventually(() => expect(writer.state.offset).toBe(offset + 1));
           expect(refused.message).toContain("it is unknown whether the write was stored");
+          expect(refused).toMatchObject({ code: "not_ready", mayBeDone: true });
         } finally {
           await writer.stop();
         }

@@ -53,7 +53,7 @@ test("each section of the troubleshooting page with an expression is one alert, 
   const sections = all.flatMap((section) => {
     const [, expr] = /^```promql\n(.*?)\n```$/ms.exec(section) ?? [];
     const [anchor = ""] = anchorsOf(`## ${section.slice(0, section.indexOf("\n"))}`);
-    return expr === undefined ? [] : [[anchor, expr] as const];
+    return expr === undefined ? [] : [[anchor, onOneLine(expr)] as const];
   });
   expect(new Set(alertRules.map(({ alert }) => alert)).size).toBe(alertRules.length);
   const byName = (pairs: readonly (readonly [string, string])[]) => pairs.toSorted(([a], [b]) => (a < b ? -1 : 1));

@@ -25,6 +25,8 @@ export interface AuditExchangeOptions {
   readonly primary: () => AuditPeer;
   readonly intervalMs: number;
   readonly clock: Clock;
+  /** Returns whether the error means damage. */
+  readonly reportDamage: (error: unknown) => boolean;
 }
 
 /** Entries arrive late from other nodes: a replica that begins anew asks for so much that it may have. */
@@ -42,6 +44,7 @@ export function startAuditExchange(options: AuditExchangeOptions, started: Async
     try {
       await exchange(options);
     } catch (error) {
+      options.reportDamage(error);
       log.debug("the audit log cannot be exchanged with the primary now: {reason}", { reason: reasonOf(error) });
     }
     isRunning = false;

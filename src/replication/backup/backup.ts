@@ -18,10 +18,10 @@ export interface BackupOptions {
   /** The path of the backup. An existing file is replaced after the new backup was verified. */
   readonly target: string;
   /** Writes the backup to the file at `path`. */
-  readonly write: (path: string) => Promise<unknown>;
+  readonly write: (path: string, warn: WarningListener) => Promise<void>;
   readonly limits: Limits;
   readonly onStep: OnStep;
-  /** Gets damage that can be repaired from the facts. */
+  /** Gets damage that can be repaired from the facts, or that concerns the audit log only. */
   readonly warn: WarningListener;
 }
 
@@ -30,7 +30,7 @@ export async function backUp({ target, write, limits, onStep, warn }: BackupOpti
   const [unchecked, unpacked] = [`${target}.unchecked`, `${target}.unpacked`];
   removeFiles([unchecked]);
   try {
-    await write(unchecked).catch((error: unknown) => {
+    await write(unchecked, warn).catch((error: unknown) => {
       throw error instanceof AppError ? error : fileError(target, "written", error);
     });
     await verifyBackup(unchecked, unpacked, limits, warn, onStep);
@@ -47,10 +47,11 @@ export function backupWriter(
   onStep: BackupOptions["onStep"],
   nodeKeyHash?: string,
 ): BackupOptions["write"] {
-  return (path) => {
+  return async (path, warn) => {
     onStep("copying", { path: copyPathOf(path), bytes: statSync(storePath).size, next: "packing" });
     // In a worker thread, so that this one can show the progress.
-    return buildBackupInWorker(realSystem, storePath, path, nodeKeyHash);
+    const { leftOut } = await buildBackupInWorker(realSystem, storePath, path, nodeKeyHash);
+    if (leftOut !== undefined) warn(leftOut);
   };
 }
 

@@ -101,7 +101,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreResult> {
       onStep("checking the result");
       await checkDatabaseInWorker(realSystem, unpacked, limits, warn);
     }
-    const previous = dryRun ? undefined : install(unpacked, directory, restored);
+    const previous = dryRun ? undefined : install(unpacked, directory, restored, warn);
     return { ...restored, replaced: workspace.replaced, previous, authenticity };
   } finally {
     removeFiles(databaseFiles(unpacked));
@@ -236,7 +236,8 @@ function keepAuditLog(store: Connection, replacedPath: string, environment: stri
       if (findState(replaced)?.environment !== environment) return;
       store.transaction(() => {
         copyAuditEntries(replaced, store);
-        copyAddedAuditEntries(replacedPath, store);
+        const leftOut = copyAddedAuditEntries(replacedPath, store);
+        if (leftOut !== undefined) warn(leftOut);
       }, "immediate");
     } finally {
       replaced.close();
@@ -251,10 +252,12 @@ function install(
   unpacked: string,
   directory: string,
   { epoch, offset }: Pick<RestoreResult, "epoch" | "offset">,
+  warn: WarningListener,
 ): string | undefined {
   const path = nextStorePath(directory);
   installFile(unpacked, path);
-  removeAddedTables(path);
+  const moved = removeAddedTables(path);
+  if (moved !== undefined) warn(moved);
   noteHistory(directory, must(historyOf(path)));
   // Old notes of the directory would make the primary take this for an old database, or for that of an edge.
   removePromotionNote(directory);

@@ -182,5 +182,6 @@ export function writeRefusal(error: unknown, committing: "nothing" | "one file" 
   const isUncertain = committing === "two files" || (committing === "one file" && reason !== "full");
   return new AppError("not_ready", isUncertain ? describeUncertainWrite(reason) : describeRefusedWrite(reason), {
     cause: error,
+    mayBeDone: isUncertain,
   });
 }

@@ -85,7 +85,7 @@ export interface StateChange {
  * - `checkpoint` comes after each checkpoint, with the size of the write-ahead log before it.
  * - `clockSetMs` tells by how much the wall clock was set.
  * - `damaged` comes each second while pages of the file at `path` are damaged.
- * - `addedTablesReplaced` comes when damaged tables beside the database were replaced: readers still have the earlier ones.
+ * - `addedTablesReplaced` comes when tables beside the database may have been replaced: readers can have earlier ones.
  * - `trouble` is a failure without a waiting caller.
  */
 export type WriterEvent =
@@ -181,6 +181,7 @@ export class StoreWriter {
       throw error;
     }
     this.#state = state;
+    this.#announceAddedTables(connection.store);
     this.#startTimers(connection);
     this.#checkStorage();
     return state;
@@ -240,8 +241,16 @@ export class StoreWriter {
       this.#storageFailed(connection, error);
       throw error;
     }
-    this.#emit({ addedTablesReplaced: true });
+    this.#announceAddedTables(store);
     return true;
+  }
+
+  /** Other connections may have tables that are replaced now. */
+  #announceAddedTables(store: Connection): void {
+    const { addedTablesProblem: problem } = store;
+    if (problem !== undefined) this.#emit({ trouble: problem });
+    store.addedTablesProblem = undefined;
+    if (store.hasAddedTables) this.#emit({ addedTablesReplaced: true });
   }
 
   /** Runs `body`, in which a transaction may fail because of damaged added tables. Then they are replaced, and it runs again. */
@@ -272,9 +281,12 @@ export class StoreWriter {
   #absorbAddedTables(connection: WriterConnection): void {
     const { store, options } = connection;
     if (store.hasAddedTables || !existsSync(addedTablesPath(options.path))) return;
-    const { transaction } = beginTransaction(connection, () => copyAddedAuditEntries(options.path, store));
+    const { result: leftOut, transaction } = beginTransaction(connection, () =>
+      copyAddedAuditEntries(options.path, store),
+    );
     commitTransaction(connection, transaction);
-    removeAddedTables(options.path);
+    for (const trouble of [leftOut, removeAddedTables(options.path)])
+      if (trouble !== undefined) this.#emit({ trouble });
   }
 
   /** Queues a write. The next transaction contains all queued writes. */
@@ -436,9 +448,9 @@ export class StoreWriter {
     } catch (error) {
       // Nothing of the group is visible, as far as this connection knows.
       if (connection !== undefined) this.#storageFailed(connection, error);
-      const committing =
-        pending === undefined ? "nothing" : connection?.store.hasAddedTables ? "two files" : "one file";
-      const reason = writeRefusal(error, committing);
+      const isAudited = group.some(({ meta }) => meta.audit !== undefined);
+      const files = connection?.store.hasAddedTables === true && isAudited ? "two files" : "one file";
+      const reason = writeRefusal(error, pending === undefined ? "nothing" : files);
       for (const write of group) write.reject(reason);
       return;
     }
@@ -484,6 +496,7 @@ export class StoreWriter {
     before.store.close();
     verifyCommits(connection, this.#clock.wallMs());
     this.#requireKnownAuditLog(connection);
+    this.#announceAddedTables(connection.store);
     this.#resumeFrom(readState(connection.store));
     connection.guard.recordRecovery();
     this.#reportStorage(connection.guard.problem);

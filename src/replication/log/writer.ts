@@ -108,6 +108,8 @@ export class Writer {
   replaceDamagedAddedTables(): void {
     this.#worker
       .call("replaceDamagedAddedTables")
+      // Also if they are sound by now: then the reader that has met damage has earlier ones.
+      .then(() => this.#onAddedTablesReplaced.forEach((listener) => listener()))
       .catch((error: unknown) =>
         this.#warn(`the damaged tables beside the database cannot be replaced: ${reasonOf(error)}`),
       );

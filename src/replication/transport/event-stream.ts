@@ -56,6 +56,8 @@ interface EventStreamSender {
   readonly commits: CommitTimes;
   /** What the primary asks its replicas now. */
   readonly questions: () => Head["ask"];
+  /** Returns whether the error means damage of the primary's database, or of the tables beside it. */
+  readonly reportDamage: (error: unknown) => boolean;
 }
 
 /** Receives messages of other nodes at the brokers. */
@@ -119,7 +121,15 @@ export async function openEventStream(
   // Subscribes before publishing, so that a retained head is received before it is replaced.
   for (const connection of connections.values()) subscribeAt(connection, topics, handle, listener);
   const newHead = createHeadReader(config, store, sequence, sender, clock);
-  const common = { store, topics, limits, clock, newHead, commitTimes: sender.commits };
+  const common = {
+    store,
+    topics,
+    limits,
+    clock,
+    newHead,
+    commitTimes: sender.commits,
+    reportDamage: sender.reportDamage,
+  };
   const publishers = transports.map((transport) => new Publisher({ ...common, transport: withMac(transport, mac) }));
   let stopped = false;
   let cancelHeads = (): void => {};

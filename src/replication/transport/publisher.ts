@@ -13,7 +13,6 @@ import { metrics } from "../../telemetry/metrics.ts";
 import { recordSpan, SpanKind } from "../../telemetry/tracing.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
-import { isDamage } from "../../util/storage-failure.ts";
 import type { CommitTimes } from "../log/commit-times.ts";
 import type { StateChange } from "../log/store-writer.ts";
 import type { EventBatch, Head, PublishedRow } from "./messages.ts";
@@ -36,6 +35,8 @@ export interface PublisherOptions {
   readonly commitTimes: CommitTimes;
   /** Reads a head with a new sequence number. Undefined while there are no numbers. */
   readonly newHead: () => Head | undefined;
+  /** Returns whether the error means damage. */
+  readonly reportDamage: (error: unknown) => boolean;
 }
 
 export class Publisher {
@@ -154,11 +155,7 @@ export class Publisher {
     try {
       return auditOf(this.#options.store, rows, this.#options.limits.publishBatchBytesMax);
     } catch (error) {
-      if (!isDamage(error)) throw error;
-      log.error("events {first} and later are published without their entries of the audit log: {error}", {
-        first: rows[0]?.offset,
-        error,
-      });
+      if (!this.#options.reportDamage(error)) throw error;
       return undefined;
     }
   }

@@ -7,7 +7,6 @@
 import { existsSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { SqliteDatabase } from "../../runtime/sqlite.ts";
-import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { isDamage } from "../../util/storage-failure.ts";
@@ -33,23 +32,24 @@ export const addedTables: readonly string[] = ["audit"];
 
 /**
  * Removes `added-tables.db` beside the database at `path`, which has its rows. A file of a later release keeps the tables
- * that only that release knows, and a damaged one stays under another name.
+ * that only that release knows. A damaged one stays under another name, and the result says so.
  */
-export function removeAddedTables(path: string): void {
+export function removeAddedTables(path: string): string | undefined {
   const file = addedTablesPath(path);
   try {
-    if (existsSync(file) && isOfLaterRelease(file)) return emptyAddedTables(file);
+    if (existsSync(file) && isOfLaterRelease(file)) emptyAddedTables(file);
+    else removeFiles(file);
+    return undefined;
   } catch (error) {
     if (!isDamage(error)) throw error;
     return moveAway(file, error);
   }
-  removeFiles(file);
 }
 
 function isOfLaterRelease(file: string): boolean {
   const added = new SqliteDatabase(file, {});
   try {
-    requireSound(added);
+    requireSoundTables(added);
     return formatOf(added) > schemaVersion;
   } finally {
     added.close();
@@ -70,12 +70,15 @@ function removeFiles(file: string): void {
   for (const each of [file, `${file}-wal`, `${file}-shm`]) rmSync(each, { force: true });
 }
 
-/** No connection may use the file for writing: its end would remove the write-ahead log of the next file. */
-function moveAway(file: string, error: unknown): void {
+/**
+ * No connection may use the file for writing: its end would remove the write-ahead log of the next file. Returns what an
+ * operator has to know.
+ */
+function moveAway(file: string, error: unknown): string {
   const damaged = `${file}.damaged`;
   renameSync(file, damaged);
   removeFiles(file);
-  getLogger("store").error("{file} is damaged and was moved to {damaged}: {error}", { file, damaged, error });
+  return `\`${file}\`, which has the audit log of a database with an older format, is damaged (${reasonOf(error)}): it was moved to \`${damaged}\`, and other nodes have its entries; check the disk`;
 }
 
 /**
@@ -89,7 +92,7 @@ export function attachAddedTables(store: Connection, writer?: { readonly synchro
     createAddedTables(path, writer !== undefined);
   } catch (error) {
     if (!isDamage(error)) throw error;
-    moveAway(path, error);
+    store.addedTablesProblem = moveAway(path, error);
     createAddedTables(path, false);
   }
   store.prepare("ATTACH ?1 AS added").run(path);
@@ -107,7 +110,7 @@ export function detachAddedTables(store: Connection): void {
 export function findAddedTablesDamage(store: Connection): string | undefined {
   if (!store.hasAddedTables) return undefined;
   try {
-    requireSound(store, "added");
+    requireSoundTables(store, "added");
     return undefined;
   } catch (error) {
     if (isDamage(error)) return reasonOf(error);
@@ -116,7 +119,7 @@ export function findAddedTablesDamage(store: Connection): string | undefined {
 }
 
 /** Throws an error that `isDamage` recognises. */
-function requireSound(database: SqliteDatabase, schema: "main" | "added" = "main"): void {
+export function requireSoundTables(database: SqliteDatabase, schema: "main" | "added" = "main"): void {
   const damage = String(database.prepare(`PRAGMA ${schema}.quick_check(1)`).values()[0]?.[0]);
   if (damage !== "ok") throw Object.assign(new Error(damage), { code: "SQLITE_CORRUPT" });
 }
@@ -136,7 +139,7 @@ function createAddedTables(path: string, isChecked: boolean): void {
     added.exec("PRAGMA journal_mode = WAL");
     // Nothing can be lost, and a file that a power cut damages is made again.
     if (isNew) added.exec("PRAGMA synchronous = OFF");
-    if (isChecked) requireSound(added);
+    if (isChecked) requireSoundTables(added);
     if (formatOf(added) >= schemaVersion) return;
     added.transaction(() => {
       // Another thread may have been faster.

@@ -10,6 +10,8 @@ export interface Migration {
   readonly path: string;
   readonly from: number;
   readonly to: number;
+  /** What has happened to the audit log. */
+  readonly problem?: string;
 }
 
 /**
@@ -20,8 +22,11 @@ export function migrateStoreIn(directory: string): Migration {
   const path = must(currentStorePath(directory), "the directory has a database");
   const from = formatOf(path);
   if (from < schemaVersion) {
-    openStore(path, { create: false, convert: true, addedTables: true }).close();
+    const store = openStore(path, { create: false, convert: true, addedTables: true });
+    const { addedTablesProblem: problem } = store;
+    store.close();
     removeAddedTables(path);
+    if (problem !== undefined) return { path, from, to: schemaVersion, problem };
   }
   return { path, from, to: schemaVersion };
 }

@@ -6,8 +6,8 @@
 import type { SqlRow, SqlValue } from "../../runtime/sqlite.ts";
 import { existsSync } from "node:fs";
 import { Connection } from "../connection/connection.ts";
-import { addedTablesPath } from "../connection/added-tables.ts";
-import { getLogger } from "../../telemetry/logger.ts";
+import { addedTablesPath, requireSoundTables } from "../connection/added-tables.ts";
+import { reasonOf } from "../../util/reason.ts";
 import { isDamage } from "../../util/storage-failure.ts";
 import type { AuditEntry, AuditResult } from "./audit-entry.ts";
 
@@ -221,20 +221,31 @@ export function markAuditReceived(store: Connection): void {
 
 /**
  * Adds the entries that were recorded beside the database at `path`, while a database there kept an older format. If
- * that file is damaged, entries that cannot be read are left out.
+ * that file is damaged, entries that cannot be read are left out, and the result says so.
  */
-export function copyAddedAuditEntries(path: string, to: Connection): void {
+export function copyAddedAuditEntries(path: string, to: Connection): string | undefined {
   const file = addedTablesPath(path);
-  if (!existsSync(file)) return;
+  if (!existsSync(file)) return undefined;
   const added = new Connection(file, { readonly: true });
   try {
     added.exec("PRAGMA busy_timeout = 5000");
     copyAuditEntries(added, to);
+    return undefined;
   } catch (error) {
-    if (!isDamage(error)) throw error;
-    getLogger("store").error("{file} is damaged, so entries of the audit log are left out: {error}", { file, error });
+    if (!isDamage(error) || isSound(added)) throw error;
+    return `\`${file}\` is damaged, so entries of the audit log are left out: ${reasonOf(error)}`;
   } finally {
     added.close();
+  }
+}
+
+function isSound(added: Connection): boolean {
+  try {
+    requireSoundTables(added);
+    return true;
+  } catch (error) {
+    if (isDamage(error)) return false;
+    throw error;
   }
 }
 

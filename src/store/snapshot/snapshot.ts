@@ -50,7 +50,8 @@ export async function buildSnapshot(storePath: string, directory: string, nodeKe
   const building = join(directory, "building.zst");
   removeFiles([building]);
   try {
-    const { epoch, offset, sha256 } = await packStore(storePath, building, "snapshot", nodeKeyHash);
+    const { manifest } = await packStore(storePath, building, "snapshot", nodeKeyHash);
+    const { epoch, offset, sha256 } = manifest;
     const path = join(directory, `${epoch}-${offset}-${sha256.slice(0, 16)}.snapshot.zst`);
     installFile(building, path);
     return openSnapshot(path);
@@ -59,10 +60,13 @@ export async function buildSnapshot(storePath: string, directory: string, nodeKe
   }
 }
 
+/** A backup, and what is missing in its audit log, because a file is damaged. */
+export type Backup = Snapshot & { readonly leftOut: string | undefined };
+
 /** Makes a backup in a new file at `target`: a snapshot with the log, for point-in-time recovery. Blocks as long. */
-export async function buildBackup(storePath: string, target: string, nodeKeyHash?: string): Promise<Snapshot> {
-  await packStore(storePath, target, "backup", nodeKeyHash);
-  return openSnapshot(target);
+export async function buildBackup(storePath: string, target: string, nodeKeyHash?: string): Promise<Backup> {
+  const { leftOut } = await packStore(storePath, target, "backup", nodeKeyHash);
+  return { ...openSnapshot(target), leftOut };
 }
 
 /** The directory of the target needs space for the uncompressed database. */
@@ -72,7 +76,7 @@ async function packStore(storePath: string, target: string, kind: SnapshotManife
   try {
     // Later writes may be missing.
     const madeMs = Date.now();
-    const { format: schema, state, history, from } = copyStore(storePath, copyPath, kind);
+    const { format: schema, state, history, from, leftOut } = copyStore(storePath, copyPath, kind);
     const { policyId: _, ...position } = state;
     const unpackedBytes = statSync(copyPath).size;
     const about = { kind, schema, history, madeMs, unpackedBytes };
@@ -82,7 +86,7 @@ async function packStore(storePath: string, target: string, kind: SnapshotManife
     const preliminary = encodeHeader({ ...known, ...largest }, { nodeKeyHash });
     const manifest = { ...known, ...(await compressFile(copyPath, target, preliminary)) };
     writeHeader(target, encodeHeader(manifest, { length: preliminary.length, nodeKeyHash }));
-    return manifest;
+    return { manifest, leftOut };
   } finally {
     removeFiles(databaseFiles(copyPath));
   }

@@ -26,6 +26,8 @@ interface StoreCopy {
   readonly history: string;
   /** The earliest point in time that it can be recovered to; undefined for a snapshot, which has only its own. */
   readonly from: PointInTime | undefined;
+  /** What is missing in the audit log, because a file is damaged. */
+  readonly leftOut: string | undefined;
 }
 
 /**
@@ -38,10 +40,10 @@ export function copyStore(source: string, target: string, kind: SnapshotManifest
   const isBackup = kind === "backup";
   const copy = openStore(target, { wal: false, convert: isBackup });
   try {
-    if (isBackup) copy.transaction(() => copyAddedAuditEntries(source, copy), "immediate");
+    const leftOut = isBackup ? copy.transaction(() => copyAddedAuditEntries(source, copy), "immediate") : undefined;
     const { epoch: history } = firstEpoch(copy);
     const from = isBackup ? earliestPointInTime(copy) : undefined;
-    return { format: readFormat(copy), state: readState(copy), history, from };
+    return { format: readFormat(copy), state: readState(copy), history, from, leftOut };
   } finally {
     copy.close();
   }

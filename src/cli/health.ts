@@ -2,7 +2,7 @@
  * `ostiary health`: whether a node can answer queries, as an exit status, for the health check of the image and for
  * scripts.
  */
-import type { Config } from "../config/config.ts";
+import { type Config, configSchema } from "../config/config.ts";
 import { print, printError } from "../runtime/process.ts";
 import { localUrl } from "../runtime/serve.ts";
 import { notedAddress } from "../store/directory/noted-address.ts";
@@ -14,6 +14,7 @@ import { requestOwnNode } from "./own-node.ts";
 import { nodeConfig } from "./setting-options.ts";
 
 const timeoutMs = 2500;
+const firstTimeoutMs = 1500;
 
 interface HealthOptions {
   readonly url?: string;
@@ -34,7 +35,7 @@ export const healthCommand: AddCommand = (program, finish) => {
     .description("Check whether a node can answer queries: status 0 if it can, 1 if not")
     .option(
       "--url <url>",
-      "The URL of the node (default: that of OSTIARY_HOST, OSTIARY_PORT and OSTIARY_TLS_CERT, or else the one that runs with the data of OSTIARY_DATA; all of these can be in the file)",
+      "The URL of the node (default: the one that runs with the data of OSTIARY_DATA, or that of OSTIARY_HOST, OSTIARY_PORT and OSTIARY_TLS_CERT; all of these can be in the file)",
     )
     .option(...caOption)
     .option(
@@ -81,19 +82,18 @@ async function requireAcceptedKey(url: string, ca?: string): Promise<void> {
 }
 
 /**
- * The node of these settings. If none answers there, the one that runs with these data: its port and its certificate can
- * be options that only it knows.
+ * The node that runs with these data, whose port and certificate can be options that only it knows. If these settings
+ * name a port, or nobody answers there, the node at that port; the other one comes second.
  */
 async function ownHealth({ host, port, data, tlsCert }: Config): Promise<Health> {
   const url = localUrl(host, port, tlsCert === undefined ? "http" : "https");
-  const endMs = performance.now() + timeoutMs;
+  const noted = notedAddress(data) ?? url;
+  if (noted === url) return healthHere(url, tlsCert, timeoutMs);
+  const [first, second] = port === configSchema.shape.port.parse(undefined) ? [noted, url] : [url, noted];
   try {
-    return await healthHere(url, tlsCert, timeoutMs);
+    return await healthHere(first, tlsCert, firstTimeoutMs);
   } catch (error) {
-    const noted = notedAddress(data);
-    const leftMs = endMs - performance.now();
-    if (noted === undefined || noted === url || leftMs < 1) throw error;
-    return await healthHere(noted, tlsCert, leftMs).catch(() => {
+    return await healthHere(second, tlsCert, timeoutMs - firstTimeoutMs).catch(() => {
       throw error;
     });
   }

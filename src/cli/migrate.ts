@@ -1,6 +1,7 @@
 /** `ostiary migrate`: migrates the databases of a stopped node, after which no older release can use them. */
 import { keepFilesPrivate, print } from "../runtime/process.ts";
 import { EnvironmentDirectories } from "../roles/environment-directories.ts";
+import type { MovedListener } from "../store/connection/added-tables.ts";
 import { lockDirectory } from "../store/directory/data-directory.ts";
 import { migrateStoreIn, type Migration } from "../store/directory/migrate.ts";
 import { noteAction } from "../store/directory/noted-actions.ts";
@@ -44,9 +45,9 @@ last. It includes all environments. A node works with either format, so there is
       requireStoreIn(data);
       const { unlock } = lockDirectory(data);
       try {
-        const { migrations, failures } = migrateAll([data, ...new EnvironmentDirectories(data).withStore()]);
+        const { migrations, problems, failures } = migrateAll([data, ...new EnvironmentDirectories(data).withStore()]);
         await print(options.json ? `${JSON.stringify({ migrations })}\n` : migrations.map(describe).join(""));
-        for (const { problem } of migrations) if (problem !== undefined) await printWarning(problem);
+        for (const problem of problems) await printWarning(problem);
         if (failures.length > 0) throw new AppError("conflict", failures.join("; "));
       } finally {
         unlock();
@@ -57,14 +58,14 @@ last. It includes all environments. A node works with either format, so there is
 /** The database of one environment, maybe an earlier one, must not keep the others from being migrated. */
 function migrateAll(directories: readonly string[]) {
   const migrations: Migration[] = [];
-  const failures: string[] = [];
+  const [problems, failures]: [string[], string[]] = [[], []];
   for (const directory of directories)
     try {
-      migrations.push(migrate(directory));
+      migrations.push(migrate(directory, (problem) => problems.push(problem)));
     } catch (error) {
       failures.push(`the database in \`${directory}\` was not migrated: ${describeFailure(error, directory)}`);
     }
-  return { migrations, failures };
+  return { migrations, problems, failures };
 }
 
 function describeFailure(error: unknown, directory: string): string {
@@ -74,8 +75,8 @@ function describeFailure(error: unknown, directory: string): string {
   return `it is damaged (${reasonOf(error)}): restore a backup, or remove the directory if nobody needs this environment any more`;
 }
 
-function migrate(directory: string): Migration {
-  const migration = migrateStoreIn(directory);
+function migrate(directory: string, onMoved: MovedListener): Migration {
+  const migration = migrateStoreIn(directory, onMoved);
   const { from, to } = migration;
   const details = { from, to };
   if (from < to) noteAction(directory, { actor: operator(userName()), action: "data.migrate", details });

@@ -98,14 +98,15 @@ function requirePair(cert: InFile<X509Certificate>, key: InFile<KeyObject>): voi
   );
 }
 
-const begin = "-----BEGIN CERTIFICATE-----";
+/** Text before a certificate can be anything, such as its name or another certificate as a comment. */
+const beginning = /^(?=-----BEGIN (?:X509 )?CERTIFICATE-----)/m;
 const certificate = { what: "certificate in PEM form", parse: (text: string) => new X509Certificate(text) };
 const certificates = {
   what: certificate.what,
   parse(text: string): readonly X509Certificate[] {
-    // The part after a begin has the rest of a certificate, also of one that is not complete.
-    const [before, ...rest] = text.split(begin);
-    return (rest.length === 0 ? [before ?? ""] : rest).map((block) => new X509Certificate(begin + block));
+    // The part after a beginning has the rest of a certificate, also of one that is not complete.
+    const blocks = text.split(beginning).filter((block) => beginning.test(block));
+    return (blocks.length === 0 ? [text] : blocks).map((block) => new X509Certificate(block));
   },
 };
 const privateKey = { what: "unencrypted private key in PEM form", parse: (text: string) => createPrivateKey(text) };

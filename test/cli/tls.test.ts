@@ -86,7 +86,7 @@ describe.skipIf(findProgram("openssl") === null)("a node with TLS (skipped witho
       second.kill("SIGKILL");
       await second.exited;
     }
-    // A node that was killed has left its address.
+    // A node that was killed has left its address, where nobody looks.
     expect(noted()).toBe(true);
     const killed = await health();
     expect(killed.status).toBe(1);

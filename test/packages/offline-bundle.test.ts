@@ -270,9 +270,10 @@ cd ${folder}
 ${firstDecision("./ostiary", 8090).replaceAll("/packages/", `${join(folder, "..")}/`)}
 podman inspect --format 'restart {{.HostConfig.RestartPolicy.Name}}' ostiary
 sed -i 's/^OSTIARY_NODE_KEY=.*/OSTIARY_NODE_KEY="'${randomHex(32)}' '${randomHex(32)}'"/' /etc/ostiary/ostiary.env
-mkdir -p /etc/certificates/first
-install -m 644 ${cert} /etc/certificates/first/tls.crt
-ln -s ../certificates/first/tls.crt /etc/ostiary/tls.crt
+mkdir -p /etc/certificates/live/node /etc/certificates/archive/node
+install -m 644 ${cert} /etc/certificates/archive/node/tls1.crt
+ln -s ../../archive/node/tls1.crt /etc/certificates/live/node/tls.crt
+ln -s /etc/certificates/live/node/tls.crt /etc/ostiary/tls.crt
 install -m 600 ${key} /etc/ostiary/tls.key
 printf 'OSTIARY_TLS_CERT=/etc/ostiary/missing.crt\nOSTIARY_TLS_KEY=/etc/ostiary/tls.key\n' >>/etc/ostiary/ostiary.env
 ! ../next/install 2>&1

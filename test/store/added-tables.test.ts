@@ -183,9 +183,9 @@ describe("a database of 0.1.0", () => {
       await writer.close();
       const leftover = join(path, "..", "leftover");
       copyFileSync(addedTablesPath(path), leftover);
-      expect(migrateStoreIn(join(path, ".."))).toEqual({ path, from: 5, to: schemaVersion });
+      expect(migrateStoreIn(join(path, ".."), warn)).toEqual({ path, from: 5, to: schemaVersion });
       expect(existsSync(addedTablesPath(path))).toBe(false);
-      expect(migrateStoreIn(join(path, ".."))).toEqual({ path, from: schemaVersion, to: schemaVersion });
+      expect(migrateStoreIn(join(path, ".."), warn)).toEqual({ path, from: schemaVersion, to: schemaVersion });
       requireKnownSchemaIn(path);
       expect(targetsAt(path)).toEqual(["a", "b"]);
       // As after a crash before the file was removed.
@@ -201,7 +201,7 @@ describe("a database of 0.1.0", () => {
       await record(writer, "a");
       await writer.close();
       addLaterTable(path);
-      expect(() => migrateStoreIn(join(path, ".."))).toThrow(`has tables of format ${schemaVersion + 1}`);
+      expect(() => migrateStoreIn(join(path, ".."), warn)).toThrow(`has tables of format ${schemaVersion + 1}`);
       expect(formatAt(path)).toBe(5);
       await writer.open(path, { create: false });
       await record(writer, "b");
@@ -217,7 +217,7 @@ describe("a database of 0.1.0", () => {
       added.exec("INSERT INTO node VALUES ('audit_received', 'forged'), ('forged', 'forged')");
       added.close();
       const before = settingAt(path, "audit_received");
-      migrateStoreIn(join(path, ".."));
+      migrateStoreIn(join(path, ".."), warn);
       expect(settingAt(path, "audit_received")).toBe(must(before));
       const store = openStore(path, { readonly: true });
       expect(store.prepare("SELECT count(*) FROM node WHERE key = 'forged'").values()).toEqual([[0]]);
@@ -281,7 +281,7 @@ describe("a database of 0.1.0", () => {
       await record(writer, "a");
       expect([formatAt(pathOf("staging")), targetsAt(pathOf("staging"))]).toEqual([5, ["a"]]);
       await writer.close();
-      migrateStoreIn(join(path, ".."));
+      migrateStoreIn(join(path, ".."), warn);
       await writer.open(pathOf("testing"));
       expect(formatAt(pathOf("testing"))).toBe(schemaVersion);
     }));
@@ -460,7 +460,9 @@ describe("a database of 0.1.0", () => {
       const copy = join(path, "..", "copy");
       mkdirSync(copy);
       for (const name of ["store-1.db", "added-tables.db"]) copyFileSync(join(path, "..", name), join(copy, name));
-      expect(migrateStoreIn(copy)).toMatchObject({ from: 5, problem: expect.stringContaining("it was moved to") });
+      const moved: string[] = [];
+      expect(migrateStoreIn(copy, (problem) => moved.push(problem))).toMatchObject({ from: 5, to: schemaVersion });
+      expect(moved).toEqual([expect.stringContaining("it was moved to")]);
       told.length = 0;
       const common = { file, knownTerm: 0, dryRun: false, nodeKeyHashes: undefined, allowUnauthenticated: true };
       await restore({ ...common, directory: join(path, ".."), force: true, target: undefined, limits, ...listen });

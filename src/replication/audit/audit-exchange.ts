@@ -44,10 +44,11 @@ export function startAuditExchange(options: AuditExchangeOptions, started: Async
     try {
       await exchange(options);
     } catch (error) {
-      options.reportDamage(error);
       log.debug("the audit log cannot be exchanged with the primary now: {reason}", { reason: reasonOf(error) });
+      options.reportDamage(error);
+    } finally {
+      isRunning = false;
     }
-    isRunning = false;
   };
   started.defer(options.clock.every(options.intervalMs, () => void run()));
 }

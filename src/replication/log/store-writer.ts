@@ -23,7 +23,7 @@ import {
   addedTablesPath,
   attachAddedTables,
   detachAddedTables,
-  findAddedTablesDamage,
+  hasDamagedAddedTables,
   readAddedTablesId,
   removeAddedTables,
   writeAddedTablesId,
@@ -86,6 +86,7 @@ export interface StateChange {
  * - `clockSetMs` tells by how much the wall clock was set.
  * - `damaged` comes each second while pages of the file at `path` are damaged.
  * - `addedTablesReplaced` comes when tables beside the database may have been replaced: readers can have earlier ones.
+ * - `auditLoss` says which part of the audit log this node has lost because of a damaged file.
  * - `trouble` is a failure without a waiting caller.
  */
 export type WriterEvent =
@@ -96,6 +97,7 @@ export type WriterEvent =
   | { readonly checkpoint: { readonly ms: number; readonly walBytes: number } }
   | { readonly damaged: { readonly path: string; readonly problem: string } }
   | { readonly addedTablesReplaced: true }
+  | { readonly auditLoss: string }
   | { readonly trouble: string };
 
 /** Entries for the audit log, and what this node has exchanged with the primary then. */
@@ -159,6 +161,7 @@ export class StoreWriter {
   #checkpointMs = Number.NEGATIVE_INFINITY;
   #reportedStorage: StorageFailure["reason"] | undefined;
   #cancelTimers = (): void => {};
+  readonly #onMoved = (auditLoss: string): void => this.#emit({ auditLoss });
 
   /** `emit` is called before and after each commit that changes the state. */
   constructor(emit: (event: WriterEvent) => void, clock: Clock) {
@@ -171,7 +174,7 @@ export class StoreWriter {
   /** Opens the file, and creates it if it is missing and may be created. Closes the file that was open before. */
   open(options: WriterOpenOptions): StoreState {
     this.close();
-    const connection = openWriterConnection(options, this.#clock);
+    const connection = openWriterConnection(options, this.#clock, this.#onMoved);
     this.#connection = connection;
     let state: StoreState;
     try {
@@ -181,7 +184,6 @@ export class StoreWriter {
       throw error;
     }
     this.#state = state;
-    this.#announceAddedTables(connection.store);
     this.#startTimers(connection);
     this.#checkStorage();
     return state;
@@ -232,10 +234,10 @@ export class StoreWriter {
   replaceDamagedAddedTables(): boolean {
     const connection = must(this.#connection);
     const { store, options } = connection;
-    if (findAddedTablesDamage(store) === undefined) return false;
+    if (!hasDamagedAddedTables(store)) return false;
     try {
       detachAddedTables(store);
-      attachAddedTables(store, options);
+      attachAddedTables(store, { synchronous: options.synchronous, onMoved: this.#onMoved });
       this.#requireKnownAuditLog(connection);
     } catch (error) {
       this.#storageFailed(connection, error);
@@ -247,9 +249,6 @@ export class StoreWriter {
 
   /** Other connections may have tables that are replaced now. */
   #announceAddedTables(store: Connection): void {
-    const { addedTablesProblem: problem } = store;
-    if (problem !== undefined) this.#emit({ trouble: problem });
-    store.addedTablesProblem = undefined;
     if (store.hasAddedTables) this.#emit({ addedTablesReplaced: true });
   }
 
@@ -285,8 +284,8 @@ export class StoreWriter {
       copyAddedAuditEntries(options.path, store),
     );
     commitTransaction(connection, transaction);
-    for (const trouble of [leftOut, removeAddedTables(options.path)])
-      if (trouble !== undefined) this.#emit({ trouble });
+    for (const auditLoss of [leftOut, removeAddedTables(options.path)])
+      if (auditLoss !== undefined) this.#emit({ auditLoss });
   }
 
   /** Queues a write. The next transaction contains all queued writes. */
@@ -491,7 +490,7 @@ export class StoreWriter {
    * it as committed. Throws if it fails.
    */
   #recover(before: WriterConnection): WriterConnection {
-    const connection = reopenWriterConnection(before);
+    const connection = reopenWriterConnection(before, this.#onMoved);
     this.#connection = connection;
     before.store.close();
     verifyCommits(connection, this.#clock.wallMs());
@@ -620,7 +619,7 @@ export class StoreWriter {
       // A failing disk fails the whole transaction, and may have ended it already.
       if (!isRefused && (storageFailureIn(error) !== undefined || !store.inTransaction)) throw error;
       // The whole transaction begins again with other tables.
-      if (isDamage(error) && findAddedTablesDamage(store) !== undefined) throw error;
+      if (isDamage(error) && hasDamagedAddedTables(store)) throw error;
       store.exec("ROLLBACK TO request");
       store.exec("RELEASE request");
       return { error };

@@ -4,6 +4,7 @@ import type { Limits } from "../../config/limits.ts";
 import type { Transaction } from "../../runtime/sqlite.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import { type SequenceLock, whileWriting } from "../../store/connection/sequence-lock.ts";
+import type { MovedListener } from "../../store/connection/added-tables.ts";
 import { openStore } from "../../store/connection/open-store.ts";
 import { writeNodeSetting } from "../../store/keys/api-keys.ts";
 import { openLog, type Log } from "../../store/log/log.ts";
@@ -49,10 +50,14 @@ const busyTimeoutMs = 5000;
 const noAutomaticCheckpoints = "PRAGMA wal_autocheckpoint = 0";
 
 /** Opens the file, and creates it if it is missing and may be created. */
-export function openWriterConnection(options: WriterOpenOptions, clock: Clock): WriterConnection {
+export function openWriterConnection(
+  options: WriterOpenOptions,
+  clock: Clock,
+  onMoved: MovedListener,
+): WriterConnection {
   const { path, synchronous, create = true, limits, changes } = options;
   const newFormat = formatOfNewStore(dirname(path));
-  const store = openStore(path, { synchronous, create, newFormat, addedTables: true });
+  const store = openStore(path, { synchronous, create, newFormat, addedTables: onMoved });
   let pages: PageChecksums | undefined;
   try {
     store.exec(noAutomaticCheckpoints);
@@ -70,10 +75,10 @@ export function openWriterConnection(options: WriterOpenOptions, clock: Clock): 
 }
 
 /** Opens another connection to the same file. Throws a StorageError if the file is not at its path any more. */
-export function reopenWriterConnection(before: WriterConnection): WriterConnection {
+export function reopenWriterConnection(before: WriterConnection, onMoved: MovedListener): WriterConnection {
   const { options, guard } = before;
   guard.requireFiles();
-  const store = openStore(options.path, { synchronous: options.synchronous, create: false, addedTables: true });
+  const store = openStore(options.path, { synchronous: options.synchronous, create: false, addedTables: onMoved });
   try {
     guard.requireFiles();
     store.exec(noAutomaticCheckpoints);

@@ -255,6 +255,7 @@ export class Writer {
     if ("committing" in event) return void (this.#committing = event.committing);
     if ("clockSetMs" in event) return this.#warnOfClock(event.clockSetMs);
     if ("storage" in event) return this.#onStorageChange(event.storage);
+    if ("auditLoss" in event) return log.error("{loss}", { loss: event.auditLoss });
     if ("trouble" in event) return this.#warn(event.trouble);
     if ("checkpoint" in event) return log.debug("made a checkpoint of the write-ahead log", event.checkpoint);
     if ("damaged" in event) return this.#onDamaged.forEach((listener) => listener(event.damaged));

@@ -12,7 +12,9 @@ import { readFormat } from "../../store/connection/database-format.ts";
 import {
   attachAddedTables,
   detachAddedTables,
-  findAddedTablesDamage,
+  hasDamagedAddedTables,
+  hasPresentAddedTables,
+  type MovedListener,
   removeAddedTables,
 } from "../../store/connection/added-tables.ts";
 import { openStore } from "../../store/connection/open-store.ts";
@@ -43,6 +45,8 @@ export class LocalDatabase {
   readonly #limits: Limits;
   readonly #clock: Clock;
   readonly #changes: SequenceLock;
+  /** Undefined if a writer has the tables beside the database. */
+  readonly #onMoved: MovedListener | undefined;
   /** Replaced databases, each with the function that closes it now. */
   readonly #retired = new Map<OpenDatabase, () => void>();
   #opened: OpenDatabase | undefined;
@@ -51,9 +55,10 @@ export class LocalDatabase {
   #reportedFormat: number | undefined;
 
   /** `changes` is the writer's. Without a writer, the data changes only when another file is opened. */
-  constructor(directory: string, limits: Limits, clock: Clock, changes: SequenceLock = newSequenceLock()) {
+  constructor(directory: string, limits: Limits, clock: Clock, changes?: SequenceLock) {
     this.#clock = clock;
-    this.#changes = changes;
+    this.#changes = changes ?? newSequenceLock();
+    this.#onMoved = changes === undefined ? logMoved : undefined;
     this.#directory = directory;
     this.#limits = limits;
   }
@@ -73,7 +78,7 @@ export class LocalDatabase {
 
   /** Whether SQLite's report of damage concerns the tables beside the database, which answer nothing but the audit log. */
   hasDamagedAddedTables(): boolean {
-    return this.#opened !== undefined && findAddedTablesDamage(this.#opened.reader) !== undefined;
+    return this.#opened !== undefined && hasDamagedAddedTables(this.#opened.reader);
   }
 
   /** Of a node without a writer. */
@@ -81,7 +86,8 @@ export class LocalDatabase {
     const opened = this.#current();
     this.#cleanUp(() => {
       for (const connection of [opened.store, opened.reader]) detachAddedTables(connection);
-      removeAddedTables(opened.path);
+      const problem = removeAddedTables(opened.path);
+      if (problem !== undefined) logMoved(problem);
     });
     this.reattachAddedTables();
   }
@@ -92,8 +98,9 @@ export class LocalDatabase {
     if (opened?.keptFormat === undefined) return;
     try {
       for (const connection of [opened.store, opened.reader]) {
+        if (hasPresentAddedTables(connection)) continue;
         if (connection.hasAddedTables) detachAddedTables(connection);
-        attachAddedTables(connection);
+        attachAddedTables(connection, { onMoved: this.#onMoved });
       }
     } catch (error) {
       // A long list may be reading.
@@ -130,7 +137,7 @@ export class LocalDatabase {
   #read(path: string): OpenDatabase & { readonly state: StoreState } {
     using opened = new DisposableStack();
     const open = (): Connection =>
-      opened.adopt(openStore(path, { readonly: true, addedTables: true }), (store) => store.close());
+      opened.adopt(openStore(path, { readonly: true, addedTables: this.#onMoved ?? true }), (store) => store.close());
     const [store, reader] = [open(), open()];
     const state = readState(store);
     const keptFormat = store.hasAddedTables ? readFormat(store) : undefined;
@@ -242,6 +249,10 @@ export function removeReplacedDatabases(
     "the database of this node's previous history is kept as {previous}: remove it when you do not need it any more (rm {previous})",
     { previous },
   );
+}
+
+function logMoved(problem: string): void {
+  getLogger("store").error("{problem}", { problem });
 }
 
 function closeDatabase({ engine, reader }: OpenDatabase): void {

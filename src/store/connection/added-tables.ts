@@ -4,7 +4,7 @@
  * The file belongs to the data directory: it stays when a snapshot replaces the database. A power cut can keep the last
  * commits of one of both files only.
  */
-import { existsSync, renameSync, rmSync } from "node:fs";
+import { existsSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { SqliteDatabase } from "../../runtime/sqlite.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -81,23 +81,39 @@ function moveAway(file: string, error: unknown): string {
   return `\`${file}\`, which has the audit log of a database with an older format, is damaged (${reasonOf(error)}): it was moved to \`${damaged}\`, and other nodes have its entries; check the disk`;
 }
 
+/** Gets what an operator has to know about a damaged file that was moved away. */
+export type MovedListener = (problem: string) => void;
+
+interface AttachOptions {
+  /** That of the connection that writes the file, or each of its commits would wait for the disk because of this file. */
+  readonly synchronous?: "FULL" | "NORMAL" | undefined;
+  /** Undefined if another connection writes the file: only that one may replace it. */
+  readonly onMoved?: MovedListener | undefined;
+}
+
 /**
  * Attaches the file, and creates it if it is missing. One that is damaged is renamed: it must not look as if the database
  * was damaged, and other nodes have its rows. Who only reads, on the serving thread, leaves the search for damage to the
- * writer. `synchronous` is that of the writer, or each of its commits would wait for the disk because of this file.
+ * writer. Throws an error that `isDamage` recognises if the file is damaged and may not be replaced.
  */
-export function attachAddedTables(store: Connection, writer?: { readonly synchronous: "FULL" | "NORMAL" }): void {
+export function attachAddedTables(store: Connection, { synchronous, onMoved }: AttachOptions): void {
   const path = addedTablesPath(store.path);
   try {
-    createAddedTables(path, writer !== undefined);
+    createAddedTables(path, synchronous !== undefined);
   } catch (error) {
-    if (!isDamage(error)) throw error;
-    store.addedTablesProblem = moveAway(path, error);
+    if (onMoved === undefined || !isDamage(error)) throw error;
+    onMoved(moveAway(path, error));
     createAddedTables(path, false);
   }
   store.prepare("ATTACH ?1 AS added").run(path);
   store.hasAddedTables = true;
-  if (writer !== undefined) store.exec(`PRAGMA added.synchronous = ${writer.synchronous}`);
+  store.addedTablesInode = statSync(path).ino;
+  if (synchronous !== undefined) store.exec(`PRAGMA added.synchronous = ${synchronous}`);
+}
+
+/** Whether the attached file is still the one at its path. */
+export function hasPresentAddedTables(store: Connection): boolean {
+  return store.hasAddedTables && store.addedTablesInode === statSync(addedTablesPath(store.path)).ino;
 }
 
 /** Outside of a transaction. Throws while a statement of this connection reads the tables. */
@@ -106,15 +122,15 @@ export function detachAddedTables(store: Connection): void {
   store.hasAddedTables = false;
 }
 
-/** What is wrong with the attached tables, by which SQLite's report of damage does not concern the database itself. */
-export function findAddedTablesDamage(store: Connection): string | undefined {
-  if (!store.hasAddedTables) return undefined;
+/** Whether the attached tables are damaged, so that SQLite's report of damage does not concern the database itself. */
+export function hasDamagedAddedTables(store: Connection): boolean {
+  if (!store.hasAddedTables) return false;
   try {
     requireSoundTables(store, "added");
-    return undefined;
+    return false;
   } catch (error) {
-    if (isDamage(error)) return reasonOf(error);
-    throw error;
+    // Otherwise the disk cannot read them now.
+    return isDamage(error);
   }
 }
 

@@ -37,8 +37,8 @@ class CatalogueCache {
 export class Connection extends SqliteDatabase {
   /** Whether the file keeps an older format, and the tables of later ones are attached (`added-tables.ts`). */
   hasAddedTables = false;
-  /** What was wrong with these tables when this connection replaced them. */
-  addedTablesProblem: string | undefined;
+  /** Names the file of these tables, which the writer can replace. */
+  addedTablesInode: number | undefined;
   readonly catalogue = new CatalogueCache();
   readonly #statements = new Map<string, SqlStatement>();
   #symbolCache: SymbolHashTable | undefined;

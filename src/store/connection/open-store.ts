@@ -3,7 +3,13 @@
  * the file for writing, the serving thread read-only; the write-ahead log isolates them. A database of an older release
  * keeps its format until `ostiary migrate`, so that the older release can use it again (`added-tables.ts`).
  */
-import { attachAddedTables, moveAddedRows, requireKnownAddedTables, tablesOf } from "./added-tables.ts";
+import {
+  attachAddedTables,
+  moveAddedRows,
+  type MovedListener,
+  requireKnownAddedTables,
+  tablesOf,
+} from "./added-tables.ts";
 import { Connection } from "./connection.ts";
 import { oldestKeptFormat, readFormat, runMigrations, schemaVersion } from "./database-format.ts";
 
@@ -22,8 +28,11 @@ export interface StoreOptions {
   readonly newFormat?: number;
   /** Migrates also a database that would keep its format. Nobody else may use the file. */
   readonly convert?: boolean;
-  /** Attaches `added-tables.db` to a database that keeps its format: for readers and writers of the audit log. */
-  readonly addedTables?: boolean;
+  /**
+   * Attaches `added-tables.db` to a database that keeps its format: for readers and writers of the audit log. A listener
+   * permits that a damaged file is moved away.
+   */
+  readonly addedTables?: true | MovedListener;
 }
 
 /**
@@ -32,7 +41,7 @@ export interface StoreOptions {
  */
 export function openStore(path: string, options: StoreOptions = {}): Connection {
   const { readonly = false, wal = true, create = true, synchronous = "FULL" } = options;
-  const { newFormat = schemaVersion, convert = false, addedTables = false } = options;
+  const { newFormat = schemaVersion, convert = false, addedTables } = options;
   const store = new Connection(path, readonly ? { readonly } : { create });
   try {
     // First, because the pragmas below may have to wait for a lock of another connection.
@@ -57,7 +66,10 @@ export function openStore(path: string, options: StoreOptions = {}): Connection 
     };
     if (!readonly && format < oldestKeptFormat) migrate(format === 0 ? newFormat : schemaVersion);
     if (format < oldestKeptFormat || format === schemaVersion) return store;
-    if (addedTables) attachAddedTables(store, readonly ? undefined : { synchronous });
+    if (addedTables !== undefined) {
+      const onMoved = addedTables === true ? undefined : addedTables;
+      attachAddedTables(store, { synchronous: readonly ? undefined : synchronous, onMoved });
+    }
     if (convert && !readonly) migrate(schemaVersion);
     return store;
   } catch (error) {

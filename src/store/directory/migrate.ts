@@ -1,6 +1,6 @@
 /** Migrates the database in a data directory to the format of this release, which ends the way back to an older one. */
 import { basename, dirname } from "node:path";
-import { removeAddedTables } from "../connection/added-tables.ts";
+import { type MovedListener, removeAddedTables } from "../connection/added-tables.ts";
 import { oldestKeptFormat, readFormat, schemaVersion } from "../connection/database-format.ts";
 import { openStore } from "../connection/open-store.ts";
 import { must } from "../../util/assert.ts";
@@ -10,23 +10,18 @@ export interface Migration {
   readonly path: string;
   readonly from: number;
   readonly to: number;
-  /** What has happened to the audit log. */
-  readonly problem?: string;
 }
 
 /**
  * Migrates the database in `directory`, in one transaction. Nobody else may use the directory, which must have a
  * database. Throws as `openStore` does.
  */
-export function migrateStoreIn(directory: string): Migration {
+export function migrateStoreIn(directory: string, onMoved: MovedListener): Migration {
   const path = must(currentStorePath(directory), "the directory has a database");
   const from = formatOf(path);
   if (from < schemaVersion) {
-    const store = openStore(path, { create: false, convert: true, addedTables: true });
-    const { addedTablesProblem: problem } = store;
-    store.close();
+    openStore(path, { create: false, convert: true, addedTables: onMoved }).close();
     removeAddedTables(path);
-    if (problem !== undefined) return { path, from, to: schemaVersion, problem };
   }
   return { path, from, to: schemaVersion };
 }

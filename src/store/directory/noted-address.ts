@@ -8,20 +8,29 @@ const name = "address";
 
 /** `url` is reachable on this machine. */
 export function noteAddress(directory: string, url: string): void {
-  writeNodeFile(directory, name, url, { wait: false });
+  writeNodeFile(directory, name, `${url} ${process.pid}`, { wait: false });
 }
 
 export function removeNotedAddress(directory: string): void {
   removeNodeFile(directory, name);
 }
 
-/** Undefined without a node; after a crash that of the last one. */
+/** Undefined unless the node runs. */
 export function notedAddress(directory: string): string | undefined {
   try {
-    const text = readNodeFile(directory, name);
-    return text !== undefined && /^https?:$/.test(URL.parse(text)?.protocol ?? "") ? text : undefined;
+    const [url = "", pid] = (readNodeFile(directory, name) ?? "").split(" ");
+    return URL.canParse(url) && isRunning(Number(pid)) ? url : undefined;
   } catch {
     // Another user may not read the directory.
     return undefined;
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return Number.isInteger(pid) && pid > 0 && process.kill(pid, 0);
+  } catch (error) {
+    // It belongs to another user.
+    return (error as NodeJS.ErrnoException).code === "EPERM";
   }
 }

@@ -115,6 +115,25 @@ describe("a write whose connection was closed without an answer", () => {
       server.close();
     }
   }
+  /**
+   * Forwards the write until it goes over a kept connection first, which the client has only some time after an answer.
+   * Resolves with the status, or with the error.
+   */
+  async function overKeptConnection(
+    forward: ReturnType<typeof forwarderTo>,
+    { requests }: { readonly requests: unknown[] },
+  ): Promise<unknown> {
+    for (let attempt = 0; attempt < 50; attempt++) {
+      requests.length = 0;
+      const outcome = await forward(request("/api/batch")).then(
+        ({ status }) => status,
+        (error: unknown) => error,
+      );
+      if (requests.length === 2) return outcome;
+      await Bun.sleep(10);
+    }
+    throw new Error("no connection was kept");
+  }
   const brokeOff = {
     code: "not_ready",
     message: "the primary broke off, repeat the write to be sure of it",
@@ -127,29 +146,27 @@ describe("a write whose connection was closed without an answer", () => {
       // Each kept connection is closed at its next request. Deno cannot be asked for a new one while it has others.
       const kept = "deno" in process.versions ? 1 : 4;
       await Promise.all(Array.from({ length: kept }, () => forward(request("/api/batch"))));
-      requests.length = 0;
-      expect((await forward(request("/api/batch"))).status).toBe(200);
-      expect(requests.length).toBe(2);
+      expect(await overKeptConnection(forward, { requests })).toBe(200);
       for (const each of requests) expect(each).toMatch(/^x-request-id: order-1\r$/im);
     }));
 
-  test.each(["429 Too Many Requests", "503 Service Unavailable"])("may be done, if its repetition gets %s", (status) =>
-    withClosingPrimary(async ({ url, requests, answerWith }) => {
-      const forward = forwarderTo(url);
-      await forward(request("/api/batch"));
-      requests.length = 0;
-      answerWith(status);
-      expect(await refusal(forward(request("/api/batch")))).toMatchObject(brokeOff);
-      expect(requests.length).toBe(2);
-    }),
+  // Deno repeats such a request itself, so the forwarder sees only the second answer.
+  const repeatsItself = "deno" in process.versions;
+  test.skipIf(repeatsItself).each(["429 Too Many Requests", "503 Service Unavailable"])(
+    "may be done, if its repetition gets %s (skipped on Deno, which repeats it itself)",
+    (status) =>
+      withClosingPrimary(async ({ url, requests, answerWith }) => {
+        const forward = forwarderTo(url);
+        answerWith(status);
+        expect(await overKeptConnection(forward, { requests })).toMatchObject(brokeOff);
+      }),
   );
 
   test.each(["400 Bad Request", "409 Conflict"])("is refused, if its repetition gets %s", (status) =>
-    withClosingPrimary(async ({ url, answerWith }) => {
+    withClosingPrimary(async ({ url, requests, answerWith }) => {
       const forward = forwarderTo(url);
-      await forward(request("/api/batch"));
       answerWith(status);
-      expect((await forward(request("/api/batch"))).status).toBe(Number(status.slice(0, 3)));
+      expect(await overKeptConnection(forward, { requests })).toBe(Number(status.slice(0, 3)));
     }),
   );
 

@@ -299,7 +299,7 @@ podman rmi --all --force`;
       expect(output).toContain("runs (container): http://127.0.0.1:8090");
       expect(output).toContain("restart always\n");
       expect(output).toContain("the file /etc/ostiary/missing.crt of OSTIARY_TLS_CERT");
-      expect(output).toContain("the user of the container cannot read the file /etc/ostiary/tls.key");
+      expect(output).toContain("the container cannot read the file /etc/ostiary/tls.key of OSTIARY_TLS_KEY");
       expect(output).toContain("runs (container): https://127.0.0.1:8090");
       expect(output).toMatch(/The image \S+:\S+ stays as well/);
       expect(output).toContain("Its data stay in the volume ostiary-data of podman");

@@ -184,6 +184,7 @@ export class StoreWriter {
       throw error;
     }
     this.#state = state;
+    this.#announceAddedTables(connection.store);
     this.#startTimers(connection);
     this.#checkStorage();
     return state;

@@ -105,9 +105,10 @@ export function attachAddedTables(store: Connection, { synchronous, onMoved }: A
     onMoved(moveAway(path, error));
     createAddedTables(path, false);
   }
+  // Before, so that the number of another file only costs another attachment.
+  store.addedTablesInode = statSync(path).ino;
   store.prepare("ATTACH ?1 AS added").run(path);
   store.hasAddedTables = true;
-  store.addedTablesInode = statSync(path).ino;
   if (synchronous !== undefined) store.exec(`PRAGMA added.synchronous = ${synchronous}`);
 }
 

@@ -45,7 +45,8 @@ describe("a key", () => {
     const { page } = tab;
     await page.getByText(texts.account.who(name, "read")).waitFor();
     await tab.heading(overviewTexts.title).waitFor();
-    expect(await page.title()).toBe(texts.title(overviewTexts.title));
+    // It changes some time after the heading.
+    await tab.until(`document.title === ${JSON.stringify(texts.title(overviewTexts.title))}`);
     expect(await page.getByRole("heading", { name: overviewTexts.environments }).count()).toBe(0);
   });
 

@@ -330,6 +330,8 @@ export class ReplicaLoop {
       const nowMs = this.#options.clock.monotonicMs();
       void this.#send({ type: "applyFailed", failure, from, message: reasonOf(error), nowMs });
       if (failure === "damage") this.#options.onDamage(error);
+      // The writer says it once, which can be before a snapshot that was under way is noted as installed.
+      if (storageFailureIn(error)?.reason === "replaced") this.onFilesLost();
       throw error;
     }
     const announced = this.#state.name === "stopped" ? undefined : this.#state.memory.announced;

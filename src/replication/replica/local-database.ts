@@ -15,7 +15,7 @@ import {
   hasDamagedAddedTables,
   hasPresentAddedTables,
   type MovedListener,
-  removeAddedTables,
+  moveDamagedAddedTables,
 } from "../../store/connection/added-tables.ts";
 import { openStore } from "../../store/connection/open-store.ts";
 import { readState, type StoreState } from "../../store/log/store-state.ts";
@@ -86,7 +86,7 @@ export class LocalDatabase {
     const opened = this.#current();
     this.#cleanUp(() => {
       for (const connection of [opened.store, opened.reader]) detachAddedTables(connection);
-      const problem = removeAddedTables(opened.path);
+      const problem = moveDamagedAddedTables(opened.path);
       if (problem !== undefined) logMoved(problem);
     });
     this.reattachAddedTables();

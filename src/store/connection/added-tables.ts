@@ -46,6 +46,19 @@ export function removeAddedTables(path: string): string | undefined {
   }
 }
 
+/** Moves `added-tables.db` beside the database at `path` away if it is damaged, and says so. Nobody may write it. */
+export function moveDamagedAddedTables(path: string): string | undefined {
+  const file = addedTablesPath(path);
+  try {
+    isOfLaterRelease(file);
+    return undefined;
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    return moveAway(file, error);
+  }
+}
+
+/** Throws an error that `isDamage` recognises if the file is damaged. */
 function isOfLaterRelease(file: string): boolean {
   const added = new SqliteDatabase(file, {});
   try {

@@ -23,11 +23,12 @@ const [header = [], , ...rows] = page
   .map((fields) => fields.map((field) => field.trim()));
 
 interface Citation {
+  /** Of the test file, without the end of its name: that says only when the file runs. */
   readonly path: string;
   readonly name: string;
 }
 
-/** `test/a.test.ts` "a name", "another one"; `test/b.test.ts` "a name" */
+/** `test/a` "a name", "another one"; `test/b` "a name" */
 function citations(field: string): Citation[] {
   return field.split("; `test/").flatMap((part, index) => {
     const [, path = "", names = ""] = /^`([^`]+)` (.*)$/.exec(index === 0 ? part : `\`test/${part}`) ?? [];
@@ -66,7 +67,8 @@ describe("the threat model", () => {
     const known = (name = ""): boolean => names.includes(name.split(".").at(-1));
     expect([...settingLike, ...bounding].filter((name) => !known(name))).toEqual([]);
     const paths = code.filter((text) => /^(?:appliance|compose|scripts|test)\//.test(text));
-    expect(paths.filter((path) => !existsSync(join(projectRoot, path)))).toEqual([]);
+    const exists = (path: string): boolean => filesOf(path).length > 0 || existsSync(join(projectRoot, path));
+    expect(paths.filter((path) => !exists(path))).toEqual([]);
     const metrics = sourceOf("src/telemetry/metrics.ts") + sourceOf("src/roles/node-metrics.ts");
     const counted = code.filter((text) => text.startsWith("ostiary_"));
     expect(counted.filter((name) => !metrics.includes(`"${name}"`))).toEqual([]);
@@ -74,5 +76,11 @@ describe("the threat model", () => {
 });
 
 function isTest(path: string, name: string): boolean {
-  return /^test\/.*\.test\.ts$/.test(path) && existsSync(join(projectRoot, path)) && sourceOf(path).includes(name);
+  return filesOf(path).some((file) => sourceOf(file).includes(name));
+}
+
+function filesOf(path: string): string[] {
+  return [".test.ts", ".integration.test.ts", ".full.test.ts"]
+    .map((end) => `${path}${end}`)
+    .filter((file) => existsSync(join(projectRoot, file)));
 }

@@ -1,4 +1,4 @@
-/** Which file systems a node refuses for its database. `test/e2e/network-file-system.test.ts` mounts a real one. */
+/** Which file systems a node refuses for its database. `test/e2e/network-file-system.integration.test.ts` mounts a real one. */
 import { describe, expect, test } from "bun:test";
 import { mountTypeOf, networkFileSystemOf } from "../../src/store/directory/network-file-system.ts";
 

@@ -1,6 +1,6 @@
 /**
  * The alerts for Prometheus: each belongs to a section of the manual, and asks for metrics and labels that exist. With a
- * real Prometheus, `test/e2e/monitoring.test.ts` runs the unit tests of `ostiary.rules.test.yaml`, and causes each failure.
+ * real Prometheus, `test/e2e/monitoring.full.test.ts` runs the unit tests of `ostiary.rules.test.yaml`, and causes each failure.
  */
 import { describe, expect, test } from "bun:test";
 import { anchorsOf, linksOf, readDocument } from "../manual/document.ts";

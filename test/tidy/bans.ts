@@ -118,7 +118,7 @@ function nameProblems(path: string): string[] {
   const name = basename(path);
   const problems: string[] = [];
   if (fileNameBans.test(name)) problems.push(`${path}: a file is named by its one idea, not \`${name}\``);
-  if (!/^[a-z0-9]+(?:-[a-z0-9]+)*(?:\.test|\.d)?\.tsx?$/.test(name))
+  if (!/^[a-z0-9]+(?:-[a-z0-9]+)*(?:(?:\.integration|\.full)?\.test|\.d)?\.tsx?$/.test(name))
     problems.push(`${path}: file names are kebab-case`);
   return problems;
 }

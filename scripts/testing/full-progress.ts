@@ -1,0 +1,44 @@
+/**
+ * The areas of `scripts/test --full` that have passed with the present tree, so that the next run continues with the
+ * others. Any change of a file starts anew.
+ */
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { treeHash } from "../../test/tree-hash.ts";
+import { projectRoot } from "../built-binary.ts";
+
+export const progressDirectory = join(projectRoot, "node_modules", ".cache", "ostiary-tests");
+const path = join(progressDirectory, "full.json");
+
+export interface AreaOutcome {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+  readonly seconds: number;
+}
+
+interface Progress {
+  readonly tree: string;
+  readonly areas: Readonly<Record<string, AreaOutcome>>;
+}
+
+const present = (): string =>
+  treeHash("src", "test", "scripts", "appliance", "package.json", "bun.lock").toString("hex");
+
+/** By the name of the area. */
+export function readProgress(): Readonly<Record<string, AreaOutcome>> {
+  let progress: Progress;
+  try {
+    progress = JSON.parse(readFileSync(path, "utf8")) as Progress;
+  } catch {
+    return {};
+  }
+  return progress.tree === present() ? progress.areas : {};
+}
+
+export function recordOutcome(area: string, outcome: AreaOutcome): void {
+  const progress: Progress = { tree: present(), areas: { ...readProgress(), [area]: outcome } };
+  mkdirSync(progressDirectory, { recursive: true });
+  writeFileSync(`${path}.new`, JSON.stringify(progress, null, 2));
+  renameSync(`${path}.new`, path);
+}

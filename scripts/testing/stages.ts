@@ -1,0 +1,175 @@
+/**
+ * The stages of `scripts/test`, in three tiers. A test file says in its name to which tier it belongs:
+ * `name.test.ts` runs by default, `name.integration.test.ts` with `--integration`, and `name.full.test.ts` with
+ * `--full`. Its place below `test/` says to which area it belongs.
+ */
+import * as Bun from "bun";
+import { join } from "node:path";
+import { projectRoot } from "../built-binary.ts";
+import { runProgram, runTests, runTestsOnDeno, type Result, type RunOptions } from "./run.ts";
+
+export type Tier = "default" | "integration" | "full";
+
+export interface Stage {
+  readonly name: string;
+  /** What runs alone with `scripts/test --full AREA`: mostly the name. */
+  readonly area: string;
+  readonly description: string;
+  readonly kind: "check" | "tests";
+  run(options?: RunOptions): Promise<Result>;
+}
+
+type Environment = Readonly<Record<string, string>>;
+
+const minute = 60_000;
+/** No stage may take longer. */
+const stageTimeoutMs = 60 * minute;
+const bun = process.execPath;
+
+/** By the first part of a path below `test/`. The areas with the most work come first, so that all lanes end together. */
+const areas: readonly (readonly [name: string, description: string, parts: readonly string[]])[] = [
+  ["system", "the built binary as a cluster of processes, and attacks on it", ["e2e", "hostile"]],
+  ["replication", "log, replicas, brokers, snapshots, failover", ["replication", "runtime"]],
+  ["http", "the API, its clients, metrics and traces", ["http", "client", "telemetry", "cases-over-http"]],
+  ["simulation", "whole clusters under faults, in simulated time", ["sim", "chaos", "siege"]],
+  ["engine", "language, planner, evaluator, store", ["engine", "polar", "datalog", "store", "util"]],
+  ["random", "random policies and histories against the oracle", ["fuzz", "histories", "oracle"]],
+  ["cli", "commands, settings, README, manual", ["cli", "config", "generate-types", "manual", "readme"]],
+  ["cases", "each case file on engine, evaluator and oracle", ["cases"]],
+  ["local", "local authorization, and imports of other models", ["local", "import"]],
+  ["environments", "several environments in one process", ["environments"]],
+  ["console", "the web console", ["console"]],
+  ["releases", "data and nodes of earlier releases", ["releases", "data-directories"]],
+  ["packages", "packages, compose files, Kubernetes", ["packages", "kubernetes", "appliance", "compose"]],
+  ["deno", "the runner of tests on Deno", ["deno"]],
+  ["tidy", "rules for the source", ["tidy"]],
+];
+
+const script = (name: string, ...parameters: string[]) => [bun, join(projectRoot, "scripts", name), ...parameters];
+
+const everyTestFile: readonly string[] = [...new Bun.Glob("test/**/*.test.ts").scanSync(projectRoot)].toSorted();
+
+const tierOf = (path: string): Tier =>
+  path.endsWith(".integration.test.ts") ? "integration" : path.endsWith(".full.test.ts") ? "full" : "default";
+
+/** The name of the area; undefined if the table above lacks it. */
+function areaOf(path: string): string | undefined {
+  const part = /^test\/([^/.]+)/.exec(path)?.[1] ?? "";
+  return areas.find(([, , parts]) => parts.includes(part))?.[0];
+}
+
+const withoutArea = everyTestFile.filter((path) => areaOf(path) === undefined);
+if (withoutArea.length > 0) throw new Error(`scripts/testing/stages.ts has no area for ${withoutArea.join(", ")}`);
+
+const checks: readonly Stage[] = [
+  check("build", "dist/ostiary with the web console", script("build.ts")),
+  check("types", "types of src, test and scripts", [bun, "check", "--no-script"]),
+  check("types-console", "types of the console", [bun, "check", "--no-script", "-p", "src/console/ui"]),
+  check("format", "the formatter changes nothing", [bun, "fmt", "--check", "--no-script"]),
+  check("lint", "oxlint", [bun, "x", "oxlint"]),
+  check("unused", "knip finds no unused file, export or dependency", [bun, "x", "knip", "--no-progress"]),
+];
+
+const files = (pattern: RegExp): readonly string[] => everyTestFile.filter((path) => pattern.test(path));
+const [fuzz, local] = [files(/^test\/fuzz\//), files(/^test\/local\/(?:chains|differential|ids)\./)];
+
+/** More runs of random tests than those of the default tier, and a part of the tests on Deno. */
+const longer: readonly Stage[] = [
+  tests("random-long", "random", "more random policies and histories", fuzz, {
+    FUZZ_RUNS: "400",
+    HISTORY_STEPS: "5000",
+  }),
+  testsOnDeno("deno", "deno", "cases and runtime on Deno", files(/^test\/(?:cases|runtime\/.*)\.test\.ts$/)),
+];
+
+/** Runs of many minutes. */
+const longest: readonly Stage[] = [
+  longRun("seeds", "simulation", "1,000 simulated clusters", "sim.ts", "--seeds", "1000"),
+  longRun("chaos", "chaos", "five minutes of faults in a cluster of processes", "chaos.ts", "--seconds", "300"),
+  longRun(
+    "failover",
+    "chaos",
+    "the same with automatic failover",
+    "chaos.ts",
+    "--failover",
+    "etcd",
+    "--seconds",
+    "300",
+  ),
+  longRun("siege", "siege", "ten minutes of attacks", "siege.ts", "--seconds", "600"),
+  tests("lists", "random", "lists under 20,000 random policies", files(/\/open-lists\./), { FUZZ_RUNS: "20000" }),
+  tests("local-long", "local", "300 random policies for each database", local, { FUZZ_RUNS: "300", LOCAL_FULL: "1" }),
+  tests("example", "local", "the issue tracker with a million issues", files(/^test\/local\/example\./), {
+    EXAMPLE_ISSUES: "1000000",
+  }),
+  tests("console-facts", "console", "a million facts in the console", files(/^test\/console\/flows\/facts\./), {
+    CONSOLE_FACTS: "1000000",
+  }),
+  tests("upgrade", "releases", "an upgrade with every broker", files(/\/mixed-versions\./), { UPGRADE_BROKERS: "all" }),
+  testsOnDeno("deno-http", "deno", "the API on Deno", files(/^test\/http\//)),
+  testsOnDeno("deno-replication", "deno", "replication on Deno", files(/^test\/replication\//)),
+  testsOnDeno("deno-random", "deno", "random policies on Deno", files(/\/fuzz\.test/), { FUZZ_RUNS: "3000" }),
+];
+
+/** The groups run one after another, and the stages of a group concurrently. With `--full` each area is a group. */
+export const stages: Readonly<Record<Tier, readonly (readonly Stage[])[]>> = {
+  default: [checks, testsOf("default")],
+  integration: [[...testsOf("integration"), ...longer]],
+  full: Object.values(Object.groupBy([...testsOf("full"), ...longest], ({ area }) => area)).map((group) => group ?? []),
+};
+
+function check(name: string, description: string, command: readonly string[]): Stage {
+  return { name, area: name, description, kind: "check", run: (options) => runProgram(name, command, options) };
+}
+
+/** A stage for each area that has files in the tier. */
+function testsOf(tier: Tier): readonly Stage[] {
+  return areas.flatMap(([name, description]) => {
+    const files = everyTestFile.filter((path) => areaOf(path) === name && tierOf(path) === tier);
+    return files.length === 0 ? [] : [tests(name, name, description, files)];
+  });
+}
+
+function tests(
+  name: string,
+  area: string,
+  description: string,
+  files: readonly string[],
+  environment: Environment = {},
+): Stage {
+  return {
+    name,
+    area,
+    description,
+    kind: "tests",
+    run: (options) => runTests(name, files, { timeoutMs: stageTimeoutMs, environment, ...options }),
+  };
+}
+
+function testsOnDeno(
+  name: string,
+  area: string,
+  description: string,
+  files: readonly string[],
+  environment: Environment = {},
+): Stage {
+  return {
+    name,
+    area,
+    description,
+    kind: "tests",
+    run: () => runTestsOnDeno(name, files, { timeoutMs: stageTimeoutMs, environment }),
+  };
+}
+
+/** A script that must end with status 0. Its output is shown immediately. */
+function longRun(name: string, area: string, description: string, file: string, ...parameters: string[]): Stage {
+  const command = script(file, ...parameters);
+  return {
+    name,
+    area,
+    description,
+    kind: "check",
+    run: () => runProgram(name, command, { timeoutMs: stageTimeoutMs, isShown: true }),
+  };
+}

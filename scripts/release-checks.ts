@@ -21,7 +21,7 @@ export function problemsOf(root: string, version: string): string[] {
   const versions = releasedVersions(root);
   const last = versions.at(-1);
   if (versions.includes(version))
-    problems.push(`there is a tag \`${version}\` already: a release is never changed, choose the next version`);
+    problems.push(`${version} was released already: a release is never changed, choose the next version`);
   else if (last !== undefined && Bun.semver.order(version, last) <= 0)
     problems.push(`${version} is not higher than the last release, ${last}`);
   const notes = notesOf(root, version);
@@ -40,10 +40,34 @@ const listOf = (changed: readonly string[]): string => {
   );
 };
 
-/** Tags that are versions, lowest first. */
+/** Tags that are versions, and the versions with a named commit, since a clone may have no tags. Lowest first. */
 function releasedVersions(root: string): string[] {
-  const tags = git(root, "tag", "--list").split("\n");
-  return tags.filter((tag) => versionPattern.test(tag)).toSorted(Bun.semver.order);
+  const tags = git(root, "tag", "--list")
+    .split("\n")
+    .filter((tag) => versionPattern.test(tag));
+  const named = readReleases(root).map(({ version }) => version);
+  return [...new Set([...tags, ...named])].toSorted(Bun.semver.order);
+}
+
+interface ReleaseCommit {
+  readonly version: string;
+  readonly commit: string;
+}
+
+const releasesFile = join("test", "releases", "releases.json");
+
+/** The releases with their commits, oldest first. Tests build the programs of these commits. */
+export function readReleases(root: string): readonly ReleaseCommit[] {
+  return JSON.parse(readFileSync(join(root, releasesFile), "utf8")) as readonly ReleaseCommit[];
+}
+
+/** Names the present commit as that of a release, in a commit that follows on it. */
+export function nameCommit(root: string, version: string): ReleaseCommit {
+  const named = { version, commit: git(root, "rev-parse", "HEAD") };
+  writeFileSync(join(root, releasesFile), `${JSON.stringify([...readReleases(root), named], undefined, 2)}\n`);
+  git(root, "add", "--", releasesFile);
+  git(root, "commit", "--quiet", "--message", `release: name the commit of ${version}`);
+  return named;
 }
 
 /** The section of a version in CHANGELOG.md without its heading; undefined if there is none. */
@@ -81,7 +105,7 @@ export function setVersion(root: string, version: string): void {
 
 /** The files that a release changes. Other files can be edited meanwhile. */
 export function filesOf(version: string): readonly string[] {
-  return ["package.json", "README.md", `test/releases/${version}`];
+  return ["package.json", "README.md", releasesFile, `test/releases/${version}`];
 }
 
 /** Resets the branch to the commit `before`, and restores the files of the release. Other files do not change. */

@@ -1,7 +1,8 @@
 /**
  * Makes a release: a commit with the version and the recorded files of this version (`test/releases`), programs, packages
- * and images built from that commit, their checksums, release notes, and an annotated tag. Nothing is pushed or uploaded. If
- * a step fails, the commit is undone.
+ * and images built from that commit, their checksums, release notes, an annotated tag, and a commit that names the
+ * release commit for later tests. Nothing is pushed or uploaded. If
+ * a step fails, the commits are undone.
  */
 import * as Bun from "bun";
 import { createHash } from "node:crypto";
@@ -21,7 +22,7 @@ import { binaryPath, projectRoot as root } from "./built-binary.ts";
 import { buildImageIndex, imagePath } from "./image.ts";
 import { buildPackages, sbomOfFile } from "./package.ts";
 import { missingLibraries } from "./root-archive.ts";
-import { filesOf, git, notesOf, problemsOf, setVersion, undoRelease } from "./release-checks.ts";
+import { filesOf, git, nameCommit, notesOf, problemsOf, setVersion, undoRelease } from "./release-checks.ts";
 
 const usage = `scripts/release <version> [--no-image] [--dry-run]
 
@@ -39,8 +40,9 @@ It leaves in dist/release-<version>/ (not part of the repository):
   ostiary-<version>.tgz                         the npm package with redundantFetch and localSql, for applications
   LICENSE, LICENSES.txt                         the license, and those of everything inside
   RELEASE-NOTES.md, SHA256SUMS                  the notes are the section of CHANGELOG.md
-and in the repository a commit "release: <version>" and an annotated tag <version>. Push both: git push origin main <version>
-If a step fails, the commit is undone. After an interruption undo it yourself, if there is one without a tag: git reset --keep HEAD~1
+and in the repository a commit "release: <version>" with an annotated tag <version>, and one that names it in test/releases/releases.json
+for later tests. Push all: git push origin main <version>
+If a step fails, the commits are undone. After an interruption undo them yourself, if there are some without a tag: git reset --keep HEAD~1
 
 The same commit gives the same files with the same Bun, dpkg, buildah and C library, which the image contains: \`scripts/build <target>\`,
 \`scripts/image\` and \`scripts/package\` in a clone at the tag make them again.`;
@@ -141,12 +143,14 @@ async function release(plan: Plan): Promise<void> {
     if (plan.withImage) await step("build the index of the images", () => buildIndex(plan));
     await step("build the npm package", () => packClient(plan));
     await step("write notes and checksums", () => describe(plan));
-    await step("tag", async () => {
+    await step("name the commit and tag it", async () => {
+      const { commit } = nameCommit(root, version);
       git(
         root,
         "tag",
         "--annotate",
         version,
+        commit,
         "--message",
         `Ostiary ${version}\n\n${notesOf(root, version)}`,
         "--cleanup=verbatim",

@@ -6,26 +6,24 @@
 import * as Bun from "bun";
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { builtBinary } from "../../scripts/built-binary.ts";
+import { builtBinary, projectRoot } from "../../scripts/built-binary.ts";
 import { randomHex } from "../../scripts/node-process.ts";
+import { readReleases } from "../../scripts/release-checks.ts";
 import { nodeKeyHashesIn, nodeKeyId } from "../../src/store/keys/node-keys.ts";
 import { must } from "../../src/util/assert.ts";
 import { withDirectory } from "../replication/cluster.ts";
 import { Load, writtenAt } from "./load.ts";
 import { names, withMixedCluster, type MixedCluster, type Name } from "./mixed-cluster.ts";
-import { recordedVersions } from "./recorded.ts";
-import { programAt, taggedCommit } from "./release-program.ts";
+import { programOf } from "./release-program.ts";
 import { eventually, expectConverged, scenarioTimeoutMs } from "../e2e/cluster.ts";
 
-const version = must(recordedVersions().at(-1));
-const commit = taggedCommit(version);
-const beside = commit === undefined ? "" : `, beside an edge of ${version}`;
+const { version } = must(readReleases(projectRoot).at(-1));
 
 test(
-  `the node key is replaced while clients write and read${beside}`,
+  `the node key is replaced while clients write and read, beside an edge of ${version}`,
   async () => {
     const today = await builtBinary();
-    const older = commit === undefined ? today : await programAt(commit);
+    const older = await programOf(version);
     await withMixedCluster("mosquitto", async (cluster) => {
       const [oldKey, newKey] = [cluster.nodeKey, randomHex(32)];
       // An edge of the release cannot begin with a snapshot of today.

@@ -4,10 +4,20 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
 import { projectRoot } from "../../scripts/built-binary.ts";
-import { filesOf, git, notesOf, problemsOf, setVersion, undoRelease } from "../../scripts/release-checks.ts";
+import {
+  filesOf,
+  git,
+  nameCommit,
+  notesOf,
+  problemsOf,
+  readReleases,
+  setVersion,
+  undoRelease,
+} from "../../scripts/release-checks.ts";
 import { schemaVersion } from "../../src/store/connection/database-format.ts";
 import { withDirectory } from "../replication/cluster.ts";
-import { releasesBefore } from "./release-program.ts";
+import { recordedVersions } from "./recorded.ts";
+import { commitOf } from "./release-program.ts";
 
 const changelog = `# Changelog
 
@@ -34,6 +44,8 @@ function withRepository(body: (root: string) => void): Promise<void> {
     writeFileSync(join(root, "package.json"), `{\n  "name": "x",\n  "version": "0.1.0",\n  "private": true\n}\n`);
     writeFileSync(join(root, "README.md"), "It is named `ostiary:0.1.0`, and `ostiary-0.1.0.tgz`.\n");
     writeFileSync(join(root, "CHANGELOG.md"), changelog);
+    mkdirSync(join(root, "test", "releases"), { recursive: true });
+    writeFileSync(join(root, "test", "releases", "releases.json"), "[]");
     git(root, "init", "--quiet", "--initial-branch=main");
     git(root, "config", "user.name", "somebody");
     git(root, "config", "user.email", "somebody@example.org");
@@ -49,13 +61,33 @@ function commit(root: string, subject: string): void {
   git(root, "commit", "--quiet", "--allow-empty", "--message", subject);
 }
 
-test("clusters are upgraded from the first release, and from the one before the tree", () => {
-  expect(releasesBefore([], [], "0.1.0")).toEqual(["0.1.0"]);
-  expect(releasesBefore(["0.1.0"], [], "0.1.0")).toEqual(["0.1.0"]);
-  // The tree is the release 0.2.0, or later than it.
-  expect(releasesBefore(["0.1.0", "0.2.0", "other"], ["0.2.0"], "0.2.0")).toEqual(["0.1.0"]);
-  expect(releasesBefore(["0.1.0", "0.2.0"], [], "0.2.0")).toEqual(["0.1.0", "0.2.0"]);
-  expect(releasesBefore(["0.10.0", "0.1.0", "0.9.0"], [], "0.10.0")).toEqual(["0.1.0", "0.10.0"]);
+describe("the commit of a release", () => {
+  test("is named after the release, and found without its tag", () =>
+    withRepository((root) => {
+      const commit = git(root, "rev-parse", "HEAD");
+      expect(nameCommit(root, "0.1.0")).toEqual({ version: "0.1.0", commit });
+      git(root, "tag", "--delete", "0.1.0");
+      expect(git(root, "rev-parse", "HEAD~1")).toBe(commit);
+      expect(commitOf("0.1.0", root)).toBe(commit);
+      expect(problemsOf(root, "0.1.0").join("\n")).toContain("0.1.0 was released already");
+      expect(git(root, "status", "--porcelain")).toBe("");
+    }));
+
+  test("is an error that says how to get it, in a clone without it", () =>
+    withRepository((root) => {
+      nameCommit(root, "0.1.0");
+      commit(root, "later");
+      const clone = join(root, "clone");
+      git(root, "clone", "--quiet", "--depth=1", `file://${root}`, clone);
+      expect(() => commitOf("0.1.0", clone)).toThrow("git fetch --unshallow");
+      expect(() => commitOf("0.9.0", clone)).toThrow("releases.json names the commit of 0.9.0");
+    }));
+
+  test("is known of each recorded release, except for the one that is just made", () => {
+    const named = readReleases(projectRoot).map(({ version }) => version);
+    const unnamed = recordedVersions().filter((version) => !named.includes(version));
+    expect(unnamed.filter((version) => version !== packageJson.version)).toEqual([]);
+  });
 });
 
 const refusalOf = (root: string, version: string): string => problemsOf(root, version).join("\n");
@@ -92,6 +124,7 @@ describe("a release", () => {
         "package.json",
         "test/releases/0.2.0/answers.json",
       ]);
+      nameCommit(root, "0.2.0");
       undoRelease(root, "0.2.0", before);
       expect(git(root, "rev-parse", "HEAD")).toBe(before);
       expect(git(root, "status", "--porcelain")).toBe(" M CHANGELOG.md\n?? notes.txt");
@@ -125,7 +158,7 @@ describe("a release", () => {
     }));
 
   test.each([
-    ["0.1.0", "there is a tag `0.1.0` already"],
+    ["0.1.0", "0.1.0 was released already"],
     ["0.0.9", "0.0.9 is not higher than the last release, 0.1.0"],
     ["0.1.0-rc.1", "0.1.0-rc.1 is not higher than the last release, 0.1.0"],
     ["0.4.0", "CHANGELOG.md has no section `## [0.4.0] - YYYY-MM-DD`"],

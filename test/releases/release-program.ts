@@ -1,45 +1,43 @@
 /**
- * The program of a release, built from its tagged commit with the packages of that commit. It is kept in `dist/` by its
- * commit. A clone without tags (a shallow one) has no commit to build from.
+ * The program of a release, built from its commit with the packages of that commit. It is kept in `dist/` by its commit.
+ * `releases.json` names the commits, because clones have no tags.
  */
 import * as Bun from "bun";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import packageJson from "../../package.json" with { type: "json" };
 import { projectRoot } from "../../scripts/built-binary.ts";
-
-/** The commit of a release. Undefined if this clone does not have its tag. */
-export function taggedCommit(version: string): string | undefined {
-  return git("rev-parse", "--verify", "--quiet", `refs/tags/${version}^{commit}`)?.[0];
-}
+import { git, readReleases } from "../../scripts/release-checks.ts";
+import { must } from "../../src/util/assert.ts";
 
 export const firstRelease = "0.1.0";
 
-/** The releases from which clusters are upgraded in tests: the first one, and the one before this tree. */
+/** The releases from which clusters are upgraded in tests: the first and the last one. */
 export function upgradedReleases(): string[] {
-  const [all, own] = [git("tag", "--list", "--merged", "HEAD"), git("tag", "--points-at", "HEAD")];
-  return releasesBefore(all ?? [], own ?? [], packageJson.version);
+  const last = must(readReleases(projectRoot).at(-1));
+  return [...new Set([firstRelease, last.version])];
 }
 
-/** `own` are the tags of a tree of this version. */
-export function releasesBefore(tags: readonly string[], own: readonly string[], version: string): string[] {
-  const before = tags
-    .filter((tag) => /^\d+\.\d+\.\d+$/.test(tag) && !own.includes(tag))
-    .filter((tag) => Bun.semver.order(tag, version) <= 0)
-    .toSorted(Bun.semver.order);
-  return [...new Set([firstRelease, before.at(-1) ?? firstRelease])];
+/** The commit of a release. Throws if this clone does not have it. */
+export function commitOf(version: string, root = projectRoot): string {
+  const { commit } = must(
+    readReleases(root).find((release) => release.version === version),
+    `test/releases/releases.json names the commit of ${version}`,
+  );
+  try {
+    git(root, "cat-file", "-e", `${commit}^{commit}`);
+  } catch (error) {
+    throw new Error(
+      `this clone does not have the commit of ${version}, ${commit}: get it with \`git fetch --unshallow\`, or with \`git fetch origin ${commit}\``,
+      { cause: error },
+    );
+  }
+  return commit;
 }
 
-/** The lines that it prints. Undefined without git, and if it fails. */
-function git(...parameters: string[]): string[] | undefined {
-  if (Bun.which("git") === null) return undefined;
-  const found = Bun.spawnSync(["git", "-C", projectRoot, ...parameters]);
-  return found.success ? found.stdout.toString().trim().split("\n") : undefined;
-}
-
-/** Returns the path of the program. */
-export async function programAt(commit: string): Promise<string> {
+/** Returns the path of the program of a release. */
+export async function programOf(version: string): Promise<string> {
+  const commit = commitOf(version);
   const kept = join(projectRoot, "dist", "releases", commit, "ostiary");
   if (existsSync(kept)) return kept;
   const tree = mkdtempSync(join(tmpdir(), "ostiary-release-"));

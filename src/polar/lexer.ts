@@ -34,11 +34,12 @@ interface Lexer {
 
 // A letter is any character except ASCII punctuation, digits and white space. Control, format and surrogate characters
 // are not letters, because names that look alike are dangerous in an authorization policy. Quotation marks of other
-// languages are not letters either.
-const letters = String.raw`_A-Za-z[[\u{80}-\u{10ffff}]--[\s\p{Cc}\p{Cf}\p{Cs}\p{Pi}\p{Pf}„‚＂＇〝〞〟]]`;
-const segment = `[${letters}][${letters}0-9]*`;
-const identifier = new RegExp(`${segment}(?:::${segment})*\\??`, "vy");
-const flag = new RegExp(`@(${segment})`, "vy");
+// languages are not letters either. The classes name what they exclude, because the first use of a set difference takes
+// 60 ms of a processor in each thread.
+const noLetters = String.raw`\s\p{Cc}\p{Cf}\p{Cs}\p{Pi}\p{Pf}„‚＂＇〝〞〟@\[-\^\x60\{-\x7f`;
+const segment = String.raw`[^\0-\x3f${noLetters}][^\0-\/:-\x3f${noLetters}]*`;
+const identifier = new RegExp(`${segment}(?:::${segment})*\\??`, "uy");
+const flag = new RegExp(`@(${segment})`, "uy");
 const number = /[+-]?\d+(\.\d+)?([eE][+-]?\d+)?/y;
 const blank = /\s+|#[^\n\r]*/y;
 const lineEnd = /\r\n?|\n/y;

@@ -2,7 +2,7 @@
  * The command line: the list of all commands. Each command is a file, and writes only its result to standard output.
  */
 import { Command, CommanderError } from "commander";
-import { isSystemError, print } from "../runtime/process.ts";
+import { isSystemError, print, writeNow } from "../runtime/process.ts";
 import { build } from "../runtime/version.ts";
 import { AppError } from "../util/app-error.ts";
 import { fileProblem, reasonOf } from "../util/reason.ts";
@@ -170,9 +170,10 @@ export async function runCommandLine(parameters: readonly string[]): Promise<Exi
     .enablePositionalOptions()
     .exitOverride()
     .configureOutput({
-      writeErr: (text) => void process.stderr.write(printableLines(text)),
+      writeOut: (text) => writeNow("stdout", text),
+      writeErr: (text) => writeNow("stderr", printableLines(text)),
       outputError: (text) =>
-        void process.stderr.write(printableLines(text).replace(/^error:/, paint("stderr", "red", "error:"))),
+        writeNow("stderr", printableLines(text).replace(/^error:/, paint("stderr", "red", "error:"))),
     })
     .configureHelp({
       helpWidth: 120,

@@ -102,8 +102,12 @@ async function reload(node: DevNode, files: readonly string[]): Promise<void> {
 }
 
 /** The test key is added after the checks, which refuse it because it is public. */
-function devConfig(options: DevOptions, data: string): EffectiveConfig {
-  const port = options.port ?? officialPort();
+export function devConfig(
+  options: Pick<DevOptions, "port">,
+  data: string,
+  variables: Readonly<Record<string, string | undefined>> = process.env,
+): EffectiveConfig {
+  const port = options.port ?? officialPort(variables);
   const flags = {
     role: "primary",
     environment: developmentEnvironment,
@@ -111,15 +115,14 @@ function devConfig(options: DevOptions, data: string): EffectiveConfig {
     mqttPort: "0",
     ...(port ? { port } : {}),
   };
-  const { OSTIARY_ADMIN_KEY: _ignored, ...environment } = process.env;
+  const { OSTIARY_ADMIN_KEY: _ignored, ...environment } = variables;
   const file = { name: "of `ostiary dev`", content: { advanced: developmentLimits } };
   const { config, warnings } = effectiveConfig({ flags, environment, file });
   return { config: { ...config, adminKey: developmentKey }, warnings };
 }
 
 /** The port from the variable of the official development server. */
-function officialPort(): string | undefined {
-  const port = process.env["OSO_PORT"];
+function officialPort({ OSO_PORT: port }: Readonly<Record<string, string | undefined>>): string | undefined {
   if (port === undefined || port === "") return undefined;
   if (/^\d{1,5}$/.test(port) && Number(port) <= 65_535) return port;
   throw new UsageError(`port is \`${port}\` from OSO_PORT; allowed: a whole number from 0 to 65535`);

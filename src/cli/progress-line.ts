@@ -1,7 +1,7 @@
 /** A progress line on standard error, if that is a terminal, with a percentage if the total is known. */
 import { statSync } from "node:fs";
 import type { GrowingFile } from "../replication/progress.ts";
-import { isTerminal } from "../runtime/process.ts";
+import { isTerminal, writeNow } from "../runtime/process.ts";
 import { printable } from "../util/printable.ts";
 import { printWarning } from "./color.ts";
 
@@ -30,7 +30,7 @@ export async function withProgress<T>(body: (line: ProgressLine) => Promise<T>):
     shownMs = performance.now();
     const seconds = Math.floor((shownMs - startMs) / 1000);
     const shown = growing === undefined ? `${text}${share}` : describeGrowth(text, growing);
-    process.stderr.write(`${clear}${printable(shown)}${seconds < 1 ? "" : ` (${seconds} s)`}`);
+    writeNow("stderr", `${clear}${printable(shown)}${seconds < 1 ? "" : ` (${seconds} s)`}`);
   };
   const timer = isShown ? setInterval(show, intervalMs) : undefined;
   try {
@@ -51,7 +51,7 @@ export async function withProgress<T>(body: (line: ProgressLine) => Promise<T>):
     });
   } finally {
     clearInterval(timer);
-    if (isShown) process.stderr.write(clear);
+    if (isShown) writeNow("stderr", clear);
     for (const warning of warnings) await printWarning(warning);
   }
 }

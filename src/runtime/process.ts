@@ -1,7 +1,21 @@
 /** The process of the program: stop signals, unhandled errors, standard input and output. */
 import { createInterface } from "node:readline/promises";
+import type { Readable, Writable } from "node:stream";
 import { printableLines } from "../util/printable.ts";
 import { isDamage, storageFailureIn } from "../util/storage-failure.ts";
+
+export interface StandardStreams {
+  readonly stdin: Readable & { readonly isTTY?: boolean };
+  readonly stdout: Writable & { readonly isTTY?: boolean };
+  readonly stderr: Writable & { readonly isTTY?: boolean };
+}
+
+let streams: StandardStreams = process;
+
+/** Replaces the standard streams, or puts those of the process back: a caller in the process gets the output of a command. */
+export function useStreams(others: StandardStreams = process): void {
+  streams = others;
+}
 
 /** Resolves with the name of the first SIGTERM or SIGINT. A second signal ends the process immediately. */
 export function stopSignal(): Promise<"SIGTERM" | "SIGINT"> {
@@ -51,26 +65,26 @@ export function isSystemError(error: unknown): boolean {
  * line breaks and tabs; JSON keeps its meaning. Text from others that must stay on one line needs `printable` first.
  */
 export async function print(text: string): Promise<void> {
-  await write(process.stdout, printableLines(text));
+  await write(streams.stdout, printableLines(text));
 }
 
 /** The same for endless output. Resolves with false when the reader has closed its end. */
 export function printUntilClosed(text: string): Promise<boolean> {
-  return write(process.stdout, printableLines(text));
+  return write(streams.stdout, printableLines(text));
 }
 
 export async function printError(text: string): Promise<void> {
-  await write(process.stderr, printableLines(text));
+  await write(streams.stderr, printableLines(text));
 }
 
 /** Writes text unchanged: the only control sequences in it are our own colours. */
 export async function printColored(stream: "stdout" | "stderr", text: string): Promise<void> {
-  await write(process[stream], text);
+  await write(streams[stream], text);
 }
 
 /** Writes the content of a file, unchanged for another program, escaped on a terminal. */
 export async function printContent(text: string): Promise<void> {
-  await write(process.stdout, isTerminal("stdout") ? printableLines(text) : text);
+  await write(streams.stdout, isTerminal("stdout") ? printableLines(text) : text);
 }
 
 /** From now on only the owner may open files that this process and its children create. */
@@ -78,10 +92,20 @@ export function keepFilesPrivate(): void {
   process.umask(0o077);
 }
 
+/** Writes text unchanged and does not wait: for messages of the parser of the command line, and for progress. */
+export function writeNow(stream: "stdout" | "stderr", text: string): void {
+  streams[stream].write(text);
+}
+
+/** Standard input in parts. */
+export function inputStream(): Readable {
+  return streams.stdin;
+}
+
 /** All of standard input. */
 export async function readInput(): Promise<Uint8Array> {
   const chunks: Buffer[] = [];
-  for await (const chunk of process.stdin) chunks.push(Buffer.from(chunk));
+  for await (const chunk of inputStream()) chunks.push(Buffer.from(chunk));
   return Buffer.concat(chunks);
 }
 
@@ -94,12 +118,12 @@ export function wantsColor(stream: "stdout" | "stderr"): boolean {
 }
 
 export function isTerminal(stream: "stdin" | "stdout" | "stderr"): boolean {
-  return process[stream].isTTY === true;
+  return streams[stream].isTTY === true;
 }
 
 /** Asks a person at the terminal. An empty text if standard input ends. */
 export async function readAnswer(question: string): Promise<string> {
-  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  const lines = createInterface({ input: streams.stdin, output: streams.stderr });
   try {
     const ended = new Promise<string>((resolve) => lines.once("close", () => resolve("")));
     return await Promise.race([lines.question(printableLines(question)), ended]);
@@ -108,7 +132,7 @@ export async function readAnswer(question: string): Promise<string> {
   }
 }
 
-function write(stream: NodeJS.WriteStream, text: string): Promise<boolean> {
+function write(stream: Writable, text: string): Promise<boolean> {
   return new Promise((resolve, reject) => {
     stream.write(text, (error) => {
       if (!error) resolve(true);

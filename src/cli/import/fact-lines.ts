@@ -1,5 +1,6 @@
 /** Reads facts from NDJSON: one fact per line, as JSON like that of the API. Empty lines are skipped. */
 import { createReadStream } from "node:fs";
+import { inputStream } from "../../runtime/process.ts";
 import { AppError } from "../../util/app-error.ts";
 import { clip } from "../../util/text-length.ts";
 
@@ -86,7 +87,7 @@ function problemOf(text: string): string | undefined {
 /** The lines without their ends. */
 async function* linesOf(file: string): AsyncGenerator<{ content: Buffer; line: number; end: number }> {
   const input: AsyncIterable<Buffer> =
-    file === "-" ? process.stdin : createReadStream(file, { highWaterMark: 2 ** 20 });
+    file === "-" ? inputStream() : createReadStream(file, { highWaterMark: 2 ** 20 });
   let rest: Buffer = Buffer.alloc(0);
   let [line, end] = [0, 0];
   for await (const chunk of input) {

@@ -95,7 +95,7 @@ describe("the audit log", () => {
       withCluster(async (cluster) => {
         const { url } = await cluster.primary();
         await post(url, "/api/policy", { src: wildcardPolicy });
-        const following = start(["audit", "--follow", "--json"], access(url));
+        const following = await start(["audit", "--follow", "--json"], access(url));
         const first = readUntil(following.stdout, /^.*"name":"new [^\n]*\n/);
         let isRead = false;
         void first.finally(() => (isRead = true));
@@ -109,7 +109,7 @@ describe("the audit log", () => {
         expect(await following.exited).toBe(0);
 
         const since = new Date(Date.now() - 3_600_000).toISOString();
-        const again = start(
+        const again = await start(
           ["audit", "--follow", "--json", "--since", since, "--action", "policy.upload"],
           access(url),
         );
@@ -135,7 +135,7 @@ describe("the audit log", () => {
         const headers = { authorization: `Bearer ${nodeKey}` };
         const body = JSON.stringify({ entries });
         expect((await fetch(`${url}/replication/v1/audit`, { method: "POST", headers, body })).status).toBe(200);
-        const following = start(["audit", "--follow", "--json"], access(url));
+        const following = await start(["audit", "--follow", "--json"], access(url));
         const read = readUntil(following.stdout, /^(?:.*"name":"new [^\n]*\n){5}/);
         let isRead = false;
         void read.finally(() => (isRead = true));

@@ -2,13 +2,14 @@
  * Failures are in colour on a terminal, and if the environment requests it (https://no-color.org,
  * https://force-color.org).
  */
-import * as Bun from "bun";
 import { expect, test } from "bun:test";
 import { builtBinary } from "../../scripts/built-binary.ts";
+import { runOnPseudoTerminal } from "./pseudo-terminal.ts";
+import type { Outcome } from "./run-command.ts";
 import { workspace } from "./workspace.ts";
 
-const { run, write, path } = workspace();
-const binary = await builtBinary();
+const { run, runOnTerminal, runProcess, write, path } = workspace();
+const textOf = ({ output, errors }: Outcome): string => output + errors;
 
 type Environment = Readonly<Record<string, string>>;
 
@@ -30,17 +31,24 @@ const failures: readonly (readonly [name: string, parameters: () => readonly str
 
 test.each(failures)("%s is red on a terminal, and in a pipe if colours are forced", async (_name, parameters, text) => {
   const shown = `${red}${text}\u001b[0m`;
-  expect(await onTerminal(parameters(), {})).toContain(shown);
-  const { output, errors } = await run(parameters(), "", { FORCE_COLOR: "1" });
-  expect(output + errors).toContain(shown);
+  expect(textOf(await runOnTerminal(parameters()))).toContain(shown);
+  expect(textOf(await run(parameters(), "", { FORCE_COLOR: "1" }))).toContain(shown);
 });
 
 const failed = ["test", "failing.polar"];
 const asked = async (environment: Environment): Promise<string> => {
   write("failing.polar", failing);
-  const { output, errors } = await run(failed, "", environment);
-  return output + errors;
+  return textOf(await run(failed, "", environment));
 };
+
+test("a process is red on a terminal, and plain in a pipe", async () => {
+  write("failing.polar", failing);
+  const { text } = await runOnPseudoTerminal([await builtBinary(), ...failed], { directory: path("") });
+  expect(text).toContain(`${red}FAIL\u001b[0m`);
+  const piped = textOf(await runProcess(failed));
+  expect(piped).toContain("FAIL");
+  expect(piped).not.toContain("\u001b");
+});
 
 test.each<[Environment]>([
   [{ NO_COLOR: "1" }],
@@ -49,7 +57,7 @@ test.each<[Environment]>([
   [{ TERM: "dumb" }],
 ])("there are no colours on a terminal with %j", async (environment) => {
   write("failing.polar", failing);
-  const shown = await onTerminal(failed, environment);
+  const shown = textOf(await runOnTerminal(failed, "", environment));
   expect(shown).toContain("FAIL");
   expect(shown).not.toContain("\u001b[");
 });
@@ -75,24 +83,3 @@ test("JSON never has colours", async () => {
   expect(JSON.parse(output)).toMatchObject({ success: false });
   expect(output).not.toContain("\u001b");
 });
-
-async function onTerminal(
-  parameters: readonly string[],
-  environment: Readonly<Record<string, string>>,
-): Promise<string> {
-  const decoder = new TextDecoder();
-  let shown = "";
-  const child = Bun.spawn([binary, ...parameters], {
-    cwd: path("."),
-    env: { PATH: process.env["PATH"] ?? "", TERM: "xterm", ...environment },
-    terminal: {
-      cols: 120,
-      rows: 40,
-      data: (_terminal, bytes) => void (shown += decoder.decode(bytes, { stream: true })),
-    },
-  });
-  await child.exited;
-  for (let tries = 0; shown === "" && tries < 100; tries++) await Bun.sleep(10);
-  child.terminal?.close();
-  return shown;
-}

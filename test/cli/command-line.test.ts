@@ -1,45 +1,14 @@
 /** The command line in a temporary directory; clusters are in `test/e2e/`. */
 import * as Bun from "bun";
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { builtBinary } from "../../scripts/built-binary.ts";
+import { describe, expect, test } from "bun:test";
+import { readdirSync, renameSync, writeFileSync } from "node:fs";
 import { boundUrl, errorReporter } from "../../src/cli/serve.ts";
 import { settings } from "../../src/config/settings.ts";
 import { readUntil } from "./read-until.ts";
+import { workspace } from "./workspace.ts";
 
-const binary = await builtBinary();
-let directory = "";
-
-beforeAll(() => {
-  directory = mkdtempSync(join(tmpdir(), "ostiary-cli-"));
-});
-afterAll(() => rmSync(directory, { recursive: true, force: true }));
-
-type Environment = Readonly<Record<string, string>>;
-
-function start(parameters: readonly string[], environment: Environment = {}) {
-  return Bun.spawn([binary, ...parameters], {
-    cwd: directory,
-    env: { PATH: process.env["PATH"] ?? "", TMPDIR: directory, ...environment },
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-    timeout: 20_000,
-  });
-}
-
-async function run(parameters: readonly string[], environment: Environment = {}) {
-  const child = start(parameters, environment);
-  const [status, output, errors] = await Promise.all([child.exited, child.stdout.text(), child.stderr.text()]);
-  return { status, output, errors };
-}
-
-function write(name: string, content: string | Uint8Array): string {
-  writeFileSync(join(directory, name), content);
-  return name;
-}
+const { run: runWith, start, path, write } = workspace();
+const run = (parameters: readonly string[], environment = {}) => runWith(parameters, "", environment);
 
 describe("help", () => {
   test("of serve shows every setting with its flag, variable, description and default", async () => {
@@ -119,7 +88,7 @@ describe("wrong usage has status 2 and a message with the correct usage", () => 
   });
 
   test("a policy that is not text", async () => {
-    writeFileSync(join(directory, "binary.polar"), Buffer.from([0xff, 0xfe, 0x00]));
+    write("binary.polar", Buffer.from([0xff, 0xfe, 0x00]));
     expect((await run(["validate", "binary.polar"])).errors).toContain("is not UTF-8 text");
   });
 });
@@ -256,7 +225,7 @@ failing.polar:9:3: error: expected false, came true [test/failed]
 
   test("with --watch they are tested again after each change, until a stop signal", async () => {
     const file = write("watched.polar", blocks);
-    const child = start(["test", "--watch", "--json", file]);
+    const child = await start(["test", "--watch", "--json", file]);
     const decoder = new TextDecoder();
     const reports: { success: boolean }[] = [];
     let rest = "";
@@ -271,7 +240,7 @@ failing.polar:9:3: error: expected false, came true [test/failed]
       else if (reports.length === 1) write(file, next);
       else {
         write("replacement.polar", next);
-        renameSync(join(directory, "replacement.polar"), join(directory, file));
+        renameSync(path("replacement.polar"), path(file));
       }
     }
     expect(reports.map(({ success }) => success)).toEqual([true, false, true]);
@@ -286,10 +255,10 @@ describe("a node", () => {
     const settingsOfNode = {
       OSTIARY_PORT: "0",
       OSTIARY_MQTT_PORT: "0",
-      OSTIARY_DATA: join(directory, "data"),
+      OSTIARY_DATA: path("data"),
       OSTIARY_ADMIN_KEY: adminKey,
     };
-    const node = start(["serve", "--role", "primary"], settingsOfNode);
+    const node = await start(["serve", "--role", "primary"], settingsOfNode);
     const log = await readUntil(node.stderr, /listens on (http:\S+)/);
     const access = { OSO_URL: log[1] ?? "", OSO_AUTH: adminKey };
 
@@ -313,7 +282,7 @@ describe("a node", () => {
     expect((await run(["keys", "revoke", id], access)).output).toBe(`revoked ${id}\n`);
     expect((await run(["keys", "revoke", id], access)).status).toBe(1);
     const yaml = "facts:\n  is_public(Repo:_):\n    query: SELECT id FROM repos\n";
-    const file = join(directory, "bindings.yaml");
+    const file = path("bindings.yaml");
     writeFileSync(file, yaml);
     const bindings = async (...words: string[]) => await run(["bindings", ...words], access);
     expect((await bindings("put", "shop", file)).output).toBe("stored shop\n");
@@ -347,10 +316,10 @@ describe("a node", () => {
   }, 30_000);
 
   test("logs a warning about a setting with its name of 0.1.0", async () => {
-    const node = start(["serve", "--role", "primary", "--limits-api-keys-max", "7", "--log-format", "json"], {
+    const node = await start(["serve", "--role", "primary", "--limits-api-keys-max", "7", "--log-format", "json"], {
       OSTIARY_PORT: "0",
       OSTIARY_MQTT_PORT: "0",
-      OSTIARY_DATA: join(directory, "old-names"),
+      OSTIARY_DATA: path("old-names"),
       OSTIARY_ADMIN_KEY: adminKey,
     });
     const [, line = ""] = await readUntil(node.stderr, /^(.*limits\.apiKeysMax.*)\n[^]*listens on/m);
@@ -373,9 +342,9 @@ describe("a node", () => {
       "--port",
       "0",
       "--data",
-      join(directory, "edge"),
+      path("edge"),
     ];
-    const node = start(parameters, { OSTIARY_NODE_KEY: "0123456789abcdef-secret", OSTIARY_LOG_LEVEL: "debug" });
+    const node = await start(parameters, { OSTIARY_NODE_KEY: "0123456789abcdef-secret", OSTIARY_LOG_LEVEL: "debug" });
     await Bun.sleep(1500);
     expect(node.exitCode).toBeNull();
     const begin = performance.now();
@@ -385,11 +354,11 @@ describe("a node", () => {
   }, 15_000);
 
   test("for development refuses a wrong policy with its position, and leaves no files", async () => {
-    const before = readdirSync(directory);
+    const before = readdirSync(path(""));
     const { status, output, errors } = await run(["dev", write("wrong.polar", "actor User {}\nallow(")]);
     expect({ status, output }).toEqual({ status: 1, output: "" });
     expect(errors).toContain("wrong.polar:2:");
-    expect(readdirSync(directory).filter((name) => !before.includes(name))).toEqual(["wrong.polar"]);
+    expect(readdirSync(path("")).filter((name) => !before.includes(name))).toEqual(["wrong.polar"]);
   });
 });
 

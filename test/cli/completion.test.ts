@@ -5,24 +5,29 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command } from "commander";
-import { builtBinary } from "../../scripts/built-binary.ts";
 import { commandTree } from "../../src/cli/command-tree.ts";
 import { bashCompletion } from "../../src/cli/completion-bash.ts";
 import { fishCompletion } from "../../src/cli/completion-fish.ts";
 import { zshCompletion } from "../../src/cli/completion-zsh.ts";
 import { describeUnknownCommand } from "../../src/cli/unknown-command.ts";
+import { runCommand } from "./run-command.ts";
 
-const binary = await builtBinary();
 let directory = "";
 
-beforeAll(() => {
+beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), "ostiary-completion-"));
   for (const name of ["rules.polar", "two words.polar", "notes.txt"]) writeFileSync(join(directory, name), "");
   mkdirSync(join(directory, "policies"));
   for (const shell of ["bash", "zsh", "fish"])
-    writeFileSync(join(directory, shell === "zsh" ? "_ostiary" : shell), output([binary, "completion", shell]));
+    writeFileSync(join(directory, shell === "zsh" ? "_ostiary" : shell), await ostiary("completion", shell));
 });
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+async function ostiary(...words: string[]): Promise<string> {
+  const { status, output: text } = await runCommand(words, { directory, environment: {} });
+  expect(status).toBe(0);
+  return text;
+}
 
 function output(command: readonly string[], input = ""): string {
   const { stdout, stderr, exitCode } = Bun.spawnSync([...command], {
@@ -172,8 +177,8 @@ describe("a command with arguments and subcommands", () => {
 });
 
 describe("the manual page", () => {
-  test("describes each command with its options", () => {
-    const page = output([binary, "man"]).replaceAll("\\-", "-");
+  test("describes each command with its options", async () => {
+    const page = (await ostiary("man")).replaceAll("\\-", "-");
     expect(page).toStartWith(".TH OSTIARY 1 ");
     for (const command of ["serve", "authorize-resources", "keys create", "snapshot import", "version"])
       expect(page).toContain(`\n.SS ${command}\n`);
@@ -182,16 +187,16 @@ describe("the manual page", () => {
     expect(page).not.toContain("--context-facts-max");
   });
 
-  test.skipIf(Bun.which("groff") === null)("is correct for groff (skipped if it is not installed)", () => {
+  test.skipIf(Bun.which("groff") === null)("is correct for groff (skipped if it is not installed)", async () => {
     const { stderr, exitCode } = Bun.spawnSync(["groff", "-man", "-ww", "-z", "-Tutf8"], {
-      stdin: Buffer.from(output([binary, "man"])),
+      stdin: Buffer.from(await ostiary("man")),
     });
     expect([exitCode, stderr.toString()]).toEqual([0, ""]);
   });
 
-  test.skipIf(Bun.which("mandoc") === null)("is correct for mandoc (skipped if it is not installed)", () => {
+  test.skipIf(Bun.which("mandoc") === null)("is correct for mandoc (skipped if it is not installed)", async () => {
     const { stdout } = Bun.spawnSync(["mandoc", "-T", "lint", "-W", "warning"], {
-      stdin: Buffer.from(output([binary, "man"])),
+      stdin: Buffer.from(await ostiary("man")),
     });
     // The page has no date, so that the same program always prints the same page.
     expect(

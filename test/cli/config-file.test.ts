@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { mkdirSync } from "node:fs";
 import { workspace } from "./workspace.ts";
 
-const { run, write, path } = workspace();
+const { run, runProcess, write, path } = workspace();
 
 const secret = "hunter2-hunter2-hunter2";
 
@@ -69,7 +69,11 @@ test("an empty file, one with a byte order mark and one from a pipe are read", a
     "role: primary\n",
   );
   expect(
-    (await run(["config", "--config", "/dev/stdin"], "role: edge\nprimary: http://a\nnodeKey: 0123456789abcdefg"))
-      .output,
+    (
+      await runProcess(
+        ["config", "--config", "/dev/stdin"],
+        "role: edge\nprimary: http://a\nnodeKey: 0123456789abcdefg",
+      )
+    ).output,
   ).toStartWith("role: edge\n");
 });

@@ -54,7 +54,7 @@ test(
       );
       expect(actorsIn(found.output)).toEqual(["u4"]);
 
-      await using child = start([...merged, "--follow"], environment);
+      await using child = await start([...merged, "--follow"], environment);
       const seen = readUntil(child.stdout, /"new1".*\n(?:.*\n)*?.*"new2"/);
       // The streams begin with the decisions that are made after they were opened.
       let isSeen = false;

@@ -1,30 +1,57 @@
-/** A development node, as a process of the built binary or of another program. */
+/** Development nodes: in this process, or as a process of the built binary or of another program. */
 import * as Bun from "bun";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { resolve, join } from "node:path";
 import { builtBinary } from "../../scripts/built-binary.ts";
+import { devConfig } from "../../src/cli/dev.ts";
 import { developmentKey } from "../../src/config/config.ts";
+import { startDev } from "../../src/roles/dev.ts";
 import { readUntil } from "./read-until.ts";
 
-const binary = await builtBinary();
+type Environment = Readonly<Record<string, string>>;
 
-export interface StartedDevNode {
+export interface DevNode {
   readonly url: string;
-  /** The link that logs in to the web console. */
-  readonly console: string;
   /** For commands that ask the node. */
   readonly access: { readonly OSO_URL: string; readonly OSO_AUTH: string };
+  stop(): Promise<unknown>;
+}
+
+export interface DevProcess extends DevNode {
+  /** The link that logs in to the web console. */
+  readonly console: string;
   readonly errors: ReadableStream<Uint8Array>;
   /** Ends the node as Ctrl-C does, and returns its exit status. */
   stop(): Promise<number>;
 }
 
-/** Rejects if the node does not become ready. */
+/** Starts a node in this process. `files` are policy files in `directory`; without `data` its data are temporary. */
 export async function startDevNode(
+  files: readonly string[],
+  { directory = "", data, environment = {} }: { directory?: string; data?: string; environment?: Environment } = {},
+): Promise<DevNode> {
+  const temporary = data === undefined ? mkdtempSync(join(tmpdir(), "ostiary-dev-")) : undefined;
+  const sources = files.map((name) => ({ name, text: readFileSync(resolve(directory, name), "utf8") }));
+  const { config } = devConfig({ port: "0" }, data ?? temporary ?? "", environment);
+  const node = await startDev(config, sources);
+  return {
+    url: node.url,
+    access: { OSO_URL: node.url, OSO_AUTH: developmentKey },
+    async stop() {
+      await node.stop();
+      if (temporary !== undefined) rmSync(temporary, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Starts a process. Rejects if the node does not become ready. */
+export async function startDevProcess(
   parameters: readonly string[],
-  environment: Readonly<Record<string, string>> = {},
-  { directory, program = binary }: { readonly directory?: string; readonly program?: string } = {},
-): Promise<StartedDevNode> {
-  const child = Bun.spawn([program, "dev", ...parameters, "--json"], {
-    ...(directory === undefined ? {} : { cwd: directory }),
+  environment: Environment = {},
+  program?: string,
+): Promise<DevProcess> {
+  const child = Bun.spawn([program ?? (await builtBinary()), "dev", ...parameters, "--json"], {
     env: { PATH: process.env["PATH"] ?? "", OSO_PORT: "0", ...environment },
     stdin: "ignore",
     stdout: "pipe",

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { denoProgram } from "../../scripts/built-binary.ts";
 import { freePort } from "../../scripts/node-process.ts";
-import { startDevNode, type StartedDevNode } from "./dev-node.ts";
+import { startDevProcess, type DevNode } from "./dev-node.ts";
 import { readUntil } from "./read-until.ts";
 import { workspace } from "./workspace.ts";
 
@@ -16,7 +16,7 @@ afterAll(() => rmSync(directory, { recursive: true, force: true }));
 const policyWith = (role: string): string =>
   `actor User {}\nresource Doc {\n  roles = ["${role}"];\n  permissions = ["read"];\n  "read" if "${role}";\n}\n`;
 
-const rolesOf = async ({ url, access }: StartedDevNode): Promise<unknown> => {
+const rolesOf = async ({ url, access }: DevNode): Promise<unknown> => {
   const response = await fetch(`${url}/api/policy_metadata`, {
     headers: { Authorization: `Bearer ${access.OSO_AUTH}` },
   });
@@ -28,24 +28,24 @@ test("OSO_PORT and OSO_DIRECTORY choose the port and the directory, which is kep
   const policy = join(directory, "kept.polar");
   writeFileSync(policy, policyWith("reader"));
   const environment = { OSO_PORT: String(port), OSO_DIRECTORY: data };
-  const first = await startDevNode([policy], environment);
+  const first = await startDevProcess([policy], environment);
   expect(first.url).toBe(`http://127.0.0.1:${port}`);
   expect(await run(["tell", "has_role", "User:ann", "reader", "Doc:a"], "", first.access)).toMatchObject({ status: 0 });
   expect(await first.stop()).toBe(0);
 
-  const second = await startDevNode(["--port", "0"], environment);
+  const second = await startDevProcess(["--port", "0"], environment);
   expect(second.url).not.toBe(first.url);
   expect(await run(["authorize", "User:ann", "read", "Doc:a"], "", second.access)).toMatchObject({ status: 0 });
   expect(await second.stop()).toBe(0);
 
-  const other = await startDevNode([policy, "--data", join(directory, "other")], { OSO_DIRECTORY: data });
+  const other = await startDevProcess([policy, "--data", join(directory, "other")], { OSO_DIRECTORY: data });
   expect(await run(["authorize", "User:ann", "read", "Doc:a"], "", other.access)).toMatchObject({ status: 1 });
   expect(await other.stop()).toBe(0);
 }, 60_000);
 
 test("the data are temporary by default", async () => {
   const temporary = mkdtempSync(join(directory, "tmp-"));
-  const node = await startDevNode([], { TMPDIR: temporary });
+  const node = await startDevProcess([], { TMPDIR: temporary });
   expect(readdirSync(temporary).filter((name) => name.startsWith("ostiary-dev-"))).toHaveLength(1);
   expect(await node.stop()).toBe(0);
   expect(readdirSync(temporary).filter((name) => name.startsWith("ostiary-dev-"))).toEqual([]);
@@ -54,7 +54,7 @@ test("the data are temporary by default", async () => {
 test("requests may be larger than those to other nodes, unless a setting says otherwise", async () => {
   const file = join(directory, "limits.polar");
   writeFileSync(file, policyWith("reader"));
-  const node = await startDevNode([file]);
+  const node = await startDevProcess([file]);
   try {
     const inserts = Array.from({ length: 12_000 }, (_, index) => ({
       predicate: "has_role",
@@ -78,7 +78,7 @@ test("requests may be larger than those to other nodes, unless a setting says ot
   } finally {
     await node.stop();
   }
-  const limited = await startDevNode([file], { OSTIARY_BATCH_ENTRIES_MAX: "1" });
+  const limited = await startDevProcess([file], { OSTIARY_BATCH_ENTRIES_MAX: "1" });
   const refused = await fetch(`${limited.url}/api/batch`, {
     method: "POST",
     headers: { Authorization: `Bearer ${limited.access.OSO_AUTH}` },
@@ -102,7 +102,7 @@ test.each([
     };
     const refusal = /[^]*not loaded, the node keeps its policy\n/;
     save(policyWith("reader"));
-    const node = await startDevNode(["--watch-for-changes", file], {}, program === undefined ? {} : { program });
+    const node = await startDevProcess(["--watch-for-changes", file], {}, program);
     try {
       expect(await rolesOf(node)).toMatchObject({ roles: ["reader"] });
       save(policyWith("writer"));

@@ -7,10 +7,10 @@ import { createApp } from "../../src/http/app.ts";
 import { environmentsWith, type InMemory } from "../http/environments-in-memory.ts";
 import { withPrimary } from "../http/api.ts";
 import { adminKey } from "../replication/cluster.ts";
+import { runOnPseudoTerminal } from "./pseudo-terminal.ts";
 import { workspace } from "./workspace.ts";
 
-const binary = await builtBinary();
-const { run } = workspace();
+const { run, runOnTerminal, path } = workspace();
 const timeoutMs = 60_000;
 
 type Access = Readonly<Record<"OSO_URL" | "OSO_AUTH", string>>;
@@ -111,44 +111,21 @@ test(
         ["\u0004", 1, 2],
       ] as const;
       for (const [answer, expected, deletions] of table) {
-        const { status, shown } = await answering(["env", "delete", "staging"], access, "[y/N]", answer);
-        expect([answer, status, shown.includes("nothing was deleted")]).toEqual([answer, expected, expected === 1]);
-        expect(shown).toContain("Delete the environment staging of http://127.0.0.1:");
+        const { status, output, errors } = await runOnTerminal(["env", "delete", "staging"], answer, access);
+        expect([answer, status, errors.includes("nothing was deleted")]).toEqual([answer, expected, expected === 1]);
+        expect([output !== "", errors.includes("Delete the environment staging of http://127.0.0.1:")]).toEqual([
+          expected === 0,
+          true,
+        ]);
         expect([answer, calls.length]).toEqual([answer, deletions]);
       }
+      const asked = { directory: path(""), environment: access, question: "[y/N]", answer: "y\r" };
+      const shown = await runOnPseudoTerminal([await builtBinary(), "env", "delete", "staging"], asked);
+      expect(shown).toEqual({ status: 0, text: expect.stringContaining("\ndeleted staging") });
+      expect(calls).toHaveLength(3);
     }),
   timeoutMs,
 );
-
-/** Runs a command on a terminal, and writes the answer after the question. */
-async function answering(
-  words: readonly string[],
-  environment: Readonly<Record<string, string>>,
-  question: string,
-  answer: string,
-): Promise<{ status: number; shown: string }> {
-  const decoder = new TextDecoder();
-  let shown = "";
-  let isAnswered = false;
-  const child = Bun.spawn([binary, ...words], {
-    env: { PATH: process.env["PATH"] ?? "", TERM: "xterm", ...environment },
-    terminal: {
-      cols: 200,
-      rows: 40,
-      data(terminal, bytes) {
-        shown += decoder.decode(bytes, { stream: true });
-        if (isAnswered || !shown.includes(question)) return;
-        isAnswered = true;
-        terminal.write(answer);
-      },
-    },
-  });
-  const status = await child.exited;
-  // The last output can arrive after the end of the process.
-  for (let tries = 0; !/nothing was|\ndeleted /.test(shown) && tries < 200; tries++) await Bun.sleep(10);
-  child.terminal?.close();
-  return { status, shown };
-}
 
 test(
   "a promotion that lacks environments fails, and names them",

@@ -120,7 +120,7 @@ describe("--follow", () => {
         const port = String(await freePort());
         const primary = await cluster.primary({ port });
         await loadPolicy(primary.node);
-        await using child = start(["events", "--follow", "--json"], access(primary.url));
+        await using child = await start(["events", "--follow", "--json"], access(primary.url));
         const seen: string[] = [];
         const reading = readLines(child.stdout, seen);
         // A stream that opens later does not have earlier events.
@@ -151,7 +151,7 @@ describe("--follow", () => {
       withCluster(async (cluster) => {
         const primary = await cluster.primary();
         await loadPolicy(primary.node);
-        await using child = start(["events", "--follow", "--after", "0"], access(primary.url));
+        await using child = await start(["events", "--follow", "--after", "0"], access(primary.url));
         const reader = child.stdout.getReader();
         await reader.read();
         await reader.cancel();

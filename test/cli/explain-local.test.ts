@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { projectRoot } from "../../scripts/built-binary.ts";
 import { SqliteDatabase } from "../../src/runtime/sqlite.ts";
 import { postgresFolder, startPostgres } from "../database-servers.ts";
-import { startDevNode, type StartedDevNode } from "./dev-node.ts";
+import { startDevNode, type DevNode } from "./dev-node.ts";
 import { workspace } from "./workspace.ts";
 
 const example = join(projectRoot, "scripts", "example", "issues");
@@ -17,7 +17,7 @@ const tables = `${read("tables.sql")}
   INSERT INTO issues VALUES (5, 1, 'ann', 'a crash', 100), (6, 2, 'bob', 'a typo', 200);`;
 
 const { write, path, run } = workspace();
-let node: StartedDevNode;
+let node: DevNode;
 
 beforeAll(async () => {
   write("bindings.yaml", read("bindings.yaml"));
@@ -25,7 +25,7 @@ beforeAll(async () => {
   database.exec(tables);
   database.close();
   write("policy.polar", read("policy.polar"));
-  node = await startDevNode(["policy.polar"], {}, { directory: path(".") });
+  node = await startDevNode(["policy.polar"], { directory: path(".") });
   await run(["tell", "has_role", "User:sue", "support"], "", node.access);
 }, 60_000);
 afterAll(() => node.stop());

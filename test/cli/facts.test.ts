@@ -4,15 +4,15 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:tes
 import { symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { builtBinary, projectRoot } from "../../scripts/built-binary.ts";
-import { startDevNode, type StartedDevNode } from "./dev-node.ts";
+import { startDevNode, type DevNode } from "./dev-node.ts";
 import { workspace } from "./workspace.ts";
 
 const { run, path } = workspace();
-let node: StartedDevNode;
+let node: DevNode;
 
 beforeAll(async () => {
   node = await startDevNode([join(projectRoot, "scripts/example/policy.polar")], {
-    OSTIARY_WILDCARD_DELETE_FACTS_MAX: "1000",
+    environment: { OSTIARY_WILDCARD_DELETE_FACTS_MAX: "1000" },
   });
 }, 60_000);
 afterAll(() => node.stop());

@@ -1,45 +1,15 @@
 /** `ostiary generate-types`: the output file, and the messages if there are no types. */
-import * as Bun from "bun";
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import {
-  lstatSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { builtBinary } from "../../scripts/built-binary.ts";
+import { beforeAll, describe, expect, test } from "bun:test";
+import { lstatSync, mkdirSync, readdirSync, symlinkSync } from "node:fs";
+import { workspace } from "./workspace.ts";
 
-const binary = await builtBinary();
+const { run: runWith, path, read, write } = workspace();
+const run = (...parameters: string[]) => runWith(["generate-types", ...parameters]);
 const blocks = 'actor User {}\nresource Doc { roles = ["reader"]; permissions = ["read"]; "read" if "reader"; }\n';
-let directory = "";
 
 beforeAll(() => {
-  directory = mkdtempSync(join(tmpdir(), "ostiary-generate-types-"));
-  writeFileSync(join(directory, "policy.polar"), blocks);
+  write("policy.polar", blocks);
 });
-afterAll(() => rmSync(directory, { recursive: true, force: true }));
-
-async function run(...parameters: string[]) {
-  const child = Bun.spawn([binary, "generate-types", ...parameters], {
-    cwd: directory,
-    env: { PATH: process.env["PATH"] ?? "" },
-    stdout: "pipe",
-    stderr: "pipe",
-    timeout: 20_000,
-  });
-  const [output, errors, status] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
-  return { status, output, errors };
-}
-
-function read(name: string): string {
-  return readFileSync(join(directory, name), "utf8");
-}
 
 test("the types are the whole output, after a heading with the command", async () => {
   const { status, output, errors } = await run("typescript", "policy.polar");
@@ -54,7 +24,7 @@ test("the types are the whole output, after a heading with the command", async (
 
 test("several files form one policy, and a file name cannot break the heading", async () => {
   const odd = "more\u2028rules;\n'.polar";
-  writeFileSync(join(directory, odd), "has_role(user: User, role: String, doc: Doc) if owns(user, doc, role);");
+  write(odd, "has_role(user: User, role: String, doc: Doc) if owns(user, doc, role);");
   const { status, output } = await run("typescript", "policy.polar", odd);
   expect(status).toBe(0);
   expect(output.split(/[\n\u2028]/)[1]).toBe(
@@ -64,7 +34,7 @@ test("several files form one policy, and a file name cannot break the heading", 
 });
 
 test("warnings are printed in addition to the types", async () => {
-  writeFileSync(join(directory, "warned.polar"), `${blocks}p(user: User, other: User) if q(user);`);
+  write("warned.polar", `${blocks}p(user: User, other: User) if q(user);`);
   const { status, output, errors } = await run("typescript", "warned.polar");
   expect(status).toBe(0);
   expect(errors).toContain("warned.polar:3:");
@@ -80,13 +50,13 @@ describe("an output file", () => {
   });
 
   test("is replaced atomically, also through a link, without temporary files", async () => {
-    mkdirSync(join(directory, "generated"));
-    writeFileSync(join(directory, "generated/old.ts"), "old");
-    symlinkSync("generated/old.ts", join(directory, "link.ts"));
+    mkdirSync(path("generated"));
+    write("generated/old.ts", "old");
+    symlinkSync("generated/old.ts", path("link.ts"));
     expect((await run("typescript", "policy.polar", "--output", "link.ts")).status).toBe(0);
-    expect(lstatSync(join(directory, "link.ts")).isSymbolicLink()).toBe(true);
+    expect(lstatSync(path("link.ts")).isSymbolicLink()).toBe(true);
     expect(read("generated/old.ts")).toContain("PolarTypes");
-    expect(readdirSync(join(directory, "generated"))).toEqual(["old.ts"]);
+    expect(readdirSync(path("generated"))).toEqual(["old.ts"]);
   });
 
   test.each([
@@ -100,8 +70,8 @@ describe("an output file", () => {
   });
 
   test("does not change if the policy is wrong", async () => {
-    writeFileSync(join(directory, "kept.ts"), "kept");
-    writeFileSync(join(directory, "wrong.polar"), `${blocks}has_role(`);
+    write("kept.ts", "kept");
+    write("wrong.polar", `${blocks}has_role(`);
     const { status, output, errors } = await run("typescript", "wrong.polar", "--output", "kept.ts");
     expect({ status, output }).toEqual({ status: 1, output: "" });
     expect(errors).toContain("wrong.polar:3:");

@@ -208,7 +208,7 @@ describe("an interruption", () => {
         return forward();
       });
       const all = Array.from({ length: 20_000 }, (_, index) => role("ann", "member", Org(`o${index}`)));
-      const child = start(["import", "facts", write("signal.ndjson", ndjson(all)), "--json"], access(proxy.url));
+      const child = await start(["import", "facts", write("signal.ndjson", ndjson(all)), "--json"], access(proxy.url));
       await arrived.promise;
       child.kill("SIGINT");
       released.resolve();
@@ -304,7 +304,7 @@ describe("an interruption", () => {
         await released.promise;
         return forward();
       });
-      const child = start(["export", "--out", "same.ndjson"], access(proxy.url));
+      const child = await start(["export", "--out", "same.ndjson"], access(proxy.url));
       await arrived.promise;
       const second = await run(["export", "--out", "same.ndjson"], "", access(api.url));
       released.resolve();

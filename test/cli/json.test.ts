@@ -3,18 +3,18 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { startDevNode, type StartedDevNode } from "./dev-node.ts";
+import { startDevNode, type DevNode } from "./dev-node.ts";
 import { workspace } from "./workspace.ts";
 
 const { run, write, path } = workspace();
 const data = mkdtempSync(join(tmpdir(), "ostiary-json-"));
-let node: StartedDevNode;
+let node: DevNode;
 
 const policy =
   'actor User {}\nresource Doc {\n  roles = ["reader"];\n  permissions = ["read"];\n  "read" if "reader";\n}\n';
 
 beforeAll(async () => {
-  node = await startDevNode([write("policy.polar", policy), "--data", data], {}, { directory: path("") });
+  node = await startDevNode([write("policy.polar", policy)], { directory: path(""), data });
 }, 60_000);
 afterAll(async () => {
   await node.stop();

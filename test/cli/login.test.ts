@@ -42,7 +42,7 @@ async function withIssuer(body: (setting: Setting) => Promise<void>, idTokenSeco
 
 /** Logs in with a code, or in a browser that this test plays. */
 async function logIn({ environment }: Setting, way: "device" | "browser", ...words: string[]) {
-  const child = start(["login", ...(way === "device" ? ["--device"] : []), ...words], {
+  const child = await start(["login", ...(way === "device" ? ["--device"] : []), ...words], {
     ...environment,
     ...(way === "browser" && { BROWSER: "true" }),
   });

@@ -137,7 +137,7 @@ test("is killed at any time, and run again", async () => {
     const directory = pathOf(`killed-${kill}`);
     cpSync(source, directory, { recursive: true });
     const stores = [join(directory, "store-1.db"), join(directory, environmentsName, "staging", "store-1.db")];
-    const child = start(["migrate", "--data", directory]);
+    const child = await start(["migrate", "--data", directory]);
     // The first half of the time passes before the command begins.
     await Bun.sleep((durationMs * (kills + kill)) / (2 * kills));
     child.kill("SIGKILL");

@@ -3,11 +3,11 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:tes
 import { factKey, factOf, factOfKey } from "../../src/cli/reconcile/row-facts.ts";
 import { columnsOf, parseSignature } from "../../src/local/signature.ts";
 import { must } from "../../src/util/assert.ts";
-import { startDevNode, type StartedDevNode } from "./dev-node.ts";
+import { startDevNode, type DevNode } from "./dev-node.ts";
 import { workspace } from "./workspace.ts";
 
 const { write, path, run } = workspace();
-let node: StartedDevNode;
+let node: DevNode;
 
 const policy = `actor User {}
 resource Team { roles = ["member", "lead"]; permissions = ["read"]; "read" if "member" or "lead"; }

@@ -45,7 +45,7 @@ describe("a data directory that is a file", () => {
 });
 
 test("a primary with failover creates its data directory", async () => {
-  await using node = start(["serve", "--role", "primary", ...failover, "--data", "made"], environment);
+  await using node = await start(["serve", "--role", "primary", ...failover, "--data", "made"], environment);
   await readUntil(node.stderr, /listens on/);
 });
 
@@ -136,7 +136,7 @@ test("an unreachable primary, in the log of an edge and of a fallback", async ()
     ["fallback", "http://127.0.0.1:9", "nothing listens there (ECONNREFUSED)"],
     ["edge", "http://no-such-host.invalid:8080", "its host is not known (E"],
   ] as const) {
-    await using node = start(["serve", "--role", role, "--primary", url, "--data", `${role}-alone`], environment);
+    await using node = await start(["serve", "--role", role, "--primary", url, "--data", `${role}-alone`], environment);
     const [line] = await readUntil(node.stderr, /^.*trying again: .*$/m);
     expect(line).toContain(`no answer from ${url}: ${problem}`);
     expect(line).toContain(cure);

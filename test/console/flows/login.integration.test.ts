@@ -5,7 +5,7 @@ import { texts } from "../../../src/console/ui/texts.ts";
 import { loginTexts } from "../../../src/console/ui/texts/login.ts";
 import { overviewTexts } from "../../../src/console/ui/texts/overview.ts";
 import { clientId, person, startIdentityProvider } from "../../cli/identity-provider.ts";
-import { startDevNode } from "../../cli/dev-node.ts";
+import { startDevProcess } from "../../cli/dev-node.ts";
 import { adminKey } from "../../replication/cluster.ts";
 import { untrustedHost } from "./browser.ts";
 import { flow } from "./flow.ts";
@@ -104,7 +104,7 @@ describe("the link of `ostiary dev`", () => {
   flow(
     "logs in once, and leaves no code in the address",
     async (flow) => {
-      const node = await startDevNode([]);
+      const node = await startDevProcess([]);
       try {
         const tab = await flow.tab(node.url);
         await tab.page.goto(node.console);

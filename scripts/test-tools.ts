@@ -1,79 +1,106 @@
 /**
- * The programs that the end-to-end tests need besides the binary. Missing ones are installed with apt-get if possible;
- * otherwise a message names them and the consequence.
+ * The programs of the system that tests need. A test file needs those that it names, or that a file names which it
+ * imports. As root on Debian, missing ones are installed with apt-get. Tests of a program that is still missing fail.
  */
 import * as Bun from "bun";
-import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { findProgram } from "../test/e2e/program.ts";
+import { projectRoot } from "./built-binary.ts";
 
 interface Tool {
-  /** One of these paths exists if it is installed. */
-  readonly paths: readonly string[];
-  readonly package: string;
-  readonly without: string;
+  /** How a file names it: in quotes, alone or at the end of a path. */
+  readonly name: string;
+  readonly packages: readonly string[];
+  /** The paths that exist if it is installed. Default: a program with the name. */
+  readonly paths?: readonly string[];
 }
 
-const containers = "the container tests are skipped";
-const otherProcessor = "the program and the image for arm64 are not tried";
+const tool = (name: string, ...packages: string[]): Tool => ({
+  name,
+  packages: packages.length === 0 ? [name] : packages,
+});
 
 const tools: readonly Tool[] = [
-  tool("mosquitto", "the tests with Mosquitto fail"),
-  tool("etcd", "the tests with etcd fail", "etcd-server"),
-  tool("faketime", "the chaos run sets no clocks wrong"),
-  tool("zsh", "what the README and `scripts/up` suggest is not tried with zsh, nor is its completion"),
-  tool("fish", "the completion for fish is not tried"),
-  tool("mandoc", "the manual page is not checked with mandoc"),
-  tool("pg_ctlcluster", "`ostiary reconcile` is not tried with PostgreSQL", "postgresql"),
-  tool("mariadbd", "`ostiary reconcile` is not tried with MariaDB", "mariadb-server"),
-  tool("prometheus", "alerts and dashboards are not tried with Prometheus"),
-  tool("chromium", "the web console is not tried in a browser"),
-  tool("ip", "the chaos test cuts links with proxies", "iproute2"),
-  tool("bindfs", "the refusal of network file systems is not tried with a real one"),
-  tool("kubectl", "the Kubernetes manifests are not rendered"),
-  tool("lintian", "the Debian package is not checked with lintian"),
-  tool("mmdebstrap", "the Debian package and the offline bundle are not installed"),
-  tool("qemu-aarch64", otherProcessor, "qemu-user"),
-  { paths: ["/usr/aarch64-linux-gnu/lib/libc.so.6"], package: "libc6-arm64-cross", without: otherProcessor },
-  tool("mosquitto_pub", containers, "mosquitto-clients"),
-  tool("podman", containers),
-  tool("buildah", containers),
-  tool("runc", containers),
-  tool("podman-compose", containers),
-  tool("nft", containers, "nftables"),
-  { paths: ["/usr/lib/podman/netavark", "/usr/libexec/podman/netavark"], package: "netavark", without: containers },
-  {
-    paths: ["/usr/lib/podman/aardvark-dns", "/usr/libexec/podman/aardvark-dns"],
-    package: "aardvark-dns",
-    without: containers,
-  },
+  tool("bindfs"),
+  tool("buildah"),
+  tool("cc", "gcc", "libc6-dev"),
+  tool("chromium"),
+  tool("etcd", "etcd-server"),
+  tool("faketime"),
+  tool("fish"),
+  { ...tool("initdb", "postgresql"), paths: ["/usr/lib/postgresql"] },
+  tool("ip", "iproute2"),
+  tool("kubectl"),
+  tool("lintian"),
+  tool("mandoc"),
+  tool("mariadbd", "mariadb-server"),
+  tool("mmdebstrap"),
+  tool("mosquitto"),
+  tool("mosquitto_pub", "mosquitto-clients"),
+  tool("nft", "nftables"),
+  tool("openssl"),
+  // Without the last two it has no networks with names.
+  tool("podman", "podman", "netavark", "aardvark-dns"),
+  tool("podman-compose"),
+  tool("promtool", "prometheus"),
+  tool("qemu-x86_64", "qemu-user", "libc6-arm64-cross"),
+  tool("runc"),
+  tool("zsh"),
 ];
 
-/** All tools, or those of the given packages. */
-export async function installTools(wanted?: readonly string[]): Promise<void> {
-  const missing = tools.filter((needed) => (wanted?.includes(needed.package) ?? true) && isMissing(needed));
-  if (missing.length === 0) return;
-  const packages = missing.map((needed) => needed.package);
-  if (process.getuid?.() === 0 && Bun.which("apt-get") !== null) {
-    console.log(`installing ${packages.join(", ")}`);
-    const allowServices = forbidServices();
-    try {
-      if (!(await aptGet("install", "--yes", "--no-install-recommends", ...packages))) {
-        await aptGet("update");
-        await aptGet("install", "--yes", "--no-install-recommends", ...packages);
-      }
-    } finally {
-      allowServices();
-    }
-  }
-  for (const { package: name, without } of missing.filter(isMissing))
-    console.log(`${name} is not installed, so ${without}`);
+const isMissing = ({ name, paths }: Tool): boolean =>
+  paths === undefined ? findProgram(name) === null : !paths.every((path) => existsSync(path));
+
+/** Installs what these test files need, or all tools. Returns the packages that are still missing, and prints them. */
+export async function installTools(testFiles?: readonly string[]): Promise<readonly string[]> {
+  const needed = testFiles === undefined ? tools : toolsOf(testFiles);
+  const packages = packagesOf(needed.filter(isMissing));
+  if (packages.length > 0 && process.getuid?.() === 0 && Bun.which("apt-get") !== null) await install(packages);
+  const missing = packagesOf(needed.filter(isMissing));
+  if (missing.length > 0) console.log(`not installed, so tests that need them fail: ${missing.join(", ")}`);
+  return missing;
 }
 
-function tool(program: string, without: string, packageName = program): Tool {
-  return {
-    paths: ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"].map((folder) => `${folder}/${program}`),
-    package: packageName,
-    without,
+const packagesOf = (some: readonly Tool[]): string[] => [...new Set(some.flatMap(({ packages }) => packages))];
+
+/** The tools that these files and their imports name. */
+export function toolsOf(testFiles: readonly string[]): readonly Tool[] {
+  const transpiler = new Bun.Transpiler({ loader: "ts" });
+  const [names, seen] = [new Set<string>(), new Set<string>()];
+  const visit = (path: string): void => {
+    // The code of the product starts no tools.
+    if (seen.has(path) || !/^(?:test|scripts)\/.*\.ts$/.test(path) || path === ownPath) return;
+    seen.add(path);
+    const text = readFileSync(join(projectRoot, path), "utf8");
+    for (const [, name = ""] of text.matchAll(/["'`](?:[\w/]*\/)?([\w-]+)["'`]/g)) names.add(name);
+    for (const { path: imported } of transpiler.scanImports(text))
+      if (imported.startsWith(".")) visit(join(dirname(path), imported));
   };
+  for (const path of testFiles) visit(path);
+  return tools.filter(({ name }) => names.has(name));
+}
+
+const ownPath = relative(projectRoot, import.meta.filename);
+
+async function install(packages: readonly string[]): Promise<void> {
+  console.log(`installing ${packages.length} packages and what they depend on: ${packages.join(", ")}`);
+  const startMs = performance.now();
+  const allowServices = forbidServices();
+  // The packages are for tests, so a crash of the machine may damage them.
+  const words = ["install", "--yes", "--no-install-recommends", "-o", "Dpkg::Options::=--force-unsafe-io", ...packages];
+  try {
+    // The lists of packages may be missing or old.
+    const first = await aptGet(words);
+    if (!first.success) {
+      await aptGet(["update"]);
+      const second = await aptGet(words);
+      if (!second.success) console.log(second.output.trimEnd());
+    }
+  } finally {
+    allowServices();
+  }
+  console.log(`   took ${((performance.now() - startMs) / 1000).toFixed(0)} s`);
 }
 
 /**
@@ -87,20 +114,34 @@ function forbidServices(): () => void {
   return () => rmSync(path, { force: true });
 }
 
-function isMissing({ paths }: Tool): boolean {
-  return !paths.some((path) => existsSync(path));
-}
-
-async function aptGet(...parameters: string[]): Promise<boolean> {
-  const child = Bun.spawn(["apt-get", "-qq", "-o", "Dpkg::Use-Pty=0", ...parameters], {
+/** Prints how far it is. */
+async function aptGet(words: readonly string[]): Promise<{ readonly success: boolean; readonly output: string }> {
+  const options = ["-qq", "-o", "Dpkg::Use-Pty=0", "-o", "DPkg::Lock::Timeout=300", "-o", "APT::Status-Fd=1"];
+  const child = Bun.spawn(["apt-get", ...options, ...words], {
     env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
     timeout: 600_000,
   });
-  const [status, output, errors] = await Promise.all([child.exited, child.stdout.text(), child.stderr.text()]);
-  if (status !== 0 && parameters[0] !== "update")
-    console.log(`apt-get ${parameters[0]} ended with status ${status}\n${output}${errors}`);
-  return status === 0;
+  const errors = child.stderr.text();
+  const output: string[] = [];
+  let printedPercent = 0;
+  const decoder = new TextDecoder();
+  let rest = "";
+  for await (const chunk of child.stdout) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+    rest = lines.pop() ?? "";
+    for (const line of lines) {
+      const [, kind, percent] = /^(dl|pm)status:[^:]*:([\d.]+):/.exec(line) ?? [];
+      if (kind === undefined) output.push(line);
+      else if (kind === "pm" && Number(percent) >= printedPercent + progressStepPercent) {
+        printedPercent = Math.floor(Number(percent) / progressStepPercent) * progressStepPercent;
+        console.log(`   ${printedPercent} %`);
+      }
+    }
+  }
+  return { success: (await child.exited) === 0, output: [...output, rest, await errors].join("\n") };
 }
+
+const progressStepPercent = 25;

@@ -33,6 +33,7 @@ function asUser(user: string): readonly string[] {
 }
 
 export async function startPostgres(): Promise<Server> {
+  if (postgresFolder === undefined) throw new Error("PostgreSQL is not installed");
   const folder = mkdtempSync(join(tmpdir(), "ostiary-postgres-"));
   chmodSync(folder, 0o777);
   const [data, port, user] = [join(folder, "data"), String(await freePort()), asUser("postgres")];
@@ -62,6 +63,7 @@ export async function startPostgres(): Promise<Server> {
 }
 
 export async function startMariaDb(): Promise<Server> {
+  if (!hasMariaDb) throw new Error("MariaDB is not installed");
   const folder = mkdtempSync(join(tmpdir(), "ostiary-mariadb-"));
   chmodSync(folder, 0o777);
   const [data, socket, port] = [join(folder, "data"), join(folder, "socket"), String(await freePort())];

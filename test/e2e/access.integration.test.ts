@@ -1,6 +1,5 @@
-/** Access control: clients need an API key, nodes need the node key, and only the primary can publish to its topics. */
-import * as Bun from "bun";
-import { describe, expect, test } from "bun:test";
+/** Access control: nodes need the node key, and only the primary can publish to its topics. */
+import { expect, test } from "bun:test";
 import { connectAsync, type MqttClient } from "mqtt";
 import { Repository, User } from "../../scripts/example/facts.ts";
 import { randomHex } from "../../scripts/node-process.ts";
@@ -14,72 +13,68 @@ import {
   type Cluster,
 } from "./cluster.ts";
 
-describe.each([...brokers])("with the %s broker", (broker) => {
-  test(
-    "a node with the wrong node key is refused",
-    () =>
-      withCluster({ broker, edges: 1 }, async ({ primary, node, client }) => {
-        const wrong = { OSTIARY_NODE_KEY: randomHex(32) };
-        const strangers = [await node("stranger", "edge", wrong), await node("strange-fallback", "fallback", wrong)];
-        for (const stranger of strangers) stranger.launch();
-        await Bun.sleep(2500);
-        for (const stranger of strangers) {
-          expect(stranger.running).toBe(true);
-          const health = await fetch(`${stranger.url}/healthcheck`);
-          expect(health.status).toBe(503);
-          expect(stranger.output).toMatch(/node key/i);
-          expect(
-            await client(stranger)
-              .authorize(User("alice"), "delete", Repository("compiler"))
-              .catch(() => "refused"),
-          ).toBe("refused");
-        }
-        const asked = await fetch(`${primary.url}/replication/v1/head`, {
-          headers: { Authorization: `Bearer ${wrong.OSTIARY_NODE_KEY}` },
-        });
-        expect(asked.status).toBe(401);
-        expect((await fetch(`${primary.url}/replication/v1/snapshot`)).status).toBe(401);
-      }),
-    scenarioTimeoutMs,
-  );
+test.each([...brokers])(
+  "a node with the wrong node key is refused (%s broker)",
+  (broker) =>
+    withCluster({ broker, edges: 1 }, async ({ primary, node, client }) => {
+      const wrong = { OSTIARY_NODE_KEY: randomHex(32) };
+      const strangers = [await node("stranger", "edge", wrong), await node("strange-fallback", "fallback", wrong)];
+      for (const stranger of strangers) stranger.launch();
+      for (const stranger of strangers) {
+        await eventually(async () => /node key/i.test(stranger.output), `${stranger.name} reports the refusal`);
+        expect(stranger.running).toBe(true);
+        const health = await fetch(`${stranger.url}/healthcheck`);
+        expect(health.status).toBe(503);
+        expect(
+          await client(stranger)
+            .authorize(User("alice"), "delete", Repository("compiler"))
+            .catch(() => "refused"),
+        ).toBe("refused");
+      }
+      const asked = await fetch(`${primary.url}/replication/v1/head`, {
+        headers: { Authorization: `Bearer ${wrong.OSTIARY_NODE_KEY}` },
+      });
+      expect(asked.status).toBe(401);
+      expect((await fetch(`${primary.url}/replication/v1/snapshot`)).status).toBe(401);
+    }),
+  scenarioTimeoutMs,
+);
 
-  test(
-    "the credentials of an edge do not permit forged events or heads",
-    () =>
-      withCluster({ broker, edges: 1 }, async (cluster) => {
-        const { primary, edges, client } = cluster;
-        const { epoch, offset } = await healthOf(primary);
-        if (offset === null) throw new Error("the primary has no log");
-        const forged = JSON.stringify({
-          ...{
-            v: 1,
-            s: "default",
-            e: epoch,
-            t: Date.now(),
-            p: offset,
-            l: offset + 1,
-            h: "0123456789abcdef",
-          },
-          ev: [[offset + 1, Date.now(), "facts", forgedGrant, null]],
-        });
-        for (const topic of ["ostiary/v1/default/ev", "ostiary/v1/default/head", "ostiary/v1/default/node/edge-a"]) {
-          const attacker = await connectAsEdge(cluster, "attacker");
-          // Mosquitto answers an MQTT 5 publisher with 135; the embedded broker closes the connection.
-          const closed = new Promise<void>((resolve) => attacker.once("close", () => resolve()));
-          await Promise.race([attacker.publishAsync(topic, forged, { qos: 1 }).catch(() => undefined), closed]);
-          await attacker.endAsync(true);
-        }
-        await Bun.sleep(500);
-        for (const node of [primary, ...edges]) {
-          expect(await client(node).authorize(User("attacker"), "delete", Repository("compiler"))).toBe(false);
-        }
-        await client(primary).insert(["is_banned", User("attacker")]);
-        await expectConverged(primary, edges);
-        await eventually(async () => (await healthOf(edges[0] ?? primary)).state === "LIVE", "the edge is still live");
-      }),
-    scenarioTimeoutMs,
-  );
-});
+test.each([...brokers])(
+  "the credentials of an edge do not permit forged events or heads (%s broker)",
+  (broker) =>
+    withCluster({ broker, edges: 1 }, async (cluster) => {
+      const { primary, edges, client } = cluster;
+      const { epoch, offset } = await healthOf(primary);
+      if (offset === null) throw new Error("the primary has no log");
+      const forged = JSON.stringify({
+        ...{
+          v: 1,
+          s: "default",
+          e: epoch,
+          t: Date.now(),
+          p: offset,
+          l: offset + 1,
+          h: "0123456789abcdef",
+        },
+        ev: [[offset + 1, Date.now(), "facts", forgedGrant, null]],
+      });
+      for (const topic of ["ostiary/v1/default/ev", "ostiary/v1/default/head", "ostiary/v1/default/node/edge-a"]) {
+        const attacker = await connectAsEdge(cluster, "attacker");
+        // Mosquitto answers an MQTT 5 publisher with 135; the embedded broker closes the connection.
+        const closed = new Promise<void>((resolve) => attacker.once("close", () => resolve()));
+        await Promise.race([attacker.publishAsync(topic, forged, { qos: 1 }).catch(() => undefined), closed]);
+        await attacker.endAsync(true);
+      }
+      // The next event comes after the forged ones, if these come at all.
+      await client(primary).insert(["has_role", User("next"), "reader", Repository("kernel")]);
+      await expectConverged(primary, edges);
+      for (const node of [primary, ...edges])
+        expect(await client(node).authorize(User("attacker"), "delete", Repository("compiler"))).toBe(false);
+      await eventually(async () => (await healthOf(edges[0] ?? primary)).state === "LIVE", "the edge is still live");
+    }),
+  scenarioTimeoutMs,
+);
 
 const forgedGrant = JSON.stringify({
   kind: "facts",
@@ -95,48 +90,6 @@ const forgedGrant = JSON.stringify({
   ],
   deleted: [],
 });
-
-test(
-  "without a valid API key only the health endpoints answer",
-  () =>
-    withCluster({ broker: "embedded", edges: 1, fallback: true }, async ({ primary, edges, fallback, adminKey }) => {
-      const reads = [
-        "GET /api/policy",
-        "GET /api/policy_metadata",
-        "GET /api/facts?predicate=has_role",
-        "GET /metrics",
-      ];
-      const questions = ["authorize", "list", "actions", "evaluate_query"].map((name) => `POST /api/${name}`);
-      const writes = ["policy", "batch", "clear_data"].map((name) => `POST /api/${name}`);
-      const wrong = [undefined, "Bearer ", "Bearer x", `Bearer ${adminKey.slice(0, -1)}0x`, `Basic ${adminKey}`];
-      const before = await healthOf(primary);
-      for (const node of [primary, ...edges, fallback]) {
-        for (const call of [...reads, ...questions, ...writes]) {
-          for (const authorization of wrong) {
-            const [method = "", path = ""] = call.split(" ");
-            const response = await fetch(`${node.url}${path}`, {
-              method,
-              headers: {
-                "Content-Type": "application/json",
-                ...(authorization === undefined ? {} : { Authorization: authorization }),
-              },
-              ...(method === "POST" ? { body: "{}" } : {}),
-            });
-            // A fallback refuses all writes, with any key.
-            const expected = node === fallback && writes.includes(call) ? 503 : 401;
-            const seen = { node: node.name, call, authorization, status: response.status };
-            expect(seen).toEqual({ ...seen, status: expected });
-            expect(await response.text()).not.toContain(adminKey);
-          }
-        }
-        for (const path of ["healthcheck", "api/healthcheck"])
-          expect((await fetch(`${node.url}/${path}`)).status).toBe(200);
-      }
-      const after = await healthOf(primary);
-      expect({ offset: after.offset, digest: after.digest }).toEqual({ offset: before.offset, digest: before.digest });
-    }),
-  scenarioTimeoutMs,
-);
 
 /** Logs in with the credentials of an edge. */
 function connectAsEdge({ mosquitto, primary, nodeKey }: Cluster, id: string): Promise<MqttClient> {

@@ -13,8 +13,11 @@ import { facts } from "../../scripts/example/facts.ts";
 import { freePort, newAdminKey, NodeProcess, randomHex, type Health } from "../../scripts/node-process.ts";
 import { prepareMosquitto, type Mosquitto } from "./mosquitto.ts";
 
-export const brokers = ["embedded", "mosquitto"] as const;
-export type BrokerKind = (typeof brokers)[number];
+export type BrokerKind = "embedded" | "mosquitto";
+
+/** With which brokers a scenario runs that is about nodes. `test/replication` has more about each broker. */
+export const brokers: readonly BrokerKind[] =
+  process.env["BROKERS"] === "all" ? ["embedded", "mosquitto"] : ["mosquitto"];
 
 type Role = "primary" | "edge" | "fallback";
 type Settings = Readonly<Record<string, string>>;

@@ -1,6 +1,6 @@
 /**
- * The command line of the built binary: help, version, settings and their errors, checks and tests of policies, and the
- * node for development.
+ * What only the built binary can get wrong: code that reads its own text, which is minified there, and files that Bun
+ * reads from the working directory. `test/cli` has the commands themselves.
  */
 import * as Bun from "bun";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
@@ -8,7 +8,6 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Oso } from "oso-cloud";
-import packageJson from "../../package.json" with { type: "json" };
 import { builtBinary, projectRoot } from "../../scripts/built-binary.ts";
 import { freePort } from "../../scripts/node-process.ts";
 import { eventually } from "./cluster.ts";
@@ -39,146 +38,6 @@ function run(args: readonly string[], environment: Readonly<Record<string, strin
   });
   return { status: ended.exitCode, output: ended.stdout.toString(), errors: ended.stderr.toString() };
 }
-
-function file(name: string, text: string): string {
-  const path = join(directory, name);
-  writeFileSync(path, text);
-  return path;
-}
-
-describe("help and version", () => {
-  test("--help names every command", () => {
-    const { status, output } = run(["--help"]);
-    expect(status).toBe(0);
-    for (const command of ["serve", "dev", "validate", "test", "config", "version", "health"])
-      expect(output).toContain(command);
-  });
-
-  test("version prints the version", () => {
-    const { status, output } = run(["version"]);
-    expect(status).toBe(0);
-    expect(output).toContain(packageJson.version);
-  });
-
-  test("an unknown command is an error", () => {
-    const { status, errors } = run(["servee"]);
-    expect(status).not.toBe(0);
-    expect(errors).toContain("servee");
-    expect(errors).not.toContain("    at ");
-  });
-});
-
-describe("settings", () => {
-  test("the file, then the environment, then flags; secrets are masked", () => {
-    const path = file(
-      "node.yaml",
-      "role: primary\nport: 7001\nnodeKey: aaaaaaaaaaaaaaaaaaaaaaaa\nlog:\n  level: warning\n",
-    );
-    const { status, output } = run(["config", "--config", path, "--host", "127.0.0.2"], {
-      OSTIARY_PORT: "7002",
-      OSTIARY_HOST: "127.0.0.3",
-      OSTIARY_ADMIN_KEY: "e_default_admin_bbbbbbbbbbbbbbbbbbbbbbbb",
-    });
-    expect(status).toBe(0);
-    expect(output).toContain("port: 7002");
-    expect(output).toContain("host: 127.0.0.2");
-    expect(output).toContain("level: warning");
-    expect(output).not.toContain("aaaaaaaa");
-    expect(output).not.toContain("bbbbbbbb");
-  });
-
-  test("the reference configuration is valid", () => {
-    const { status, output } = run(["config", "--config", join(projectRoot, "appliance", "ostiary.yaml")]);
-    expect(status).toBe(0);
-    expect(output).toContain("role: primary");
-  });
-
-  test.each([
-    ["--port", "eighty", ["port", "eighty", "0 to 65535"]],
-    ["--role", "leader", ["role", "leader", "primary", "edge", "fallback"]],
-    ["--refresh", "soon", ["refresh", "soon", "30m"]],
-    ["--broker", "http://broker", ["broker", "http://broker", "mqtt"]],
-  ])("a wrong %s is refused with name, value and allowed values", (flag, value, told) => {
-    const { status, errors } = run(["serve", "--role", "primary", flag, value]);
-    expect(status).not.toBe(0);
-    for (const part of told) expect(errors).toContain(part);
-    expect(errors).not.toContain("    at ");
-  });
-
-  test("a refused secret is not repeated, a wrong name is, and all problems are printed together", () => {
-    const { status, errors } = run(["serve", "--role", "edge"], {
-      OSTIARY_NODE_KEY: "short secret",
-      OSTIARY_PROT: "8080",
-    });
-    expect(status).not.toBe(0);
-    expect(errors).not.toContain("short secret");
-    expect(errors).toContain("nodeKey");
-    expect(errors).toContain("OSTIARY_PROT");
-  });
-
-  test("a port in use ends the start with a message", async () => {
-    const holder = Bun.listen({ hostname: "127.0.0.1", port: await freePort(), socket: { data: () => {} } });
-    const { status, errors } = run([
-      "serve",
-      "--role",
-      "primary",
-      "--port",
-      String(holder.port),
-      "--mqtt-port",
-      "0",
-      "--data",
-      join(directory, "taken"),
-    ]);
-    holder.stop(true);
-    expect(status).not.toBe(0);
-    expect(errors).toContain(String(holder.port));
-    expect(errors).not.toContain("    at ");
-  });
-});
-
-describe("validate and test", () => {
-  test("the example is valid and its tests pass", () => {
-    expect(run(["validate", examplePolicy]).status).toBe(0);
-    const tested = run(["test", examplePolicy]);
-    expect(tested.status).toBe(0);
-    expect(tested.output + tested.errors).toContain("time-limited access ends");
-  });
-
-  test("every problem has its file, line and column, as text and as JSON", () => {
-    const bad = file(
-      "bad.polar",
-      'actor User {}\nresource Doc {\n  roles = ["reader"];\n  "reader" if "writer";\n  "read" if "reader";\n}\n',
-    );
-    const { status, output, errors } = run(["validate", bad]);
-    expect(status).toBe(1);
-    expect(output + errors).toMatch(/bad\.polar:4:15/);
-    expect(output + errors).toMatch(/bad\.polar:5:3/);
-
-    const json = run(["validate", "--json", bad]);
-    expect(json.status).toBe(1);
-    const told: unknown = JSON.parse(json.output);
-    expect(JSON.stringify(told)).toContain('"line":4');
-    expect(JSON.stringify(told)).toContain('"line":5');
-  });
-
-  test("a failing test has status 1 and names the position of the assertion", () => {
-    const failing = file(
-      "failing.polar",
-      'actor User {}\nresource Doc { permissions = ["read"]; roles = ["reader"]; "read" if "reader"; }\ntest "nobody reads" {\n  assert allow(User{"a"}, "read", Doc{"d"});\n}\n',
-    );
-    const { status, output, errors } = run(["test", failing]);
-    expect(status).toBe(1);
-    expect(output + errors).toContain("nobody reads");
-    expect(output + errors).toMatch(/failing\.polar:4/);
-  });
-
-  test("a missing file is an error with its name", () => {
-    const { status, errors } = run(["validate", "missing.polar"]);
-    expect(status).not.toBe(0);
-    expect(errors).toContain("missing.polar");
-    expect(errors).not.toContain("    at ");
-  });
-});
 
 /** Elysia reads the source text of handlers to find the properties they need; in the binary the text is minified. */
 async function tellsRoutes(url: string): Promise<void> {

@@ -1,28 +1,25 @@
 /**
- * The image as in production: as an unprivileged user, on a read-only root file system, with one volume; first as
- * primary and edge on a bridge network, then as the compose file with Mosquitto. The image of Mosquitto cannot be
- * downloaded everywhere, so an image is made of the Mosquitto of this machine.
+ * The image under the conditions of platforms: other users, small limits, Kubernetes, the commands of the manual, and the
+ * compose file with Mosquitto. The image of Mosquitto cannot be downloaded everywhere, so an image is made of the
+ * Mosquitto of this machine.
  */
 import * as Bun from "bun";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Oso } from "oso-cloud";
-import packageJson from "../../package.json" with { type: "json" };
 import { projectRoot } from "../../scripts/built-binary.ts";
-import { questions } from "../../scripts/example/questions.ts";
-import { freePort, healthAt, newAdminKey, randomHex, type Health } from "../../scripts/node-process.ts";
+import { freePort, newAdminKey, randomHex } from "../../scripts/node-process.ts";
 import { writeRootArchive } from "../../scripts/root-archive.ts";
 import { must } from "../../src/util/assert.ts";
-import { isInstalled, nodeContainersOf, readManifests, render, type Variant } from "../kubernetes/manifests.ts";
+import { nodeContainersOf, readManifests, render, type Variant } from "../kubernetes/manifests.ts";
 import { podmanFlags } from "../kubernetes/podman-flags.ts";
 import { eventually, loadExample } from "./cluster.ts";
-import { missingForContainers, Podman } from "./podman.ts";
-import { findProgram, programPath } from "./program.ts";
+import { expectAnswers, healthOn } from "./container-answers.ts";
+import { Podman } from "./podman.ts";
+import { programPath } from "./program.ts";
 
-if (missingForContainers !== undefined) console.log(`the container tests are skipped: ${missingForContainers}`);
-
-describe.skipIf(missingForContainers !== undefined)("in containers", () => {
+describe("in containers", () => {
   let podman: Podman;
 
   beforeAll(async () => {
@@ -30,69 +27,7 @@ describe.skipIf(missingForContainers !== undefined)("in containers", () => {
     await podman.run([join(projectRoot, "scripts", "image")], { timeoutMs: 240_000 });
   }, 250_000);
 
-  afterAll(() => podman.removeAll(), 60_000);
-
-  test("the image has its labels", async () => {
-    const labels = JSON.parse(
-      await podman.podman("image", "inspect", "--format", "{{json .Labels}}", "ostiary:latest"),
-    ) as Record<string, string>;
-    expect(labels).toMatchObject({
-      "org.opencontainers.image.title": "ostiary",
-      "org.opencontainers.image.licenses": packageJson.license,
-      "org.opencontainers.image.version": packageJson.version,
-    });
-    expect(labels["org.opencontainers.image.revision"]).toMatch(/^[0-9a-f]{40}$/);
-  });
-
-  test("an edge decides with a policy from a primary in another container", async () => {
-    const { prefix } = podman;
-    const [primaryPort, edgePort] = [await freePort(), await freePort()];
-    const [adminKey, nodeKey] = [newAdminKey(), randomHex(32)];
-    await podman.podman("network", "create", prefix);
-    const run = (name: string, port: number, role: string, environment: readonly string[]) =>
-      podman.podman(
-        ...["run", "--detach", "--name", `${prefix}-${name}`, "--network", prefix, "--network-alias", name],
-        ...["--read-only", "--read-only-tmpfs=false", "--cap-drop", "all", "--security-opt", "no-new-privileges"],
-        ...["--volume", `${prefix}-${name}:/data`, "--publish", `127.0.0.1:${port}:8080`],
-        ...[`OSTIARY_NODE_KEY=${nodeKey}`, `OSTIARY_NODE_ID=${name}`, ...environment].flatMap((pair) => [
-          "--env",
-          pair,
-        ]),
-        ...["ostiary:latest", "serve", "--role", role],
-      );
-    await run("primary", primaryPort, "primary", [`OSTIARY_ADMIN_KEY=${adminKey}`]);
-    await run("edge", edgePort, "edge", ["OSTIARY_PRIMARY=http://primary:8080"]);
-
-    const logs = () =>
-      Promise.all(["primary", "edge"].map((name) => podman.run(["sh", "-c", `podman logs ${prefix}-${name} 2>&1`])));
-    await eventually(async () => (await healthOn(edgePort)).state === "LIVE", `the edge is live`, 20_000).catch(
-      async (error: unknown) => {
-        throw new Error((await logs()).join("\n"), { cause: error });
-      },
-    );
-    await loadExample(new Oso(`http://127.0.0.1:${primaryPort}`, adminKey));
-    await expectAnswers(edgePort, adminKey);
-    expect((await healthOn(edgePort)).digest).toBe((await healthOn(primaryPort)).digest);
-    // Worker processes work as well if there is only the binary.
-    const checked = await fetch(`http://127.0.0.1:${edgePort}/api/validate`, {
-      method: "POST",
-      headers: { authorization: `Bearer ${adminKey}` },
-      body: JSON.stringify({ src: "actor User {}" }),
-    });
-    expect(await checked.json()).toMatchObject({ success: true });
-
-    for (const name of ["primary", "edge"]) {
-      const container = `${prefix}-${name}`;
-      const pid = await podman.podman("inspect", "--format", "{{.State.Pid}}", container);
-      expect(/^Uid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]).toBe("65532");
-      const mounts = readFileSync(`/proc/${pid}/mounts`, "utf8");
-      expect(mounts).toMatch(/^\S+ \/ overlay ro,/m);
-      expect(mounts).toMatch(/^\S+ \/data \S+ rw,/m);
-      await podman.podman("healthcheck", "run", container);
-      await podman.podman("stop", "--time", "15", container);
-      expect(await podman.podman("inspect", "--format", "{{.State.ExitCode}}", container)).toBe("0");
-    }
-  }, 120_000);
+  afterAll(() => podman?.removeAll(), 60_000);
 
   test("a node runs as any user of the group 0, without an entry in /etc/passwd", async () => {
     const { prefix } = podman;
@@ -175,72 +110,65 @@ describe.skipIf(missingForContainers !== undefined)("in containers", () => {
     await podman.podman("rm", "-f", "-t", "1", name);
   }, 120_000);
 
-  test.skipIf(!isInstalled)(
-    "the Kubernetes manifests start as containers, whose probes succeed, also without a primary",
-    async () => {
-      const { prefix } = podman;
-      const adminKey = newAdminKey();
-      const secrets = { "ostiary-keys": { "node-key": randomHex(32), "admin-key": adminKey } };
-      const network = `${prefix}-kubernetes`;
-      await podman.podman("network", "create", network);
-      const start = async (variant: Variant, workloadName: string, name: string) => {
-        const manifests = readManifests(render(variant));
-        const workload = must(manifests.workloads.find(({ metadata }) => metadata.name === workloadName));
-        const container = must(nodeContainersOf(workload)[0]);
-        const folder = join(podman.folder, name);
-        const [id, port] = [`${prefix}-${name}`, await freePort()];
-        const { serviceName } = workload.spec;
-        await podman.podman(
-          ...["run", "--detach", "--name", id, "--network", network],
-          ...(serviceName === undefined ? [] : ["--network-alias", `${name}.${serviceName}`]),
-          ...["--publish", `127.0.0.1:${port}:${must(container.ports[0]).containerPort}`],
-          ...podmanFlags({ manifests, workload, container, name, folder, secrets }, "ostiary:latest"),
+  test("the Kubernetes manifests start as containers, whose probes succeed, also without a primary", async () => {
+    const { prefix } = podman;
+    const adminKey = newAdminKey();
+    const secrets = { "ostiary-keys": { "node-key": randomHex(32), "admin-key": adminKey } };
+    const network = `${prefix}-kubernetes`;
+    await podman.podman("network", "create", network);
+    const start = async (variant: Variant, workloadName: string, name: string) => {
+      const manifests = readManifests(render(variant));
+      const workload = must(manifests.workloads.find(({ metadata }) => metadata.name === workloadName));
+      const container = must(nodeContainersOf(workload)[0]);
+      const folder = join(podman.folder, name);
+      const [id, port] = [`${prefix}-${name}`, await freePort()];
+      const { serviceName } = workload.spec;
+      await podman.podman(
+        ...["run", "--detach", "--name", id, "--network", network],
+        ...(serviceName === undefined ? [] : ["--network-alias", `${name}.${serviceName}`]),
+        ...["--publish", `127.0.0.1:${port}:${must(container.ports[0]).containerPort}`],
+        ...podmanFlags({ manifests, workload, container, name, folder, secrets }, "ostiary:latest"),
+      );
+      const url = `http://127.0.0.1:${port}`;
+      const logs = (): Promise<string> => podman.run(["sh", "-c", `podman logs ${id} 2>&1`]);
+      const statuses = (): Promise<number[]> =>
+        Promise.all(
+          [container.startupProbe, container.livenessProbe, container.readinessProbe].flatMap((probe) =>
+            probe === undefined ? [] : [fetch(`${url}${must(probe.httpGet).path}`).then(({ status }) => status)],
+          ),
         );
-        const url = `http://127.0.0.1:${port}`;
-        const logs = (): Promise<string> => podman.run(["sh", "-c", `podman logs ${id} 2>&1`]);
-        const statuses = (): Promise<number[]> =>
-          Promise.all(
-            [container.startupProbe, container.livenessProbe, container.readinessProbe].flatMap((probe) =>
-              probe === undefined ? [] : [fetch(`${url}${must(probe.httpGet).path}`).then(({ status }) => status)],
-            ),
-          );
-        await eventually(
-          async () => (await statuses()).every((status) => status === 200),
-          "the probes succeed",
-          40_000,
-        ).catch(async (error: unknown) => {
-          throw new Error(await logs(), { cause: error });
-        });
-        const stop = async (): Promise<void> => {
-          const seconds = must(workload.spec.template.spec.terminationGracePeriodSeconds ?? 30);
-          await podman.podman("stop", "--time", String(seconds), id);
-          expect(await podman.podman("inspect", "--format", "{{.State.ExitCode}}", id)).toBe("0");
-        };
-        return { port, url, logs, statuses, stop };
+      await eventually(
+        async () => (await statuses()).every((status) => status === 200),
+        "the probes succeed",
+        40_000,
+      ).catch(async (error: unknown) => {
+        throw new Error(await logs(), { cause: error });
+      });
+      const stop = async (): Promise<void> => {
+        const seconds = must(workload.spec.template.spec.terminationGracePeriodSeconds ?? 30);
+        await podman.podman("stop", "--time", String(seconds), id);
+        expect(await podman.podman("inspect", "--format", "{{.State.ExitCode}}", id)).toBe("0");
       };
-      // A user of the platform's choice, and that of the manifests.
-      const primary = await start("openshift", "ostiary-primary", "ostiary-primary-0");
-      const edge = await start("base", "ostiary-edge", "ostiary-edge-0");
-      // The edge forwards the writes to the primary.
-      await loadExample(new Oso(edge.url, adminKey));
-      await expectAnswers(edge.port, adminKey);
-      const fallback = await start("fallback-sidecar", "application", "application-0");
-      await eventually(async () => (await healthOn(fallback.port)).ok, "the fallback has a snapshot", 20_000);
-      for (const { logs } of [primary, edge, fallback])
-        expect(await logs()).not.toContain("other users of this machine");
-      await primary.stop();
-      for (const { port, statuses, stop } of [edge, fallback]) {
-        await expectAnswers(port, adminKey);
-        expect(await statuses()).not.toContain(503);
-        await stop();
-      }
-    },
-    150_000,
-  );
+      return { port, url, logs, statuses, stop };
+    };
+    // A user of the platform's choice, and that of the manifests.
+    const primary = await start("openshift", "ostiary-primary", "ostiary-primary-0");
+    const edge = await start("base", "ostiary-edge", "ostiary-edge-0");
+    // The edge forwards the writes to the primary.
+    await loadExample(new Oso(edge.url, adminKey));
+    await expectAnswers(edge.port, adminKey);
+    const fallback = await start("fallback-sidecar", "application", "application-0");
+    await eventually(async () => (await healthOn(fallback.port)).ok, "the fallback has a snapshot", 20_000);
+    for (const { logs } of [primary, edge, fallback]) expect(await logs()).not.toContain("other users of this machine");
+    await primary.stop();
+    for (const { port, statuses, stop } of [edge, fallback]) {
+      await expectAnswers(port, adminKey);
+      expect(await statuses()).not.toContain(503);
+      await stop();
+    }
+  }, 150_000);
 
-  const shells = ["sh", "bash", "zsh"].filter((shell) => findProgram(shell) !== null);
-
-  test.each(shells)(
+  test.each(["sh", "bash", "zsh"])(
     "the commands of the manual start three nodes, in %s",
     async (shell) => {
       const { prefix } = podman;
@@ -253,7 +181,12 @@ describe.skipIf(missingForContainers !== undefined)("in containers", () => {
         .replaceAll(/(network create|--network) ostiary/g, `$1 ${own}`)
         .replaceAll(/--name (\w+) -v (\w+-data):/g, `--name ${own}-$1 --network-alias $1 -v ${own}-$2:`)
         .replaceAll(/127\.0\.0\.1:808(\d):/g, (_, index: string) => `127.0.0.1:${ports[Number(index)]}:`);
-      const words = [shell, ...(shell === "zsh" ? ["-f"] : []), "-c", `${script}\necho "key: $OSTIARY_ADMIN_KEY"`];
+      const words = [
+        programPath(shell),
+        ...(shell === "zsh" ? ["-f"] : []),
+        "-c",
+        `${script}\necho "key: $OSTIARY_ADMIN_KEY"`,
+      ];
       const output = await podman.run(words, { timeoutMs: 90_000 });
       const [, adminKey = ""] = /^key: (\S+)$/m.exec(output) ?? [];
       const [primary = 0, edge = 0, fallback = 0] = ports;
@@ -337,17 +270,6 @@ const secrets = () => ({
   BROKER_PRIMARY_PASSWORD: randomHex(16),
   BROKER_EDGE_PASSWORD: randomHex(16),
 });
-
-const healthOn = (port: number): Promise<Health> => healthAt(`http://127.0.0.1:${port}`);
-
-async function expectAnswers(port: number, adminKey: string): Promise<void> {
-  const oso = new Oso(`http://127.0.0.1:${port}`, adminKey);
-  const [first] = questions;
-  if (first === undefined) throw new Error("there are no questions");
-  await eventually(async () => Bun.deepEquals(await first.ask(oso), first.expected), "the example arrives");
-  for (const { text, ask, expected } of questions)
-    expect({ text, answer: await ask(oso) }).toEqual({ text, answer: expected });
-}
 
 /** Mosquitto and the programs of its start script, as in the published image. */
 async function packMosquitto(podman: Podman, image: string): Promise<void> {

@@ -1,6 +1,6 @@
 /**
- * The shipped alerts and dashboards with a real Prometheus: its own checks of the files, dashboards of a cluster under
- * load, and for each alert a node that has the failure. Only the ranges and the waiting times of the rules are shorter.
+ * The shipped alerts and dashboards with a real Prometheus: dashboards of a cluster under load, and for each alert a node
+ * that has the failure. Only the ranges and the waiting times of the rules are shorter.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import {
@@ -19,7 +19,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connectAsync } from "mqtt";
 import { Repository, User } from "../../scripts/example/facts.ts";
-import { builtBinary, projectRoot } from "../../scripts/built-binary.ts";
+import { builtBinary } from "../../scripts/built-binary.ts";
 import { freePort, newAdminKey, NodeProcess } from "../../scripts/node-process.ts";
 import { installTools } from "../../scripts/test-tools.ts";
 import { currentStorePath } from "../../src/store/directory/data-directory.ts";
@@ -29,12 +29,13 @@ import { holdConnections, openConnection, requestHead } from "../hostile/raw-htt
 import { openBreakableProxy } from "../replication/breakable-proxy.ts";
 import { withCluster as withNodesInProcess } from "../replication/cluster.ts";
 import { flipBit } from "../replication/flip-bit.ts";
-import { alertRules, dashboards, observability, selectorsOf } from "../telemetry/observability.ts";
+import { alertRules, dashboards, selectorsOf } from "../telemetry/observability.ts";
 import { unpackDataDirectory } from "../unpack-data-directory.ts";
 import { makeAuthority, type Certificate } from "./certificates.ts";
 import { eventually, withCluster, type Cluster } from "./cluster.ts";
 import { Etcd } from "./etcd.ts";
 import { programPath } from "./program.ts";
+import { expectSeries, question, quick, roleOf, send, startLoad } from "./monitored-load.ts";
 import { Prometheus, promtool } from "./prometheus.ts";
 
 const timeoutMs = 240_000;
@@ -46,72 +47,6 @@ const fired = new Set<string>();
 
 beforeAll(() => installTools(["prometheus", "mosquitto", "etcd-server", "faketime"]), 600_000);
 
-test(
-  "promtool accepts the rules and the configuration, and the unit tests of the alerts pass",
-  () => {
-    const rules = promtool(["check", "rules", "--lint=all", "--lint-fatal", join(observability, "ostiary.rules.yaml")]);
-    expect(rules).toMatchObject({ status: 0 });
-    expect(rules.output).toContain(`${alertRules.length} rules found`);
-    expect(promtool(["check", "config", "--syntax-only", join(observability, "prometheus.yaml")])).toMatchObject({
-      status: 0,
-    });
-    const files = ["ostiary.rules.test.yaml", "ostiary.rules.days.test.yaml"];
-    const units = promtool(["test", "rules", ...files.map((name) => join(projectRoot, "test", "telemetry", name))]);
-    expect(units).toMatchObject({ status: 0, output: expect.stringContaining("SUCCESS") });
-  },
-  timeoutMs,
-);
-
-interface Send {
-  readonly key: string;
-  readonly method?: string;
-  readonly body?: unknown;
-}
-
-async function send(url: string, { key, method = "POST", body }: Send): Promise<{ status: number; text: string }> {
-  const response = await fetch(url, {
-    method,
-    headers: { Authorization: `Bearer ${key}`, "Content-Type": "application/json" },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    signal: AbortSignal.timeout(60_000),
-  });
-  return { status: response.status, text: await response.text() };
-}
-
-const roleOf = (user: string, resource: { readonly type: string; readonly id: string }) => ({
-  predicate: "has_role",
-  args: [{ type: "User", id: user }, { type: "String", id: "reader" }, resource],
-});
-
-const question = (user: string, resource: { readonly type: string; readonly id: string }) => ({
-  ...{ actor_type: "User", actor_id: user, action: "read" },
-  ...{ resource_type: resource.type, resource_id: resource.id, context_facts: [] },
-});
-
-/** Writes, decisions and lists on all nodes until it is stopped. */
-function startLoad({ primary, adminKey }: Cluster, nodes: readonly NodeProcess[]): { stop(): Promise<void> } {
-  let [isStopped, count] = [false, 0];
-  const run = async (): Promise<void> => {
-    while (!isStopped) {
-      const user = `load-${count++}`;
-      const inserts = [roleOf(user, Repository("kernel"))];
-      await send(`${primary.url}/api/batch`, { key: adminKey, body: [{ inserts }] });
-      for (const { url } of nodes) {
-        for (const asked of [user, "alice"])
-          await send(`${url}/api/authorize`, { key: adminKey, body: question(asked, Repository("kernel")) });
-        await send(`${url}/api/facts?predicate=has_role`, { key: adminKey, method: "GET" });
-      }
-    }
-  };
-  const running = run();
-  return {
-    stop() {
-      isStopped = true;
-      return running;
-    },
-  };
-}
-
 /** The names that `promtool check metrics` criticises and that stay, because others know them. */
 const keptNames = ["oso_fallback_snapshot_age_ms"];
 
@@ -120,43 +55,6 @@ async function expectGoodNames({ url }: NodeProcess, key: string): Promise<void>
   const { output } = promtool(["check", "metrics"], text);
   const problems = output.split("\n").filter((line) => line !== "" && !keptNames.some((name) => line.startsWith(name)));
   expect(problems).toEqual([]);
-}
-
-interface Panel {
-  readonly title: string;
-  readonly targets?: readonly { readonly expr: string }[];
-}
-
-/** The queries of a dashboard, with values for its variables. */
-function queriesOf(content: unknown, { node, environment }: { readonly node: string; readonly environment: string }) {
-  const { panels } = content as { readonly panels: readonly Panel[] };
-  const values = { cluster: "main", environment, node, __rate_interval: "5s" };
-  return panels.flatMap(({ title, targets = [] }) =>
-    targets.map(({ expr }) => ({
-      title,
-      expr: expr.replaceAll(/\$(\w+)/g, (_, name: string) => must(values[name as keyof typeof values], name)),
-    })),
-  );
-}
-
-/** Waits until all queries have a series with a number. */
-async function expectSeries(prometheus: Prometheus, content: unknown, node: string, environment: string) {
-  let left = queriesOf(content, { node, environment });
-  const isEmpty = async (expr: string): Promise<boolean> =>
-    !(await prometheus.query(expr)).some(({ value }) => Number.isFinite(value));
-  await eventually(
-    async () => {
-      const empty = await Promise.all(left.map(({ expr }) => isEmpty(expr)));
-      left = left.filter((_, index) => empty[index]);
-      return left.length === 0;
-    },
-    "each query returns a series",
-    30_000,
-  ).catch((error: unknown) => {
-    throw new Error(`no series with node=${node}, environment=${environment}: ${JSON.stringify(left, null, 1)}`, {
-      cause: error,
-    });
-  });
 }
 
 /** The metrics of alerts, with each label by which they select, that were not found in series of real nodes yet. */
@@ -170,17 +68,6 @@ async function findSeries(prometheus: Prometheus): Promise<void> {
   for (const expr of missingSeries)
     if ((await prometheus.query(`count(${expr})`)).length > 0) missingSeries.delete(expr);
 }
-
-/** The cluster notices failures within a second or two. */
-const quick = {
-  OSTIARY_READY_AGE_MS_MAX: "3s",
-  OSTIARY_POLL_INTERVAL_MS: "300ms",
-  OSTIARY_HEAD_INTERVAL_MS: "300ms",
-  OSTIARY_BROKER_SILENCE_MS_MAX: "2s",
-  OSTIARY_RETRY_DELAY_MS_MAX: "100ms",
-  OSTIARY_SCRUB_INTERVAL_MS: "1s",
-  OSTIARY_DECISIONS_LOG: "all",
-};
 
 test(
   "dashboards have series of a cluster under load, and alerts fire when its links, brokers, disks and nodes fail",

@@ -6,20 +6,18 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { containerEnvironment } from "../../scripts/container-environment.ts";
-import { findProgram } from "./program.ts";
+import { requirePrograms } from "./program.ts";
 import { randomHex } from "../../scripts/node-process.ts";
-
-/** Why this machine cannot run containers; undefined if it can. */
-export const missingForContainers = ["podman", "buildah", "runc", "nft", "podman-compose", "mosquitto", "mosquitto_pub"]
-  .filter((program) => findProgram(program) === null)
-  .map((program) => `${program} is not installed`)
-  .at(0);
 
 export class Podman {
   /** The prefix of all names of this test. */
   readonly prefix = `ostiary-test-${randomHex(4)}`;
   readonly #folder = mkdtempSync(join(tmpdir(), "ostiary-podman-"));
   readonly #environment = containerEnvironment(this.#folder);
+
+  constructor() {
+    requirePrograms("podman", "buildah", "runc", "nft", "podman-compose", "mosquitto", "mosquitto_pub");
+  }
 
   get folder(): string {
     return this.#folder;

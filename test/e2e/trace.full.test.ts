@@ -4,7 +4,15 @@ import { Oso } from "oso-cloud";
 import { Repository, User } from "../../scripts/example/facts.ts";
 import { randomHex, type NodeProcess } from "../../scripts/node-process.ts";
 import { startCollector, type Span } from "../../scripts/otlp-collector.ts";
-import { brokers, eventually, expectConverged, scenarioTimeoutMs, withCluster, type Cluster } from "./cluster.ts";
+import {
+  brokers,
+  eventually,
+  expectConverged,
+  scenarioTimeoutMs,
+  withCluster,
+  type BrokerKind,
+  type Cluster,
+} from "./cluster.ts";
 
 const server = 2; // SPAN_KIND_SERVER
 
@@ -296,7 +304,7 @@ interface Caller {
 }
 
 async function traced(
-  broker: (typeof brokers)[number],
+  broker: BrokerKind,
   scenario: (cluster: Cluster, spansOf: (traceId: string) => readonly Span[]) => Promise<void>,
 ): Promise<void> {
   const collector = startCollector();

@@ -9,6 +9,7 @@ import { Agent } from "node:http";
 import { join } from "node:path";
 import { projectRoot } from "../../scripts/built-binary.ts";
 import type { NodeProcess } from "../../scripts/node-process.ts";
+import { programPath } from "../e2e/program.ts";
 import { adminKey, eventually, nodeKey } from "../replication/cluster.ts";
 import {
   admit,
@@ -190,7 +191,7 @@ const faults = [
   ["pwrite ENOSPC", "is full", "nothing was written"],
 ] as const;
 
-describe.skipIf(Bun.which("cc") === null)("a disk that fails (skipped where there is no compiler)", () => {
+describe("a disk that fails", () => {
   test(
     "refuses writes, loses no acknowledged one, and recovers every time",
     () =>
@@ -383,5 +384,5 @@ const openDescriptors = (node: NodeProcess): number => Math.max(...readdirSync(`
 
 function limitDescriptors(node: NodeProcess, most: number): void {
   // Free numbers below the limit would still be used.
-  Bun.spawnSync(["prlimit", `--pid=${node.pid}`, `--nofile=${most}:65536`]);
+  Bun.spawnSync([programPath("prlimit"), `--pid=${node.pid}`, `--nofile=${most}:65536`]);
 }

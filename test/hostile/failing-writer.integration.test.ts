@@ -9,12 +9,12 @@ import { failingDisk, inDirectory } from "./node.ts";
 const seeds = 3;
 const script = join(import.meta.dirname, "failing-writer.ts");
 
-test.skipIf(Bun.which("cc") === null).each([
+test.each([
   ["with", "fsync EIO 0.5 -wal"],
   ["without", "fsync EIO 0.5 -wal"],
   ["with", "fsync EIO 0.3,pwrite EIO 0.2,pwrite ENOSPC 0.5 -wal,pread EIO 0.1"],
 ])(
-  "%s readers, %s: no page counts as damaged (skipped where there is no compiler)",
+  "%s readers, %s: no page counts as damaged",
   (readers, rules) =>
     inDirectory(async ({ directory }) => {
       for (let seed = 1; seed <= seeds; seed++) {

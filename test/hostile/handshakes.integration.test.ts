@@ -9,7 +9,7 @@ import { connect, type TLSSocket } from "node:tls";
 import { builtBinary } from "../../scripts/built-binary.ts";
 import { freePort, newAdminKey, NodeProcess, randomHex } from "../../scripts/node-process.ts";
 import { makeAuthority, type Authority } from "../e2e/certificates.ts";
-import { findProgram } from "../e2e/program.ts";
+import { programPath } from "../e2e/program.ts";
 import { eventually } from "../replication/cluster.ts";
 import { loginPacket } from "../replication/raw-mqtt.ts";
 import { holdConnections, openConnection, sendSlowly } from "./raw-http.ts";
@@ -20,7 +20,7 @@ const descriptors = 600;
 /** The beginning of a ClientHello that announces 512 bytes. */
 const hello = Buffer.concat([Buffer.of(22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3), Buffer.alloc(100, 7)]);
 
-describe.skipIf(findProgram("openssl") === null)("handshakes (skipped without openssl)", () => {
+describe("handshakes", () => {
   let directory: string;
   let authority: Authority;
   let node: NodeProcess;
@@ -51,7 +51,7 @@ describe.skipIf(findProgram("openssl") === null)("handshakes (skipped without op
         OSTIARY_TLS_KEY: own.key,
       },
       place: {
-        through: ["prlimit", `--nofile=${descriptors}:${descriptors}`],
+        through: [programPath("prlimit"), `--nofile=${descriptors}:${descriptors}`],
         listen: "127.0.0.1",
         address: "127.0.0.1",
       },

@@ -12,8 +12,7 @@ import { freePort, healthAt, newAdminKey, randomHex } from "../../scripts/node-p
 import { must } from "../../src/util/assert.ts";
 import { eventually } from "../e2e/cluster.ts";
 import { Etcd } from "../e2e/etcd.ts";
-import { findProgram } from "../e2e/program.ts";
-import { type Container, isInstalled, nodeContainersOf, readManifests, render, type Variant } from "./manifests.ts";
+import { type Container, nodeContainersOf, readManifests, render, type Variant } from "./manifests.ts";
 import { prepareContainer, startContainer } from "./pod.ts";
 
 const policy = 'actor User {} resource Repo { roles = ["reader"]; permissions = ["read"]; "read" if "reader"; }';
@@ -80,7 +79,7 @@ class Pods {
 const primaryUrl = "http://ostiary-primary-0.ostiary-nodes:8080";
 const edgeUrl = "http://ostiary-edge:8080";
 
-describe.skipIf(!isInstalled)("the manifests", () => {
+describe("the manifests", () => {
   const clean: (() => Promise<void>)[] = [];
   afterEach(async () => {
     for (const remove of clean.splice(0)) await remove();
@@ -103,48 +102,44 @@ describe.skipIf(!isInstalled)("the manifests", () => {
     expect(await stop(edge)).toBe(0);
   }, 30_000);
 
-  test.skipIf(findProgram("etcd") === null)(
-    "start nodes that choose another primary when one is lost",
-    async () => {
-      const standbyUrls = [0, 1].map((index) => `http://ostiary-standby-${index}.ostiary-nodes:8080`);
-      const pods = await newPods(primaryUrl, ...standbyUrls);
-      const etcd = await Etcd.start(join(pods.folder, "etcd"));
-      clean.unshift(() => etcd.stop());
-      // It stands for the Lease of Kubernetes.
-      pods.use("kubernetes://ostiary/ostiary", etcd.url("ostiary"));
-      const members = [await pods.start("failover", "ostiary-primary", "ostiary-primary-0", primaryUrl)];
-      for (const [index, url] of standbyUrls.entries())
-        members.push(await pods.start("failover", "ostiary-standby", `ostiary-standby-${index}`, url));
-      for (const pod of members) await untilProbesSucceed(pod);
+  test("start nodes that choose another primary when one is lost", async () => {
+    const standbyUrls = [0, 1].map((index) => `http://ostiary-standby-${index}.ostiary-nodes:8080`);
+    const pods = await newPods(primaryUrl, ...standbyUrls);
+    const etcd = await Etcd.start(join(pods.folder, "etcd"));
+    clean.unshift(() => etcd.stop());
+    // It stands for the Lease of Kubernetes.
+    pods.use("kubernetes://ostiary/ostiary", etcd.url("ostiary"));
+    const members = [await pods.start("failover", "ostiary-primary", "ostiary-primary-0", primaryUrl)];
+    for (const [index, url] of standbyUrls.entries())
+      members.push(await pods.start("failover", "ostiary-standby", `ostiary-standby-${index}`, url));
+    for (const pod of members) await untilProbesSucceed(pod);
 
-      const [first, second] = members as [Pod, Pod, Pod];
-      await pods.client(second).policy(policy);
-      await pods.client(second).insert(["has_role", ann, "reader", repo]);
-      const isPrimary = async ({ url }: Pod): Promise<boolean> => (await healthAt(url)).state === "PRIMARY";
-      expect(await isPrimary(first)).toBe(true);
-      first.process.kill("SIGKILL");
-      await first.process.exited;
-      const others = members.slice(1);
-      await eventually(
-        async () => (await Promise.all(others.map(isPrimary))).filter(Boolean).length === 1,
-        "another node is the primary",
-        30_000,
-      );
-      for (const pod of others) {
-        await untilProbesSucceed(pod);
-        expect(await pods.client(pod).authorize(ann, "read", repo)).toBe(true);
-      }
-      await eventually(
-        async () => {
-          await pods.client(second).insert(["has_role", bob, "reader", repo]);
-          return true;
-        },
-        "writes are possible",
-        20_000,
-      );
-    },
-    120_000,
-  );
+    const [first, second] = members as [Pod, Pod, Pod];
+    await pods.client(second).policy(policy);
+    await pods.client(second).insert(["has_role", ann, "reader", repo]);
+    const isPrimary = async ({ url }: Pod): Promise<boolean> => (await healthAt(url)).state === "PRIMARY";
+    expect(await isPrimary(first)).toBe(true);
+    first.process.kill("SIGKILL");
+    await first.process.exited;
+    const others = members.slice(1);
+    await eventually(
+      async () => (await Promise.all(others.map(isPrimary))).filter(Boolean).length === 1,
+      "another node is the primary",
+      30_000,
+    );
+    for (const pod of others) {
+      await untilProbesSucceed(pod);
+      expect(await pods.client(pod).authorize(ann, "read", repo)).toBe(true);
+    }
+    await eventually(
+      async () => {
+        await pods.client(second).insert(["has_role", bob, "reader", repo]);
+        return true;
+      },
+      "writes are possible",
+      20_000,
+    );
+  }, 120_000);
 });
 
 async function statusOf({ url }: Pod, probe: Container["livenessProbe"]): Promise<number> {

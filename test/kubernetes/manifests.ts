@@ -9,16 +9,9 @@ import { join, relative } from "node:path";
 import { parseAllDocuments } from "yaml";
 import { z } from "zod";
 import { projectRoot } from "../../scripts/built-binary.ts";
-import { installTools } from "../../scripts/test-tools.ts";
-import { must } from "../../src/util/assert.ts";
-import { findProgram } from "../e2e/program.ts";
-
-await installTools(["kubectl"]);
+import { programPath } from "../e2e/program.ts";
 
 const folder = join(projectRoot, "appliance", "kubernetes");
-const kubectl = findProgram("kubectl");
-export const isInstalled = kubectl !== null;
-if (!isInstalled) console.log("the tests of the Kubernetes manifests are skipped: kubectl is not installed");
 
 /** The namespace of all objects, as the manual has it. */
 export const namespace = "ostiary";
@@ -78,7 +71,7 @@ function kustomize(variant: Variant): string {
     };
     // YAML includes JSON.
     writeFileSync(join(place, "kustomization.yaml"), JSON.stringify(kustomization));
-    const { success, stdout, stderr } = Bun.spawnSync([must(kubectl), "kustomize", place]);
+    const { success, stdout, stderr } = Bun.spawnSync([programPath("kubectl"), "kustomize", place]);
     if (!success || stderr.length > 0) throw new Error(`kubectl kustomize: ${stderr.toString()}`);
     return stdout.toString();
   } finally {

@@ -6,17 +6,12 @@ import { join } from "node:path";
 import { ownArchitecture } from "../../scripts/build-targets.ts";
 import { builtBinary, projectRoot } from "../../scripts/built-binary.ts";
 import { buildPackages, type PackagedFiles } from "../../scripts/package.ts";
-import { findProgram } from "../e2e/program.ts";
-
-/** Why this machine cannot build them; undefined if it can. */
-export const missingForPackages = ["dpkg-deb", "buildah"]
-  .filter((program) => findProgram(program) === null)
-  .map((program) => `${program} is not installed`)
-  .at(0);
+import { requirePrograms } from "../e2e/program.ts";
 
 let built: Promise<Required<PackagedFiles>> | undefined;
 
 export function builtPackages(): Promise<Required<PackagedFiles>> {
+  requirePrograms("dpkg-deb", "buildah");
   built ??= build();
   return built;
 }

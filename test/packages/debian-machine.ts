@@ -8,19 +8,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "../e2e/cluster.ts";
 import { type Podman } from "../e2e/podman.ts";
-import { findProgram } from "../e2e/program.ts";
-
-/** Why this machine cannot run one; undefined if it can. */
-export const missingForDebian = ["podman", "runc", "mmdebstrap"]
-  .filter((program) => findProgram(program) === null)
-  .map((program) => `${program} is not installed`)
-  .concat(process.getuid?.() === 0 ? [] : ["the tests do not run as root"])
-  .at(0);
+import { programPath } from "../e2e/program.ts";
 
 const bootWithinMs = 120_000;
 
 /** Returns the name of the image, which belongs to the test of `podman`. */
 export async function debianImage(podman: Podman): Promise<string> {
+  if (process.getuid?.() !== 0) throw new Error("a Debian system in a container needs root");
   const image = `localhost/${podman.prefix}-debian:latest`;
   await podman.podman("import", await rootArchive(), image);
   return image;
@@ -37,7 +31,7 @@ async function rootArchive(): Promise<string> {
     const options = ["--variant=essential", "--include=systemd,systemd-sysv,passwd", "--quiet"];
     // A mirror can be older than its own dates allow.
     const dates = ["Acquire::Check-Valid-Until", "Acquire::Check-Date"].map((name) => `--aptopt=${name} "false"`);
-    const child = Bun.spawn(["mmdebstrap", ...options, ...dates, suite, unfinished], {
+    const child = Bun.spawn([programPath("mmdebstrap"), ...options, ...dates, suite, unfinished], {
       stdin: "ignore",
       stdout: "pipe",
       stderr: "pipe",

@@ -10,15 +10,11 @@ import { projectVersion } from "../../scripts/built-binary.ts";
 import { randomHex } from "../../scripts/node-process.ts";
 import { must } from "../../src/util/assert.ts";
 import { makeAuthority } from "../e2e/certificates.ts";
-import { missingForContainers, Podman } from "../e2e/podman.ts";
-import { findProgram } from "../e2e/program.ts";
-import { builtPackages, makeNext, missingForPackages, trackedFiles } from "./built-packages.ts";
-import { debianImage, DebianMachine, decision, firstDecision, missingForDebian, policy } from "./debian-machine.ts";
+import { Podman } from "../e2e/podman.ts";
+import { builtPackages, makeNext, trackedFiles } from "./built-packages.ts";
+import { debianImage, DebianMachine, decision, firstDecision, policy } from "./debian-machine.ts";
 
-const missing = missingForPackages ?? missingForDebian ?? missingForContainers;
-if (missing !== undefined) console.log(`the offline bundle is not installed: ${missing}`);
-
-describe.skipIf(missing !== undefined)("the offline bundle", () => {
+describe("the offline bundle", () => {
   let podman: Podman;
   /** The unpacked bundle, in a folder that the machines share. */
   let folder = "";
@@ -250,14 +246,12 @@ systemctl restart ostiary`);
     await plain.run(`${install} --uninstall`);
   }, 400_000);
 
-  test.skipIf(findProgram("unshare") === null)(
-    "installs a container in a network namespace with loopback only, which decides, and removes it",
-    async () => {
-      // Files in /etc are only seen in the namespace, and podman has a storage of its own.
-      const [upper, work, storage] = ["upper", "work", "storage"].map((name) => join(podman.folder, "ns", name));
-      const authority = makeAuthority(join(folder, ".."), "container");
-      const { cert, key } = authority.issue("node", ["IP:127.0.0.1"]);
-      const script = `
+  test("installs a container in a network namespace with loopback only, which decides, and removes it", async () => {
+    // Files in /etc are only seen in the namespace, and podman has a storage of its own.
+    const [upper, work, storage] = ["upper", "work", "storage"].map((name) => join(podman.folder, "ns", name));
+    const authority = makeAuthority(join(folder, ".."), "container");
+    const { cert, key } = authority.issue("node", ["IP:127.0.0.1"]);
+    const script = `
 set -e
 ip link set lo up
 mount -t tmpfs tmpfs ${podman.folder}/ns
@@ -291,21 +285,19 @@ ls /sys/class/net
 ./install --uninstall
 podman volume rm ostiary-data
 podman rmi --all --force`;
-      mkdirSync(join(podman.folder, "ns"));
-      const output = await podman.run(["unshare", "--net", "--mount", "--", "sh", "-c", script], {
-        timeoutMs: 390_000,
-      });
-      expect(output.match(/^Allowed$/gm)).toHaveLength(2);
-      expect(output).toContain("runs (container): http://127.0.0.1:8090");
-      expect(output).toContain("restart always\n");
-      expect(output).toContain("the file /etc/ostiary/missing.crt of OSTIARY_TLS_CERT");
-      expect(output).toContain("the container cannot read the file /etc/ostiary/tls.key of OSTIARY_TLS_KEY");
-      expect(output).toContain("runs (container): https://127.0.0.1:8090");
-      expect(output).toMatch(/The image \S+:\S+ stays as well/);
-      expect(output).toContain("Its data stay in the volume ostiary-data of podman");
-    },
-    400_000,
-  );
+    mkdirSync(join(podman.folder, "ns"));
+    const output = await podman.run(["unshare", "--net", "--mount", "--", "sh", "-c", script], {
+      timeoutMs: 390_000,
+    });
+    expect(output.match(/^Allowed$/gm)).toHaveLength(2);
+    expect(output).toContain("runs (container): http://127.0.0.1:8090");
+    expect(output).toContain("restart always\n");
+    expect(output).toContain("the file /etc/ostiary/missing.crt of OSTIARY_TLS_CERT");
+    expect(output).toContain("the container cannot read the file /etc/ostiary/tls.key of OSTIARY_TLS_KEY");
+    expect(output).toContain("runs (container): https://127.0.0.1:8090");
+    expect(output).toMatch(/The image \S+:\S+ stays as well/);
+    expect(output).toContain("Its data stay in the volume ostiary-data of podman");
+  }, 400_000);
 });
 
 const nextVersion = `${projectVersion()}+next`;

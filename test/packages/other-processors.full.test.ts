@@ -13,19 +13,16 @@ import { binaryFor, builtBinary, projectVersion } from "../../scripts/built-bina
 import { buildBinary } from "../../scripts/build-binary.ts";
 import { freePort, newAdminKey, NodeProcess, randomHex } from "../../scripts/node-process.ts";
 import { buildPackages, type PackagedFiles } from "../../scripts/package.ts";
-import { emulatorOf, foreignRoot, missingLibraries } from "../../scripts/root-archive.ts";
-import { builtPackages, missingForPackages } from "./built-packages.ts";
+import { emulatorOf, foreignRoot } from "../../scripts/root-archive.ts";
+import { builtPackages } from "./built-packages.ts";
 import { policy } from "./debian-machine.ts";
 import { withDirectory } from "../replication/cluster.ts";
-import { findProgram } from "../e2e/program.ts";
+import { programPath } from "../e2e/program.ts";
 
 const foreign = ownArchitecture === "amd64" ? "arm64" : "amd64";
-const missing = missingLibraries(foreign) ?? (findProgram("buildah") === null ? "buildah is not installed" : undefined);
-if (missing !== undefined) console.log(`the program for ${foreign} is not tried: ${missing}`);
-
 const emulatedWithinMs = 240_000;
 
-describe.skipIf(missing !== undefined)(`on an emulated ${foreign}`, () => {
+describe(`on an emulated ${foreign}`, () => {
   test(
     "the image has what its program needs, and it decides",
     () =>
@@ -52,7 +49,7 @@ describe.skipIf(missing !== undefined)(`on an emulated ${foreign}`, () => {
     2 * emulatedWithinMs,
   );
 
-  test.skipIf(missingForPackages !== undefined)(
+  test(
     "the package and the bundle have the same files as those of this machine, and the program inside decides",
     () =>
       withDirectory(async (folder) => {
@@ -108,16 +105,13 @@ interface Index {
   readonly manifests: readonly { readonly digest: string; readonly platform?: { readonly architecture: string } }[];
 }
 
-const emulator = findProgram("qemu-x86_64");
-if (emulator === null) console.log("the program for x64 without AVX2 is not tried: qemu-x86_64 is not installed");
-
-test.skipIf(process.arch !== "x64" || emulator === null)(
+test.skipIf(process.arch !== "x64")(
   "the program for x64 without AVX2 decides on a processor without it",
   () =>
     withDirectory(async (folder) => {
       const program = join(folder, "ostiary");
       await buildBinary({ output: program, target: "linux-x64-baseline" });
-      await expectDecisions([emulator ?? "", "-cpu", "Nehalem"], program, folder);
+      await expectDecisions([programPath("qemu-x86_64"), "-cpu", "Nehalem"], program, folder);
     }),
   2 * emulatedWithinMs,
 );

@@ -30,9 +30,7 @@ const eventually = (condition: () => Promise<boolean>, what: string): Promise<vo
 
 const members = ["edge-a", "edge-b", "primary"] as const;
 
-/** Each scenario takes minutes of processor time, so only `scripts/test --full` runs them with all brokers. */
-const tried = process.env["UPGRADE_BROKERS"] === "all" ? brokers : (["mosquitto"] as const);
-const scenarios = upgradedReleases().flatMap((version) => tried.map((broker) => ({ version, broker })));
+const scenarios = upgradedReleases().flatMap((version) => brokers.map((broker) => ({ version, broker })));
 
 describe.each(scenarios)("a cluster of $version with the $broker broker", ({ version, broker }) => {
   const format = formatOf(version);

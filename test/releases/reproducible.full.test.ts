@@ -11,7 +11,7 @@ import { join } from "node:path";
 import { buildBinary } from "../../scripts/build-binary.ts";
 import { buildTargets } from "../../scripts/build-targets.ts";
 import { projectRoot, projectVersion } from "../../scripts/built-binary.ts";
-import { missingForPackages } from "../packages/built-packages.ts";
+import { requirePrograms } from "../e2e/program.ts";
 import { withDirectory } from "../replication/cluster.ts";
 
 const sumOf = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
@@ -31,10 +31,11 @@ test.each(buildTargets.map(({ name }) => name))(
   240_000,
 );
 
-test.skipIf(missingForPackages !== undefined)(
+test(
   "everything that scripts/package makes of the last commit, in two folders",
   () =>
     withDirectory(async (directory) => {
+      requirePrograms("dpkg-deb", "buildah");
       const made: Readonly<Record<string, string>>[] = [];
       for (const folder of ["one", "another/longer"]) {
         const clone = join(directory, folder, "ostiary");

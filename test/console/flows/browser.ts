@@ -6,11 +6,9 @@ import axe from "axe-core";
 import { type Browser, chromium, type Locator, type Page } from "playwright-core";
 import { projectRoot } from "../../../scripts/built-binary.ts";
 import { texts } from "../../../src/console/ui/texts.ts";
+import { programPath } from "../../e2e/program.ts";
 import { eventually } from "../../replication/cluster.ts";
 import { loginTexts } from "../../../src/console/ui/texts/login.ts";
-
-const program = "/usr/bin/chromium";
-export const hasBrowser = existsSync(program);
 
 const desktop = { width: 1280, height: 800 };
 /** The smallest phone, and half a desktop, which is what 200 % zoom leaves. */
@@ -30,7 +28,10 @@ export const untrustedHost = "node.example";
 /** A tab with a session of its own. `origin` and `others` are the only hosts that it may ask. */
 export async function openTab(origin: string, others: readonly string[] = []): Promise<Tab> {
   const rules = `--host-resolver-rules=MAP ${untrustedHost} 127.0.0.1`;
-  started ??= chromium.launch({ executablePath: program, args: ["--no-sandbox", "--disable-gpu", rules] });
+  started ??= chromium.launch({
+    executablePath: programPath("chromium"),
+    args: ["--no-sandbox", "--disable-gpu", rules],
+  });
   const context = await (
     await started
   ).newContext({

@@ -10,7 +10,7 @@ import { loadExample } from "../../e2e/cluster.ts";
 import { clientOf } from "../../http/api.ts";
 import { adminKey, type Cluster, converged, withCluster } from "../../replication/cluster.ts";
 import { builtConsole } from "../built-console.ts";
-import { hasBrowser, openTab, type Tab } from "./browser.ts";
+import { openTab, type Tab } from "./browser.ts";
 
 /** Enough for a busy machine; a flow that needs more has failed. */
 const flowTimeoutMs = 180_000;
@@ -101,9 +101,9 @@ export interface FlowOptions {
   readonly timeoutMs?: number;
 }
 
-/** A test with a browser. It is skipped where there is none. */
+/** A test with a browser. */
 export function flow(name: string, body: (flow: Flow) => Promise<void>, options: FlowOptions = {}): void {
-  test.skipIf(!hasBrowser)(name, () => withFlow(body, options), options.timeoutMs ?? flowTimeoutMs);
+  test(name, () => withFlow(body, options), options.timeoutMs ?? flowTimeoutMs);
 }
 
 async function withFlow(

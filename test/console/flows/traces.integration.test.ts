@@ -5,7 +5,7 @@ import { tracesTexts } from "../../../src/console/ui/texts/traces.ts";
 import { waterfallTexts } from "../../../src/console/ui/texts/waterfall.ts";
 import { randomHex } from "../../../scripts/node-process.ts";
 import { scenarioTimeoutMs, withCluster } from "../../e2e/cluster.ts";
-import { hasBrowser, openTab } from "./browser.ts";
+import { openTab } from "./browser.ts";
 import { flow } from "./flow.ts";
 import { traced } from "./traced.ts";
 
@@ -52,7 +52,7 @@ flow(
   { flags: { "advanced.traceUrl": "https://traces.example/{traceId}", "decisions.log": "all" } },
 );
 
-test.skipIf(!hasBrowser)(
+test(
   "a write through an edge is a waterfall across all nodes",
   () =>
     withCluster(

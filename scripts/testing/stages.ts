@@ -105,7 +105,7 @@ const longest: readonly Stage[] = [
   tests("console-facts", "console", "a million facts in the console", files(/^test\/console\/flows\/facts\./), {
     CONSOLE_FACTS: "1000000",
   }),
-  tests("upgrade", "releases", "an upgrade with every broker", files(/\/mixed-versions\./), { UPGRADE_BROKERS: "all" }),
+  tests("upgrade", "releases", "an upgrade with every broker", files(/\/mixed-versions\./), { BROKERS: "all" }),
   testsOnDeno("deno-http", "deno", "the API on Deno", files(/^test\/http\//)),
   testsOnDeno("deno-replication", "deno", "replication on Deno", files(/^test\/replication\//)),
   testsOnDeno("deno-random", "deno", "random policies on Deno", files(/\/fuzz\.test/), { FUZZ_RUNS: "3000" }),

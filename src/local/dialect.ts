@@ -1,4 +1,5 @@
 /** How a database writes values and sources. `postgres.ts`, `mysql.ts` and `sqlite.ts` implement it. */
+import { must } from "../util/assert.ts";
 import type { DialectName } from "./dialect-names.ts";
 import type { SqlType } from "./sql-types.ts";
 
@@ -36,10 +37,10 @@ export interface Dialect {
   stored(id: string): string;
   restored(column: string): string;
   /**
-   * Whether the expression has a value of the Polar type: it is not NULL, and valid for an Integer or a Boolean. `sqlType`
-   * is the type of the column, if it is known.
+   * Whether the expression has a value of the Polar type: it is not NULL, valid for an Integer or a Boolean, and none of
+   * the `reserved` ids for another type. `sqlType` is the type of the column, if it is known.
    */
-  isValue(expression: string, type: string, sqlType: SqlType | undefined): string;
+  isValue(expression: string, type: string, sqlType: SqlType | undefined, reserved: readonly ReservedId[]): string;
   /** The text of an id in the rows of an answer. */
   shown(id: string): string;
   /** The name of a column in the rows of an answer. */
@@ -53,11 +54,24 @@ export interface Dialect {
   number(id: string): string;
   /** The value of the SQL type with this id (a text), or NULL if the type does not have it. It raises no error. */
   typed(id: string, type: SqlType): string;
-  /** The rows of a bound query, as a source for FROM. */
+  /** The rows of a bound query, as a source for FROM. Names that begin with the alias are free. */
   query(query: string, alias: string, columns: readonly string[]): string;
   /** Rows of ids that the database can hold, at least one, as a source for FROM. Its columns are `exact` ids. */
   values(rows: readonly (readonly string[])[], alias: string, columns: readonly string[]): string;
 }
 
+/**
+ * Ids that no fact can have. A question can be about `*`, which is an ordinary id that only a rule for every value
+ * matches.
+ */
+export type ReservedId = "" | "*";
+export const noFact: readonly ReservedId[] = ["", "*"];
+export const noQuestion: readonly ReservedId[] = [""];
+
 /** Characters that no SQL dialect, driver or template replaces inside of a string. */
 export const plainCharacters = /^[A-Za-z0-9 _.,@/+=-]*$/;
+
+/** Whether an id (SQL) is none of the reserved ones; NULL for NULL. `string` writes literals. */
+export function isNone(id: string, reserved: readonly ReservedId[], string: Dialect["string"]): string {
+  return `${id} NOT IN (${reserved.map((one) => must(string(one))).join(", ")})`;
+}

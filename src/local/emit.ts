@@ -14,8 +14,9 @@ import {
   type LocalVariable,
 } from "./clauses.ts";
 import { allOf, anyOf, conditionSql, noneOf, type SqlCondition } from "./condition.ts";
-import type { Dialect } from "./dialect.ts";
+import { type Dialect, noFact } from "./dialect.ts";
 import { about, NotExpressible } from "./not-expressible.ts";
+import type { SqlNames } from "./sql-names.ts";
 import { isValueOf, type SqlType } from "./sql-types.ts";
 import { Comparisons, type LocalValue } from "./values.ts";
 
@@ -25,6 +26,7 @@ export type Scope = ReadonlyMap<string, LocalValue>;
 export interface EmitOptions {
   readonly dialect: Dialect;
   readonly bindings: DataBindings;
+  readonly names: SqlNames;
   /** `@current_unix_time`, in seconds. */
   readonly now: () => number;
 }
@@ -48,17 +50,15 @@ interface Lookup {
   readonly row: LocalRow;
 }
 
-/** A source with one row: some databases have no WHERE without FROM. */
-export const oneRow = "(SELECT 1 AS ost_one) AS ost_row";
-
 export class LocalEmitter {
+  readonly names: SqlNames;
   readonly #dialect: Dialect;
   readonly #bindings: DataBindings;
   readonly #now: () => number;
   readonly #comparisons: Comparisons;
-  #aliases = 0;
 
-  constructor({ dialect, bindings, now }: EmitOptions) {
+  constructor({ dialect, bindings, names, now }: EmitOptions) {
+    this.names = names;
     this.#dialect = dialect;
     this.#bindings = bindings;
     this.#now = now;
@@ -160,7 +160,7 @@ export class LocalEmitter {
     // The database may have no collation in which a column can be compared with values that have no column.
     const isNative = ({ form }: SqlType, value: LocalValue): boolean =>
       form !== "text" || this.#dialect.hasMixedCollations || value.kind !== "column" || value.column !== undefined;
-    const names = this.#dialect.cutsRecursion;
+    const isNamed = this.#dialect.cutsRecursion;
     const byColumn: string[] = [];
     const byId: string[] = [];
     for (const clause of clauses.filter(isSet)) {
@@ -168,7 +168,9 @@ export class LocalEmitter {
       const select = this.select(clause, new Map(), (scope) => {
         const value = must(this.value(variable, scope));
         known = sqlType && isNative(sqlType, value) ? sqlType : undefined;
-        return this.#keysOf(value, known)?.map((key, index) => (names ? `${key} AS k${index}` : key));
+        return this.#keysOf(value, known)?.map((key, index) =>
+          isNamed ? `${key} AS ${this.names.column(index)}` : key,
+        );
       });
       if (select !== undefined) (known ? byColumn : byId).push(select);
     }
@@ -178,7 +180,7 @@ export class LocalEmitter {
     );
     const [native, id] = column.kind === "column" ? [column.column, column.id] : [];
     if (id === undefined) return { condition: others, isDefined: false };
-    const reads = (text: SqlCondition): boolean => typeof text === "string" && /\bostr\d/.test(text);
+    const reads = (text: SqlCondition): boolean => typeof text === "string" && this.names.readsRecursion(text);
     const isDefined = [byColumn.join(), byId.join(), others].filter(reads).length === 1 && !reads(others);
     const isIn = (left: readonly string[], selects: readonly string[]): SqlCondition => {
       const set = [...new Set(selects)].join(" UNION ALL ");
@@ -186,7 +188,7 @@ export class LocalEmitter {
         isDefined && reads(set)
           ? define(
               set,
-              [...left.keys()].map((key) => `ost_rows.k${key}`),
+              [...left.keys()].map((key) => `${this.names.named("rows")}.${this.names.column(key)}`),
             )
           : set;
       return set !== "" && `${left.length === 1 ? id : `(${left.join(", ")})`} IN (${whole})`;
@@ -223,7 +225,7 @@ export class LocalEmitter {
       const selected = where === false ? undefined : columns(inner);
       if (selected === undefined) return undefined;
       const sources = [...first.from, ...from];
-      if (sources.length === 0) sources.push(oneRow);
+      if (sources.length === 0) sources.push(this.oneRow);
       const tables = ` FROM ${sources.join(" CROSS JOIN ")}`;
       return `SELECT ${selected.join(", ")}${tables}${where === true ? "" : ` WHERE ${conditionSql(where)}`}`;
     });
@@ -231,7 +233,8 @@ export class LocalEmitter {
 
   /** The call of a recursion as the first source of a clause, under the alias. */
   firstCall(call: LocalRecursion, alias: string): Join {
-    const join: Join = { from: [], where: [`${alias}.tag = ${call.source.tag}`], scope: new Map() };
+    const tag = `${alias}.${this.names.named("tag")}`;
+    const join: Join = { from: [], where: [`${tag} = ${call.source.tag}`], scope: new Map() };
     this.#bindAnswers(call, alias, join);
     return join;
   }
@@ -248,8 +251,9 @@ export class LocalEmitter {
     return sources.some((arg) => (arg.kind === "var" || arg.kind === "param") && keyOf(arg) === key);
   }
 
-  alias(): string {
-    return `ost${this.#aliases++}`;
+  /** A source with one row: some databases have no WHERE without FROM. */
+  get oneRow(): string {
+    return `(SELECT 1 AS ${this.names.named("found")}) AS ${this.names.named("one")}`;
   }
 
   /** The value of a term; undefined for a variable that nothing binds. */
@@ -311,13 +315,14 @@ export class LocalEmitter {
 
   /** Adds the query as a source. Returns the values of its signature. */
   #bound({ signature, query }: Binding, args: readonly (FlatArgument | undefined)[], join: Join): LocalValue[] {
-    const alias = this.alias();
+    const alias = this.names.alias();
     const columns: string[] = [];
     const values = signature.args.map(({ type, id }, position): LocalValue => {
-      const column = `${alias}.c${columns.length}`;
+      const name = this.names.column(columns.length);
+      const column = `${alias}.${name}`;
       if (id === null) {
-        columns.push(`c${columns.length}`);
-        join.where.push(this.#dialect.isValue(column, type, this.#sqlType(type)));
+        columns.push(name);
+        join.where.push(this.#dialect.isValue(column, type, this.#sqlType(type), noFact));
       }
       const sqlType = this.#sqlType(type);
       const value: LocalValue =
@@ -335,9 +340,11 @@ export class LocalEmitter {
   /** The rows of several bindings and central facts as one source, with a column for each argument that is no constant. */
   #together({ args, bindings, facts, types }: LocalRow, join: Join): void {
     const positions = [...args.keys()].filter((position) => args[position]?.kind !== "const");
-    const names = positions.map((_, index) => `c${index}`);
+    const names = positions.map((_, index) => this.names.column(index));
     const named = (values: readonly string[]): string =>
-      names.length === 0 ? "1 AS c0" : names.map((name, index) => `${must(values[index])} AS ${name}`).join(", ");
+      names.length === 0
+        ? `1 AS ${this.names.column(0)}`
+        : names.map((name, index) => `${must(values[index])} AS ${name}`).join(", ");
     const members = bindings.flatMap((binding) => {
       const own: Join = { from: [], where: [], scope: new Map() };
       const constants = args.map((arg) => (arg.kind === "const" ? arg : undefined));
@@ -350,9 +357,9 @@ export class LocalEmitter {
     const strings = facts
       .map((fact) => positions.map((position) => must(fact[position])))
       .filter((ids) => ids.every((id) => this.#comparisons.string(id) !== undefined));
-    if (strings.length > 0 && names.length === 0) members.push("SELECT 1 AS c0");
+    if (strings.length > 0 && names.length === 0) members.push(`SELECT 1 AS ${this.names.column(0)}`);
     else if (strings.length > 0) {
-      const alias = this.alias();
+      const alias = this.names.alias();
       const ids = names.map((name) => this.#dialect.exact(`${alias}.${name}`));
       members.push(`SELECT ${named(ids)} FROM ${this.#dialect.values(strings, alias, names)}`);
     }
@@ -360,18 +367,18 @@ export class LocalEmitter {
       join.where.push(false);
       return;
     }
-    const alias = this.alias();
+    const alias = this.names.alias();
     join.from.push(`(${members.join(" UNION ALL ")}) AS ${alias}`);
     positions.forEach((position, index) => {
-      const id = this.#dialect.exact(`${alias}.c${index}`);
+      const id = this.#dialect.exact(`${alias}.${must(names[index])}`);
       this.#bind(must(args[position]), { kind: "column", type: must(types[position]), id, column: undefined }, join);
     });
   }
 
   #recursive(call: LocalRecursion, join: Join): void {
-    const alias = this.alias();
+    const alias = this.names.alias();
     join.from.push(`${call.source.table} AS ${alias}`);
-    join.where.push(`${alias}.tag = ${call.source.tag}`);
+    join.where.push(`${alias}.${this.names.named("tag")} = ${call.source.tag}`);
     this.#bindAnswers(call, alias, join);
   }
 
@@ -381,7 +388,7 @@ export class LocalEmitter {
       if (source.wild.has(position)) return;
       const type = types[position];
       if (type === undefined) throw new NotExpressible("recursion over values of any type");
-      const id = this.#dialect.restored(`${alias}.c${position}`);
+      const id = this.#dialect.restored(`${alias}.${this.names.column(position)}`);
       this.#bind(term, { kind: "column", type, id, column: undefined, isBytewise: true }, join);
     });
   }
@@ -400,11 +407,11 @@ export class LocalEmitter {
       join.where.push(false);
       return;
     }
-    const alias = this.alias();
-    const names = variables.map((_, index) => `c${index}`);
+    const alias = this.names.alias();
+    const names = variables.map((_, index) => this.names.column(index));
     join.from.push(this.#dialect.values(strings, alias, names));
     variables.forEach((variable, index) => {
-      const id = this.#dialect.exact(`${alias}.c${index}`);
+      const id = this.#dialect.exact(`${alias}.${must(names[index])}`);
       this.#bind(variable, { kind: "column", type: must(variable.type), id, column: undefined }, join);
     });
   }

@@ -42,7 +42,7 @@ interface Alternative {
 /** At most `alternativesMax` alternatives. Throws as `authorizeSql`. */
 export function explainSql(question: LocalDecision, alternativesMax: number, options: LocalSqlOptions): ExplainedSql {
   const dialect = dialectOf(options.bindings);
-  return compiled(decisionGoal(question), [], new Set(), options, ({ clauses, emitter, recursions }) => {
+  return compiled(decisionGoal(question), [], undefined, options, ({ clauses, emitter, recursions }) => {
     const decided = (condition: SqlCondition): string =>
       typeof condition === "string"
         ? `${recursions.prefix}SELECT ${recursions.checked(condition)}`

@@ -18,14 +18,15 @@ import { clip } from "../util/text-length.ts";
 import type { DataBindings } from "./bindings.ts";
 import { type CentralReader, type LocalClause, type LocalVariable, splitClause, type SplitOptions } from "./clauses.ts";
 import { allOf, conditionSql } from "./condition.ts";
-import type { Dialect } from "./dialect.ts";
-import { LocalEmitter, oneRow, type Scope } from "./emit.ts";
+import { type Dialect, noQuestion } from "./dialect.ts";
+import { LocalEmitter, type Scope } from "./emit.ts";
 import { type LocalGoal, type LocalRules, type LocalShapes, type ShapeOptions } from "./shapes.ts";
 import { mysql } from "./mysql.ts";
 import { NotExpressible, shownRule } from "./not-expressible.ts";
 import { markingDialect, type ParameterSql, resolveMarks } from "./parameters.ts";
 import { postgres } from "./postgres.ts";
 import { Recursions } from "./recursion.ts";
+import { SqlNames, takenPrefixes } from "./sql-names.ts";
 import { sqlite } from "./sqlite.ts";
 
 export interface LocalSqlOptions extends Omit<ShapeOptions, "bindings"> {
@@ -195,7 +196,7 @@ function goalOf(
 }
 
 function decisionSql(goal: LocalGoal, name: string, options: LocalSqlOptions): string {
-  return compiled(goal, [], new Set(), options, ({ clauses, emitter, recursions }) => {
+  return compiled(goal, [], undefined, options, ({ clauses, emitter, recursions }) => {
     const condition = emitter.decision(clauses, new Map());
     const checked = typeof condition === "string" ? recursions.checked(condition) : conditionSql(condition);
     return `${typeof condition === "string" ? recursions.prefix : ""}SELECT ${checked} AS ${name}`;
@@ -209,13 +210,13 @@ function conditionOn(column: string, type: string, goal: LocalGoal, options: Loc
   const typed = sqlType && column;
   const value = { kind: "column", type, id: dialect.id(column, type, sqlType), column: typed } as const;
   const variable: LocalVariable = { kind: "param", name: columnKey, type };
-  return compiled(goal, [], new Set([`@${columnKey}`]), options, ({ clauses, emitter, recursions }) => {
+  return compiled(goal, [], column, options, ({ clauses, emitter, recursions }) => {
     const define = (set: string, keys: readonly string[]): string =>
       recursions.checks.length === 0 ? recursions.prefix + set : recursions.completeRows(keys, set);
     const { condition, isDefined } = emitter.membership(clauses, variable, value, define);
     if (typeof condition === "boolean") return conditionSql(condition);
     // `NOT EXISTS` would be true for a NULL, which is no value.
-    const known = [dialect.isValue(column, type, sqlType), condition];
+    const known = [dialect.isValue(column, type, sqlType, noQuestion), condition];
     const isSubquery = recursions.prefix !== "" && !isDefined;
     const uncached = isSubquery && emitter.uncached([value]);
     const guarded = `(${conditionSql(allOf([...known, ...(typeof uncached === "string" ? [uncached] : [])]))})`;
@@ -239,7 +240,7 @@ function rowsSql(goal: LocalGoal, outputs: readonly OutputColumn[], options: Loc
     if (string === undefined) throw new NotExpressible("an answer that the database can't hold");
     return dialect.exact(string);
   };
-  return compiled(goal, head, new Set(), options, ({ clauses, emitter, recursions }) => {
+  return compiled(goal, head, undefined, options, ({ clauses, emitter, recursions }) => {
     const selects = clauses.flatMap((clause) => {
       const open = outputs.findIndex((_, position) => !emitter.isBound(clause, must(clause.head[position])));
       const choices = open < 0 ? [""] : must(outputs[open]).otherwise;
@@ -253,17 +254,20 @@ function rowsSql(goal: LocalGoal, outputs: readonly OutputColumn[], options: Loc
               value?.kind === "column"
                 ? dialect.exact(value.id)
                 : literal(value?.kind === "constant" ? value.id : choice);
-            return `${text} AS c${position}`;
+            return `${text} AS ${emitter.names.column(position)}`;
           });
         return emitter.select(clause, new Map(), row) ?? [];
       });
     });
-    const nothing = outputs.map((_, position) => `${dialect.id("NULL", "String")} AS c${position}`).join(", ");
-    if (selects.length === 0) selects.push(`SELECT ${nothing} FROM ${oneRow} WHERE 1 = 0`);
+    const nothing = outputs
+      .map((_, position) => `${dialect.id("NULL", "String")} AS ${emitter.names.column(position)}`)
+      .join(", ");
+    if (selects.length === 0) selects.push(`SELECT ${nothing} FROM ${emitter.oneRow} WHERE 1 = 0`);
     const union =
       selects.length === 1 ? must(selects[0]).replace(/^SELECT /, "SELECT DISTINCT ") : selects.join(" UNION ");
     const names = outputs.map(
-      ({ name }, position) => `${dialect.shown(`ost_rows.c${position}`)} AS ${dialect.quoted(name)}`,
+      ({ name }, position) =>
+        `${dialect.shown(`${emitter.names.named("rows")}.${emitter.names.column(position)}`)} AS ${dialect.quoted(name)}`,
     );
     return recursions.completeRows(names, union);
   });
@@ -275,11 +279,14 @@ interface CompiledGoal {
   readonly recursions: Recursions;
 }
 
-/** Compiles the goal and writes it with `emit`. Errors about rules become those of a request. */
+/**
+ * Compiles the goal and writes it with `emit`. `column` is the column of the application that the goal is about. Errors
+ * about rules become those of a request.
+ */
 export function compiled<T>(
   goal: LocalGoal,
   head: readonly FlatTerm[],
-  outer: ReadonlySet<string>,
+  column: string | undefined,
   options: LocalSqlOptions,
   emit: (goal: CompiledGoal) => T,
 ): T {
@@ -299,18 +306,28 @@ export function compiled<T>(
         if (++count > limits.planClausesMax) throw new NotPlannable("too many clauses");
       },
     };
-    const emitter = new LocalEmitter({ dialect, bindings, now });
+    const names = new SqlNames(takenBy(bindings), takenPrefixes(column ?? ""));
+    const emitter = new LocalEmitter({ dialect, bindings, names, now });
     const recursions = new Recursions({
       dialect,
       split: () => split,
       clausesOf: rules.clausesOf,
       emitter: () => emitter,
     });
+    const outer = new Set(column === undefined ? [] : [`@${columnKey}`]);
     const clauses = rules.clauses.flatMap((clause) => splitClause(clause, split, outer));
     return emit({ clauses, emitter, recursions });
   } catch (error) {
     throw refusalOf(error, options.sources);
   }
+}
+
+const takenByBindings = new WeakMap<DataBindings, ReadonlySet<string>>();
+
+function takenBy(bindings: DataBindings): ReadonlySet<string> {
+  return takenByBindings.getOrInsertComputed(bindings, () =>
+    takenPrefixes(bindings.bindings.map(({ query }) => query).join("\n")),
+  );
 }
 
 function refusalOf(error: unknown, sources: readonly Source[]): unknown {
@@ -344,14 +361,14 @@ export function parameterSql(sql: string, { dialect }: DataBindings): ParameterS
 const columnName =
   /^(?:[\p{L}_][\p{L}\p{N}_]*|"[^"\0\\]+"|`[^`\0\\]+`)(?:\.(?:[\p{L}_][\p{L}\p{N}_]*|"[^"\0\\]+"|`[^`\0\\]+`)){0,3}$/u;
 
-/** The column becomes SQL as it is. Names that begin with `ost` and a digit would be hidden by names of the SQL. */
+/** The column becomes SQL as it is. */
 function isColumn(column: string): boolean {
-  return column.length <= 256 && columnName.test(column) && !/(?:^|[."`])(?:ostr?\d|ost_)/i.test(column);
+  return column.length <= 256 && columnName.test(column);
 }
 
 function notAColumn(column: string): AppError {
   return new AppError(
     "invalid_request",
-    `\`${clip(column, 80)}\` is not the name of a column, such as \`document.id\`, or it begins with \`ost\``,
+    `\`${clip(column, 80)}\` is not the name of a column, such as \`document.id\``,
   );
 }

@@ -3,6 +3,7 @@ import { must } from "../util/assert.ts";
 import type { Binding, DataBindings } from "./bindings.ts";
 import { conditionSql } from "./condition.ts";
 import { dialectOf } from "./local-sql.ts";
+import { SqlNames, takenPrefixes } from "./sql-names.ts";
 import type { SqlType } from "./sql-types.ts";
 import { Comparisons } from "./values.ts";
 
@@ -10,8 +11,10 @@ import { Comparisons } from "./values.ts";
 export function lookupSql(binding: Binding, column: number, bindings: DataBindings): string {
   const dialect = dialectOf(bindings);
   const types = binding.signature.args.flatMap(({ type, id }) => (id === null ? [type] : []));
-  const [names, type] = [types.map((_, index) => `c${index}`), must(types[column])];
-  const [alias, name] = ["ost0", `ost0.c${column}`];
+  const sqlNames = new SqlNames(takenPrefixes(binding.query));
+  const [names, type] = [types.map((_, index) => sqlNames.column(index)), must(types[column])];
+  const alias = sqlNames.alias();
+  const name = `${alias}.${must(names[column])}`;
   const sqlType = bindings.sqlTypes.get(type);
   const value = { kind: "column", type, id: dialect.id(name, type), column: sqlType && name } as const;
   const condition = new Comparisons(dialect, bindings.sqlTypes).oneOf(value, [someValue(sqlType)]);

@@ -3,7 +3,7 @@
  * are compared as binary strings.
  */
 import { must } from "../util/assert.ts";
-import { type Dialect, plainCharacters } from "./dialect.ts";
+import { type Dialect, isNone, plainCharacters } from "./dialect.ts";
 import type { SqlType } from "./sql-types.ts";
 
 /** A hexadecimal literal is a binary string, whatever `sql_mode` and the character set of the client are. */
@@ -56,13 +56,13 @@ export const mysql: Dialect = {
   restored: (column) => `UNHEX(${column})`,
   shown: (text) => `CONVERT(${text} USING utf8mb4)`,
   quoted: (name) => `\`${name}\``,
-  isValue(expression, type, sqlType) {
+  isValue(expression, type, sqlType, reserved) {
     const text = id(expression, type);
     if (type === "Boolean") return `COALESCE(${text} IN ('true', 'false'), FALSE)`;
     // A text that is no integer in canonical form, or too large, is not the same after both casts.
     if (type === "Integer") return `COALESCE(${bytes(number(text))} = ${text}, FALSE)`;
     if (sqlType?.form === "integer") return `${expression} IS NOT NULL`;
-    return `COALESCE(OCTET_LENGTH(${text}) <= ${idBytesMax}, FALSE)`;
+    return `COALESCE(OCTET_LENGTH(${text}) <= ${idBytesMax} AND ${isNone(text, reserved, string)}, FALSE)`;
   },
   // Texts and numbers are converted before they are compared.
   isExact: () => false,
@@ -70,7 +70,7 @@ export const mysql: Dialect = {
   // Other texts become other numbers; the comparison of the ids decides.
   typed: (text, { form }) => (form === "integer" ? number(text) : `CONVERT(${text} USING utf8mb4)`),
   query: (query, alias, columns) =>
-    `(WITH ost_query(${columns.join(", ")}) AS (${query}\n) SELECT * FROM ost_query) AS ${alias}`,
+    `(WITH ${alias}q(${columns.join(", ")}) AS (${query}\n) SELECT * FROM ${alias}q) AS ${alias}`,
   values(rows, alias, columns) {
     // A union of thousands of selections is slow.
     if (rows.length > selectsMax) {

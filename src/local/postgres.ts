@@ -1,6 +1,6 @@
 /** SQL of PostgreSQL, whose server has the encoding UTF8. */
 import { must } from "../util/assert.ts";
-import { type Dialect, plainCharacters } from "./dialect.ts";
+import { type Dialect, isNone, plainCharacters } from "./dialect.ts";
 import type { SqlType } from "./sql-types.ts";
 
 /** `E'…'` means the same whatever `standard_conforming_strings` says. */
@@ -55,11 +55,12 @@ export const postgres: Dialect = {
   restored: exact,
   shown: (text) => text,
   quoted: (name) => `"${name}"`,
-  isValue(expression, type, sqlType) {
+  isValue(expression, type, sqlType, reserved) {
     if (type === "Boolean") return `COALESCE(${id(expression)} IN ('true', 'false'), FALSE)`;
     if (type === "Integer") return isBetween(number(id(expression)), -(2n ** 63n), 2n ** 63n - 1n);
     const refused = sqlType && typeCheck(expression, sqlType);
-    return `${expression} IS NOT NULL${refused === undefined ? "" : ` AND NOT (FALSE AND ${refused})`}`;
+    if (refused === undefined) return `COALESCE(${isNone(id(expression), reserved, string)}, FALSE)`;
+    return `${expression} IS NOT NULL AND NOT (FALSE AND ${refused})`;
   },
   // Equal texts may differ in case, if their collation is not deterministic.
   isExact: ({ form }) => form !== "text",

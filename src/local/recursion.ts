@@ -20,6 +20,7 @@ import {
 import type { Dialect } from "./dialect.ts";
 import type { LocalEmitter, Scope } from "./emit.ts";
 import { about, NotExpressible } from "./not-expressible.ts";
+import type { SqlNames } from "./sql-names.ts";
 
 export interface RecursionOptions {
   readonly dialect: Dialect;
@@ -53,11 +54,14 @@ export class Recursions {
   readonly checks: { readonly table: string; readonly isComplete: string }[] = [];
   readonly #options: RecursionOptions;
   readonly #groups = new Map<number, Group>();
-  #tables = 0;
   #checkedSteps = 0;
 
   constructor(options: RecursionOptions) {
     this.#options = options;
+  }
+
+  get #names(): SqlNames {
+    return this.#options.emitter().names;
   }
 
   /** One source for each pattern of wildcards in the answers; none if the node has no answers. */
@@ -65,7 +69,7 @@ export class Recursions {
     const known = this.#groups.get(node.component)?.nodes.get(node);
     if (known) return [...known.values()];
     // A node that only another question of the same group reaches: the group is defined again, with both.
-    const group: Group = { table: `ostr${this.#tables++}`, nodes: new Map([[node, new Map()]]), tags: 0 };
+    const group: Group = { table: this.#names.recursiveTable(), nodes: new Map([[node, new Map()]]), tags: 0 };
     this.#define(group);
     this.#groups.set(node.component, group);
     return [...must(group.nodes.get(node)).values()];
@@ -94,8 +98,8 @@ export class Recursions {
     );
     if (starts.length === 0) return;
     // All steps of a database with LATERAL read the same reference.
-    const { emitter, dialect } = this.#options;
-    const shared = dialect.hasLateral ? emitter().alias() : undefined;
+    const { dialect } = this.#options;
+    const shared = dialect.hasLateral ? this.#names.alias() : undefined;
     const steps: string[] = [];
     const done = new Set<string>();
     for (let isGrown = true; isGrown;) {
@@ -112,7 +116,7 @@ export class Recursions {
               ...local,
               recursive: local.recursive.filter(({ atom }) => atom.node.component !== node.component),
             };
-            const alias = shared ?? emitter().alias();
+            const alias = shared ?? this.#names.alias();
             const select = this.#select(group, node, rest, width, { call, alias, isSource: shared === undefined });
             if (select !== undefined && !steps.includes(select)) steps.push(select);
           }
@@ -124,26 +128,29 @@ export class Recursions {
 
   #write(group: Group, width: number, starts: readonly string[], steps: readonly string[], shared?: string): void {
     const { table } = group;
-    const columns = ["tag", ...Array.from({ length: width }, (_, index) => `c${index}`)];
+    const names = this.#names;
+    const columns = [names.named("tag"), ...Array.from({ length: width }, (_, index) => names.column(index))];
+    const [step, all] = [names.named("step"), names.named("all")];
+    const [known, next] = [names.named("known"), names.named("next")];
     const listed = columns.join(", ");
     const start = starts.join(" UNION ");
     const recursive =
       shared === undefined || steps.length === 0
         ? steps
         : [
-            `SELECT ${columns.map((name) => `ost_step.${name}`).join(", ")} FROM ${table} AS ${shared} ` +
-              `CROSS JOIN LATERAL (${steps.join(" UNION ALL ")}) AS ost_step(${listed})`,
+            `SELECT ${columns.map((name) => `${step}.${name}`).join(", ")} FROM ${table} AS ${shared} ` +
+              `CROSS JOIN LATERAL (${steps.join(" UNION ALL ")}) AS ${step}(${listed})`,
           ];
     // PostgreSQL requires the form `start UNION step`.
     const body = [shared !== undefined && starts.length > 1 ? `(${start})` : start, ...recursive].join(" UNION ");
     this.definitions.push(`${table}(${listed}) AS (${body})`);
     if (this.#options.dialect.cutsRecursion && steps.length > 0) {
-      const known = `SELECT ${columns.map((name) => `ost_known.${name}`).join(", ")} FROM ${table} AS ost_known`;
-      const next = `SELECT COUNT(*) FROM (${[known, ...steps].join(" UNION ")}) AS ost_next`;
+      const found = `SELECT ${columns.map((name) => `${known}.${name}`).join(", ")} FROM ${table} AS ${known}`;
+      const count = `SELECT COUNT(*) FROM (${[found, ...steps].join(" UNION ")}) AS ${next}`;
       this.#checkedSteps += steps.length;
       if (this.checks.length > 0 && this.#checkedSteps > checkedStepsMax)
         throw new NotExpressible(`recursions with more than ${checkedStepsMax} steps, with \`dialect: mysql\``);
-      this.checks.push({ table, isComplete: `(${next}) = (SELECT COUNT(*) FROM ${table} AS ost_all)` });
+      this.checks.push({ table, isComplete: `(${count}) = (SELECT COUNT(*) FROM ${table} AS ${all})` });
     }
   }
 
@@ -174,8 +181,8 @@ export class Recursions {
         }
       }
       const padding = new Array<string>(width - ids.length).fill(dialect.stored("NULL"));
-      const tag = `${this.#tagOf(group, node, wild)} AS tag`;
-      return [tag, ...[...ids, ...padding].map((id, index) => `${id} AS c${index}`)];
+      const tag = `${this.#tagOf(group, node, wild)} AS ${this.#names.named("tag")}`;
+      return [tag, ...[...ids, ...padding].map((id, index) => `${id} AS ${this.#names.column(index)}`)];
     };
     return emitter().select(clause, new Map(), columns, first);
   }
@@ -192,12 +199,13 @@ export class Recursions {
 
   /** The rows with these columns, or the error of `checked`, also if there are no rows. */
   completeRows(columns: readonly string[], rows: string): string {
-    const source = `(${rows}) AS ost_rows`;
+    const source = `(${rows}) AS ${this.#names.named("rows")}`;
     if (this.checks.length === 0) return `${this.prefix}SELECT ${columns.join(", ")} FROM ${source}`;
     // The check is the first table that is read. LIMIT makes it a table of its own.
-    const check = `(SELECT ${this.checked("1")} AS is_complete LIMIT 1) AS ost_check`;
+    const [name, complete] = [this.#names.named("check"), this.#names.named("complete")];
+    const check = `(SELECT ${this.checked("1")} AS ${complete} LIMIT 1) AS ${name}`;
     const tables = `${check} CROSS JOIN ${source}`;
-    return `${this.prefix}SELECT STRAIGHT_JOIN ${columns.join(", ")} FROM ${tables} WHERE ost_check.is_complete = 1`;
+    return `${this.prefix}SELECT STRAIGHT_JOIN ${columns.join(", ")} FROM ${tables} WHERE ${name}.${complete} = 1`;
   }
 
   /**
@@ -206,7 +214,8 @@ export class Recursions {
    */
   checked(value: string): string {
     return this.checks.reduce(
-      (inner, { table, isComplete }) => `CASE WHEN ${isComplete} THEN ${inner} ELSE (SELECT tag FROM ${table}) END`,
+      (inner, { table, isComplete }) =>
+        `CASE WHEN ${isComplete} THEN ${inner} ELSE (SELECT ${this.#names.named("tag")} FROM ${table}) END`,
       value,
     );
   }

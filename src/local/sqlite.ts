@@ -1,6 +1,6 @@
 /** SQL of SQLite 3.34 or later. */
 import { must } from "../util/assert.ts";
-import { type Dialect, plainCharacters } from "./dialect.ts";
+import { type Dialect, isNone, plainCharacters } from "./dialect.ts";
 
 /** SQLite's limit of arguments is 127 in old versions. */
 const charactersPerCall = 100;
@@ -44,19 +44,19 @@ export const sqlite: Dialect = {
   restored: exact,
   shown: (text) => text,
   quoted: (name) => `"${name}"`,
-  isValue(expression, type) {
+  isValue(expression, type, _sqlType, reserved) {
     if (type === "Boolean") return `COALESCE(${id(expression, type)} IN ('true', 'false'), 0)`;
     // A text that is no integer in canonical form, or too large, is not the same after both casts.
     if (type === "Integer")
       return `COALESCE(CAST(${number(id(expression, type))} AS TEXT) = ${id(expression, type)}, 0)`;
-    return `${expression} IS NOT NULL`;
+    return `COALESCE(${isNone(id(expression, type), reserved, string)}, 0)`;
   },
   // Columns have values of any type.
   isExact: () => false,
   number,
   typed: (text, { form }) => (form === "integer" ? number(text) : text),
   query: (query, alias, columns) =>
-    `(WITH ost_query(${columns.join(", ")}) AS (${query}\n) SELECT * FROM ost_query) AS ${alias}`,
+    `(WITH ${alias}q(${columns.join(", ")}) AS (${query}\n) SELECT * FROM ${alias}q) AS ${alias}`,
   values: (rows, alias, columns) =>
-    `(WITH ost_values(${columns.join(", ")}) AS (VALUES ${rows.map((row) => `(${row.map((id) => must(string(id))).join(", ")})`).join(", ")}) SELECT * FROM ost_values) AS ${alias}`,
+    `(WITH ${alias}v(${columns.join(", ")}) AS (VALUES ${rows.map((row) => `(${row.map((id) => must(string(id))).join(", ")})`).join(", ")}) SELECT * FROM ${alias}v) AS ${alias}`,
 };

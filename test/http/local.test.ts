@@ -43,7 +43,7 @@ test("each question has its SQL, which folds what does not depend on rows", () =
     await prepare(api);
     const sql = await sqlOf(api, "/api/authorize_query", authorizeBody);
     expect(sql).toMatch(/^SELECT EXISTS \(.*SELECT id, org FROM repos\n.* AS allowed$/s);
-    expect(await sqlOf(api, "/api/list_query", listBody)).toContain("repos.id IS NOT NULL AND");
+    expect(await sqlOf(api, "/api/list_query", listBody)).toContain("CAST(repos.id AS TEXT) COLLATE BINARY =");
     const actions = {
       query: { ...ann, resource_type: "Repo", resource_id: "anvil", context_facts: [] },
       data_bindings: bindings,
@@ -80,7 +80,7 @@ test("a query selects columns, or filters one", () =>
     expect(await sqlOf(api, "/api/evaluate_query_local", select({}))).toMatch(/^SELECT .* AS result$/s);
     const mode = { mode: "filter", query_var: "var_c", output_column_name: "repos.id" };
     const filter = { query, data_bindings: bindings, mode };
-    expect(await sqlOf(api, "/api/evaluate_query_local", filter)).toContain("repos.id IS NOT NULL AND");
+    expect(await sqlOf(api, "/api/evaluate_query_local", filter)).toContain("CAST(repos.id AS TEXT) COLLATE BINARY =");
     const other = { ...filter, mode: { ...mode, query_var: "var_x" } };
     expect(await refused(api, "/api/evaluate_query_local", other)).toContain("`var_x`");
     // So many ids go to a worker process as JSON.

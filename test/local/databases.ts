@@ -19,6 +19,8 @@ export interface AppTable {
   readonly name: string;
   /** The types of its columns `a0 …`. */
   readonly types: readonly string[];
+  /** The names of its columns as SQL, if they are others. */
+  readonly columns?: readonly string[];
   /** The columns with an index. */
   readonly indexes?: readonly number[];
   readonly rows: readonly (readonly (string | null)[])[];
@@ -45,8 +47,8 @@ export async function stopDatabases(): Promise<void> {
   for (const server of running) await (await server)?.stop();
 }
 
-function columns(types: readonly string[], isNamed: boolean): string {
-  return types.map((type, index) => (isNamed ? `a${index} ${type}` : `a${index}`)).join(", ");
+function columns({ types, columns: names }: AppTable): string {
+  return types.map((type, index) => `${names?.[index] ?? `a${index}`} ${type}`).join(", ");
 }
 
 function indexesOf({ name, indexes = [] }: AppTable): string[] {
@@ -63,7 +65,7 @@ export function sqliteDatabase(): AppDatabase {
       known = tables.map(({ name }) => name);
       for (const table of tables) {
         const { name, types, rows } = table;
-        database.exec(`CREATE TABLE ${name} (${columns(types, true)})`);
+        database.exec(`CREATE TABLE ${name} (${columns(table)})`);
         const insert = database.prepare(`INSERT INTO ${name} VALUES (${types.map(() => "?").join(", ")})`);
         for (const row of rows) insert.run(...row);
         insert.finalize();
@@ -93,8 +95,8 @@ export function postgresDatabase({ url }: Server): AppDatabase {
     async fill(tables) {
       const statements = ["DROP SCHEMA IF EXISTS app CASCADE", "CREATE SCHEMA app", "SET search_path = app"];
       for (const table of tables) {
-        const { name, types, rows } = table;
-        statements.push(`CREATE TABLE ${name} (${columns(types, true)})`);
+        const { name, rows } = table;
+        statements.push(`CREATE TABLE ${name} (${columns(table)})`);
         const values = rows.map((row) => `(${row.map(quoted).join(", ")})`);
         if (values.length > 0) statements.push(`INSERT INTO ${name} VALUES ${values.join(", ")}`);
         statements.push(...indexesOf(table));
@@ -122,7 +124,7 @@ export async function mysqlDatabase({ url, execute }: Server): Promise<AppDataba
         const { name, types, rows } = table;
         // The default collation of the column equates many ids.
         const typed = types.map((type) => (type === "text" ? "varchar(200) CHARACTER SET utf8mb4" : type));
-        statements.push(`CREATE TABLE ${name} (${columns(typed, true)}) ENGINE = MyISAM`);
+        statements.push(`CREATE TABLE ${name} (${columns({ ...table, types: typed })}) ENGINE = MyISAM`);
         const values = rows.map((row) => `(${row.map(hexadecimal).join(", ")})`);
         if (values.length > 0) statements.push(`INSERT INTO ${name} VALUES ${values.join(", ")}`);
         statements.push(...indexesOf(table));

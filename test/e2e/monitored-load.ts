@@ -87,7 +87,7 @@ export async function expectSeries(prometheus: Prometheus, content: unknown, nod
       return left.length === 0;
     },
     "each query returns a series",
-    30_000,
+    60_000,
   ).catch((error: unknown) => {
     throw new Error(`no series with node=${node}, environment=${environment}: ${JSON.stringify(left, null, 1)}`, {
       cause: error,

@@ -95,13 +95,16 @@ test(
       };
       try {
         const load = startLoad(cluster, nodes);
-        for (const [name, content] of dashboards) {
-          // The dashboard of one node shows each role.
-          for (const { url } of name === "node.json" ? [primary, edgeA, fallback] : [primary])
-            await expectSeries(prometheus, content, name === "node.json" ? new URL(url).host : ".*", ".*");
-          await expectSeries(prometheus, content, name === "node.json" ? new URL(primary.url).host : ".*", "default");
+        try {
+          for (const [name, content] of dashboards) {
+            // The dashboard of one node shows each role.
+            for (const { url } of name === "node.json" ? [primary, edgeA, fallback] : [primary])
+              await expectSeries(prometheus, content, name === "node.json" ? new URL(url).host : ".*", ".*");
+            await expectSeries(prometheus, content, name === "node.json" ? new URL(primary.url).host : ".*", "default");
+          }
+        } finally {
+          await load.stop();
         }
-        await load.stop();
         await findSeries(prometheus);
         for (const each of [primary, edgeA, fallback]) await expectGoodNames(each, adminKey);
         await eventually(async () => (await prometheus.firing()).length === 0, "no alert fires", 45_000).catch(

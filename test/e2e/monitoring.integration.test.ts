@@ -38,8 +38,12 @@ test(
       const prometheus = await Prometheus.start(join(directory, "prometheus"), options);
       try {
         const load = startLoad(cluster, nodes);
-        for (const [, content] of dashboards) await expectSeries(prometheus, content, ".*", "default");
-        await load.stop();
+        try {
+          for (const [name, content] of dashboards)
+            await expectSeries(prometheus, content, name === "node.json" ? new URL(edge.url).host : ".*", "default");
+        } finally {
+          await load.stop();
+        }
         expect(await prometheus.ruleErrors()).toEqual([]);
         await edge.kill();
         const { annotations } = await prometheus.fires("OstiaryNodeDown", edge);

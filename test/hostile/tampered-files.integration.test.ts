@@ -113,13 +113,18 @@ describe("a database with a trigger", () => {
       const importing = { file, force: true, limits: defaultLimits, ...given };
       const data = join(cluster.directory, "imported");
       expect((await refusal(importSnapshot({ ...importing, data }))).message).toContain("trigger `grants`");
+      let downloads = 0;
       const liar = Bun.serve({
         port: 0,
-        fetch: ({ url }) =>
-          url.endsWith("/snapshot") ? new Response(Bun.file(file)) : new Response("", { status: 404 }),
+        fetch({ url }) {
+          if (!url.endsWith("/snapshot")) return new Response("", { status: 404 });
+          downloads += 1;
+          return new Response(Bun.file(file));
+        },
       });
       const edge = await cluster.edge("edge", { url: `http://127.0.0.1:${liar.port}` }, { import: file });
-      await Bun.sleep(300);
+      // It tries again after it has refused the first one.
+      await eventually(() => expect(downloads).toBeGreaterThan(1));
       expect(edge.node.health()).toMatchObject({ ok: false, epoch: null });
       await liar.stop(true);
     }));
@@ -215,16 +220,20 @@ describe("the MAC of a backup", () => {
       writeFileSync(given, await (await fetch(`${primary.url}/replication/v1/snapshot`, { headers })).bytes());
       expect(openSnapshot(given).signed.mac).toMatch(/^[0-9a-f]{64}$/);
       let answer = await tamper(given, join(directory, "wrong.zst"), { nodeKeyHash: hashKey("another-node-key") });
+      let downloads = 0;
       const between = Bun.serve({
         port: 0,
         fetch(request) {
-          if (request.url.endsWith("/snapshot")) return new Response(Bun.file(answer));
+          if (request.url.endsWith("/snapshot")) {
+            downloads += 1;
+            return new Response(Bun.file(answer));
+          }
           const { pathname, search } = new URL(request.url);
           return fetch(`${primary.url}${pathname}${search}`, { headers: request.headers });
         },
       });
       const edge = await cluster.edge("edge", { url: `http://127.0.0.1:${between.port}` });
-      await Bun.sleep(300);
+      await eventually(() => expect(downloads).toBeGreaterThan(1));
       expect(edge.node.state()).toBeUndefined();
       answer = await tamper(given, join(directory, "older.zst"), {});
       await converged(edge.node, primary.node);

@@ -1,7 +1,7 @@
 /** The command line in a temporary directory; clusters are in `test/e2e/`. */
 import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
-import { readdirSync, renameSync, writeFileSync } from "node:fs";
+import { readdirSync, renameSync } from "node:fs";
 import { boundUrl, errorReporter } from "../../src/cli/serve.ts";
 import { settings } from "../../src/config/settings.ts";
 import { readUntil } from "./read-until.ts";
@@ -251,16 +251,24 @@ failing.polar:9:3: error: expected false, came true [test/failed]
 describe("a node", () => {
   const adminKey = "e_default_admin_0123456789abcdef0123";
 
-  test("serves, creates keys, and ends cleanly on SIGTERM", async () => {
-    const settingsOfNode = {
+  test("serves, creates keys, warns of a setting with its name of 0.1.0, and ends cleanly on SIGTERM", async () => {
+    const oldName = ["--limits-api-keys-max", "7", "--log-format", "json"];
+    const node = await start(["serve", "--role", "primary", ...oldName], {
       OSTIARY_PORT: "0",
       OSTIARY_MQTT_PORT: "0",
       OSTIARY_DATA: path("data"),
       OSTIARY_ADMIN_KEY: adminKey,
-    };
-    const node = await start(["serve", "--role", "primary"], settingsOfNode);
-    const log = await readUntil(node.stderr, /listens on (http:\S+)/);
-    const access = { OSO_URL: log[1] ?? "", OSO_AUTH: adminKey };
+    });
+    const [, line = "", url = ""] = await readUntil(
+      node.stderr,
+      /^(.*limits\.apiKeysMax.*)\n[^]*listens on (http:[^\s"]+)/m,
+    );
+    expect(JSON.parse(line)).toMatchObject({
+      level: "warning",
+      message:
+        "limits.apiKeysMax from the flag --limits-api-keys-max is the old name of advanced.apiKeysMax (OSTIARY_API_KEYS_MAX, --api-keys-max); the next release does not accept it",
+    });
+    const access = { OSO_URL: url, OSO_AUTH: adminKey };
 
     const made = await run(["keys", "create", "--name", "billing", "--role", "read"], access);
     expect(made.output).toMatch(/^e_default_\w+_\w+\n$/);
@@ -282,8 +290,7 @@ describe("a node", () => {
     expect((await run(["keys", "revoke", id], access)).output).toBe(`revoked ${id}\n`);
     expect((await run(["keys", "revoke", id], access)).status).toBe(1);
     const yaml = "facts:\n  is_public(Repo:_):\n    query: SELECT id FROM repos\n";
-    const file = path("bindings.yaml");
-    writeFileSync(file, yaml);
+    const file = write("bindings.yaml", yaml);
     const bindings = async (...words: string[]) => await run(["bindings", ...words], access);
     expect((await bindings("put", "shop", file)).output).toBe("stored shop\n");
     expect(JSON.parse((await bindings("put", "shop", file, "--json")).output)).toEqual({
@@ -313,24 +320,7 @@ describe("a node", () => {
     node.kill("SIGTERM");
     expect(await node.exited).toBe(0);
     expect((await run(["keys", "list"], access)).errors).toContain("error: no answer from http://127.0.0.1:");
-  }, 30_000);
-
-  test("logs a warning about a setting with its name of 0.1.0", async () => {
-    const node = await start(["serve", "--role", "primary", "--limits-api-keys-max", "7", "--log-format", "json"], {
-      OSTIARY_PORT: "0",
-      OSTIARY_MQTT_PORT: "0",
-      OSTIARY_DATA: path("old-names"),
-      OSTIARY_ADMIN_KEY: adminKey,
-    });
-    const [, line = ""] = await readUntil(node.stderr, /^(.*limits\.apiKeysMax.*)\n[^]*listens on/m);
-    expect(JSON.parse(line)).toMatchObject({
-      level: "warning",
-      message:
-        "limits.apiKeysMax from the flag --limits-api-keys-max is the old name of advanced.apiKeysMax (OSTIARY_API_KEYS_MAX, --api-keys-max); the next release does not accept it",
-    });
-    node.kill("SIGTERM");
-    expect(await node.exited).toBe(0);
-  }, 30_000);
+  });
 
   test("that waits for its primary ends immediately on a signal", async () => {
     const parameters = [
@@ -344,18 +334,18 @@ describe("a node", () => {
       "--data",
       path("edge"),
     ];
-    const node = await start(parameters, { OSTIARY_NODE_KEY: "0123456789abcdef-secret", OSTIARY_LOG_LEVEL: "debug" });
-    await Bun.sleep(1500);
+    const node = await start(parameters, { OSTIARY_NODE_KEY: "0123456789abcdef-secret" });
+    await readUntil(node.stderr, /trying again/);
     expect(node.exitCode).toBeNull();
-    const begin = performance.now();
     node.kill("SIGTERM");
     expect(await node.exited).toBe(0);
-    expect(performance.now() - begin).toBeLessThan(4000);
-  }, 15_000);
+  });
 
   test("for development refuses a wrong policy with its position, and leaves no files", async () => {
     const before = readdirSync(path(""));
-    const { status, output, errors } = await run(["dev", write("wrong.polar", "actor User {}\nallow(")]);
+    const { status, output, errors } = await run(["dev", write("wrong.polar", "actor User {}\nallow(")], {
+      TMPDIR: path(""),
+    });
     expect({ status, output }).toEqual({ status: 1, output: "" });
     expect(errors).toContain("wrong.polar:2:");
     expect(readdirSync(path("")).filter((name) => !before.includes(name))).toEqual(["wrong.polar"]);

@@ -1,20 +1,18 @@
 /** `ostiary tell`, `delete`, `get`, `inspect`, `clear` and the questions, against a development node. */
-import * as Bun from "bun";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { symlinkSync } from "node:fs";
 import { join } from "node:path";
-import { builtBinary, projectRoot } from "../../scripts/built-binary.ts";
+import { projectRoot } from "../../scripts/built-binary.ts";
 import { startDevNode, type DevNode } from "./dev-node.ts";
 import { workspace } from "./workspace.ts";
 
-const { run, path } = workspace();
+const { run } = workspace();
 let node: DevNode;
 
 beforeAll(async () => {
   node = await startDevNode([join(projectRoot, "scripts/example/policy.polar")], {
-    environment: { OSTIARY_WILDCARD_DELETE_FACTS_MAX: "1000" },
+    environment: { OSTIARY_WILDCARD_DELETE_FACTS_MAX: "500" },
   });
-}, 60_000);
+});
 afterAll(() => node.stop());
 
 async function ostiary(...words: string[]) {
@@ -47,7 +45,7 @@ describe("facts", () => {
     expect(await outputOf("delete", "has_role", "User:ann", "owner", "Organization:acme")).toBe("1 fact deleted\n");
     expect(await outputOf("delete", "has_role", "User:ann", "owner", "Organization:acme")).toBe("0 facts deleted\n");
     expect(await ostiary("get")).toMatchObject({ status: 0, output: "", errors: "(no results)\n" });
-  }, 60_000);
+  });
 
   test("with more arguments than a pattern stay, and the command says so", async () => {
     await outputOf("tell", "has_role", "User:ann", "owner", "Organization:acme");
@@ -98,7 +96,7 @@ describe("facts", () => {
     expect(await outputOf("delete", "has_role", "_:bob", "_", "_")).toBe("2 facts deleted\n");
     expect(await ostiary("delete", "has_role", "_")).toMatchObject({ status: 0, output: "0 facts deleted\n" });
     expect(await linesOf("get")).toEqual(matching(/ann|eve|^is/));
-  }, 60_000);
+  });
 
   test("are not found by the bare name of a type, which is a string, and the commands say so", async () => {
     await outputOf("tell", "has_role", "User:ann", "owner", "Organization:acme");
@@ -109,7 +107,7 @@ describe("facts", () => {
     expect(await ostiary("delete", ...words)).toEqual({ status: 0, output: "0 facts deleted\n", errors });
     expect(await ostiary("query", ...words)).toEqual({ status: 0, output: "(no results)\n", errors });
     expect(await ostiary("get", "has_role", "_", "admin")).toMatchObject({ errors: "(no results)\n" });
-  }, 60_000);
+  });
 
   test("with any id are printed so that the output can be used again", async () => {
     const ids = ["a b", "a:b", '"q"', "_", "(x,y)", "ünï", "\u202e", "-5"];
@@ -119,10 +117,11 @@ describe("facts", () => {
     expect(printed).toContain('is_banned(User:"_")');
     for (const fact of printed) expect(await outputOf("delete", fact)).toBe("1 fact deleted\n");
     expect((await ostiary("get")).output).toBe("");
-  }, 120_000);
+  });
 
   test("more than a node deletes at once are deleted in parts", async () => {
-    const count = 2500;
+    // More than a page of facts, which has 1000.
+    const count = 1200;
     const inserts = Array.from({ length: count }, (_, index) => ({
       predicate: "has_role",
       args: [
@@ -140,9 +139,9 @@ describe("facts", () => {
     await outputOf("tell", "is_banned", "User:ann");
     expect(await linesOf("get", "has_role")).toHaveLength(count);
     expect(JSON.parse(await outputOf("get", "has_role", "--json"))).toHaveLength(count);
-    expect(await outputOf("delete", "has_role", "User:_", "_", "Organization:acme")).toBe("2,500 facts deleted\n");
+    expect(await outputOf("delete", "has_role", "User:_", "_", "Organization:acme")).toBe("1,200 facts deleted\n");
     expect(await linesOf("get")).toEqual(["is_banned(User:ann)"]);
-  }, 60_000);
+  });
 
   test("are cleared only with --confirm", async () => {
     await outputOf("tell", "is_banned", "User:ann");
@@ -152,7 +151,7 @@ describe("facts", () => {
     expect(await linesOf("get")).toHaveLength(1);
     await outputOf("clear", "--confirm");
     expect((await ostiary("get")).output).toBe("");
-  }, 60_000);
+  });
 
   test.each([
     [["tell", "is_banned", "User:_"], "`User:_` has a wildcard"],
@@ -175,33 +174,6 @@ describe("facts", () => {
     expect(errors).toContain("answered 400: ");
   });
 });
-
-test("a script for the official command line runs unchanged, through a link with its name", async () => {
-  symlinkSync(await builtBinary(), path("oso-cloud"));
-  const script = `
-oso-cloud clear --confirm > /dev/null
-oso-cloud tell has_role User:paula "owner" Organization:org_1 > /dev/null
-oso-cloud tell has_role User:greg 'member' Organization:org_1 > /dev/null
-oso-cloud tell has_role User:ashley "member" Organization:org_4 > /dev/null
-oso-cloud authorize User:paula "delete" Organization:org_1
-oso-cloud authorize User:ashley "delete" Organization:org_4
-oso-cloud authorize User:ashley delete Organization:org_4 \\
-    -c "has_role User:ashley owner Organization:org_4"
-oso-cloud actions User:greg Organization:org_1 | awk '{print "can " $1}'
-oso-cloud delete has_role User:_ _ Organization:org_1 > /dev/null
-oso-cloud get has_role _ "member" Organization:_
-`;
-  const child = Bun.spawn(["bash", "-c", script], {
-    env: { PATH: `${path("")}:${process.env["PATH"] ?? ""}`, ...node.access },
-    stderr: "pipe",
-  });
-  const [output, errors, status] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
-  expect({ output, errors, status }).toEqual({
-    output: "Allowed\nDenied\nAllowed\ncan read\nhas_role(User:ashley, String:member, Organization:org_4)\n",
-    errors: "",
-    status: 0,
-  });
-}, 60_000);
 
 describe("questions", () => {
   beforeEach(async () => {
@@ -233,7 +205,7 @@ describe("questions", () => {
       expect([status, output]).toEqual([2, ""]);
       expect(errors).toStartWith("error: ");
     }
-  }, 60_000);
+  });
 
   test("take context facts in both forms", async () => {
     const context = [
@@ -247,7 +219,7 @@ describe("questions", () => {
     expect(await outputOf("list", "User:bob", "read", "Organization", ...context)).toBe("acme\n");
     expect(await outputOf("explain", "User:bob", "read", "Organization:acme", ...context)).toStartWith("allowed: ");
     expect((await ostiary("actions", "User:bob", "Organization:acme")).errors).toBe("(no results)\n");
-  }, 60_000);
+  });
 
   test("about several resources", async () => {
     const resources = ["Organization:acme", "Organization:none", "Organization:in itech"];
@@ -259,7 +231,7 @@ describe("questions", () => {
     ]);
     expect(await outputOf("list", "User:ann", "read", "Organization")).toBe("acme\nin itech\n");
     expect(JSON.parse(await outputOf("list", "User:ann", "delete", "Organization", "--json"))).toEqual(["acme"]);
-  }, 60_000);
+  });
 
   test("query prints derived facts", async () => {
     expect(await linesOf("query", "has_role", "User:ann", "_", "Organization:acme")).toEqual([
@@ -270,5 +242,5 @@ describe("questions", () => {
     expect(JSON.parse(await outputOf("query", "is_banned", "User:_", "-c", "is_banned User:eve", "--json"))).toEqual([
       { predicate: "is_banned", args: [{ type: "User", id: "eve" }] },
     ]);
-  }, 60_000);
+  });
 });

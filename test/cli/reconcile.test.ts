@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:tes
 import { factKey, factOf, factOfKey } from "../../src/cli/reconcile/row-facts.ts";
 import { columnsOf, parseSignature } from "../../src/local/signature.ts";
 import { must } from "../../src/util/assert.ts";
+import { fact, value } from "../http/api.ts";
 import { startDevNode, type DevNode } from "./dev-node.ts";
 import { workspace } from "./workspace.ts";
 
@@ -32,6 +33,19 @@ afterAll(() => node.stop());
 
 const ostiary = (...words: string[]) => run(words, "", node.access);
 
+async function call(route: string, body: object): Promise<void> {
+  const headers = { Authorization: `Bearer ${node.access.OSO_AUTH}` };
+  const response = await fetch(node.url + route, { method: "POST", headers, body: JSON.stringify(body) });
+  expect(response.status).toBe(200);
+}
+
+const factsBefore = [
+  fact("has_role", value("User", "ann"), value("String", "lead"), value("Team", "red")),
+  fact("has_role", value("User", "eve"), value("String", "member"), value("Team", "blue")),
+  fact("open", value("Team", "blue"), value("Boolean", "true")),
+  fact("level", value("Team", "red"), value("Integer", "1")),
+];
+
 async function stored(): Promise<string[]> {
   return (await ostiary("get")).output
     .split("\n")
@@ -40,18 +54,12 @@ async function stored(): Promise<string[]> {
 }
 
 beforeEach(async () => {
-  await ostiary("clear", "--confirm");
+  await call("/api/clear_data", {});
   write("reconcile.yaml", config);
   write("roles.csv", "team,id,user,role\nred,1,ann,lead\nred,2,bob,member\nred,3,bob,member\n");
   write("open.csv", "team,open\nred,t\nblue,0\n");
-  for (const fact of [
-    ["has_role", "User:ann", "lead", "Team:red"],
-    ["has_role", "User:eve", "member", "Team:blue"],
-    ["open", "Team:blue", "Boolean:true"],
-    ["level", "Team:red", "Integer:1"],
-  ])
-    await ostiary("tell", ...fact);
-}, 60_000);
+  await call("/api/batch", [{ inserts: factsBefore }]);
+});
 
 const changes = `- has_role(User:eve, String:member, Team:blue)
 - open(Team:blue, Boolean:true)

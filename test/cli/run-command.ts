@@ -37,7 +37,7 @@ async function runAlone(
 ): Promise<Outcome> {
   const [stdout, stderr] = [textStream(isTerminal), textStream(isTerminal)];
   const stdin = Object.assign(Readable.from([Buffer.from(input)]), { isTTY: isTerminal });
-  const putBack = [keepEnvironment(), keepDirectory(), keepUmask(), keepSignalListeners()];
+  const putBack = [keepEnvironment(), keepDirectory(), keepUmask(), keepListeners()];
   replaceEnvironment(environment);
   process.chdir(directory);
   useStreams({ stdin, stdout, stderr });
@@ -81,12 +81,16 @@ function keepUmask(): () => void {
   return () => process.umask(kept);
 }
 
-function keepSignalListeners(): () => void {
+/** A node handles the errors of the whole process, which would hide those of tests. */
+function keepListeners(): () => void {
   const signals = ["SIGINT", "SIGTERM"] as const;
   const kept = signals.map((signal) => process.listeners(signal));
+  const handlers = process.listenerCount("uncaughtException");
   return () => {
     for (const [index, signal] of signals.entries())
       for (const listener of process.listeners(signal))
         if (kept[index]?.includes(listener) === false) process.off(signal, listener);
+    if (process.listenerCount("uncaughtException") > handlers)
+      throw new Error("this command starts a node, which needs a process of its own: use `runProcess`");
   };
 }

@@ -147,14 +147,6 @@ test("config names the ignored variables of Kubernetes", async () => {
   );
 });
 
-test("a data directory that cannot be created is named, without a stack", async () => {
-  const { status, errors } = await run(["serve", "--role", "primary", "--data", "/proc/nowhere"]);
-  expect(status).toBe(1);
-  expect(errors).toMatch(
-    /^error: the data directory `\/proc\/nowhere` cannot be created \(\w+\): name another one with `--data`\n$/,
-  );
-});
-
 test.each([[["version", "--json"]], [["--version", "--json"]], [["--json", "-V"]]])(
   "%p is JSON",
   async (parameters) => {

@@ -11,7 +11,7 @@ import { findProgram } from "../e2e/program.ts";
 import { eventually } from "../replication/cluster.ts";
 import { workspace } from "./workspace.ts";
 
-const { run } = workspace();
+const { run, runProcess } = workspace();
 const adminKey = newAdminKey();
 
 describe.skipIf(findProgram("openssl") === null)("a node with TLS (skipped without openssl)", () => {
@@ -68,7 +68,9 @@ describe.skipIf(findProgram("openssl") === null)("a node with TLS (skipped witho
     const options = ["--role", "primary", "--port", port, "--tls-cert", cert, "--tls-key", key, "--data", data];
     const serve = async () =>
       Bun.spawn([await builtBinary(), "serve", ...options], { env: others, stdout: "ignore", stderr: "ignore" });
-    const health = () => run(["health"], "", { ...others, OSTIARY_DATA: data });
+    // Where it looks if it finds no address in the data; nobody listens there.
+    const unused = String(await freePort());
+    const health = () => run(["health"], "", { ...others, OSTIARY_DATA: data, OSTIARY_PORT: unused });
     const noted = (): boolean => existsSync(join(data, "address"));
     const first = await serve();
     try {
@@ -90,7 +92,7 @@ describe.skipIf(findProgram("openssl") === null)("a node with TLS (skipped witho
     expect(noted()).toBe(true);
     const killed = await health();
     expect(killed.status).toBe(1);
-    expect(killed.errors).toContain("no answer from http://127.0.0.1:8080");
+    expect(killed.errors).toContain(`no answer from http://127.0.0.1:${unused}`);
     const { status, output } = await run(["health"], "", { ...settings, OSTIARY_DATA: data });
     expect({ status, role: (JSON.parse(output) as { role: string }).role }).toEqual({ status: 0, role: "primary" });
   });
@@ -142,7 +144,7 @@ describe.skipIf(findProgram("openssl") === null)("a node with TLS (skipped witho
 
   test("does not start with an expired certificate", async () => {
     const expired = authority.issue("expired", [], ["20200101000000Z", "20200201000000Z"]);
-    const { status, errors } = await run(["serve", "--role", "primary", "--data", "other"], "", {
+    const { status, errors } = await runProcess(["serve", "--role", "primary", "--data", "other"], "", {
       ...settings,
       OSTIARY_TLS_CERT: expired.cert,
       OSTIARY_TLS_KEY: expired.key,

@@ -6,7 +6,7 @@
  * Ids, times and keys differ in each run, so they are replaced by placeholders on both sides. `…` in an output block stands for any text.
  */
 import * as Bun from "bun";
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { Subprocess } from "bun";
@@ -81,15 +81,15 @@ const [examplePrimary, exampleEdge] = ["http://node-a:8080", "http://node-b:8080
 
 /** One development node with the example policy. */
 async function startNode(binary: string, directory: string, running: Subprocess[]): Promise<Started> {
-  const data = join(directory, "node");
+  const [data, log] = [join(directory, "node"), join(directory, "node.log")];
   const node = Bun.spawn([binary, "dev", examplePolicy, "--port", "0", "--data", data], {
     cwd: projectRoot,
     env: withoutSettings(process.env),
     stdout: "pipe",
-    stderr: "ignore",
+    stderr: Bun.file(log),
   });
   running.push(node);
-  const [url, key] = await addressOf(node.stdout);
+  const [url, key] = await addressOf(node.stdout, log);
   const names = [
     [exampleUrl, url],
     [exampleData, data],
@@ -123,7 +123,7 @@ async function startCluster(binary: string, directory: string, running: Subproce
   return { key, names: new Map(names) };
 }
 
-const readyWithinMs = 20_000;
+const readyWithinMs = 60_000;
 
 async function untilReady(url: string): Promise<void> {
   const endMs = performance.now() + readyWithinMs;
@@ -227,12 +227,12 @@ export function withoutSettings(environment: Readonly<Record<string, string | un
   );
 }
 
-async function addressOf(output: ReadableStream<Uint8Array>): Promise<[url: string, key: string]> {
+async function addressOf(output: ReadableStream<Uint8Array>, log: string): Promise<[url: string, key: string]> {
   let text = "";
   for await (const chunk of output) {
     text += new TextDecoder().decode(chunk);
     const [, url, key] = /OSO_URL=(\S+)\s+OSO_AUTH=(\S+)/.exec(text) ?? [];
     if (url !== undefined && key !== undefined) return [url, key];
   }
-  throw new Error(`the node ended:\n${text}`);
+  throw new Error(`the node ended:\n${text}${readFileSync(log, "utf8")}`);
 }

@@ -4,12 +4,16 @@ import { expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { builtBinary, projectRoot } from "../scripts/built-binary.ts";
+import { traced } from "./console/flows/traced.ts";
 import { manualPaths, readDocument } from "./manual/document.ts";
 import { isShown, runDocument, runnable, withOutputs } from "./manual/session.ts";
 
 const isUpdating = process.env["UPDATE"] === "1";
 const shown = ["README.md", ...manualPaths].map(readDocument).filter((document) => runnable(document).length > 0);
 const hasTools = ["bash", "curl"].every((tool) => Bun.which(tool) !== null);
+
+// As in the process of a node: events have the trace of their request.
+traced();
 
 test("several pages show outputs of commands", () => {
   expect(shown.length).toBeGreaterThan(5);

@@ -1,10 +1,12 @@
 /** `ostiary nodes`, `ostiary events --applied` and `ostiary traces` against real nodes. */
 import { expect, test } from "bun:test";
 import { adminKey, converged, eventually, insert, loadPolicy, withCluster } from "../replication/cluster.ts";
-import { startDevProcess } from "./dev-node.ts";
+import { traced } from "../console/flows/traced.ts";
+import { startDevNode } from "./dev-node.ts";
 import { workspace } from "./workspace.ts";
 
 const { run, write, path } = workspace();
+traced();
 
 test(
   "nodes lists the primary and its edges, and events --applied when each had an event",
@@ -50,7 +52,7 @@ test("traces lists the traces of a node, its phases, and the spans of one trace 
     "policy.polar",
     'actor User {}\nresource Repo { permissions = ["read"]; roles = ["reader"]; "read" if "reader"; }\n',
   );
-  const { access, stop } = await startDevProcess([path("policy.polar")]);
+  const { access, stop } = await startDevNode([path("policy.polar")]);
   try {
     await run(["authorize", "User:a", "read", "Repo:b"], "", access);
     const { status, output, errors } = await run(["traces", "--route", "/api/authorize"], "", access);

@@ -6,12 +6,12 @@
  * Ids, times and keys differ in each run, so they are replaced by placeholders on both sides. `…` in an output block stands for any text.
  */
 import * as Bun from "bun";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import type { Subprocess } from "bun";
 import { projectRoot } from "../../scripts/built-binary.ts";
 import { freePort } from "../../scripts/node-process.ts";
+import { startDevNode } from "../cli/dev-node.ts";
 import type { Block, Document } from "./document.ts";
 
 const examplePolicy = "scripts/example/policy.polar";
@@ -37,7 +37,7 @@ export async function runDocument(document: Document, binary: string): Promise<R
   const directory = mkdtempSync(join(tmpdir(), "ostiary-manual-"));
   const commands = runnable(document);
   const isCluster = commands.some(({ command }) => command.text.includes(exampleEdge));
-  const running: Subprocess[] = [];
+  const running: Running[] = [];
   try {
     const { key, names } = await (isCluster ? startCluster : startNode)(binary, directory, running);
     symlinkSync(join(projectRoot, "scripts"), join(directory, "scripts"));
@@ -64,10 +64,13 @@ export async function runDocument(document: Document, binary: string): Promise<R
     }
     return runs;
   } finally {
-    for (const node of running) node.kill();
-    await Promise.all(running.map(({ exited }) => exited));
+    await Promise.all(running.map((node) => node.stop()));
     rmSync(directory, { recursive: true, force: true });
   }
+}
+
+interface Running {
+  stop(): Promise<unknown>;
 }
 
 interface Started {
@@ -79,26 +82,20 @@ interface Started {
 const [exampleUrl, exampleData] = ["http://127.0.0.1:8080", "/var/lib/ostiary"];
 const [examplePrimary, exampleEdge] = ["http://node-a:8080", "http://node-b:8080"];
 
-/** One development node with the example policy. */
-async function startNode(binary: string, directory: string, running: Subprocess[]): Promise<Started> {
-  const [data, log] = [join(directory, "node"), join(directory, "node.log")];
-  const node = Bun.spawn([binary, "dev", examplePolicy, "--port", "0", "--data", data], {
-    cwd: projectRoot,
-    env: withoutSettings(process.env),
-    stdout: "pipe",
-    stderr: Bun.file(log),
-  });
+/** One development node with the example policy, in this process. */
+async function startNode(_binary: string, directory: string, running: Running[]): Promise<Started> {
+  const data = join(directory, "node");
+  const node = await startDevNode([examplePolicy], { directory: projectRoot, data });
   running.push(node);
-  const [url, key] = await addressOf(node.stdout, log);
   const names = [
-    [exampleUrl, url],
+    [exampleUrl, node.url],
     [exampleData, data],
   ] as const;
-  return { key, names: new Map(names) };
+  return { key: node.access.OSO_AUTH, names: new Map(names) };
 }
 
 /** A primary and an edge, which know each other. */
-async function startCluster(binary: string, directory: string, running: Subprocess[]): Promise<Started> {
+async function startCluster(binary: string, directory: string, running: Running[]): Promise<Started> {
   const key = "e_0123456789_admin_0123456789abcdef0123456789abcdef";
   const [primary, edge] = [`http://127.0.0.1:${await freePort()}`, `http://127.0.0.1:${await freePort()}`];
   const environment = {
@@ -111,7 +108,13 @@ async function startCluster(binary: string, directory: string, running: Subproce
   };
   const start = async (name: string, url: string, ...flags: string[]): Promise<void> => {
     const words = [binary, "serve", ...flags, "--data", join(directory, name), "--port", new URL(url).port];
-    running.push(Bun.spawn(words, { env: environment, stdout: "ignore", stderr: "ignore" }));
+    const node = Bun.spawn(words, { env: environment, stdout: "ignore", stderr: "ignore" });
+    running.push({
+      stop() {
+        node.kill();
+        return node.exited;
+      },
+    });
     await untilReady(url);
   };
   await start("node-a", primary, "--role", "primary", "--node-id", "node-a");
@@ -225,14 +228,4 @@ export function withoutSettings(environment: Readonly<Record<string, string | un
       value === undefined || name.startsWith("OSTIARY_") ? [] : [[name, value]],
     ),
   );
-}
-
-async function addressOf(output: ReadableStream<Uint8Array>, log: string): Promise<[url: string, key: string]> {
-  let text = "";
-  for await (const chunk of output) {
-    text += new TextDecoder().decode(chunk);
-    const [, url, key] = /OSO_URL=(\S+)\s+OSO_AUTH=(\S+)/.exec(text) ?? [];
-    if (url !== undefined && key !== undefined) return [url, key];
-  }
-  throw new Error(`the node ended:\n${text}${readFileSync(log, "utf8")}`);
 }

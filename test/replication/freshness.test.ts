@@ -6,7 +6,7 @@ import { Confirmations } from "../../src/replication/replica/confirmations.ts";
 import { Freshness, proofTimeOf } from "../../src/replication/replica/freshness.ts";
 import { CatchUpRequests } from "../../src/replication/replica/catch-up-requests.ts";
 import { backoffMs } from "../../src/util/backoff.ts";
-import { movedClock } from "./moved-clock.ts";
+import { SimulatedClock } from "./simulated-clock.ts";
 
 const epoch = "0123456789abcdef";
 const later = "fedcba9876543210";
@@ -17,7 +17,7 @@ function head(change: Partial<Head>): Head {
 }
 
 function newReplica(maxStalenessMs?: number) {
-  const clock = movedClock();
+  const clock = new SimulatedClock();
   const freshness = new Freshness({ limits: defaultLimits, maxStalenessMs, clock });
   const atPosition = (): void => void freshness.onPosition({ epoch, offset: 10 });
   return {
@@ -143,7 +143,7 @@ test("the time since a head was superseded", () => {
 });
 
 test("the primary is asked within each window, but not if it was asked for another reason", () => {
-  const clock = movedClock();
+  const clock = new SimulatedClock();
   let asked = 0;
   const ask = (): Promise<void> => (asked++, Promise.resolve());
   const confirmations = new Confirmations({ windowMs: 4000, clock, ask });
@@ -158,7 +158,7 @@ test("the primary is asked within each window, but not if it was asked for anoth
 });
 
 test("there is no request after a stop, even if an earlier answer arrives later", async () => {
-  const clock = movedClock();
+  const clock = new SimulatedClock();
   let asked = 0;
   const confirmations = new Confirmations({ windowMs: 4000, clock, ask: () => (asked++, Promise.resolve()) });
   confirmations.start();
@@ -173,7 +173,7 @@ test("there is no request after a stop, even if an earlier answer arrives later"
 test.each([0, 1])(
   "catch-ups for events that the primary does not have back off, with the random number %d",
   (random) => {
-    const clock = movedClock(random);
+    const clock = new SimulatedClock(random);
     const limits = { retryDelayMsMin: 50, retryDelayMsMax: 2000 };
     const startedAtMs: number[] = [];
     let hasNews = false;

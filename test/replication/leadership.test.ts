@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { type TermConfirmation, Leadership } from "../../src/replication/failover/leadership.ts";
 import { type Lease, LeaseLostError, type LeaseRecord } from "../../src/replication/failover/lease/lease.ts";
-import type { Clock } from "../../src/util/clock.ts";
+import { settle, SimulatedClock } from "./simulated-clock.ts";
 
 const ttlMs = 6000;
 /** The last sixth of the time to live is not used. */
@@ -16,13 +16,11 @@ class Holder {
   renewal: Renewal = "renewed";
   confirmation: TermConfirmation = { edges: 0, isSuperseded: false };
   confirmations = 0;
+  readonly clock = new SimulatedClock();
   readonly renewals: LeaseRecord[] = [];
   readonly released: (string | undefined)[] = [];
   readonly lost: string[] = [];
   readonly leadership: Leadership;
-  #nowMs = 0;
-  #wallMs = 0;
-  #timers: { atMs: number; readonly body: () => void; readonly everyMs?: number }[] = [];
   #answer: (() => void) | undefined;
 
   constructor(ack: number, { leads = true } = {}) {
@@ -34,7 +32,7 @@ class Holder {
       holder: async () => undefined,
       close() {},
     };
-    this.leadership = new Leadership({ lease, record, requestedMs: 0, ttlMs, clock: this.#clock() });
+    this.leadership = new Leadership({ lease, record, requestedMs: 0, ttlMs, clock: this.clock });
     if (!leads) return;
     const confirm = async (): Promise<TermConfirmation> => {
       this.confirmations++;
@@ -45,29 +43,6 @@ class Holder {
 
   get isValid(): boolean {
     return this.leadership.problem === undefined;
-  }
-
-  async pass(ms: number): Promise<void> {
-    await settle();
-    const endMs = this.#nowMs + ms;
-    for (;;) {
-      const next = this.#timers.toSorted((one, two) => one.atMs - two.atMs)[0];
-      if (next === undefined || next.atMs > endMs) break;
-      this.#wallMs += Math.max(0, next.atMs - this.#nowMs);
-      this.#nowMs = Math.max(this.#nowMs, next.atMs);
-      if (next.everyMs === undefined) this.#timers = this.#timers.filter((timer) => timer !== next);
-      else next.atMs = this.#nowMs + next.everyMs;
-      next.body();
-      await settle();
-    }
-    this.#wallMs += endMs - this.#nowMs;
-    this.#nowMs = endMs;
-  }
-
-  /** As a stopped process. With `clock: "stopped"`, as a suspended machine. */
-  standStill(ms: number, { clock }: { readonly clock: "running" | "stopped" }): void {
-    if (clock === "running") this.#nowMs += ms;
-    this.#wallMs += ms;
   }
 
   answerSlowly(): Promise<void> {
@@ -88,31 +63,12 @@ class Holder {
         return new Promise((resolve) => (this.#answer = resolve));
     }
   }
-
-  #clock(): Clock {
-    const add = (timer: { atMs: number; readonly body: () => void; readonly everyMs?: number }): (() => void) => {
-      this.#timers.push(timer);
-      return () => void (this.#timers = this.#timers.filter((other) => other !== timer));
-    };
-    return {
-      monotonicMs: () => this.#nowMs,
-      wallMs: () => this.#wallMs,
-      preciseMs: () => this.#wallMs,
-      after: (delayMs, body) => add({ atMs: this.#nowMs + delayMs, body }),
-      every: (everyMs, body) => add({ atMs: this.#nowMs + everyMs, body, everyMs }),
-      random: () => 0,
-    };
-  }
-}
-
-async function settle(): Promise<void> {
-  for (let turn = 0; turn < 20; turn++) await Promise.resolve();
 }
 
 test("a renewed lease stays valid, and records from then on that a history has begun", async () => {
   const holder = new Holder(0);
   for (let passed = 0; passed < 60_000; passed += 500) {
-    await holder.pass(500);
+    await holder.clock.passSettled(500);
     expect(holder.isValid).toBe(true);
   }
   expect(holder.renewals.length).toBe(1 + 60_000 / (ttlMs / 3));
@@ -121,7 +77,7 @@ test("a renewed lease stays valid, and records from then on that a history has b
 
 test("the lease of a candidate records no history", async () => {
   const holder = new Holder(0, { leads: false });
-  await holder.pass(3000);
+  await holder.clock.passSettled(3000);
   expect(holder.renewals).toEqual([record]);
 });
 
@@ -129,16 +85,16 @@ test("without an engine it becomes invalid before the lease expires there, count
   const holder = new Holder(0);
   holder.renewal = "slow";
   // Requested after a third of the time to live, answered a second later.
-  await holder.pass(3000);
+  await holder.clock.passSettled(3000);
   await holder.answerSlowly();
   holder.renewal = "failed";
-  await holder.pass(2000 + validMs - 3000 - 1);
+  await holder.clock.passSettled(2000 + validMs - 3000 - 1);
   expect(holder.isValid).toBe(true);
-  await holder.pass(1);
+  await holder.clock.passSettled(1);
   expect(holder.leadership.problem).toContain("could not be renewed at the test's service");
   expect(() => holder.leadership.requireValid()).toThrow("send the write again");
   holder.renewal = "renewed";
-  await holder.pass(600);
+  await holder.clock.passSettled(600);
   expect(holder.isValid).toBe(true);
 });
 
@@ -146,28 +102,28 @@ test("without an engine, it stays valid if as many edges as a write needs confir
   const holder = new Holder(2);
   holder.renewal = "failed";
   holder.confirmation = { edges: 2, isSuperseded: false };
-  await holder.pass(30_000);
+  await holder.clock.passSettled(30_000);
   expect(holder.isValid).toBe(true);
   holder.confirmation = { edges: 1, isSuperseded: false };
-  await holder.pass(ttlMs);
+  await holder.clock.passSettled(ttlMs);
   expect(holder.isValid).toBe(false);
 });
 
 test("a confirmation of edges is as old as the request: they may vote for a successor in the next moment", async () => {
   const holder = new Holder(1);
   holder.confirmation = { edges: 1, isSuperseded: false };
-  await holder.pass(1000);
+  await holder.clock.passSettled(1000);
   expect(holder.leadership.ageMs).toBeUndefined();
   holder.renewal = "failed";
-  await holder.pass(validMs);
+  await holder.clock.passSettled(validMs);
   expect(holder.isValid).toBe(true);
   expect(holder.leadership.ageMs).toBeGreaterThanOrEqual(0);
   expect(holder.leadership.ageMs).toBeLessThanOrEqual(ttlMs / 12);
   holder.renewal = "renewed";
-  await holder.pass(ttlMs / 12);
+  await holder.clock.passSettled(ttlMs / 12);
   expect(holder.leadership.ageMs).toBeUndefined();
   holder.renewal = "lost";
-  await holder.pass(ttlMs / 3);
+  await holder.clock.passSettled(ttlMs / 3);
   expect(holder.leadership.ageMs).toBeNull();
 });
 
@@ -175,11 +131,11 @@ test("edges are asked at the same time as an engine that failed before", async (
   const holder = new Holder(1);
   holder.confirmation = { edges: 1, isSuperseded: false };
   holder.renewal = "failed";
-  await holder.pass(2500);
+  await holder.clock.passSettled(2500);
   const asked = holder.confirmations;
   expect(asked).toBeGreaterThan(0);
   holder.renewal = "slow";
-  await holder.pass(ttlMs / 12);
+  await holder.clock.passSettled(ttlMs / 12);
   expect(holder.confirmations).toBe(asked + 1);
 });
 
@@ -190,18 +146,18 @@ test.each([
   const holder = new Holder(ack);
   holder.renewal = "failed";
   holder.confirmation = confirmation;
-  await holder.pass(ttlMs);
+  await holder.clock.passSettled(ttlMs);
   expect(holder.isValid).toBe(false);
 });
 
 test("it is lost immediately if another node has it", async () => {
   const holder = new Holder(1);
-  await holder.pass(1000);
+  await holder.clock.passSettled(1000);
   holder.renewal = "lost";
-  await holder.pass(1000);
+  await holder.clock.passSettled(1000);
   expect(holder.isValid).toBe(false);
   expect(holder.lost).toEqual(["node b has it"]);
-  await holder.pass(60_000);
+  await holder.clock.passSettled(60_000);
   expect(holder.renewals.length).toBe(2);
   expect(holder.lost.length).toBe(1);
 });
@@ -210,38 +166,38 @@ test.each(["running", "stopped"] as const)(
   "after the process was suspended, with its clock %s, it is invalid until it is renewed and peers agree",
   async (clock) => {
     const holder = new Holder(1);
-    await holder.pass(2000);
+    await holder.clock.passSettled(2000);
     holder.renewal = "slow";
-    holder.standStill(2500, { clock });
+    holder.clock.standStill(2500, { clock });
     // The deadline has not passed by that clock.
     expect(holder.leadership.problem).toContain("was suspended");
-    await holder.pass(10);
+    await holder.clock.passSettled(10);
     await holder.answerSlowly();
     // Not confirmed yet.
     expect(holder.leadership.problem).toContain("was suspended");
     holder.renewal = "renewed";
     holder.confirmation = { edges: 1, isSuperseded: true };
-    await holder.pass(600);
+    await holder.clock.passSettled(600);
     expect(holder.leadership.problem).toContain("was suspended");
     holder.confirmation = { edges: 1, isSuperseded: false };
-    await holder.pass(600);
+    await holder.clock.passSettled(600);
     expect(holder.isValid).toBe(true);
   },
 );
 
 test("a process that is suspended again while it asks has to ask again", async () => {
   const holder = new Holder(0);
-  await holder.pass(2000);
+  await holder.clock.passSettled(2000);
   holder.renewal = "slow";
-  holder.standStill(2500, { clock: "stopped" });
+  holder.clock.standStill(2500, { clock: "stopped" });
   expect(holder.isValid).toBe(false);
   await settle();
-  holder.standStill(3_600_000, { clock: "stopped" });
+  holder.clock.standStill(3_600_000, { clock: "stopped" });
   await holder.answerSlowly();
   expect(holder.leadership.problem).toContain("was suspended");
   holder.renewal = "renewed";
   await holder.answerSlowly();
-  await holder.pass(600);
+  await holder.clock.passSettled(600);
   expect(holder.isValid).toBe(true);
 });
 
@@ -251,6 +207,6 @@ test("a released lease is invalid, and is not renewed any more", async () => {
   await holder.leadership.release();
   expect(holder.released).toEqual(["b"]);
   expect(holder.isValid).toBe(false);
-  await holder.pass(60_000);
+  await holder.clock.passSettled(60_000);
   expect(holder.renewals).toEqual([]);
 });

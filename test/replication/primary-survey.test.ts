@@ -10,7 +10,7 @@ import {
   surveyedNodesMax,
 } from "../../src/replication/transport/reports.ts";
 import { must } from "../../src/util/assert.ts";
-import { movedClock } from "./moved-clock.ts";
+import { SimulatedClock } from "./simulated-clock.ts";
 
 const epoch = "0123456789abcdef";
 
@@ -24,7 +24,7 @@ function reportOf(node: string, change: Partial<NodeReport> = {}): NodeReport {
 }
 
 function surveyOf(announce: (questions: readonly Question[]) => void = () => {}) {
-  const clock = movedClock();
+  const clock = new SimulatedClock();
   const survey: PrimarySurvey = new PrimarySurvey({
     own: () => reportOf("primary", { role: "primary" }),
     state: () => ({ epoch, offset: 5 }),

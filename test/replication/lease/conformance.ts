@@ -1,5 +1,4 @@
-/** The requirements of every implementation of `Lease`, run against a coordination service. */
-import * as Bun from "bun";
+/** The requirements of every implementation of `Lease`, run against a coordination service, with simulated clocks. */
 import { describe, expect, test } from "bun:test";
 import { createServer, type AddressInfo } from "node:net";
 import { once } from "node:events";
@@ -12,14 +11,12 @@ import {
 } from "../../../src/replication/failover/lease/lease.ts";
 import type { Fetch } from "../../../src/replication/system.ts";
 import { nextFailoverTerm } from "../../../src/store/log/terms.ts";
-import { systemClock } from "../../../src/util/clock.ts";
+import { leaseCallTimeoutMs } from "../../../src/replication/failover/lease/service-calls.ts";
+import { SimulatedClock } from "../simulated-clock.ts";
 import { lossyFetch } from "./lossy-fetch.ts";
 
 export interface TestedService {
   readonly name: string;
-  readonly ttlMs: number;
-  /** How long after its time to live a lease may still be held. */
-  readonly lateMs: number;
   /** The setting `failover` for a place that no test has used. */
   readonly url: () => string;
   /** The same for a service at another port. */
@@ -28,8 +25,7 @@ export interface TestedService {
   readonly options?: Partial<LeaseOptions>;
 }
 
-/** An allowance for a busy machine. */
-const slackMs = 400;
+const ttlMs = 6000;
 
 export function testLeaseConformance(service: TestedService): void {
   describe(service.name, () => {
@@ -42,15 +38,23 @@ export function testLeaseConformance(service: TestedService): void {
 
 type Open = (place: string, node: string, send?: Fetch) => Lease;
 
-/** Opens leases of two nodes at a new place, or of any node at any place. */
-function opening({ ttlMs, url, options }: TestedService): { open: Open; pair: () => [Lease, Lease] } {
+interface Opening {
+  /** The clock of all nodes. */
+  readonly clock: SimulatedClock;
+  readonly open: Open;
+  /** The leases of two nodes at a new place. */
+  readonly pair: () => [Lease, Lease];
+}
+
+function opening({ url, options }: TestedService): Opening {
+  const clock = new SimulatedClock();
   const open: Open = (place, node, send = (target, init) => fetch(target, init)) =>
-    openLease({ url: place, node, ttlMs, ...options }, { fetch: send, clock: systemClock });
+    openLease({ url: place, node, ttlMs, ...options }, { fetch: send, clock });
   const pair = (): [Lease, Lease] => {
     const place = url();
     return [open(place, "a"), open(place, "b")];
   };
-  return { open, pair };
+  return { clock, open, pair };
 }
 
 function taking(service: TestedService): void {
@@ -101,15 +105,13 @@ function taking(service: TestedService): void {
 }
 
 function expiry(service: TestedService): void {
-  const { pair } = opening(service);
-  const { ttlMs, lateMs } = service;
+  const { clock, pair } = opening(service);
 
   test("renewals keep it beyond its time to live", async () => {
     const [a, b] = pair();
     const held = await acquired(a);
-    const end = performance.now() + ttlMs * 2;
-    while (performance.now() < end) {
-      await Bun.sleep(ttlMs / 4);
+    for (let renewal = 0; renewal < 8; renewal++) {
+      clock.pass(ttlMs / 4);
       await a.renew(held);
       expect(await b.acquire(0)).toBeUndefined();
     }
@@ -118,10 +120,12 @@ function expiry(service: TestedService): void {
 
   test("it never expires early, and then another node acquires it with a later term", async () => {
     const [a, b] = pair();
-    const askedMs = performance.now();
     const held = await acquired(a);
-    const taken = await eventuallyAcquired(b, ttlMs + lateMs + slackMs);
-    expect(performance.now() - askedMs).toBeGreaterThanOrEqual(ttlMs);
+    expect(await b.acquire(0)).toBeUndefined();
+    clock.pass(ttlMs - 1);
+    expect(await b.acquire(0)).toBeUndefined();
+    clock.pass(1);
+    const taken = await acquired(b);
     expect(taken.term).toBe(nextFailoverTerm(held.term));
     expect(await refused(a.renew(held))).toBeInstanceOf(LeaseLostError);
     await a.release(held); // which changes nothing
@@ -132,7 +136,7 @@ function expiry(service: TestedService): void {
   test("it is held again after its expiry if no node has acquired it", async () => {
     const [a, b] = pair();
     const held = await acquired(a);
-    await Bun.sleep(ttlMs + lateMs);
+    clock.pass(ttlMs);
     await a.renew({ ...held, hasHistory: true });
     expect(await b.acquire(0)).toBeUndefined();
     expect(await b.holder()).toEqual({ record: { ...held, hasHistory: true }, isHeld: true });
@@ -140,8 +144,8 @@ function expiry(service: TestedService): void {
 }
 
 function releases(service: TestedService): void {
-  const { open, pair } = opening(service);
-  const { ttlMs, lateMs, url } = service;
+  const { clock, open, pair } = opening(service);
+  const { url } = service;
 
   test("a released lease is free immediately, and its record stays", async () => {
     const [a, b] = pair();
@@ -170,17 +174,17 @@ function releases(service: TestedService): void {
     const held = await acquired(a);
     await a.release(held, "x");
     expect((await b.holder())?.record.successor).toBe("x");
-    const taken = await eventuallyAcquired(b, ttlMs + lateMs + slackMs);
-    expect(taken.term).toBe(nextFailoverTerm(held.term));
+    clock.pass(ttlMs);
+    expect((await acquired(b)).term).toBe(nextFailoverTerm(held.term));
   });
 }
 
 function failures(service: TestedService): void {
-  const { open, pair } = opening(service);
-  const { name, ttlMs, url, urlAt, isWrite } = service;
+  const { clock, open, pair } = opening(service);
+  const { name, url, urlAt, isWrite } = service;
 
   test("a node adopts its own acquisition if the answer was lost", async () => {
-    const [place, lossy] = [url(), lossyFetch(isWrite)];
+    const [place, lossy] = [url(), lossyFetch(isWrite, clock)];
     const [a, b] = [open(place, "a", lossy.fetch), open(place, "b")];
     lossy.loses = "all from the next write on";
     expect(String(await refused(a.acquire(0)))).toContain("no usable answer");
@@ -196,7 +200,7 @@ function failures(service: TestedService): void {
   });
 
   test("a write whose answer was lost is found by reading", async () => {
-    const lossy = lossyFetch(isWrite);
+    const lossy = lossyFetch(isWrite, clock);
     const lease = open(url(), "a", lossy.fetch);
     lossy.loses = "one write";
     const held = await acquired(lease);
@@ -208,7 +212,7 @@ function failures(service: TestedService): void {
   });
 
   test("a renewal whose answer was lost is harmless", async () => {
-    const [place, lossy] = [url(), lossyFetch(isWrite)];
+    const [place, lossy] = [url(), lossyFetch(isWrite, clock)];
     const a = open(place, "a", lossy.fetch);
     const held = await acquired(a);
     lossy.loses = "answers";
@@ -219,17 +223,16 @@ function failures(service: TestedService): void {
   });
 
   test("calls of a stopped or silent service fail in time, and name the service", async () => {
-    using silent = await listenSilently();
-    const places = [urlAt(1), urlAt(silent.port)];
-    for (const place of places) {
+    using silent = await listenSilently(() => clock.pass(leaseCallTimeoutMs(ttlMs)));
+    for (const place of [urlAt(1), urlAt(silent.port)]) {
       const lease = open(place, "a");
       const held = { term: 1, node: "a", token: "t", hasHistory: false };
       for (const call of [() => lease.acquire(0), () => lease.renew(held), () => lease.holder()]) {
-        const askedMs = performance.now();
+        const askedMs = clock.monotonicMs();
         const error = await refused(call());
         expect(error).not.toBeInstanceOf(LeaseLostError);
         expect(String(error)).toContain(name.split(" ")[0] ?? "");
-        expect(performance.now() - askedMs).toBeLessThan(ttlMs / 3 + slackMs);
+        expect(clock.monotonicMs() - askedMs).toBeLessThanOrEqual(leaseCallTimeoutMs(ttlMs));
       }
     }
   });
@@ -256,19 +259,12 @@ export async function refused(promise: Promise<unknown>): Promise<unknown> {
   );
 }
 
-async function eventuallyAcquired(lease: Lease, withinMs: number): Promise<LeaseRecord> {
-  const end = performance.now() + withinMs;
-  for (;;) {
-    const record = await lease.acquire(0);
-    if (record !== undefined) return record;
-    if (performance.now() > end) throw new Error("the lease did not expire");
-    await Bun.sleep(20);
-  }
-}
-
 /** Accepts connections and does not answer. */
-async function listenSilently(): Promise<Disposable & { readonly port: number }> {
-  const server = createServer((socket) => socket.on("error", () => {})).listen(0, "127.0.0.1");
+async function listenSilently(onConnection: () => void): Promise<Disposable & { readonly port: number }> {
+  const server = createServer((socket) => {
+    socket.on("error", () => {});
+    onConnection();
+  }).listen(0, "127.0.0.1");
   await once(server, "listening");
   return { port: (server.address() as AddressInfo).port, [Symbol.dispose]: () => void server.close() };
 }

@@ -1,0 +1,94 @@
+/** A clock that the test moves. Its timers run in order when the test lets time pass. */
+import type { Clock } from "../../src/util/clock.ts";
+
+interface Timer {
+  atMs: number;
+  readonly everyMs: number | undefined;
+  readonly body: () => void;
+}
+
+export class SimulatedClock implements Clock {
+  readonly #random: number;
+  #nowMs = 0;
+  #wallMs = Date.UTC(2030, 0, 1);
+  #timers: Timer[] = [];
+
+  /** `random` is the random number that every call gets. */
+  constructor(random = 0) {
+    this.#random = random;
+  }
+
+  monotonicMs(): number {
+    return this.#nowMs;
+  }
+
+  wallMs(): number {
+    return this.#wallMs;
+  }
+
+  preciseMs(): number {
+    return this.#wallMs;
+  }
+
+  random(): number {
+    return this.#random;
+  }
+
+  after(delayMs: number, body: () => void): () => void {
+    return this.#add({ atMs: this.#nowMs + delayMs, everyMs: undefined, body });
+  }
+
+  every(everyMs: number, body: () => void): () => void {
+    return this.#add({ atMs: this.#nowMs + everyMs, everyMs, body });
+  }
+
+  pass(ms: number): void {
+    const endMs = this.#nowMs + ms;
+    while (this.#runNext(endMs));
+    this.#moveTo(endMs);
+  }
+
+  /** Like `pass`. Everything that follows from a timer without waiting happens before the next timer runs. */
+  async passSettled(ms: number): Promise<void> {
+    await settle();
+    const endMs = this.#nowMs + ms;
+    while (this.#runNext(endMs)) await settle();
+    this.#moveTo(endMs);
+  }
+
+  /**
+   * The process stands still, so its timers do not run. The monotonic clock of a suspended machine stops; that of a
+   * stopped process continues.
+   */
+  standStill(ms: number, { clock }: { readonly clock: "running" | "stopped" }): void {
+    if (clock === "running") this.#nowMs += ms;
+    this.#wallMs += ms;
+  }
+
+  #add(timer: Timer): () => void {
+    this.#timers.push(timer);
+    return () => void (this.#timers = this.#timers.filter((other) => other !== timer));
+  }
+
+  #runNext(endMs: number): boolean {
+    const next = this.#timers.toSorted((one, two) => one.atMs - two.atMs)[0];
+    if (next === undefined || next.atMs > endMs) return false;
+    this.#moveTo(next.atMs);
+    if (next.everyMs === undefined) this.#timers = this.#timers.filter((timer) => timer !== next);
+    else next.atMs = this.#nowMs + next.everyMs;
+    next.body();
+    return true;
+  }
+
+  /** A timer that is late because the process stood still runs now. */
+  #moveTo(atMs: number): void {
+    const passedMs = Math.max(0, atMs - this.#nowMs);
+    this.#nowMs += passedMs;
+    this.#wallMs += passedMs;
+  }
+}
+
+/** Runs everything that waits for no timer. */
+export async function settle(): Promise<void> {
+  for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+}

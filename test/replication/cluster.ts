@@ -277,8 +277,8 @@ export function converged(edge: Node, primary: Node): Promise<void> {
   return eventually(() => expect(positionOf(edge)).toEqual(positionOf(primary)));
 }
 
-/** Repeats an expectation until it holds, for at most `withinMs`. */
-export async function eventually(expectation: () => void | Promise<void>, withinMs = 45_000): Promise<void> {
+/** Repeats an expectation until it holds, and returns its result. Its limit is for a busy machine. */
+export async function eventually<T>(expectation: () => T | Promise<T>, withinMs = 45_000): Promise<T> {
   const end = performance.now() + withinMs;
   for (;;) {
     try {

@@ -8,6 +8,7 @@ import { WebSocket as WsClient } from "ws";
 import { descriptorLimit } from "../../src/runtime/accepted-connections.ts";
 import { serve, type Listener, type ServeOptions } from "../../src/runtime/serve.ts";
 import { findProgram } from "../e2e/program.ts";
+import { eventually } from "../replication/cluster.ts";
 
 const running: Listener[] = [];
 
@@ -55,10 +56,12 @@ describe("the listener", () => {
 
   test("finishes a request in flight while it stops, and accepts no new one", async () => {
     const started = Promise.withResolvers<void>();
+    const finish = Promise.withResolvers<void>();
     const listener = listen({
+      stopGraceMs: 60_000,
       fetch: async () => {
         started.resolve();
-        await Bun.sleep(200);
+        await finish.promise;
         return new Response("finished");
       },
     });
@@ -66,22 +69,26 @@ describe("the listener", () => {
     await started.promise;
     const stopped = listener.stop();
     expect(await fetch(listener.url).catch(() => "refused")).toBe("refused");
+    finish.resolve();
     expect(await (await slow).text()).toBe("finished");
     await stopped;
   });
 
-  test.each(["127.0.0.1", "::1", "::"])(
-    "closes a connection to %s on demand, even if its peer reads nothing",
-    async (hostname) => {
+  test("closes a connection on demand, even if its peer reads nothing", async () => {
+    const closed = async (hostname: string): Promise<void> => {
       const cancelled = Promise.withResolvers<void>();
       let cut = (): void => {};
       const piece = new Uint8Array(1024 * 1024);
+      let sent = 0;
       const listener = listen({
         hostname,
         fetch: (request, connections) => {
           cut = () => connections.close(request);
           const body = new ReadableStream({
-            pull: (controller) => controller.enqueue(piece),
+            pull(controller) {
+              sent++;
+              controller.enqueue(piece);
+            },
             cancel: () => cancelled.resolve(),
           });
           return new Response(body);
@@ -91,13 +98,15 @@ describe("the listener", () => {
         socket.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
       );
       socket.on("error", () => {}).pause();
-      await Bun.sleep(300);
+      // The peer and the system buffer some pieces.
+      for (let before = -1; sent === 0 || sent !== before; await Bun.sleep(20)) before = sent;
       cut();
       await cancelled.promise;
       socket.destroy();
-    },
-    10_000,
-  );
+    };
+    // Each takes some seconds, in which nothing happens.
+    await Promise.all(["127.0.0.1", "::1", "::"].map(closed));
+  }, 30_000);
 
   test("does not wait for ever for a hanging request", async () => {
     const started = Promise.withResolvers<void>();
@@ -110,15 +119,13 @@ describe("the listener", () => {
     });
     const hanging = fetch(listener.url).catch(() => "cut");
     await started.promise;
-    const begin = performance.now();
     await listener.stop();
-    expect(performance.now() - begin).toBeLessThan(2000);
     expect(await hanging).toBe("cut");
   });
 
-  test.skipIf(findProgram("prlimit") === null).each([300, 0])(
-    "accepts connections again after it had no free file descriptor, and stops %d ms later (skipped without prlimit)",
-    async (pauseMs) => {
+  test.skipIf(findProgram("prlimit") === null).each(["stops", "stops immediately"])(
+    "accepts connections again after it had no free file descriptor, and %s (skipped without prlimit)",
+    async (how) => {
       const listener = listen({});
       const limit = (soft: number): void => {
         const { success } = Bun.spawnSync(["prlimit", "--pid", String(process.pid), `--nofile=${soft}:`]);
@@ -133,12 +140,13 @@ describe("the listener", () => {
       // One for the client, none to accept it.
       closeSync(held.pop() ?? 0);
       const refused = connect(listener.port, "127.0.0.1").on("error", () => {});
-      await Bun.sleep(100);
+      // Several attempts to accept the connection fail.
+      for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setTimeout(resolve, 0));
       for (const descriptor of held) closeSync(descriptor);
       refused.destroy();
       limit(before);
-      await Bun.sleep(pauseMs);
-      if (pauseMs > 0) expect(await statusLine(listener.port)).toBe("HTTP/1.1 200 OK");
+      if (how === "stops")
+        await eventually(async () => expect(await statusLine(listener.port)).toBe("HTTP/1.1 200 OK"));
       await listener.stop();
       expect(await statusLine(listener.port)).toBe("ECONNREFUSED");
     },
@@ -159,7 +167,8 @@ function statusLine(port: number): Promise<string | undefined> {
 
 describe("a WebSocket", () => {
   const withEcho = (onConnection: (duplex: Duplex) => void): Listener =>
-    listen({ websocket: { path: "/mqtt", subprotocol: "mqtt", onConnection } });
+    // A stop that waits for the connection would not end.
+    listen({ stopGraceMs: 600_000, websocket: { path: "/mqtt", subprotocol: "mqtt", onConnection } });
 
   test("is a stream in both directions and confirms the subprotocol", async () => {
     const listener = withEcho((duplex) => duplex.pipe(duplex));
@@ -208,10 +217,8 @@ describe("a WebSocket", () => {
     const client = new WsClient(`${listener.url.replace("http", "ws")}/mqtt`, ["mqtt"]);
     await new Promise<void>((resolve) => client.on("open", () => resolve()));
     const closed = new Promise<void>((resolve) => client.on("close", () => resolve()));
-    const begin = performance.now();
     await listener.stop();
     await closed;
-    expect(performance.now() - begin).toBeLessThan(2000);
   });
 
   test("loses its connection after it was closed, even if its peer does not answer that", async () => {

@@ -87,8 +87,8 @@ describe("events that the event stream announces without bodies", () => {
     }));
 });
 
-/** How long before their commits the writes were requested: longer than a clock correction that is hidden. */
-const queuedMs = 8000;
+/** How long before their commits the writes were requested: longer than any bucket of the metric, or a busy machine. */
+const queuedMs = 3_600_000;
 
 function insertQueued(node: PrimaryNode, users: readonly string[]) {
   const meta = { ...untraced, timeMs: Date.now() - queuedMs };
@@ -102,11 +102,11 @@ describe("the time from the commit until an event is visible", () => {
       await loadPolicy(primary.node);
       const edge = await cluster.edge("edge-1", primary);
       await eventually(() => expect(edge.node.health().state).toBe("LIVE"));
-      const before = await total(metrics.commitToVisible, { le: 2.5 });
+      const before = await total(metrics.commitToVisible, { le: 300 });
       await insertQueued(primary.node, way === "by a fetch" ? largeUsers(0) : ["ann"]);
       await converged(edge.node, primary.node);
-      await eventually(() => expect(edge.node.health().visibleAfterMs).toBeLessThan(2500));
-      await eventually(async () => expect(await total(metrics.commitToVisible, { le: 2.5 })).toBe(before + 1));
+      await eventually(() => expect(edge.node.health().visibleAfterMs).toBeLessThan(queuedMs / 2));
+      await eventually(async () => expect(await total(metrics.commitToVisible, { le: 300 })).toBe(before + 1));
     }),
   );
 
@@ -118,7 +118,7 @@ describe("the time from the commit until an event is visible", () => {
       await converged(early.node, first.node);
       await early.stop();
       await insertQueued(first.node, ["ann"]);
-      const awayMs = 300;
+      const awayMs = 100;
       await Bun.sleep(awayMs);
       const back = await cluster.edge("edge-1", first);
       await converged(back.node, first.node);
@@ -129,7 +129,7 @@ describe("the time from the commit until an event is visible", () => {
       await insertQueued(first.node, ["bob"]);
       await first.stop();
       const late = async () =>
-        (await total(metrics.commitToVisible, { le: "+Inf" })) - (await total(metrics.commitToVisible, { le: 5 }));
+        (await total(metrics.commitToVisible, { le: "+Inf" })) - (await total(metrics.commitToVisible, { le: 300 }));
       const before = await late();
       const second = await cluster.primary();
       const last = await cluster.edge("edge-1", second);

@@ -94,7 +94,7 @@ async function threeMembers(cluster: Cluster, flags: Record<string, string> = {}
     expect((await post(a.url, "/api/policy", { src: policy })).ok).toBe(true);
     const { offset } = await positionAt(a.url);
     for (const { url } of [b, c]) expect(await positionAt(url)).toMatchObject({ offset, state: "LIVE" });
-  }, 15_000);
+  });
   return { a, b, c, ofPrimary, ofB };
 }
 
@@ -133,7 +133,7 @@ describe("terms", () => {
         const clock = { ...realClusterSystem.clock, wallMs: () => Date.now() + dayMs };
         await written(a.url, "ann");
         for (const { url } of [b, c])
-          await eventually(async () => expect((await mayRead(url, "ann")).allowed).toBe(true), 15_000);
+          await eventually(async () => expect((await mayRead(url, "ann")).allowed).toBe(true));
         await a.stop();
         await b.stop();
         const ahead = await cluster.promotable("edge-b", ofB, { ...realClusterSystem, clock });
@@ -161,7 +161,7 @@ describe("terms", () => {
         const { epoch, ...position } = await positionAt(restored.url);
         expect(position).toMatchObject({ role: "primary", state: "PRIMARY", term: nextStartTerm(3 * firstTerm) });
         for (const { url } of [ahead, c])
-          await eventually(async () => expect(await positionAt(url)).toMatchObject({ role: "edge", epoch }), 15_000);
+          await eventually(async () => expect(await positionAt(url)).toMatchObject({ role: "edge", epoch }));
         for (const user of ["ann", "too-late"])
           expect([user, (await mayRead(restored.url, user)).allowed]).toEqual([user, user === "ann"]);
       }),
@@ -210,7 +210,7 @@ describe("a primary whose whole directory was rolled back", () => {
         await second.stop();
         rollBack();
         const third = await member(cluster, ofPrimary);
-        await eventually(async () => expect(await positionAt(third.url)).toMatchObject({ role: "primary" }), 15_000);
+        await eventually(async () => expect(await positionAt(third.url)).toMatchObject({ role: "primary" }));
         for (const { url } of [third, b, c]) {
           await eventually(async () =>
             expect(await mayRead(url, "bob", token)).toEqual({ status: 200, allowed: true }),
@@ -241,7 +241,7 @@ describe("a primary whose whole directory was rolled back", () => {
         expect((await post(alone.url, "/api/batch", [{ inserts: [reader("split")] }])).status).toBe(503);
         await alone.stop();
         const back = await member(cluster, ofPrimary);
-        await eventually(async () => expect(await positionAt(back.url)).toMatchObject({ role: "edge", epoch }), 15_000);
+        await eventually(async () => expect(await positionAt(back.url)).toMatchObject({ role: "edge", epoch }));
         expect(await positionAt(b.url)).toMatchObject({ role: "primary", state: "PRIMARY", epoch });
         for (const [index, token] of tokens.entries())
           expect(await mayRead(c.url, `user-${index}`, token)).toEqual({ status: 200, allowed: true });
@@ -258,10 +258,7 @@ describe("a primary that is replaced", () => {
       withCluster(async (cluster) => {
         const { a, b, c } = await threeMembers(cluster, { ack: "edges:1", "advanced.ackTimeoutMs": "300ms" });
         expect((await post(b.url, "/api/promote", { force: true })).status).toBe(200);
-        await eventually(
-          async () => expect(await positionAt(a.url)).toMatchObject({ role: "edge", state: "LIVE" }),
-          15_000,
-        );
+        await eventually(async () => expect(await positionAt(a.url)).toMatchObject({ role: "edge", state: "LIVE" }));
         const token = await written(a.url, "through-the-former");
         for (const { url } of [a, b, c])
           await eventually(async () =>
@@ -295,10 +292,7 @@ describe("a primary that is replaced", () => {
         isOver = true;
         await writing;
         expect(failed.filter((status) => status !== 503)).toEqual([]);
-        await eventually(
-          async () => expect(await positionAt(a.url)).toMatchObject({ role: "edge", state: "LIVE" }),
-          15_000,
-        );
+        await eventually(async () => expect(await positionAt(a.url)).toMatchObject({ role: "edge", state: "LIVE" }));
         expect(await positionAt(b.url)).toMatchObject({ role: "primary", state: "PRIMARY" });
         for (const user of acknowledged) expect([user, (await mayRead(b.url, user)).allowed]).toEqual([user, true]);
       }),
@@ -324,7 +318,6 @@ describe("a primary that is replaced", () => {
         );
         await fetch(`${primary.url}/replication/v1/head?${query}`, { headers: { Authorization: `Bearer ${nodeKey}` } });
         expect(primary.node.health()).toMatchObject({ state: "FENCED", epoch });
-        await Bun.sleep(1200);
         await eventually(async () => expect((await fetch(`${edge.url}/readyz`)).status).toBe(503));
         const latest = await fetch(`${edge.url}/api/facts?predicate=has_role`, {
           headers: { Authorization: `Bearer ${adminKey}`, "Ostiary-Consistency": "latest" },

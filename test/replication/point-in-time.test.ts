@@ -16,9 +16,11 @@ import { earliestPointInTime } from "../../src/store/log/point-in-time.ts";
 import { must } from "../../src/util/assert.ts";
 import { withDirectory } from "./cluster.ts";
 import { drawHistory, readContents, type History } from "./random-history.ts";
+import { seedsOf } from "../seeds.ts";
 import { expectVerified } from "./verify-database.ts";
 
-const seeds = Number(process.env["GO_BACK_SEEDS"] ?? 3);
+/** Its history has all kinds of events. */
+const fixedSeed = 1;
 const events = 45;
 
 /** The history in one file, and a function that makes copies of it for tests that change one. */
@@ -53,7 +55,7 @@ function check(store: Connection): void {
 }
 
 describe("random histories", () => {
-  test.each(Array.from({ length: seeds }, (_, index) => index + 1))(
+  test.each(seedsOf(fixedSeed))(
     "from the end of the history of seed %i to every offset",
     (seed) =>
       withHistory(seed, events, ({ portraits, store: newest }, copy) => {
@@ -62,7 +64,7 @@ describe("random histories", () => {
             .read(0, { eventsMax: events, bytesMax: 1e9 })
             .map(({ kind }) => kind),
         );
-        expect([...kinds].sort()).toEqual(["clear", "epoch", "facts", "keys", "policy"]);
+        if (seed === fixedSeed) expect([...kinds].sort()).toEqual(["clear", "epoch", "facts", "keys", "policy"]);
         for (const [offset, portrait] of portraits.entries()) {
           const store = copy();
           const { state, undone } = recoverTo(store, offset, defaultLimits);

@@ -1,6 +1,7 @@
 /** Edges with the embedded broker of their primary: they converge after restarts and missed events. */
 import { describe, expect, test } from "bun:test";
 import { openSync, readdirSync, writeSync } from "node:fs";
+import type { Fetch } from "../../src/replication/system.ts";
 import { connectNode } from "../../src/replication/transport/node-client.ts";
 import { currentStorePath } from "../../src/store/directory/data-directory.ts";
 import { zeroHash } from "../../src/store/log/store-state.ts";
@@ -27,7 +28,7 @@ test("a page that arrives slowly is waited for, a page that stalls is not", () =
     const clock = new SimulatedClock();
     const timeoutMs = 5000;
     let stalls = false;
-    const slowly: typeof fetch = async (url, init) => {
+    const slowly: Fetch = async (url, init) => {
       const page = await (await fetch(url, init)).bytes();
       const size = Math.ceil(page.length / 8);
       let sent = 0;
@@ -39,7 +40,7 @@ test("a page that arrives slowly is waited for, a page that stalls is not", () =
         if (sent >= page.length) controller.close();
       };
       const start = (controller: ReadableStreamDefaultController<Uint8Array>): void =>
-        init?.signal?.addEventListener("abort", () => controller.error(init.signal?.reason));
+        init.signal?.addEventListener("abort", () => controller.error(init.signal?.reason));
       return new Response(new ReadableStream({ start, pull }, { highWaterMark: 0 }));
     };
     const client = connectNode(

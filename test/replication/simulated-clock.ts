@@ -1,5 +1,8 @@
 /** A clock that the test moves. Its timers run in order when the test lets time pass. */
+import { expect } from "bun:test";
+import { must } from "../../src/util/assert.ts";
 import type { Clock } from "../../src/util/clock.ts";
+import { eventually } from "./cluster.ts";
 
 interface Timer {
   atMs: number;
@@ -40,6 +43,11 @@ export class SimulatedClock implements Clock {
 
   every(everyMs: number, body: () => void): () => void {
     return this.#add({ atMs: this.#nowMs + everyMs, everyMs, body });
+  }
+
+  /** For how long the timers still wait, in the order in which they were started. */
+  get waiting(): readonly number[] {
+    return this.#timers.map(({ atMs }) => atMs - this.#nowMs);
   }
 
   pass(ms: number): void {
@@ -86,6 +94,14 @@ export class SimulatedClock implements Clock {
     this.#nowMs += passedMs;
     this.#wallMs += passedMs;
   }
+}
+
+/** Waits until one timer is left, and lets time pass until it runs. Returns how long that is. */
+export async function runNextTimer(clock: SimulatedClock): Promise<number> {
+  await eventually(() => expect(clock.waiting).toHaveLength(1));
+  const delayMs = must(clock.waiting[0]);
+  clock.pass(delayMs);
+  return delayMs;
 }
 
 /** Runs everything that waits for no timer. */

@@ -2,7 +2,6 @@
  * While no broker can be reached, edges long-poll the primary for its next head: writes and tokens take no longer than
  * with the event stream.
  */
-import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { freePort } from "../../scripts/node-process.ts";
 import { eventually, insert, loadPolicy, mayRead, post, reader, withCluster, type Cluster } from "./cluster.ts";
@@ -81,12 +80,9 @@ describe("without a reachable broker", () => {
   test("edges report that they have all events, and stop without waiting for the primary", () =>
     withCluster(async (cluster) => {
       const { primary, edges } = await withoutBroker(cluster);
-      await Bun.sleep(500);
       await edges[0].node.waitForLatest();
       expect((await fetch(`${edges[0].url}/readyz`)).status).toBe(200);
-      const startMs = performance.now();
+      // A stop that waits for the long polls of other nodes would take a minute.
       await primary.stop();
-      // Otherwise the long polls of other nodes would delay the stop.
-      expect(performance.now() - startMs).toBeLessThan(4000);
     }));
 });

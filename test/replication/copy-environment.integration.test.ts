@@ -50,12 +50,11 @@ import {
   type Cluster,
 } from "./cluster.ts";
 import { drawHistory, readContents } from "./random-history.ts";
+import { seedsOf } from "../seeds.ts";
 import { expectVerified } from "./verify-database.ts";
 
 // Each copy starts threads, which is slow on a busy machine.
 setDefaultTimeout(60_000);
-
-const seeds = Number(process.env["COPY_SEEDS"] ?? 4);
 
 function copy(
   source: string,
@@ -105,7 +104,7 @@ function write(store: Connection, request: WriteRequest): void {
 }
 
 describe("random histories", () => {
-  test.each(Array.from({ length: seeds }, (_, index) => index + 1))(
+  test.each(seedsOf(1))(
     "a copy of the history of seed %i is what the same facts and policy in a new store are",
     (seed) =>
       withDirectory(async (directory) => {

@@ -1,7 +1,9 @@
 /** Actors with an empty id: old clients send it for anonymous visitors. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { apiOf, fact, value, withPrimary, type Api } from "./api.ts";
+import { apiOf, fact, value, type Api, sharedPrimary } from "./api.ts";
 import { eventually, withCluster } from "../replication/cluster.ts";
+
+const withCleanPrimary = sharedPrimary();
 
 setDefaultTimeout(60_000);
 
@@ -112,7 +114,7 @@ test("gets what is public, on each role", () =>
   }));
 
 test("may stand in context facts of its own question, and in no others", () =>
-  withPrimary(async (api) => {
+  withCleanPrimary(async (api) => {
     await load(api);
     const context_facts = [readerOf(nobody, "diary")];
     expect(await mayRead(api, "diary", { context_facts })).toBe(true);
@@ -140,7 +142,7 @@ test("may stand in context facts of its own question, and in no others", () =>
   }));
 
 test("can be stored by no write", () =>
-  withPrimary(async (api) => {
+  withCleanPrimary(async (api) => {
     await load(api);
     const stored = readerOf(nobody, "diary");
     const { offset } = api.node.health();

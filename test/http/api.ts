@@ -2,7 +2,7 @@
  * A real primary in this process with its API on a socket: the writer's thread, the log, SQLite and the routes are
  * those of production.
  */
-import { afterAll, beforeAll } from "bun:test";
+import { afterAll, beforeAll, expect } from "bun:test";
 import { Oso } from "oso-cloud";
 import type { Node } from "../../src/replication/node.ts";
 import { adminKey, withCluster, type Running } from "../replication/cluster.ts";
@@ -69,26 +69,59 @@ export function apiOf({ url, node }: Running<Node>): Api {
 }
 
 /** A primary without policy and facts, and its API. */
-export async function withPrimary(body: (api: Api) => Promise<void>, flags: Readonly<Record<string, string>> = {}) {
+export async function withPrimary(body: Body, flags: Readonly<Record<string, string>> = {}) {
   await withCluster(async (cluster) => body(apiOf(await cluster.primary())), flags);
 }
 
+/**
+ * One primary for tests of a file, which starts with the first of them. Each test gets it without facts, data bindings
+ * and other keys, and with an empty policy. A test of settings, of the log or of the first start has its own primary.
+ */
+export function sharedPrimary(flags: Readonly<Record<string, string>> = {}): (body: Body) => Promise<void> {
+  const primary = startOnce(flags);
+  return async (body) => {
+    const api = await primary();
+    await removeAll(api);
+    await body(api);
+  };
+}
+
 /** Starts one primary for all tests of a file, and runs `prepare` before the first one. */
-export function primaryForAllTests(prepare: (api: Api) => Promise<void>): void {
+export function primaryForAllTests(prepare: Body): void {
+  const primary = startOnce({});
+  beforeAll(async () => prepare(await primary()));
+}
+
+type Body = (api: Api) => Promise<void>;
+
+/** A function that starts a primary when it is called first. It stops after the tests of the file. */
+function startOnce(flags: Readonly<Record<string, string>>): () => Promise<Api> {
   const started = Promise.withResolvers<Api>();
   const ended = Promise.withResolvers<void>();
   let stopped: Promise<void> | undefined;
-  beforeAll(async () => {
-    stopped = withPrimary((api) => {
-      started.resolve(api);
-      return ended.promise;
-    });
-    await prepare(await started.promise);
-  });
   afterAll(async () => {
     ended.resolve();
     await stopped;
   });
+  return () => {
+    stopped ??= withPrimary((api) => {
+      started.resolve(api);
+      return ended.promise;
+    }, flags);
+    return Promise.race([started.promise, stopped.then(() => started.promise)]);
+  };
+}
+
+async function removeAll({ call }: Api): Promise<void> {
+  const { keys } = (await call("GET", "/api/keys")).json as { keys: { id: string }[] };
+  const { bindings } = (await call("GET", "/api/bindings")).json as { bindings: { name: string }[] };
+  const answers = [
+    await call("POST", "/api/clear_data"),
+    await call("POST", "/api/policy", { body: { src: "" } }),
+    ...(await Promise.all(bindings.map(({ name }) => call("DELETE", `/api/bindings/${name}`)))),
+    ...(await Promise.all(keys.filter(({ id }) => id !== "admin").map(({ id }) => call("DELETE", `/api/keys/${id}`)))),
+  ];
+  for (const { status } of answers) expect([200, 202]).toContain(status);
 }
 
 /** The official client, created as in an application. */

@@ -6,7 +6,9 @@ import { expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { must } from "../../src/util/assert.ts";
 import { decisionCacheHits } from "../engine/decision-cache-hits.ts";
-import { admin, Org, role, wildcardPolicy, withPrimary, type Api, type CallOptions } from "./api.ts";
+import { admin, Org, role, wildcardPolicy, type Api, type CallOptions, sharedPrimary } from "./api.ts";
+
+const withCleanPrimary = sharedPrimary();
 
 const question = { actor_type: "User", actor_id: "alice", action: "delete", resource_type: "Org", resource_id: "acme" };
 const long = "x".repeat(defaultLimits.identifierBytesMax);
@@ -39,7 +41,7 @@ const requests: readonly (readonly [what: string, options: CallOptions, status: 
 ];
 
 test("both ways of a request give the same response", () =>
-  withPrimary(async (api) => {
+  withCleanPrimary(async (api) => {
     await load(api);
     await insert(api, role("alice", "admin", Org("acme")));
     for (const [what, { headers, ...options }, status] of requests) {
@@ -56,7 +58,7 @@ test("both ways of a request give the same response", () =>
   }));
 
 test("a decision that is cached under its text is valid only until a fact changes", () =>
-  withPrimary(async (api) => {
+  withCleanPrimary(async (api) => {
     await load(api);
     const held = role("alice", "admin", Org("acme"));
     const texts = [question, { ...question, context_facts: [] }].map((body) => JSON.stringify(body));
@@ -84,7 +86,7 @@ test("a decision that is cached under its text is valid only until a fact change
   }));
 
 test("concurrent requests get their own responses", () =>
-  withPrimary(async (api) => {
+  withCleanPrimary(async (api) => {
     await load(api);
     await insert(api, ...Array.from({ length: 50 }, (_, index) => role(`user-${index}`, "admin", Org("acme"))));
     const ask = (user: number) =>
@@ -98,7 +100,7 @@ test("concurrent requests get their own responses", () =>
   }));
 
 test("an invalid request does not get a cached decision", () =>
-  withPrimary(async (api) => {
+  withCleanPrimary(async (api) => {
     await load(api);
     await insert(api, role("alice", "admin", Org("acme")));
     const resources = { ...question, resources: [Org("acme")] };

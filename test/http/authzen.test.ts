@@ -6,7 +6,9 @@ import { defaultLimits } from "../../src/config/limits.ts";
 import { createApp } from "../../src/http/app.ts";
 import { requestParsers } from "../../src/http/request/request-schemas.ts";
 import { adminKey, eventually, withCluster } from "../replication/cluster.ts";
-import { apiOf, fact, primaryForAllTests, value, withPrimary, type Answer, type Api } from "./api.ts";
+import { apiOf, fact, primaryForAllTests, value, withPrimary, type Answer, type Api, sharedPrimary } from "./api.ts";
+
+const withCleanPrimary = sharedPrimary();
 
 const policy = `
 actor user {}
@@ -373,7 +375,7 @@ describe("Search", () => {
   });
 
   test("a wildcard stands for every id, and a search that nothing limits is refused", () =>
-    withPrimary(async (other) => {
+    withCleanPrimary(async (other) => {
       const src = `actor user {} resource record { permissions = ["read"]; }
         has_permission(_: user, "read", _: record);
         has_permission(user: user, "list", record: record) if not is_hidden(user, record);`;
@@ -437,7 +439,7 @@ describe("properties", () => {
   });
 
   test("names can be variables of the policy", () =>
-    withPrimary(async (other) => {
+    withCleanPrimary(async (other) => {
       const src = `actor user {} resource record { permissions = ["read"]; }
         has_permission(user: user, "read", record: record) if
           required(record, name, wanted) and has_property(user, name, wanted) and
@@ -515,7 +517,7 @@ describe("properties", () => {
 });
 
 test("a policy without properties ignores them, and its decisions come from the cache", () =>
-  withPrimary(async (other) => {
+  withCleanPrimary(async (other) => {
     const src = `actor user {} resource record { roles = ["reader"]; permissions = ["read"]; "read" if "reader"; }`;
     await other.call("POST", "/api/policy", { body: { src } });
     const role = fact("has_role", alice, value("String", "reader"), record1);

@@ -2,13 +2,15 @@
 import { describe, expect, test } from "bun:test";
 import { Oso, typedVar } from "oso-cloud";
 import { adminKey } from "../replication/cluster.ts";
-import { clientOf, Org, Repo, User, value, wildcardPolicy, withPrimary, type Api } from "./api.ts";
+import { clientOf, Org, Repo, User, value, wildcardPolicy, type Api, sharedPrimary } from "./api.ts";
+
+const withCleanPrimary = sharedPrimary();
 
 const Field = (id: string) => value("Field", id);
 
 /** A client of a primary with the policy and the facts of the wildcard examples. */
 async function withExample(body: (oso: Oso, api: Api) => Promise<void>): Promise<void> {
-  await withPrimary(async (api) => {
+  await withCleanPrimary(async (api) => {
     const oso = clientOf(api.url);
     await oso.policy(wildcardPolicy);
     await oso.batch((transaction) => {
@@ -167,7 +169,7 @@ describe("the query builder", () => {
 
 describe("the behaviour of the client", () => {
   test("it logs the time of the server", () =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       const lines: string[] = [];
       const oso = new Oso(api.url, adminKey, { debug: { logger: (_level, message) => void lines.push(message) } });
       await oso.policy(wildcardPolicy);
@@ -175,7 +177,7 @@ describe("the behaviour of the client", () => {
     }));
 
   test("it repeats an invalid request three times, without an effect", () =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       const oso = clientOf(api.url);
       await oso.policy(wildcardPolicy);
       const { offset } = api.node.health();
@@ -184,7 +186,7 @@ describe("the behaviour of the client", () => {
     }));
 
   test("a URL that ends in a slash works", () =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       await clientOf(`${api.url}/`).policy(wildcardPolicy);
       expect(await clientOf(`${api.url}/`).authorize(User("a"), "read", Org("x"))).toBe(true);
     }));

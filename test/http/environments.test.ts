@@ -9,8 +9,10 @@ import type { Environments } from "../../src/http/routes/environments.ts";
 import type { Node } from "../../src/replication/node.ts";
 import { adminKey, converged, eventually, withCluster } from "../replication/cluster.ts";
 import { expectDocumented } from "./documented.ts";
-import { withPrimary, type Api } from "./api.ts";
+import { type Api, sharedPrimary } from "./api.ts";
 import { active, createdMs, environmentsWith, finalMs } from "./environments-in-memory.ts";
+
+const withCleanPrimary = sharedPrimary();
 
 interface Answer {
   readonly status: number;
@@ -52,7 +54,7 @@ const audited = async (api: Api): Promise<unknown[]> => {
 };
 
 test("they list, create, rename, delete and restore environments, and the audit log has it", () =>
-  withPrimary(async (api) => {
+  withCleanPrimary(async (api) => {
     const environments = environmentsWith();
     await withApp(api.node, { environments }, async (call) => {
       const created = new Date(createdMs).toISOString();
@@ -121,7 +123,7 @@ test("they list, create, rename, delete and restore environments, and the audit 
   }));
 
 test("they refuse malformed requests, unknown environments, and keys that are not those of administrators", () =>
-  withPrimary(async (api) => {
+  withCleanPrimary(async (api) => {
     const environments = environmentsWith();
     const [reader, writer] = [await keyOf(api, "read"), await keyOf(api, "write")];
     await withApp(api.node, { environments }, async (call) => {
@@ -238,7 +240,7 @@ describe("a promotion", () => {
   const failure = { id: "staging", reason: "the primary still answers" };
 
   test("is one of all environments, and names those that failed", () =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       const promoted = { epoch: "e", offset: 7 };
       const node = Object.create(api.node, { promote: { value: async () => promoted } }) as Node;
       const asked: unknown[] = [];
@@ -256,7 +258,7 @@ describe("a promotion", () => {
     }));
 
   test("is previewed for all environments, and requests that ask the same share an answer", () =>
-    withPrimary(async ({ node }) => {
+    withCleanPrimary(async ({ node }) => {
       const reasons = ["the primary http://a:1 is alive"];
       const preview = { reasons, warnings: [], nodes: [], primary: { url: "http://a:1", answers: true } };
       const answered = Promise.withResolvers<void>();
@@ -285,7 +287,7 @@ describe("a promotion", () => {
     }));
 
   test("can be repeated on a primary for environments that failed, but not without them", () =>
-    withPrimary(async ({ node }) => {
+    withCleanPrimary(async ({ node }) => {
       const here = { role: "edge", offset: 3, isReady: true } as const;
       const list = () => [{ ...active, here }];
       await withApp(node, { environments: environmentsWith({ list }) }, async (call) => {

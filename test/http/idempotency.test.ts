@@ -10,7 +10,9 @@ import { text } from "node:stream/consumers";
 import { freePort } from "../../scripts/node-process.ts";
 import { batchDigest, idempotencyDigest } from "../../src/replication/log/append.ts";
 import { adminKey, converged, eventually, policy, withCluster } from "../replication/cluster.ts";
-import { clientOf, Org, role, User, wildcardPolicy, withPrimary } from "./api.ts";
+import { clientOf, Org, role, User, wildcardPolicy, sharedPrimary } from "./api.ts";
+
+const withCleanPrimary = sharedPrimary();
 
 const timeoutMs = 30_000;
 
@@ -83,7 +85,7 @@ for (const { name, write, meanwhile } of kinds)
     test(
       "gets the first response when it is repeated, and changes nothing",
       () =>
-        withPrimary(async ({ url }) => {
+        withCleanPrimary(async ({ url }) => {
           await prepare(url);
           const first = await send(url, write, "once");
           expect(first).toMatchObject({ status: 200, token: expect.stringMatching(/:\d+$/) });
@@ -184,7 +186,7 @@ describe("a different write", () => {
   test(
     "is one with another body, another route or another API key under the same id",
     () =>
-      withPrimary(async ({ url }) => {
+      withCleanPrimary(async ({ url }) => {
         await prepare(url);
         const made = await fetch(`${url}/api/keys`, {
           method: "POST",
@@ -211,7 +213,7 @@ describe("a different write", () => {
   test(
     "is one with the same body without an id",
     () =>
-      withPrimary(async ({ url }) => {
+      withCleanPrimary(async ({ url }) => {
         await prepare(url);
         const first = await send(url, insertion("ann"));
         await send(url, deletion("ann"));
@@ -226,7 +228,7 @@ describe("a different write", () => {
 test(
   "the same write, sent many times concurrently, is executed once",
   () =>
-    withPrimary(async ({ url }) => {
+    withCleanPrimary(async ({ url }) => {
       await prepare(url);
       const before = await offsetAt(url);
       const answers = await Promise.all(Array.from({ length: 20 }, () => send(url, insertion("ann"), "once")));
@@ -240,7 +242,7 @@ test(
 test(
   "the official client repeats a write without a response, and it is executed once",
   () =>
-    withPrimary(async ({ url }) => {
+    withCleanPrimary(async ({ url }) => {
       await prepare(url);
       const names: (string | undefined)[] = [];
       const answered: string[] = [];

@@ -4,9 +4,23 @@ import { describe, expect, test } from "bun:test";
 import { hashKey } from "../../src/store/keys/api-keys.ts";
 import { must } from "../../src/util/assert.ts";
 import { adminKey, SystemWithClock, untraced, withCluster } from "../replication/cluster.ts";
-import { apiOf, fact, Org, Repo, role, User, value, wildcardPolicy, withPrimary, type Api } from "./api.ts";
+import {
+  apiOf,
+  fact,
+  Org,
+  Repo,
+  role,
+  User,
+  value,
+  wildcardPolicy,
+  withPrimary,
+  type Api,
+  sharedPrimary,
+} from "./api.ts";
 import { openSource } from "./event-source.ts";
 import { grantKey, listedKey, readWith, rotateKey, withKey } from "./keys.ts";
+
+const withCleanPrimary = sharedPrimary();
 
 const day = 86_400_000;
 /** Tests of streams that end without one have a timeout before it. */
@@ -41,7 +55,7 @@ describe("a key with an expiry", () => {
     }));
 
   test("can have a time as its expiry, in any time zone, but not one in the past", () =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       const made = await grantKey(api, { role: "read", expires: "2099-01-01T02:00:00+02:00" });
       expect(made.expires).toBe("2099-01-01T00:00:00.000Z");
       const refused = async (expires: unknown) => {
@@ -69,7 +83,7 @@ describe("a key with an expiry", () => {
     }));
 
   test("cannot be the last admin key", () =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       const { token } = await grantKey(api, { role: "admin", expires: "1d" });
       const refused = await api.call("DELETE", "/api/keys/admin", { headers: withKey(token) });
       expect([refused.status, refused.json]).toMatchObject([
@@ -80,7 +94,7 @@ describe("a key with an expiry", () => {
     }));
 
   test("ends its event streams", () =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       const { token } = await grantKey(api, { role: "read", expires: "1500ms" });
       const source = await openSource(api.url, { key: token });
       expect(await source.ended).toBe(true);
@@ -90,7 +104,7 @@ describe("a key with an expiry", () => {
 
 describe("a body that creates a key", () => {
   test("has either a role or a grant, and a restriction only with the role `write`", () =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       const refused = async (body: object) => {
         const { status, json } = await api.call("POST", "/api/keys", { body: { name: "key", ...body } });
         return [status, (json as { message: string }).message];
@@ -162,7 +176,7 @@ describe("a key with restricted writes", () => {
   ];
 
   test("may change the facts inside on every route, nothing else on any, and no policy and no keys", () =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       await api.call("POST", "/api/policy", { body: { src: wildcardPolicy } });
       await api.call("POST", "/api/batch", { body: [{ inserts: outside }] });
       const { token } = await grantKey(api, grant);
@@ -209,7 +223,7 @@ describe("a key with restricted writes", () => {
     }));
 
   test("is also restricted in bodies that are too large for the serving thread", () =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       await api.call("POST", "/api/policy", { body: { src: wildcardPolicy } });
       const { token } = await grantKey(api, { role: "write", only_types: ["User", "Org"] });
       const many = Array.from({ length: 900 }, (_, index) => role(`user-${index}`, "member", Org("x")));
@@ -226,7 +240,7 @@ describe("a key with restricted writes", () => {
     }));
 
   test("does not get the result of the same request of another key", () =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       await api.call("POST", "/api/policy", { body: { src: wildcardPolicy } });
       const { token } = await grantKey(api, grant);
       const headers = { "x-request-id": "the-same" };
@@ -273,7 +287,7 @@ describe("a rotation", () => {
     }));
 
   test("without grace replaces the secret at once; two at the same time leave two valid secrets", () =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       const { id, token } = await grantKey(api, { role: "write", only_types: ["Org"], expires: "9d" });
       const next = await rotateKey(api, id, { grace: "0" });
       expect([(await readWith(api, token)).status, (await readWith(api, next.token)).status]).toEqual([401, 200]);
@@ -338,7 +352,7 @@ describe("a rotation", () => {
     }));
 
   test("is refused with a wrong body, and for an unknown key", () =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       for (const grace of ["91d", "-1h", "", "forever"])
         expect((await api.call("POST", "/api/keys/admin/rotate", { body: { grace } })).status).toBe(400);
       expect((await api.call("POST", "/api/keys/admin/rotate", { body: { role: "admin" } })).status).toBe(400);
@@ -393,7 +407,7 @@ test("the secrets that many rotations replaced are not accepted again from the c
   }));
 
 test("change events show grants, and neither hashes nor how grants are stored", () =>
-  withPrimary(async (api) => {
+  withCleanPrimary(async (api) => {
     const { offset } = must(api.node.state());
     const made = await grantKey(api, { role: "write", only_types: ["Org", "User"], expires: "30d" });
     const next = await rotateKey(api, made.id, { grace: "1d" });

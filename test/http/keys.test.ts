@@ -7,7 +7,9 @@ import { defaultLimits } from "../../src/config/limits.ts";
 import { createApp } from "../../src/http/app.ts";
 import { must } from "../../src/util/assert.ts";
 import { untraced } from "../replication/cluster.ts";
-import { Org, role, wildcardPolicy, withPrimary, type Api } from "./api.ts";
+import { Org, role, wildcardPolicy, withPrimary, type Api, sharedPrimary } from "./api.ts";
+
+const withCleanPrimary = sharedPrimary();
 
 interface MadeKey {
   readonly id: string;
@@ -159,7 +161,7 @@ describe("roles", () => {
   );
 
   test("no route except health, discovery and the OpenAPI document answers without a key", () =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       const discovery = "GET /.well-known/authzen-configuration";
       const health = ["GET /healthcheck", "GET /api/healthcheck", "GET /livez", "GET /readyz"];
       const login = ["GET /api/login", "POST /api/login/token"];
@@ -190,7 +192,7 @@ describe("roles", () => {
 
 describe("the life of a key", () => {
   test("its text is shown once; lists of keys have no secrets", () =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       const made = await makeKey(api, "write");
       expect(made).toEqual({
         id: expect.stringMatching(/^[0-9a-f]{12}$/),
@@ -212,7 +214,7 @@ describe("the life of a key", () => {
     }));
 
   test("a removed key is refused on all routes", () =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       await api.call("POST", "/api/policy", { body: { src: wildcardPolicy } });
       const { id, token } = await makeKey(api, "write");
       const headers = { authorization: `Bearer ${token}` };

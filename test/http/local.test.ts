@@ -1,7 +1,9 @@
 /** The routes of local authorization, on all roles, with stored data bindings. */
 import { describe, expect, test } from "bun:test";
 import { converged, eventually, withCluster } from "../replication/cluster.ts";
-import { apiOf, fact, Org, Repo, role, withPrimary, type Api } from "./api.ts";
+import { apiOf, fact, Org, Repo, role, withPrimary, type Api, sharedPrimary } from "./api.ts";
+
+const withCleanPrimary = sharedPrimary();
 
 const policy = `
 actor User {}
@@ -39,7 +41,7 @@ async function refused(api: Api, path: string, body: object, status = 400): Prom
 }
 
 test("each question has its SQL, which folds what does not depend on rows", () =>
-  withPrimary(async (api) => {
+  withCleanPrimary(async (api) => {
     await prepare(api);
     const sql = await sqlOf(api, "/api/authorize_query", authorizeBody);
     expect(sql).toMatch(/^SELECT EXISTS \(.*SELECT id, org FROM repos\n.* AS allowed$/s);
@@ -60,7 +62,7 @@ test("each question has its SQL, which folds what does not depend on rows", () =
   }));
 
 test("a query selects columns, or filters one", () =>
-  withPrimary(async (api) => {
+  withCleanPrimary(async (api) => {
     await prepare(api);
     const query = {
       predicate: ["allow", ["var_a", "var_b", "var_c"]],
@@ -123,7 +125,7 @@ test("an edge and a fallback answer as the primary does, at the position of a to
 
 describe("stored data bindings", () => {
   test("are stored, replaced, listed and removed, and are no API keys", () =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       await prepare(api);
       const put = (name: string, text: string) =>
         api.call("PUT", `/api/bindings/${name}`, { body: { data_bindings: text } });
@@ -186,7 +188,7 @@ describe("stored data bindings", () => {
     }));
 
   test("need an admin key to change, and a read key to use", () =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       await prepare(api);
       const keys = new Map<string, Record<string, string>>();
       for (const name of ["read", "write"]) {
@@ -271,7 +273,7 @@ test("errors name the place in the bindings and the remedy", () =>
   ));
 
 test("large bindings are parsed once, in a worker process", () =>
-  withPrimary(async (api) => {
+  withCleanPrimary(async (api) => {
     await prepare(api);
     const offloaded = async () => {
       const { text } = await api.call("GET", "/metrics");
@@ -313,7 +315,7 @@ test("many central values are read in a worker process, and too many are refused
   ));
 
 test("the explanation of a decision shows which rows can change it", () =>
-  withPrimary(async (api) => {
+  withCleanPrimary(async (api) => {
     await prepare(api);
     const question = { ...read, resource_id: "anvil" };
     const { json } = await api.call("POST", "/api/explain", { body: { ...question, data_bindings: bindings } });

@@ -4,8 +4,10 @@ import { describe, expect, test } from "bun:test";
 import { calculatePKCECodeChallenge, generateRandomCodeVerifier } from "oauth4webapi";
 import { LoginCode } from "../../src/roles/login-code.ts";
 import { browse, clientId, startIdentityProvider } from "../cli/identity-provider.ts";
-import { type Api, withPrimary } from "./api.ts";
+import { type Api, withPrimary, sharedPrimary } from "./api.ts";
 import { Issuer, oidcFlags } from "./issuer.ts";
+
+const withCleanPrimary = sharedPrimary();
 
 interface LoginAnswer {
   readonly client_id: string;
@@ -90,7 +92,7 @@ describe("the code of an issuer", () => {
 
   test("is not asked for by a node without an issuer, and not from an issuer that is away", async () => {
     const body = { code: "c", code_verifier: "v".repeat(43), redirect_uri: "https://a.example", nonce: "n" };
-    await withPrimary(async (api) => expect((await exchange(api, body)).status).toBe(404));
+    await withCleanPrimary(async (api) => expect((await exchange(api, body)).status).toBe(404));
     await using issuer = await Issuer.start();
     await withPrimary(async (api) => {
       const login = (await api.call("GET", "/api/login")).json as LoginAnswer;
@@ -127,13 +129,13 @@ describe("a one-time code", () => {
   });
 
   test("is accepted by `ostiary dev` only", () =>
-    withPrimary(async (api) =>
+    withCleanPrimary(async (api) =>
       expect((await api.call("POST", "/api/login/code", { body: { code: "c" } })).status).toBe(404),
     ));
 });
 
 test("a key hears which facts it may change", () =>
-  withPrimary(async ({ call }) => {
+  withCleanPrimary(async ({ call }) => {
     const restriction = { only_predicates: ["has_role"], only_types: ["Org"] };
     const made = await call("POST", "/api/keys", {
       body: { name: "limited", grant: { role: "write", ...restriction } },

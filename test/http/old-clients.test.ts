@@ -10,11 +10,14 @@ import {
   User,
   value,
   wildcardPolicy,
-  withPrimary,
   type Answer,
   type Api,
+  sharedPrimary,
+  withPrimary,
 } from "./api.ts";
 import { withoutCode } from "./scenario.ts";
+
+const withCleanPrimary = sharedPrimary();
 
 setDefaultTimeout(60_000);
 
@@ -46,8 +49,8 @@ const query = async (api: Api, pattern: object, contextFacts?: unknown) => {
 const pattern = (predicate: string, ...args: { type: string | null; id: string | null }[]) => ({ predicate, args });
 const typed = (type: string) => ({ type, id: null });
 
-async function withPolicy(src: string, body: (api: Api) => Promise<void>): Promise<void> {
-  await withPrimary(async (api) => {
+async function withPolicy(src: string, body: (api: Api) => Promise<void>, run = withCleanPrimary): Promise<void> {
+  await run(async (api) => {
     await write(api, "POST", "/api/policy", { src, filename: "" });
     await body(api);
   });
@@ -306,7 +309,7 @@ describe("numbers and suggestions", () => {
     }));
 
   test("suggestions name the facts of the policy, with types and names of arguments", () =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       expect(await ask(api, "GET", "/api/autocomplete_info")).toEqual({ suggestions: {}, actors: [] });
       await write(api, "POST", "/api/policy", {
         src: `actor User {} actor Robot {}
@@ -335,13 +338,17 @@ describe("numbers and suggestions", () => {
 });
 
 test("a policy is read by `id` and by `version`", () =>
-  withPolicy("actor User {}", async (api) => {
-    await write(api, "POST", "/api/policy", { src: wildcardPolicy });
-    for (const name of ["id", "version"])
-      expect(await ask(api, "GET", `/api/policy?${name}=1`)).toEqual({
-        policy: { filename: "", src: "actor User {}" },
-      });
-  }));
+  withPolicy(
+    "actor User {}",
+    async (api) => {
+      await write(api, "POST", "/api/policy", { src: wildcardPolicy });
+      for (const name of ["id", "version"])
+        expect(await ask(api, "GET", `/api/policy?${name}=1`)).toEqual({
+          policy: { filename: "", src: "actor User {}" },
+        });
+    },
+    withPrimary,
+  ));
 
 test("an edge forwards these writes, a fallback refuses them; both answer the reads", () =>
   withCluster(async (cluster) => {

@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { role, Org, withPrimary } from "./api.ts";
+import { role, Org, withPrimary, sharedPrimary } from "./api.ts";
 import {
   askPage,
   batch,
@@ -21,12 +21,14 @@ import {
   type Page,
 } from "./listing.ts";
 
+const withCleanPrimary = sharedPrimary();
+
 describe("context facts", () => {
   const one = role("ann", "member", Org("x1"));
   const two = role("ann", "member", Org("x2"));
 
   test("are a part of the question, in any order", () =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       await load(api);
       const body = { ...reading, context_facts: [one, two] };
       const whole = await wholeList(api, body);
@@ -52,7 +54,7 @@ describe("context facts", () => {
     }));
 
   test("of one client are invisible to another", () =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       await load(api);
       await firstPage(api, { ...reading, context_facts: [one] }, 3);
       const first = await firstPage(api, reading, 3);
@@ -62,7 +64,7 @@ describe("context facts", () => {
 
 describe("a token", () => {
   test("contains no id, and has no use without a key", () =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       await load(api, ["secret-1", "secret-2", "secret-3"]);
       const { next_page_token: token } = await firstPage(api, reading, 1);
       expect(JSON.stringify(openToken(token))).not.toMatch(/secret|ann|Org/);
@@ -74,7 +76,7 @@ describe("a token", () => {
     }));
 
   test("with a wrong format is refused", () =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       await load(api);
       const { next_page_token: token } = await firstPage(api, reading, 3);
       const parts = openToken(token);

@@ -7,7 +7,7 @@ import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { converged, eventually, withCluster } from "../replication/cluster.ts";
-import { apiOf, clientOf, fact, Org, role, User, value, withPrimary, type Api } from "./api.ts";
+import { apiOf, clientOf, fact, Org, role, User, value, withPrimary, type Api, sharedPrimary } from "./api.ts";
 import {
   askPage,
   batch,
@@ -29,6 +29,8 @@ import {
   type ListBody,
   type Page,
 } from "./listing.ts";
+
+const withCleanPrimary = sharedPrimary();
 
 const lent = (id: string, ends: number) =>
   fact("lent", User("ann"), value("String", "member"), Org(id), value("Integer", String(ends)));
@@ -56,7 +58,7 @@ const writes: readonly (readonly [string, (api: Api) => Promise<unknown>])[] = [
 
 describe("a write between two pages leaves the list consistent", () => {
   test.each(writes)("%s", (_, write) =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       for (const body of [reading, seeing]) {
         for (const size of [1, 2, 5, ids.length - 1]) {
           await load(api);
@@ -72,7 +74,7 @@ describe("a write between two pages leaves the list consistent", () => {
   );
 
   test("a list that fits on one page has no token, and a list without pages no `next_page_token`", () =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       await load(api);
       for (const size of [ids.length, 10_000, 1_000_000_000])
         expect(await firstPage(api, reading, size)).toEqual({
@@ -100,7 +102,7 @@ describe("a write between two pages leaves the list consistent", () => {
     ));
 
   test("a list that begins later has the later state, also during an earlier list", () =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       await load(api);
       const begun: { whole: readonly string[]; page: Page }[] = [];
       for (const id of ["g", "h", "h", "i"]) {
@@ -126,7 +128,7 @@ describe("random writes between the pages of many lists", () => {
   test(
     `${steps} steps with seed ${seed}`,
     () =>
-      withPrimary(async (api) => {
+      withCleanPrimary(async (api) => {
         await load(api);
         const dice = fc.sample(fc.tuple(fc.nat(99), fc.nat(99), fc.nat(99)), { numRuns: steps, seed });
         const open: Reading[] = [];
@@ -343,7 +345,7 @@ describe("the official client", () => {
   test(
     "reads all pages during writes",
     () =>
-      withPrimary(async (api) => {
+      withCleanPrimary(async (api) => {
         const name = (index: number): string => `o${String(index).padStart(6, "0")}`;
         const members = Array.from({ length: 25_000 }, (_, index) => name(2 * index));
         await load(api, []);

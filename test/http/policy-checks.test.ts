@@ -1,7 +1,9 @@
 /** The routes that check, test, format and explain a policy with a read key, without storing it. */
 import { describe, expect, test } from "bun:test";
-import { apiOf, clientOf, Org, role, User, withPrimary, type Api } from "./api.ts";
+import { apiOf, clientOf, Org, role, User, withPrimary, type Api, sharedPrimary } from "./api.ts";
 import { eventually, withCluster } from "../replication/cluster.ts";
+
+const withCleanPrimary = sharedPrimary();
 
 const good = `actor User {}
 resource Org { roles = ["member", "admin"]; permissions = ["read"]; "read" if "member"; "member" if "admin"; }
@@ -21,7 +23,7 @@ async function reader(api: Api): Promise<Record<string, string>> {
 
 describe("a policy that is only checked", () => {
   test("is checked and tested with a read key, and changes nothing", async () => {
-    await withPrimary(async (api) => {
+    await withCleanPrimary(async (api) => {
       await clientOf(api.url).policy(good);
       const before = await api.call("GET", "/api/policy");
       const headers = await reader(api);
@@ -56,7 +58,7 @@ describe("a policy that is only checked", () => {
   });
 
   test("can have several files, which keep their names", async () => {
-    await withPrimary(async (api) => {
+    await withCleanPrimary(async (api) => {
       const [blocks = "", tests = ""] = good.split(/(?=test )/);
       const files = [
         { filename: "tests.polar", src: tests.replace('"read"', '"raed"') },
@@ -77,7 +79,7 @@ describe("a policy that is only checked", () => {
   });
 
   test("is formatted file by file, and a file with syntax errors is not", async () => {
-    await withPrimary(async (api) => {
+    await withCleanPrimary(async (api) => {
       const headers = await reader(api);
       const files = [
         { filename: "<script>.polar", src: "actor   User{} # one\n" },
@@ -100,7 +102,7 @@ describe("a policy that is only checked", () => {
   });
 
   test("shows its shorthand rules in longhand, or its errors", async () => {
-    await withPrimary(async (api) => {
+    await withCleanPrimary(async (api) => {
       const headers = await reader(api);
       const answer = await api.call("POST", "/api/explain_rules", { headers, body: { src: good } });
       expect(answer.json).toMatchObject({
@@ -126,7 +128,7 @@ describe("a policy that is only checked", () => {
   });
 
   test("gets warnings about stored facts that would be unused, like an upload", async () => {
-    await withPrimary(async (api) => {
+    await withCleanPrimary(async (api) => {
       const oso = clientOf(api.url);
       await oso.policy(good);
       const facts = [role("ann", "member", Org("acme")), role("bob", "admin", Org("acme"))];

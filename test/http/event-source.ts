@@ -2,9 +2,8 @@
  * A reader of server-sent events according to the HTML standard (section 9.2.6), over fetch, because `EventSource`
  * cannot send an API key.
  */
-import * as Bun from "bun";
 import { expect } from "bun:test";
-import { adminKey } from "../replication/cluster.ts";
+import { adminKey, eventually } from "../replication/cluster.ts";
 
 export interface Received {
   readonly type: string;
@@ -22,7 +21,7 @@ export interface Source {
   /** Resolves when the response has ended, with whether it was complete. */
   readonly ended: Promise<boolean>;
   /** Resolves when this number of events has arrived. */
-  count(events: number, withinMs?: number): Promise<readonly Received[]>;
+  count(events: number): Promise<readonly Received[]>;
   close(): void;
 }
 
@@ -53,10 +52,8 @@ export async function openSource(url: string, options: SourceOptions = {}): Prom
     response,
     ...parser,
     ended,
-    async count(events, withinMs = 5000) {
-      const endMs = performance.now() + withinMs;
-      while (parser.received.length < events && performance.now() < endMs) await Bun.sleep(2);
-      expect(parser.received.length).toBeGreaterThanOrEqual(events);
+    async count(events) {
+      await eventually(() => expect(parser.received.length).toBeGreaterThanOrEqual(events));
       return parser.received;
     },
     close: () => abort.abort(),

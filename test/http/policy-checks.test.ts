@@ -174,9 +174,10 @@ describe("a policy that is only checked", () => {
       async (api) => {
         await clientOf(api.url).policy(good);
         const answers = Array.from({ length: 4 }, () => api.call("POST", "/api/test", { body: { src: slow } }));
-        const question = performance.now();
+        let checked = 0;
+        for (const answer of answers) void answer.then(({ status }) => (checked += status === 429 ? 0 : 1));
         expect(await clientOf(api.url).authorize(User("ann"), "read", Org("acme"))).toBe(false);
-        expect(performance.now() - question).toBeLessThan(1500);
+        expect(checked).toBe(0);
         const refusals = await Promise.all(answers);
         expect(refusals.filter(({ status }) => status === 429)).toHaveLength(2);
         // The two others were checked until their time was over. What they are told depends on the machine.

@@ -3,7 +3,7 @@
  * the age of its data.
  */
 import * as Bun from "bun";
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import { once } from "node:events";
 import { connect, createServer, type AddressInfo } from "node:net";
 import { Oso } from "oso-cloud";
@@ -123,16 +123,16 @@ describe("a write whose connection was closed without an answer", () => {
     forward: ReturnType<typeof forwarderTo>,
     { requests }: { readonly requests: unknown[] },
   ): Promise<unknown> {
-    for (let attempt = 0; attempt < 50; attempt++) {
+    let outcome: unknown;
+    await eventually(async () => {
       requests.length = 0;
-      const outcome = await forward(request("/api/batch")).then(
+      outcome = await forward(request("/api/batch")).then(
         ({ status }) => status,
         (error: unknown) => error,
       );
-      if (requests.length === 2) return outcome;
-      await Bun.sleep(10);
-    }
-    throw new Error("no connection was kept");
+      expect(requests).toHaveLength(2);
+    });
+    return outcome;
   }
   const brokeOff = {
     code: "not_ready",
@@ -313,11 +313,12 @@ describe("an edge", () => {
       const { id, token } = made.json as { id: string; token: string };
       const { epoch, offset } = edge.node.health();
       const headers = { authorization: `Bearer ${token}`, osooffset: `${epoch}:${(offset ?? 0) + 1}` };
+      using waits = spyOn(edge.node, "waitFor");
       const waiting = [
         edge.call("GET", "/api/policy", { headers }),
         edge.call("POST", "/api/authorize", { headers, body: question }),
       ];
-      await Bun.sleep(100);
+      await eventually(() => expect(waits.mock.calls).toHaveLength(2));
       expect((await primary.call("DELETE", `/api/keys/${id}`)).status).toBe(200);
       expect((await Promise.all(waiting)).map(({ status }) => status)).toEqual([401, 401]);
     }));

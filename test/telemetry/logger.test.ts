@@ -2,6 +2,7 @@ import { afterAll, beforeEach, describe, expect, test } from "bun:test";
 import { mintNodeKey } from "../../src/store/keys/api-keys.ts";
 import { inEnvironment } from "../../src/telemetry/current-environment.ts";
 import { maskSecrets } from "../../src/telemetry/mask-secrets.ts";
+import { threadCpuMs } from "../thread-cpu-time.ts";
 import { getLogger, startLogging, type LoggingOptions } from "../../src/telemetry/logger.ts";
 
 let lines: string[] = [];
@@ -111,9 +112,9 @@ describe("a log line", () => {
 
   test("masks long texts in linear time", () => {
     for (const part of ["a", "://", "://a:", "@", "\\", "x@://", "[", ":", "eyJ", "eyJa-", "eyJa.", "-eyJa.b "]) {
-      const startMs = performance.now();
+      const beforeMs = threadCpuMs();
       maskSecrets(`mqtt://${part.repeat(500_000)}`);
-      expect(performance.now() - startMs).toBeLessThan(5000);
+      expect(threadCpuMs() - beforeMs).toBeLessThan(5000);
     }
   });
 

@@ -1,9 +1,11 @@
 /** Which traces are recorded, as the settings and the callers decide; a trace is recorded as a whole or not at all. */
-import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
-import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { randomHex } from "../../scripts/node-process.ts";
 import { type Span, startCollector } from "../../scripts/otlp-collector.ts";
+import { traceIdOf, traceparentOf } from "../../src/telemetry/trace-context.ts";
+import { recordSpan, SpanKind, withSpan } from "../../src/telemetry/tracing.ts";
+import { whileTracing } from "./traced-work.ts";
 
 interface Recorded {
   /** Of each request; null if it was not recorded. */
@@ -18,27 +20,46 @@ interface Sampling {
   readonly samplerArgument?: string;
 }
 
+/** Answers requests at the same time, each with its traceparent, beside work that belongs to no request. */
 async function record({ ratio, sampler, samplerArgument }: Sampling, parents: readonly string[]): Promise<Recorded> {
   const collector = startCollector();
   try {
-    const ratioFlag = ratio === undefined ? [] : ["--ratio", String(ratio)];
-    const file = join(import.meta.dirname, "sampled-program.ts");
-    const program = Bun.spawn([process.execPath, file, ...ratioFlag, "--", ...parents], {
-      env: {
-        PATH: process.env["PATH"] ?? "",
-        OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
-        ...(sampler !== undefined && { OTEL_TRACES_SAMPLER: sampler }),
-        ...(samplerArgument !== undefined && { OTEL_TRACES_SAMPLER_ARG: samplerArgument }),
-      },
-      stdout: "pipe",
-      stderr: "inherit",
+    const variables = {
+      OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+      ...(sampler !== undefined && { OTEL_TRACES_SAMPLER: sampler }),
+      ...(samplerArgument !== undefined && { OTEL_TRACES_SAMPLER_ARG: samplerArgument }),
+    };
+    const traceIds = await whileTracing(variables, { sampleRatio: ratio, attributes: {} }, async () => {
+      const answered = await Promise.all(parents.map((parent) => answer(parent || null)));
+      for (let index = 0; index < parents.length; index++) work("background work");
+      return answered;
     });
-    const output = await program.stdout.text();
-    expect(await program.exited).toBe(0);
-    return { traceIds: JSON.parse(output) as (string | null)[], spans: [...collector.spans] };
+    return { traceIds, spans: [...collector.spans] };
   } finally {
     await collector.stop();
   }
+}
+
+/** A request that begins another trace, in front of a part of its work. */
+function answer(parent: string | null): Promise<string | null> {
+  return withSpan("request", { kind: SpanKind.SERVER, parent }, async (span) => {
+    await setImmediate();
+    const other = await withSpan("other", { parent: null }, async (root) => {
+      await setImmediate();
+      work("other work");
+      return traceIdOf(root);
+    });
+    work("work");
+    const [id, passedOn] = [traceIdOf(span), traceparentOf()];
+    expect(passedOn?.slice(3, 35) ?? null).toBe(id);
+    if (id !== null) expect(other).not.toBe(id);
+    return id;
+  });
+}
+
+function work(name: string): void {
+  withSpan(name, {}, () => undefined);
+  recordSpan(`${name} that has ended`, { startTime: Date.now(), endTime: Date.now() });
 }
 
 const count = 400;

@@ -176,6 +176,8 @@ describe("Basic", () => {
       expect([answer.headers.get("x-request-id"), answer.json]).toEqual([`id ${time}`, decision(true)]);
     }
     expect((await post("evaluation", body)).headers.get("x-request-id")).toMatch(/^\S+$/);
+    const long = "x".repeat(4000);
+    expect((await post("evaluation", body, { "X-Request-ID": long })).headers.get("x-request-id")).toBe(long);
   });
 });
 
@@ -203,11 +205,25 @@ describe("Batch", () => {
     expect(await batch({ evaluations: whole })).toEqual(decisions(true, false));
     const all = { subject: alice, action: read, resource: record1 };
     expect(await batch({ ...all, evaluations: [{}, { action: null, other: 1 }] })).toEqual(decisions(true, true));
-    const [{ resource: first }, second] = records as [(typeof records)[0], object];
-    const merged = [{ resource: { id: first.id, properties: active } }, second];
-    expect(await batch({ subject: alice, action: write, resource: { type: "record" }, evaluations: merged })).toEqual(
-      decisions(true, false),
-    );
+    // A member of an item replaces that of the defaults whole: nothing of a default fills a gap.
+    const parts = [
+      { subject: { type: "user" } },
+      { subject: { id: "alice" } },
+      { action: {} },
+      { resource: { type: "record" } },
+      { resource: { id: record1.id, properties: active } },
+      {},
+    ];
+    const gap = (place: string) => ({
+      decision: false,
+      context: { error: { status: 400, message: `\`${place}\` in the body is missing, it must be a text` } },
+    });
+    expect(await batch({ ...all, evaluations: parts })).toEqual({
+      evaluations: [
+        ...["subject.id", "subject.type", "action.name", "resource.id", "resource.type"].map(gap),
+        decision(true),
+      ],
+    });
     // The properties of a default do not stay when the item has another entity.
     const archivedDefault = { ...record1, properties: archived };
     expect(
@@ -341,7 +357,7 @@ describe("Search", () => {
     ["search/resource", { subject: { type: "user" }, action: read, resource: { type: "record" } }],
     ["search/action", { subject: alice }],
     ["search/action", { subject: alice, resource: record1, page: 5 }],
-    ["search/action", { subject: alice, resource: record1, page: { limit: 0 } }],
+    ["search/action", { subject: alice, resource: record1, page: { limit: -1 } }],
     ["search/subject", { subject: { type: "user" }, action: read, resource: record1, page: { token: "x" } }],
     [
       "search/subject",
@@ -369,6 +385,10 @@ describe("Search", () => {
       expect(Object.keys(page)).toEqual(["page", "results"]);
       const token = page.page.next_token;
       expect(await ask(path, { ...search, page: { token } })).toEqual({ page: { next_token: "" }, results: [second] });
+      const empty = (await ask(path, { ...search, page: { limit: 0 } })) as typeof page;
+      expect(empty).toEqual({ page: { next_token: expect.stringMatching(/./) }, results: [] });
+      const rest = { page: { next_token: "" }, results: [first, second] };
+      expect(await ask(path, { ...search, page: { token: empty.page.next_token } })).toEqual(rest);
       const other = await post(path, { ...search, action: write, page: { token } });
       expect([other.status, String(other.json)]).toEqual([400, expect.stringContaining("belongs to another question")]);
     }

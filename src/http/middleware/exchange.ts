@@ -53,6 +53,8 @@ export interface AuditedPart {
 export interface Exchange extends ExchangeParts, BodyOwner {
   /** From the client, or a new one. It is in our log, in the response, and in the error texts of the SDKs. */
   readonly requestId: string;
+  /** The id from the client, which the response repeats, if it is too long for our log. */
+  readonly longRequestId: string | undefined;
   readonly method: string;
   /** Of the monotonic clock, like the other times. */
   readonly startedMs: number;
@@ -99,7 +101,7 @@ export function beginExchange(
     isHosted,
     isTrustedProxy,
     requestLimits,
-    requestId: requestIdOf(received),
+    ...requestIdsOf(received),
     method: received.method,
     startedMs: performance.now(),
     span,
@@ -244,7 +246,7 @@ function announcesBody({ headers }: Request): boolean {
 /** `Server-Timing` starts with `oso;` because the Node client reads only its first entry. */
 function commonHeaders(exchange: Exchange): Record<string, string> {
   const headers: Record<string, string> = {
-    "X-Request-ID": exchange.requestId,
+    "X-Request-ID": exchange.longRequestId ?? exchange.requestId,
     "Server-Timing": `oso;dur=${(performance.now() - exchange.startedMs).toFixed(3)}`,
   };
   const traceId = traceIdOf(exchange.span);
@@ -266,10 +268,11 @@ function recordPhases(exchange: Exchange, answeredMs: number): void {
 }
 
 /** A new id is a UUID whose last digits count the requests of this process: it has to be unique, but not secret. */
-function requestIdOf(request: Request): string {
-  const given = request.headers.get("x-request-id");
-  if (given !== null && given.length > 0 && given.length <= requestIdCharactersMax) return given;
-  return `${processId}${(requests++).toString(16).padStart(12, "0")}`;
+function requestIdsOf(request: Request): Pick<Exchange, "requestId" | "longRequestId"> {
+  const given = request.headers.get("x-request-id") ?? "";
+  if (given !== "" && given.length <= requestIdCharactersMax) return { requestId: given, longRequestId: undefined };
+  const requestId = `${processId}${(requests++).toString(16).padStart(12, "0")}`;
+  return { requestId, longRequestId: given === "" ? undefined : given };
 }
 
 const processId = crypto.randomUUID().slice(0, -12);

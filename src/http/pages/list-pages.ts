@@ -46,8 +46,9 @@ export class ListPages {
   }
 
   /**
-   * The first page. The result set is cached only if it has more than `size` ids. Throws like `Engine.list`. The
-   * whole list is logged as one decision, here and where a later page computes it again.
+   * The first page. The result set is cached only if it has more than `size` ids. After an empty page of size 0 the next
+   * ones have the maximum size. Throws like `Engine.list`. The whole list is logged as one decision, here and where a
+   * later page computes it again.
    */
   async first(question: PagedQuestion, size: number, asking: Asking): Promise<ListPageBody> {
     const engine = this.#currentEngine();
@@ -58,7 +59,7 @@ export class ListPages {
     if (page.next === null) return { results: page.ids, next_page_token: null };
     const digest = questionDigest(question);
     this.#resultSets.add(digest, listing, holderOf(asking));
-    return pageBody(page, listing, size, digest);
+    return pageBody(page, listing, size || this.#limits.listPageEntriesMax, digest);
   }
 
   /**
@@ -88,7 +89,7 @@ export class ListPages {
       const found = this.#resultSets.begin(digest, version, size);
       if (found === undefined) continue;
       if (found.note) this.#decisions.listed(asking, kindOf(question), question, found.note);
-      return pageBody(found.page, version, size, digest);
+      return pageBody(found.page, version, size || this.#limits.listPageEntriesMax, digest);
     }
     return undefined;
   }

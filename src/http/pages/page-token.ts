@@ -24,7 +24,7 @@ const tokenSchema = z.tuple([
   z.int().min(0),
   z.int().min(0).nullable(),
   z.int().min(1),
-  z.int().min(1),
+  z.int().min(0),
   z.string(),
 ]);
 

@@ -61,7 +61,7 @@ export function authzenParsers(limits: Limits) {
   const entity = z.object({ type: name, id: name, properties: attributes });
   const action = z.object({ name, properties: attributes });
   const anyOfType = z.object({ type: name });
-  const page = z.object({ token: z.string().nullish(), limit: z.int().min(1).nullish() }).nullish();
+  const page = z.object({ token: z.string().nullish(), limit: z.int().min(0).nullish() }).nullish();
   const asked = { context: attributes, page };
   const parser = <Schema extends z.ZodType>(schema: Schema) => {
     const parse = validator("body", schema);
@@ -130,21 +130,21 @@ function itemOf(item: unknown, parse: (item: unknown) => Defaults): Defaults | s
 }
 
 /**
- * The evaluation that an item stands for: an entity of the item replaces that of the defaults, whose type, id or name is
- * used only if the item's entity has none. Throws AppError `invalid_request` if a member is missing.
+ * The evaluation that an item stands for: each member of the item replaces that of the defaults as a whole, as the
+ * specification says (section 7.1.1). Throws AppError `invalid_request` if something is missing then.
  */
 export function evaluationOf(item: Defaults, defaults: Defaults): Evaluation {
   const entity = (place: "subject" | "resource"): AuthzenEntity => {
     const given = item[place] ?? defaults[place];
     if (!given) throw missing(place, "an object");
-    const type = given.type ?? defaults[place]?.type ?? missingText(`${place}.type`);
-    const id = given.id ?? defaults[place]?.id ?? missingText(`${place}.id`);
+    const type = given.type ?? missingText(`${place}.type`);
+    const id = given.id ?? missingText(`${place}.id`);
     return { type, id, properties: given.properties };
   };
   const action = item.action ?? defaults.action;
   const subject = entity("subject");
   if (!action) throw missing("action", "an object");
-  const name = action.name ?? defaults.action?.name ?? missingText("action.name");
+  const name = action.name ?? missingText("action.name");
   const context = item.context ?? defaults.context ?? [];
   return { subject, action: { name, properties: action.properties }, resource: entity("resource"), context };
 }

@@ -5,7 +5,9 @@
  * label. What each environment has is counted by environment (`environment-label.ts`). Each thread has its own registry,
  * so the main thread records the metrics of its workers.
  */
-import { Counter, Gauge, Registry } from "prom-client";
+import Counter from "prom-client/lib/counter.js";
+import Gauge from "prom-client/lib/gauge.js";
+import Registry from "prom-client/lib/registry.js";
 import { environmentLabel, otherEnvironments } from "./environment-label.ts";
 import {
   combinationsOf,

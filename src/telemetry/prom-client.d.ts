@@ -1,0 +1,10 @@
+/** The modules of prom-client that this program loads. The package itself also loads an HTTP client for a push gateway. */
+declare module "prom-client/lib/counter.js" {
+  export { Counter as default } from "prom-client";
+}
+declare module "prom-client/lib/gauge.js" {
+  export { Gauge as default } from "prom-client";
+}
+declare module "prom-client/lib/registry.js" {
+  export { Registry as default } from "prom-client";
+}

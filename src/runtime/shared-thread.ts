@@ -1,6 +1,9 @@
 /**
  * Several workers of one kind in one thread. A thread of its own takes about 25 MB of memory, which a process with many
  * small databases cannot afford. Each worker has its own commands and state; a message carries the number of its worker.
+ *
+ * A thread without workers waits for the next one for some seconds: it takes 50 ms of a processor to start, and its code
+ * is compiled anew in each thread. For example, a promoted edge stops its writer and starts that of a primary.
  */
 import { type Commands, type MessageEncoding, openWorkerChannel, serveCommands, withEncoding } from "./worker.ts";
 import type { Channel, WorkerChannel } from "./platform.ts";
@@ -15,6 +18,8 @@ interface EndOfWorker {
 interface SharedThread {
   readonly channel: WorkerChannel;
   readonly workers: Map<number, ParentEnd>;
+  /** Ends the thread while it has no worker. */
+  idleTimer?: ReturnType<typeof setTimeout>;
 }
 
 /** The listeners of the parent of one worker. */
@@ -27,17 +32,21 @@ interface ParentEnd {
 const threads = new Map<string, SharedThread[]>();
 let lastWorker = 0;
 
+const idleMsDefault = 10_000;
+
 /**
- * Starts a worker in a thread that serves others as well, once `threadsMax` threads run. `end` ends the thread only if
- * no other worker needs it, so JavaScript of the worker that never returns stops the others, too.
+ * Starts a worker in a thread that has none, or in a new one, or in one that serves others as well, once `threadsMax`
+ * threads run. `end` is for a worker that has stopped: it does not end the thread, which others may need.
  */
-export function openSharedChannel(entry: URL | string, threadsMax: number): WorkerChannel {
+export function openSharedChannel(
+  entry: URL | string,
+  threadsMax: number,
+  idleMs: number = idleMsDefault,
+): WorkerChannel {
   const running = threads.get(String(entry)) ?? [];
   threads.set(String(entry), running);
-  const thread =
-    running.length < threadsMax
-      ? startThread(entry, running)
-      : running.reduce((least, next) => (next.workers.size < least.workers.size ? next : least));
+  const thread = threadFor(entry, running, threadsMax);
+  clearTimeout(thread.idleTimer);
   const id = ++lastWorker;
   const parent: ParentEnd = {};
   thread.workers.set(id, parent);
@@ -47,11 +56,17 @@ export function openSharedChannel(entry: URL | string, threadsMax: number): Work
     onEnd: (listener) => void (parent.onEnd = listener),
     end() {
       if (!thread.workers.delete(id)) return;
-      if (thread.workers.size > 0) return thread.channel.send({ ended: id } satisfies EndOfWorker);
-      removeThread(thread, running);
-      thread.channel.end();
+      thread.channel.send({ ended: id } satisfies EndOfWorker);
+      if (thread.workers.size === 0) thread.idleTimer = setTimeout(() => endThread(thread, running), idleMs).unref();
     },
   };
+}
+
+function threadFor(entry: URL | string, running: SharedThread[], threadsMax: number): SharedThread {
+  const [first, ...others] = running;
+  if (first === undefined) return startThread(entry, running);
+  const least = others.reduce((found, next) => (next.workers.size < found.workers.size ? next : found), first);
+  return least.workers.size > 0 && running.length < threadsMax ? startThread(entry, running) : least;
 }
 
 function startThread(entry: URL | string, running: SharedThread[]): SharedThread {
@@ -67,6 +82,11 @@ function startThread(entry: URL | string, running: SharedThread[]): SharedThread
   });
   running.push(thread);
   return thread;
+}
+
+function endThread(thread: SharedThread, running: SharedThread[]): void {
+  removeThread(thread, running);
+  thread.channel.end();
 }
 
 function removeThread(thread: SharedThread, running: SharedThread[]): void {

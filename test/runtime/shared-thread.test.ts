@@ -1,4 +1,4 @@
-import { afterEach, expect, test } from "bun:test";
+import { afterEach, beforeEach, expect, test } from "bun:test";
 import { openSharedChannel } from "../../src/runtime/shared-thread.ts";
 import { connectChannel, withEncoding, type WorkerHandle } from "../../src/runtime/worker.ts";
 import type { Counted, CountingCommands } from "./counting-worker.ts";
@@ -6,9 +6,12 @@ import type { Counted, CountingCommands } from "./counting-worker.ts";
 type Counter = WorkerHandle<CountingCommands, Counted>;
 
 const running: Counter[] = [];
+let tests = 0;
 
-function counter(threadsMax: number): Counter {
-  const channel = openSharedChannel(new URL("./counting-worker.ts", import.meta.url), threadsMax);
+function counter(threadsMax: number, idleMs?: number): Counter {
+  // Each test has threads of its own.
+  const entry = new URL(`./counting-worker.ts?${tests}`, import.meta.url);
+  const channel = openSharedChannel(entry, threadsMax, idleMs);
   const worker = connectChannel<CountingCommands, Counted>(withEncoding({ clonedCommands: ["bytes"] }, channel));
   running.push(worker);
   return worker;
@@ -17,6 +20,10 @@ function counter(threadsMax: number): Counter {
 async function threadOf(worker: Counter): Promise<string> {
   return (await worker.call("place")).thread;
 }
+
+beforeEach(() => {
+  tests++;
+});
 
 afterEach(async () => {
   for (const worker of running.splice(0)) await worker.stop();
@@ -66,12 +73,23 @@ test("a worker that stops finishes its calls, and the others of its thread go on
   expect((await other.call("place")).stopped).toBe(1);
 });
 
-test("the thread ends with its last worker, and the next worker starts another", async () => {
-  const [one, other] = [counter(1), counter(1)];
-  const thread = await threadOf(one);
+test("a thread without workers serves the next worker, which has a state of its own", async () => {
+  const [one, other] = [counter(2), counter(2)];
+  await one.call("add", 5);
+  const threads = await Promise.all([one, other].map(threadOf));
   await Promise.all([one.stop(), other.stop()]);
-  const next = counter(1);
-  expect(await next.call("place")).toMatchObject({ thread: expect.not.stringContaining(thread), stopped: 0 });
+  const [third, fourth] = [counter(2), counter(2)];
+  expect((await Promise.all([third, fourth].map(threadOf))).toSorted()).toEqual(threads.toSorted());
+  expect(await third.call("add", 1)).toBe(1);
+  expect(await fourth.call("add", 1)).toBe(1);
+});
+
+test("a thread that stays without workers ends, and the next worker starts another", async () => {
+  const worker = counter(1, 0);
+  const thread = await threadOf(worker);
+  await worker.stop();
+  await new Promise((resolve) => setTimeout(resolve));
+  expect(await threadOf(counter(1))).not.toBe(thread);
 });
 
 test("if the thread fails, all of its workers have ended, and the next one starts another thread", async () => {

@@ -1,4 +1,4 @@
-/** The commands of a snapshot worker, a thread of its own because copying or reading a large database blocks. */
+/** The commands of a snapshot worker, in another thread because copying or reading a large database blocks. */
 import type { Limits } from "../../config/limits.ts";
 import { buildBackup, buildSnapshot, unpackSnapshot, verifySnapshot } from "../../store/snapshot/snapshot.ts";
 import type { StoreState } from "../../store/log/store-state.ts";

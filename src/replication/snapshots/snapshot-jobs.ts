@@ -1,4 +1,4 @@
-/** Runs jobs on snapshots in worker threads. A thread lives only as long as its job, to free its memory. */
+/** Runs jobs on snapshots in worker threads. */
 import { statSync } from "node:fs";
 import type { Limits } from "../../config/limits.ts";
 import type { WorkerHandle, WorkerKind } from "../../runtime/worker.ts";
@@ -12,7 +12,12 @@ import type { SnapshotCommands } from "./snapshot-commands.ts";
 
 const log = getLogger("snapshot");
 
-export const snapshotWorker: WorkerKind = { name: "snapshot", entry: "replication/snapshots/snapshot-worker.ts" };
+export const snapshotWorker: WorkerKind = {
+  name: "snapshot",
+  entry: "replication/snapshots/snapshot-worker.ts",
+  // More jobs than these wait for each other.
+  threadsMax: 16,
+};
 
 type WorkerSpawner = Pick<System, "spawnWorker">;
 

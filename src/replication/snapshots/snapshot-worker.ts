@@ -1,7 +1,8 @@
-/** The thread that makes and checks snapshots. */
-import { serveWorker } from "../../runtime/worker.ts";
+/** The threads that make and check snapshots. */
+import { serveSharedWorkers } from "../../runtime/shared-thread.ts";
 import { snapshotCommands, type SnapshotCommands } from "./snapshot-commands.ts";
 
-const commands = snapshotCommands();
-
-serveWorker<SnapshotCommands>(commands, () => commands.close());
+serveSharedWorkers<SnapshotCommands>(() => {
+  const commands = snapshotCommands();
+  return { commands, stop: () => commands.close() };
+});

@@ -65,6 +65,8 @@ facts:
           { signature: "level(Team:_, Integer:_)", source: 1, same: 0, insert: 1, delete: 0 },
           { signature: "open(Team:_, Boolean:_)", source: 2, same: 0, insert: 2, delete: 0 },
         ],
+        left_alone: 0,
+        revoked_again: 0,
       });
       expect((await ostiary("get", "level")).output).toBe("level(Team:9007199254740993, Integer:3)\n");
       expect((await ostiary("get", "open", "Team:2")).output).toBe("open(Team:2, Boolean:false)\n");

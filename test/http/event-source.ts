@@ -3,6 +3,7 @@
  * cannot send an API key.
  */
 import { expect } from "bun:test";
+import { renderMetrics } from "../../src/telemetry/metrics.ts";
 import { adminKey, eventually } from "../replication/cluster.ts";
 
 export interface Received {
@@ -111,4 +112,12 @@ export function createParser() {
       whole.forEach(line);
     },
   };
+}
+
+export const dataOf = ({ data }: Received) => JSON.parse(data) as Record<string, unknown>;
+export const offsets = (received: readonly Received[]) => received.map((event) => dataOf(event)["offset"]);
+
+/** A counter or gauge of this process, by its name and labels. */
+export async function metric(name: string): Promise<number> {
+  return Number(new RegExp(`^${name.replaceAll(/[{}"]/g, "\\$&")} (\\d+)$`, "m").exec(await renderMetrics())?.[1] ?? 0);
 }

@@ -1,7 +1,7 @@
 /**
  * Creates a data directory for `test/data-directories/`: a primary and an edge of the built binary execute a small
  * history, answer queries, and leave their compressed files and their answers. Run it once for each version of the file
- * format, before the first build of the next one: `test/data-directories.test.ts` opens all of them with the present
+ * format, before the first build of the next one: `test/data-directories.integration.test.ts` opens all of them with the present
  * code. With a path it uses the binary of another checkout.
  */
 import * as Bun from "bun";

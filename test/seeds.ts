@@ -19,3 +19,41 @@ export function seedsOf(fixed: number, variable = "FUZZ_SEED"): readonly number[
     throw new Error(`${variable} must be a whole number from 1 on, not \`${asked}\``);
   return [seed];
 }
+
+/** A seed, and the number of samples that a test makes from it. */
+export interface SeededRuns {
+  readonly seed: number;
+  readonly runs: number;
+}
+
+/** The environment variables that repeat a test (`seed`), and that make it longer (`runs`). */
+export interface RunVariables {
+  readonly seed: string;
+  readonly runs: string;
+}
+
+/**
+ * The seeds of `seedsOf`, each with its share of the samples. There are `usual` samples, `FUZZ_FACTOR` times as many if
+ * it is set, or as many as the variable says.
+ */
+export function seededRuns(
+  fixed: number,
+  usual: number,
+  variables: RunVariables = { seed: "FUZZ_SEED", runs: "FUZZ_RUNS" },
+): readonly SeededRuns[] {
+  const seeds = seedsOf(fixed, variables.seed);
+  const runs = Number(process.env[variables.runs] ?? usual * Number(process.env["FUZZ_FACTOR"] ?? 1));
+  return seeds.map((seed) => ({ seed, runs: Math.ceil(runs / seeds.length) }));
+}
+
+/**
+ * The least that a count must reach after some random runs. `rate` is at most half of what a run adds on average. The
+ * least is four standard deviations below it, so no seed fails by chance, and few runs need not reach anything. The
+ * deviation is that of a rare event, or as large as `rate` if the event is frequent.
+ */
+export function quota(runs: number, rate: number): number {
+  return Math.max(0, Math.floor(rate * runs - 4 * Math.max(rate, Math.sqrt(rate)) * Math.sqrt(runs)));
+}
+
+/** The time limit of a random test, which may be told to make any number of runs. */
+export const randomTestMs = 3_600_000;

@@ -28,8 +28,7 @@ import {
 import type { Constant, ProgramLiteral, ProgramTerm } from "../../src/datalog/ir/program.ts";
 import type { Relation, Select } from "../../src/datalog/ir/select.ts";
 import type { NodeArgument, PredicateNode } from "../../src/datalog/ir/specialised.ts";
-
-const seed = Number(process.env["FUZZ_SEED"] ?? 20_251);
+import { seededRuns } from "../seeds.ts";
 
 // Few strings, so that terms are often equal; some contain the characters that keys are made of.
 const string = fc.constantFrom("", "a", "b", "ab", "1", "1:a", "a)", "[", "-", "#0;", "User", ",", '"', "null");
@@ -152,7 +151,7 @@ const { select } = fc.letrec<{ select: Select }>((tie) => ({
 
 /** Terms that are equal are rare among random pairs, so half of the pairs are a term and its copy. */
 function injective<T>(name: string, terms: fc.Arbitrary<T>, keyOf: (term: T) => string): void {
-  test(name, () => {
+  test.each(seededRuns(20_251, 2000))(`${name}, with seed $seed`, ({ seed, runs }) => {
     const pairs = fc.oneof(
       fc.tuple(terms, terms),
       terms.map((term): [T, T] => [term, structuredClone(term)]),
@@ -162,7 +161,7 @@ function injective<T>(name: string, terms: fc.Arbitrary<T>, keyOf: (term: T) => 
       fc.property(pairs, ([one, other]) => {
         expect(keyOf(one) === keyOf(other)).toBe(isDeepStrictEqual(plain(one), plain(other)));
       }),
-      { numRuns: 3000, seed },
+      { numRuns: runs, seed },
     );
   });
 }

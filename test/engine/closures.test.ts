@@ -11,6 +11,7 @@ import { Engine } from "../../src/engine/engine.ts";
 import type { Effect } from "../../src/engine/state/event.ts";
 import type { Connection } from "../../src/store/connection/connection.ts";
 import { closureTables } from "../../src/store/facts/closure-tables.ts";
+import { quota, randomTestMs, seededRuns } from "../seeds.ts";
 import { apply, closureRows, deleted, fact, inserted, policy, storeWith } from "./store.ts";
 
 const folders = `
@@ -133,25 +134,29 @@ describe("a closure matches the facts", () => {
     { maxLength: 40, size: "max" },
   );
 
-  test("through random histories of steps of two kinds", () => {
-    let rows = 0;
-    fc.assert(
-      fc.property(changes, (history) => {
-        const store = storeWith(policy(chains));
-        const present = new Set<string>();
-        for (const { isInsert, facts } of history) {
-          for (const one of facts) present[isInsert ? "add" : "delete"](JSON.stringify(one));
-          apply(store, isInsert ? inserted(...facts) : deleted(...facts));
-          expect(findClosureDamage(store, defaultLimits)).toBeUndefined();
-          expect(closureRows(store)).toEqual([reachable([...present].map((text) => JSON.parse(text)))]);
-        }
-        rows += closureRows(store)[0]?.length ?? 0;
-        store.close();
-      }),
-      { numRuns: 100, seed: 20_261 },
-    );
-    expect(rows).toBeGreaterThan(300);
-  }, 60_000);
+  test.each(seededRuns(20_261, 30))(
+    "through $runs random histories of steps of two kinds, with seed $seed",
+    ({ seed, runs }) => {
+      let rows = 0;
+      fc.assert(
+        fc.property(changes, (history) => {
+          const store = storeWith(policy(chains));
+          const present = new Set<string>();
+          for (const { isInsert, facts } of history) {
+            for (const one of facts) present[isInsert ? "add" : "delete"](JSON.stringify(one));
+            apply(store, isInsert ? inserted(...facts) : deleted(...facts));
+            expect(findClosureDamage(store, defaultLimits)).toBeUndefined();
+            expect(closureRows(store)).toEqual([reachable([...present].map((text) => JSON.parse(text)))]);
+          }
+          rows += closureRows(store)[0]?.length ?? 0;
+          store.close();
+        }),
+        { numRuns: runs, seed },
+      );
+      expect(rows).toBeGreaterThanOrEqual(quota(runs, 2));
+    },
+    randomTestMs,
+  );
 });
 
 /** The pairs, computed naively. */

@@ -1,6 +1,7 @@
 /**
  * Facts in pages are all matching facts in order, each once, whatever is written between the pages and whichever store
- * answers. `FACT_PAGES_RUNS` is the number of random stores.
+ * answers. `FUZZ_RUNS` is the number of random stores, and `FUZZ_SEED` the
+ * seed.
  */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
@@ -8,9 +9,8 @@ import type { Fact } from "../../src/engine/state/event.ts";
 import type { Connection } from "../../src/store/connection/connection.ts";
 import { type FactFilter, type FactPage, type FactPosition, readFactPage } from "../../src/store/facts/fact-pages.ts";
 import type { FactPageBounds } from "../../src/store/facts/fact-walk.ts";
+import { seededRuns } from "../seeds.ts";
 import { allFacts, apply, storeWith } from "./store.ts";
-
-const numRuns = Number(process.env["FACT_PAGES_RUNS"] ?? 100);
 
 const everything: FactFilter = { predicate: null, args: [], contains: null };
 
@@ -42,14 +42,14 @@ const changeOf = fc.record({
   deleted: fc.array(factOf, { maxLength: 4 }),
 });
 
-describe("pages of facts", () => {
+describe.each(seededRuns(20_251, 60))("pages of facts of $runs random stores, with seed $seed,", ({ seed, runs }) => {
   test("are all matching facts in order, each once", () => {
     fc.assert(
       fc.property(fc.array(factOf, { maxLength: 80 }), filterOf, boundsOf, (facts, filter, bounds) => {
         const store = storeOf(facts);
         expect(readAll([store], filter, bounds)).toEqual(expected(store, filter));
       }),
-      { numRuns },
+      { numRuns: runs, seed },
     );
   });
 
@@ -78,7 +78,7 @@ describe("pages of facts", () => {
           expect(ever.isSupersetOf(new Set(read))).toBe(true);
         },
       ),
-      { numRuns },
+      { numRuns: runs, seed },
     );
   });
 });

@@ -1,6 +1,7 @@
 /**
  * The facts that mention a value are all of them, each once, whatever is written between the pages, whichever store
- * answers and whichever indexes there are. `FACT_PAGES_RUNS` is the number of random stores.
+ * answers and whichever indexes there are. `FUZZ_RUNS` is the number of random stores, and `FUZZ_SEED` the
+ * seed.
  */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
@@ -10,9 +11,8 @@ import { factTables, setIndexes } from "../../src/store/facts/fact-tables.ts";
 import type { FactPageBounds } from "../../src/store/facts/fact-walk.ts";
 import { type ObjectFactPage, type ObjectFactPosition, readObjectFacts } from "../../src/store/facts/object-facts.ts";
 import { must } from "../../src/util/assert.ts";
+import { seededRuns } from "../seeds.ts";
 import { allFacts, apply, storeWith } from "./store.ts";
-
-const numRuns = Number(process.env["FACT_PAGES_RUNS"] ?? 100);
 
 const idOf = fc.constantFrom("a", "b", "c", "ä", "\u{1f600}", "\uffee", "\u0001");
 const valueOf = fc.record({ type: fc.constantFrom("User", "Repo", "String"), id: idOf });
@@ -42,37 +42,42 @@ const indexesOf = fc.constantFrom<(readonly (readonly number[])[])[]>(
 );
 
 describe("the facts of an object", () => {
-  test("are all facts that mention it, each once, those that an index finds first", () => {
-    fc.assert(
-      fc.property(
-        fc.array(factOf, { maxLength: 60 }),
-        valueOf,
-        boundsOf,
-        indexesOf,
-        fc.array(changeOf, { maxLength: 20 }),
-        (facts, value, bounds, indexes, changes) => {
-          // All predicates have tables with three columns from the beginning, because new indexes end a read.
-          const known = ["p", "q", "has_role"].map((predicate) => ({ predicate, args: [value, value, value] }));
-          const stores = [[...facts, ...known], [...known, ...facts].toReversed()].map((all) => storeOf(all, indexes));
-          const [store] = stores as [Connection];
-          const always = new Set(expected(store, value));
-          const ever = new Set(always);
-          const read = readAll(stores, value, bounds, (page) => {
-            const change = changes[page];
-            if (change === undefined) return;
-            for (const one of stores) apply(one, { kind: "facts", ...change });
-            const now = new Set(expected(store, value));
-            for (const key of always) if (!now.has(key)) always.delete(key);
-            for (const key of now) ever.add(key);
-          }).map(keyOf);
-          expect(new Set(read).size).toBe(read.length);
-          expect(new Set(read).isSupersetOf(always)).toBe(true);
-          expect(ever.isSupersetOf(new Set(read))).toBe(true);
-        },
-      ),
-      { numRuns },
-    );
-  });
+  test.each(seededRuns(20_251, 60))(
+    "are all facts that mention it, each once: $runs stores with seed $seed",
+    ({ seed, runs }) => {
+      fc.assert(
+        fc.property(
+          fc.array(factOf, { maxLength: 60 }),
+          valueOf,
+          boundsOf,
+          indexesOf,
+          fc.array(changeOf, { maxLength: 20 }),
+          (facts, value, bounds, indexes, changes) => {
+            // All predicates have tables with three columns from the beginning, because new indexes end a read.
+            const known = ["p", "q", "has_role"].map((predicate) => ({ predicate, args: [value, value, value] }));
+            const stores = [[...facts, ...known], [...known, ...facts].toReversed()].map((all) =>
+              storeOf(all, indexes),
+            );
+            const [store] = stores as [Connection];
+            const always = new Set(expected(store, value));
+            const ever = new Set(always);
+            const read = readAll(stores, value, bounds, (page) => {
+              const change = changes[page];
+              if (change === undefined) return;
+              for (const one of stores) apply(one, { kind: "facts", ...change });
+              const now = new Set(expected(store, value));
+              for (const key of always) if (!now.has(key)) always.delete(key);
+              for (const key of now) ever.add(key);
+            }).map(keyOf);
+            expect(new Set(read).size).toBe(read.length);
+            expect(new Set(read).isSupersetOf(always)).toBe(true);
+            expect(ever.isSupersetOf(new Set(read))).toBe(true);
+          },
+        ),
+        { numRuns: runs, seed },
+      );
+    },
+  );
 
   test("cannot be continued when the indexes have changed", () => {
     const value = { type: "Repo", id: "a" };

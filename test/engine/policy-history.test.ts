@@ -11,6 +11,7 @@ import { append } from "../../src/replication/log/append.ts";
 import type { Connection } from "../../src/store/connection/connection.ts";
 import { openLog } from "../../src/store/log/log.ts";
 import { readState } from "../../src/store/log/store-state.ts";
+import { seededRuns } from "../seeds.ts";
 import { policy, storeWith } from "./store.ts";
 
 const limits = { sourceBytesMax: 1e6, depthMax: 100, expandedItemsMax: 100, diagnosticsMax: 10 };
@@ -24,30 +25,38 @@ describe("the stored text", () => {
 
   const parts = fc.array(fc.record({ filename: text, lines: fc.nat() }), { maxLength: 3 });
 
-  test("gives back source, author, message and files, whatever they contain", () => {
-    fc.assert(
-      fc.property(
-        fc.integer({ min: 1, max: 4 }),
-        fc.record({ source, author, message: fc.option(text), parts: fc.option(parts, { nil: undefined }) }),
-        (id, stored) => {
-          expect(parseStoredText(id, storedText(id, stored as StoredPolicy))).toEqual(stored as StoredPolicy);
-        },
-      ),
-    );
-  });
+  test.each(seededRuns(20_251, 100))(
+    "gives back source, author, message and files, whatever they contain, with seed $seed",
+    ({ seed, runs }) => {
+      fc.assert(
+        fc.property(
+          fc.integer({ min: 1, max: 4 }),
+          fc.record({ source, author, message: fc.option(text), parts: fc.option(parts, { nil: undefined }) }),
+          (id, stored) => {
+            expect(parseStoredText(id, storedText(id, stored as StoredPolicy))).toEqual(stored as StoredPolicy);
+          },
+        ),
+        { numRuns: runs, seed },
+      );
+    },
+  );
 
-  test("is a policy with the same meaning: the trailer is one comment of printable ASCII characters", () => {
-    fc.assert(
-      fc.property(author, fc.option(text), (who, message) => {
-        const stored = storedText(1, { source: "actor User {}", author: who, message });
-        const [first, trailer, ...more] = stored.split("\n");
-        expect([first, more]).toEqual(["actor User {}", []]);
-        expect(trailer).toMatch(/^# ostiary upload [ -~]*$/);
-        const { policy, diagnostics } = compile([{ name: "a.polar", text: stored }], limits);
-        expect([policy === undefined, diagnostics]).toEqual([false, []]);
-      }),
-    );
-  });
+  test.each(seededRuns(20_251, 100))(
+    "is a policy with the same meaning: the trailer is one comment of printable ASCII characters, with seed $seed",
+    ({ seed, runs }) => {
+      fc.assert(
+        fc.property(author, fc.option(text), (who, message) => {
+          const stored = storedText(1, { source: "actor User {}", author: who, message });
+          const [first, trailer, ...more] = stored.split("\n");
+          expect([first, more]).toEqual(["actor User {}", []]);
+          expect(trailer).toMatch(/^# ostiary upload [ -~]*$/);
+          const { policy, diagnostics } = compile([{ name: "a.polar", text: stored }], limits);
+          expect([policy === undefined, diagnostics]).toEqual([false, []]);
+        }),
+        { numRuns: runs, seed },
+      );
+    },
+  );
 
   test.each([
     ["nothing", "actor User {}"],

@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { compareStrings, sortStrings } from "../../src/engine/query/string-order.ts";
+import { seededRuns } from "../seeds.ts";
 
 const byBytes = (left: string, right: string): number => Buffer.compare(Buffer.from(left), Buffer.from(right));
 const near = fc.constantFrom(
@@ -23,21 +24,24 @@ const text = fc.oneof(
   fc.array(near).map((parts) => parts.join("")),
 );
 
-test("any two strings", () => {
+test.each(seededRuns(20_251, 2000))("any two strings, with seed $seed", ({ seed, runs }) => {
   fc.assert(
     fc.property(text, text, (left, right) =>
       expect(Math.sign(compareStrings(left, right))).toBe(Math.sign(byBytes(left, right))),
     ),
-    { numRuns: 5000 },
+    { numRuns: runs, seed },
   );
 });
 
-test("any number of strings, with and without characters beyond the basic plane", () => {
-  const plain = fc.array(fc.oneof(fc.string(), fc.constantFrom("\ud7ff", "\ue000", "\uffff", "ä")));
-  fc.assert(
-    fc.property(fc.oneof(fc.array(text), plain), (texts) =>
-      expect(sortStrings([...texts])).toEqual(texts.toSorted(byBytes)),
-    ),
-    { numRuns: 2000 },
-  );
-});
+test.each(seededRuns(20_251, 1000))(
+  "any number of strings, with and without characters beyond the basic plane, with seed $seed",
+  ({ seed, runs }) => {
+    const plain = fc.array(fc.oneof(fc.string(), fc.constantFrom("\ud7ff", "\ue000", "\uffff", "ä")));
+    fc.assert(
+      fc.property(fc.oneof(fc.array(text), plain), (texts) =>
+        expect(sortStrings([...texts])).toEqual(texts.toSorted(byBytes)),
+      ),
+      { numRuns: runs, seed },
+    );
+  },
+);

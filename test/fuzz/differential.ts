@@ -1,15 +1,17 @@
 /** Compares the answers of the oracle and of the engine, with both strategies, to random questions. */
+import fc from "fast-check";
 import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
 import type { QueryRow } from "../../src/engine/request/questions.ts";
 import type { Policy } from "../../src/polar/policy.ts";
 import type { Fact, Value } from "../../src/store/facts/fact.ts";
 import { AppError } from "../../src/util/app-error.ts";
-import { openEngineInMemory, type EngineTarget } from "../cases/engine-target.ts";
+import { type EngineInput, type EngineTarget, openBothInMemory } from "../cases/engine-target.ts";
 import { compare, compareActions } from "../cases/run.ts";
 import { must } from "../../src/util/assert.ts";
 import type { Ground } from "../oracle/domain.ts";
 import { oracle, TooMuchWork, type Oracle } from "../oracle.ts";
-import { asQuery, type Asked } from "./questions.ts";
+import { policySpec, writePolicy } from "./policy.ts";
+import { asked, asQuery, type Asked, contextFacts, facts } from "./questions.ts";
 import { entityTypes } from "./rules.ts";
 
 export interface Sample {
@@ -20,6 +22,14 @@ export interface Sample {
   /** Each selects an allowed question. Without them nearly all answers would be negative. */
   readonly hits: readonly number[];
 }
+
+export const randomSample: fc.Arbitrary<Sample> = fc.record({
+  policy: policySpec.map(writePolicy),
+  facts,
+  contextFacts,
+  questions: fc.array(asked, { minLength: 2, maxLength: 7 }),
+  hits: fc.array(fc.nat(10_000), { maxLength: 2, size: "max" }),
+});
 
 export interface Counts {
   invalidPolicies: number;
@@ -33,19 +43,20 @@ export interface Counts {
 }
 
 export const now = 1;
-const strategies = ["statement", "evaluator"] as const;
 const conditionsMax = 300_000;
 
 export function noCounts(): Counts {
   return { invalidPolicies: 0, tooLarge: 0, positive: 0, answered: 0, notEnumerable: 0 };
 }
 
-/** The errors of the engine; empty if it agrees with the oracle. */
-export function differencesOf(
-  sample: Sample,
-  counts: Counts,
-  open: typeof openEngineInMemory = openEngineInMemory,
-): string[] {
+/** What is wrong in an engine that random policies must find. */
+export interface Fault {
+  readonly input?: (input: EngineInput) => EngineInput;
+  readonly engine?: (engine: EngineTarget) => EngineTarget;
+}
+
+/** The errors of both strategies of the engine; empty if they agree with the oracle. */
+export function differencesOf(sample: Sample, counts: Counts, fault: Fault = {}): string[] {
   const { policy } = checkPolicy([{ name: "fuzz.polar", text: sample.policy }], { runTests: false });
   if (policy === undefined) {
     counts.invalidPolicies += 1;
@@ -56,10 +67,13 @@ export function differencesOf(
     counts.tooLarge += 1;
     return [];
   }
-  return strategies.flatMap((strategy) => {
-    using engine = open({ ...sample, now }, { strategy });
-    return answersOf(sample, engine, slow, policy, counts).map((problem) => `${strategy}: ${problem}`);
-  });
+  const input = { ...sample, now };
+  using opened = openBothInMemory(fault.input?.(input) ?? input);
+  return Object.entries(opened.engines).flatMap(([strategy, engine]) =>
+    answersOf(sample, fault.engine?.(engine) ?? engine, slow, policy, counts).map(
+      (problem) => `${strategy}: ${problem}`,
+    ),
+  );
 }
 
 /** Asks all questions of a sample. */

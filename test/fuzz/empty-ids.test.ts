@@ -7,14 +7,13 @@ import fc from "fast-check";
 import type { Fact } from "../../src/store/facts/fact.ts";
 import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
 import { AppError } from "../../src/util/app-error.ts";
-import { openEngineInMemory } from "../cases/engine-target.ts";
+import { quota, randomTestMs, seededRuns } from "../seeds.ts";
+import { openFilledEngine } from "../cases/engine-target.ts";
 import { now } from "./differential.ts";
 import { policySpec, writePolicy } from "./policy.ts";
 import { contextFacts, facts } from "./questions.ts";
 import { permissionNames } from "./rules.ts";
 
-const runs = Number(process.env["FUZZ_RUNS"] ?? 12);
-const seed = Number(process.env["FUZZ_SEED"] ?? 20_251);
 const anA = { type: "A", id: "1" };
 const resources = [anA, { type: "A", id: "9" }, { type: "B", id: "1" }];
 const strategies = ["statement", "evaluator"] as const;
@@ -26,40 +25,46 @@ const sample = fc.record({
   actorType: fc.constantFrom("User", "User", "User", "Bot"),
 });
 
-test(`${runs} random policies with seed ${seed}`, () => {
-  const counts = { allowed: 0, denied: 0, listed: 0 };
-  const result = fc.check(
-    fc.property(sample, ({ policy, facts: stored, contextFacts: context, actorType }) => {
-      const { policy: checked } = checkPolicy([{ name: "fuzz.polar", text: policy }], { runTests: false });
-      if (checked === undefined) return;
-      for (const strategy of strategies) {
-        const answersFor = (id: string): unknown[] => {
-          const actor = { type: actorType, id };
-          const granted = { predicate: "has_permission", args: [actor, { type: "String", id: "p" }, anA] };
-          const mine = [granted, ...context.map((fact) => renamed(fact, actorType, id))];
-          const input = { policy, facts: stored, contextFacts: mine, now };
-          using engine = openEngineInMemory(input, { strategy });
-          const checks = permissionNames.flatMap((action) =>
-            resources.map((resource) => engine.authorize({ actor, action, resource })),
-          );
-          for (const allowed of checks) counts[allowed ? "allowed" : "denied"] += 1;
-          const lists = ["A", actorType].map((type) => attempt(() => engine.list(actor, "p", type)));
-          counts.listed += lists.filter((list) => Array.isArray(list) && list.length > 0).length;
-          // A list of the actor's own type can have its id.
-          const own = lists.map((list) =>
-            Array.isArray(list) ? list.map((each) => (each === id ? "self" : each)).toSorted() : list,
-          );
-          return [checks, own, resources.map((resource) => attempt(() => engine.actions(actor, resource)))];
-        };
-        expect(answersFor("")).toEqual(answersFor("stranger"));
-      }
-    }),
-    { numRuns: runs, seed },
-  );
-  if (result.failed) throw new Error(`${String(result.errorInstance)}\n\n${JSON.stringify(result.counterexample)}`);
-  console.log(`seed ${seed}, ${result.numRuns} runs:`, JSON.stringify(counts));
-  for (const count of Object.values(counts)) expect(count).toBeGreaterThan(0);
-}, 600_000);
+test.each(seededRuns(20_251, 8))(
+  "$runs random policies with seed $seed",
+  ({ seed, runs }) => {
+    const counts = { allowed: 0, denied: 0, listed: 0 };
+    const result = fc.check(
+      fc.property(sample, ({ policy, facts: stored, contextFacts: context, actorType }) => {
+        const { policy: checked } = checkPolicy([{ name: "fuzz.polar", text: policy }], { runTests: false });
+        if (checked === undefined) return;
+        for (const strategy of strategies) {
+          using opened = openFilledEngine({ policy, facts: stored, now }, { strategy });
+          const answersFor = (id: string): unknown[] => {
+            const actor = { type: actorType, id };
+            const granted = { predicate: "has_permission", args: [actor, { type: "String", id: "p" }, anA] };
+            const mine = [granted, ...context.map((fact) => renamed(fact, actorType, id))];
+            const engine = opened.asking(mine);
+            const checks = permissionNames.flatMap((action) =>
+              resources.map((resource) => engine.authorize({ actor, action, resource })),
+            );
+            for (const allowed of checks) counts[allowed ? "allowed" : "denied"] += 1;
+            const lists = ["A", actorType].map((type) => attempt(() => engine.list(actor, "p", type)));
+            counts.listed += lists.filter((list) => Array.isArray(list) && list.length > 0).length;
+            // A list of the actor's own type can have its id.
+            const own = lists.map((list) =>
+              Array.isArray(list) ? list.map((each) => (each === id ? "self" : each)).toSorted() : list,
+            );
+            return [checks, own, resources.map((resource) => attempt(() => engine.actions(actor, resource)))];
+          };
+          expect(answersFor("")).toEqual(answersFor("stranger"));
+        }
+      }),
+      { numRuns: runs, seed },
+    );
+    if (result.failed) throw new Error(`${String(result.errorInstance)}\n\n${JSON.stringify(result.counterexample)}`);
+    console.log(`seed ${seed}, ${result.numRuns} runs:`, JSON.stringify(counts));
+    expect(counts.allowed).toBeGreaterThanOrEqual(quota(runs, 2));
+    expect(counts.denied).toBeGreaterThanOrEqual(quota(runs, 8));
+    expect(counts.listed).toBeGreaterThanOrEqual(quota(runs, 1));
+  },
+  randomTestMs,
+);
 
 /** The context fact with the actor in the place of the value `1` of its type. */
 function renamed({ predicate, args }: Fact, type: string, id: string): Fact {

@@ -6,6 +6,7 @@ import fc from "fast-check";
 import type { Query } from "../../src/engine/request/questions.ts";
 import type { Fact, Value } from "../../src/store/facts/fact.ts";
 import { allowQuery } from "../cases/case.ts";
+import type { Sample } from "./differential.ts";
 import type { Asked } from "./questions.ts";
 
 const globalRules = ['"auditor" if "admin"'];
@@ -92,7 +93,7 @@ const allow = fc
   .tuple(fc.constantFrom(...heads), fc.subarray(restrictions, { minLength: 0, maxLength: 2 }))
   .map(([head, conditions]) => `${[head, ...conditions].join(" and ")};`);
 
-export const openPolicy: fc.Arbitrary<string> = fc
+const openPolicy: fc.Arbitrary<string> = fc
   .record({
     global: fc.subarray(globalRules),
     folder: fc.subarray(folderRules),
@@ -155,10 +156,10 @@ const fact: fc.Arbitrary<Fact> = fc.oneof(
   factOf(1, "within", doc, doc),
 );
 
-export const openFacts: fc.Arbitrary<Fact[]> = fc.noBias(fc.array(fact, { minLength: 3, maxLength: 18, size: "max" }));
+const openFacts: fc.Arbitrary<Fact[]> = fc.noBias(fc.array(fact, { minLength: 3, maxLength: 18, size: "max" }));
 
 /** Facts that only the request has. */
-export const openContext: fc.Arbitrary<Fact[]> = fc.oneof(
+const openContext: fc.Arbitrary<Fact[]> = fc.oneof(
   { weight: 4, arbitrary: fc.constant<Fact[]>([]) },
   {
     weight: 1,
@@ -179,7 +180,7 @@ const action = fc.constantFrom("read", "read", "read", "read", "edit", "edit", "
 const given = (value: Value): Range => ({ type: value.type, ids: [value.id] });
 
 /** Lists of all kinds: resources, actions, users who can, pairs, and conjunctions. */
-export const openQuestion: fc.Arbitrary<Asked> = fc.oneof(
+const openQuestion: fc.Arbitrary<Asked> = fc.oneof(
   {
     weight: 4,
     arbitrary: fc.record({
@@ -242,6 +243,14 @@ export const openQuestion: fc.Arbitrary<Asked> = fc.oneof(
       .map((query) => ({ kind: "query" as const, query })),
   },
 );
+
+export const openSample: fc.Arbitrary<Sample> = fc.record({
+  policy: openPolicy,
+  facts: openFacts,
+  contextFacts: openContext,
+  questions: fc.array(openQuestion, { minLength: 2, maxLength: 5, size: "max" }),
+  hits: fc.constant([]),
+});
 
 function whoCan(name: string, resource: Range): Query {
   return {

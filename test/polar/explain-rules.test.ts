@@ -8,6 +8,7 @@ import { explainRules } from "../../src/polar/explain-rules.ts";
 import type { Policy, Rule } from "../../src/polar/policy.ts";
 import { printRule } from "../../src/polar/print.ts";
 import { policySpec, writePolicy } from "../fuzz/policy.ts";
+import { seededRuns } from "../seeds.ts";
 import { compileText, limits } from "./compile.ts";
 import { hasCorpus, policyTexts } from "./texts.ts";
 
@@ -61,15 +62,13 @@ test(`policies (${hasCorpus ? "with" : "without"} ../shared/corpus)`, () => {
   for (const text of texts) standsFor(text);
 });
 
-test("random policies", () => {
-  const numRuns = Number(process.env["FUZZ_RUNS"] ?? 100);
-  const seed = Number(process.env["FUZZ_SEED"] ?? 20_240_501);
+test.each(seededRuns(20_240_501, 40))("$runs random policies with seed $seed", ({ seed, runs }) => {
   fc.assert(
     fc.property(policySpec, (spec) => {
       const text = writePolicy(spec);
       if (compileText(text).policy) standsFor(text);
     }),
-    { numRuns, seed },
+    { numRuns: runs, seed },
   );
 });
 

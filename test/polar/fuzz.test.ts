@@ -2,21 +2,17 @@
  * Compilation of random text: it never throws, ends soon, and returns either a policy or errors with positions inside
  * the text. `FUZZ_SEED` repeats a run, `FUZZ_RUNS` makes it longer.
  */
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { diagnosticToJson, renderDiagnostics } from "../../src/polar/render.ts";
 import { policyMetadata } from "../../src/polar/metadata.ts";
 import { readCases } from "../golden.ts";
+import { seededRuns } from "../seeds.ts";
 import { compileText } from "./compile.ts";
 import { printPolicy } from "./print.ts";
 import { threadCpuMs } from "../thread-cpu-time.ts";
-
-const parameters = {
-  numRuns: Number(process.env["FUZZ_RUNS"] ?? 400),
-  seed: Number(process.env["FUZZ_SEED"] ?? 20_240_501),
-};
 
 function holds(text: string): void {
   const started = threadCpuMs();
@@ -37,52 +33,57 @@ function holds(text: string): void {
   expect(threadCpuMs() - started).toBeLessThan(2000);
 }
 
-test("random characters", () => {
-  fc.assert(fc.property(fc.string({ unit: "binary", maxLength: 300 }), holds), parameters);
-});
-
-test("random UTF-16 code units, including unpaired surrogates", () => {
-  const units = fc.array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 200 });
-  fc.assert(
-    fc.property(units, (codes) => holds(String.fromCharCode(...codes))),
-    parameters,
-  );
-});
-
 const words =
   'actor resource global extends test fixture setup assert assert_not iff declare type if and or not in on matches matches! role permission roles permissions relations true false _ x y User Org String Integer Actor @current_unix_time @flag ?= = != < <= > >= == := . + - ( ) { } [ ] , ; : :: "a" "b" 1 -2 1.5 \' # \n';
 const tokens = fc.constantFrom(...words.split(" "));
 
-test("random tokens", () => {
-  fc.assert(
-    fc.property(fc.array(tokens, { maxLength: 120 }), (list) => holds(list.join(" "))),
-    { ...parameters, numRuns: parameters.numRuns * 5 },
-  );
-});
-
 const texts = collectTexts();
 
-test("mutated policies", () => {
-  const edit = fc.record({ at: fc.nat(), length: fc.nat({ max: 30 }), insert: fc.oneof(tokens, fc.constant("")) });
-  const mutation = fc.tuple(fc.constantFrom(...texts), fc.array(edit, { minLength: 1, maxLength: 4 }));
-  fc.assert(
-    fc.property(mutation, ([text, edits]) => {
-      let changed = text;
-      for (const { at, length, insert } of edits) {
-        const start = at % (changed.length + 1);
-        changed = changed.slice(0, start) + insert + changed.slice(start + length);
-      }
-      holds(changed);
-    }),
-    { ...parameters, numRuns: parameters.numRuns * 2 },
-  );
-});
+describe.each(seededRuns(20_240_501, 150))("$runs times, with seed $seed,", ({ seed, runs }) => {
+  const parameters = { numRuns: runs, seed };
 
-test("policies cut off at any position", () => {
-  for (const text of texts) {
-    const step = Math.max(1, Math.floor(text.length / 60));
-    for (let end = 0; end < text.length; end += step) holds(text.slice(0, end));
-  }
+  test("random characters", () => {
+    fc.assert(fc.property(fc.string({ unit: "binary", maxLength: 300 }), holds), parameters);
+  });
+
+  test("random UTF-16 code units, including unpaired surrogates", () => {
+    const units = fc.array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 200 });
+    fc.assert(
+      fc.property(units, (codes) => holds(String.fromCharCode(...codes))),
+      parameters,
+    );
+  });
+
+  test("random tokens", () => {
+    fc.assert(
+      fc.property(fc.array(tokens, { maxLength: 120 }), (list) => holds(list.join(" "))),
+      { ...parameters, numRuns: runs * 5 },
+    );
+  });
+
+  test("mutated policies", () => {
+    const edit = fc.record({ at: fc.nat(), length: fc.nat({ max: 30 }), insert: fc.oneof(tokens, fc.constant("")) });
+    const mutation = fc.tuple(fc.constantFrom(...texts), fc.array(edit, { minLength: 1, maxLength: 4 }));
+    fc.assert(
+      fc.property(mutation, ([text, edits]) => {
+        let changed = text;
+        for (const { at, length, insert } of edits) {
+          const start = at % (changed.length + 1);
+          changed = changed.slice(0, start) + insert + changed.slice(start + length);
+        }
+        holds(changed);
+      }),
+      { ...parameters, numRuns: runs * 2 },
+    );
+  });
+
+  test("policies cut off at any position", () => {
+    const cut = fc.tuple(fc.constantFrom(...texts), fc.nat());
+    fc.assert(
+      fc.property(cut, ([text, end]) => holds(text.slice(0, end % (text.length + 1)))),
+      { ...parameters, numRuns: runs * 2 },
+    );
+  });
 });
 
 /** The cases of the other tests, and the public policies if they exist. */

@@ -3,7 +3,6 @@ import { expect, test } from "bun:test";
 import { compile } from "../../src/polar/compile.ts";
 import type { PolarLimits } from "../../src/polar/limits.ts";
 import { compileText, limits } from "./compile.ts";
-import { threadCpuMs } from "../thread-cpu-time.ts";
 
 function codesOf(text: string, changed: Partial<PolarLimits> = {}): string[] {
   return compileText(text, changed).diagnostics.map((diagnostic) => diagnostic.code);
@@ -80,56 +79,3 @@ test("an unpaired surrogate is not a character", () => {
   expect(codesOf("f\udc00(x);")).toEqual(["syntax/invalid-character"]);
   expect(codesOf('f("\ud83e\udd89");')).toEqual([]);
 });
-
-const megabyte = 1_000_000;
-const fill = (part: (index: number) => string) => {
-  let text = "";
-  for (let index = 0; text.length < megabyte - 2000; index += 1) text += part(index);
-  return text;
-};
-
-/** Texts of a megabyte, for which a quadratic algorithm would take too long. */
-const heavy: Record<string, string> = {
-  "one long string": `f("${"x".repeat(megabyte - 10)}");`,
-  "an open string": `f("${"x".repeat(megabyte - 10)}`,
-  blanks: " \n\t".repeat(300_000),
-  "comment lines": fill(() => "# comment\n"),
-  "comments of other languages": fill((index) => (index % 2 === 0 ? "// comment\n" : "/* comment */ ")),
-  "comments that are never closed": fill(() => "/* "),
-  "a name of segments": `f(${fill(() => "a::")}a);`,
-  "characters without a meaning": fill(() => "$ "),
-  "bare quotes": fill(() => '"\n'),
-  "closing marks": fill(() => "); } "),
-  "opening marks": fill(() => "({["),
-  "open blocks": fill((index) => `resource R${index} {\n`),
-  "blocks without a name": fill(() => "resource { "),
-  "broken rules": fill(() => "f(x if g(x);\n"),
-  "one long and": `f(x) if ${fill((index) => `g(x, y${index}) and `)}g(x);`,
-  "one long or": `f(x) if ${fill((index) => `g(x, y${index}) or `)}g(x);`,
-  "equalities that lead on": `f(x) if ${fill((index) => `y${index + 1} = y${index} and `)}y0 = x and y9 < 3;`,
-  "ways that each bind": `f(x) if ${fill((index) => `(g(y${index}) or h(y${index})) and `)}x < 3;`,
-  "nested ways": `f(x) if ${"(g(x) and (h(x) or ".repeat(45)}${fill((index) => `y${index} < 3 or `)}k(x)${"))".repeat(45)};`,
-  "undeclared names": `resource R { roles = ["abcdefgh"]; ${fill((index) => `"abcdefgh" if "abcdef${index}";\n`)} }`,
-  "undeclared relations": `resource R { roles = ["a"]; relations = { ${"r: R, ".repeat(100)} }; ${fill((index) => `"a" if "a" on "r${index}"; `)} }`,
-  "many types": fill(
-    (index) => `resource R${index} { roles = ["a"]; relations = { r: S${index} }; "a" if "b" on "r"; }\n`,
-  ),
-  "a circle of supertypes": fill((index) => `resource R${index} extends R${index + 1} { "a" if "b"; }\n`),
-  "many supertypes of many types": fill(
-    (index) => `resource R${index} extends A, B, C, D, R${Math.max(0, index - 1)} {}\n`,
-  ),
-  "tests of one name": fill(() => 'test "a" {}\n'),
-  "a list": `f(x) if x in [${fill((index) => `"${index}", `)}];`,
-  singletons: fill((index) => `f(x${index}, y${index}, z${index});\n`),
-};
-
-for (const [name, text] of Object.entries(heavy)) {
-  test(`a megabyte of ${name} ends soon`, () => {
-    expect(text.length).toBeLessThanOrEqual(megabyte);
-    const started = threadCpuMs();
-    const { policy, diagnostics } = compileText(text);
-    expect(threadCpuMs() - started).toBeLessThan(5000);
-    expect(diagnostics.length).toBeLessThanOrEqual(limits.diagnosticsMax + 1);
-    expect(policy === undefined).toBe(diagnostics.some((found) => found.severity === "error"));
-  });
-}

@@ -12,15 +12,11 @@ import type { Statement } from "../../src/polar/syntax.ts";
 import type { Token } from "../../src/polar/token.ts";
 import { must } from "../../src/util/assert.ts";
 import { policySpec, writePolicy } from "../fuzz/policy.ts";
+import { seededRuns } from "../seeds.ts";
 import { compileText, limits } from "./compile.ts";
 import { syntax } from "./random-syntax.ts";
 import { policyTexts } from "./texts.ts";
 import { withoutSpans } from "./without-spans.ts";
-
-const parameters = {
-  numRuns: Number(process.env["FUZZ_RUNS"] ?? 200),
-  seed: Number(process.env["FUZZ_SEED"] ?? 20_240_501),
-};
 
 function read(text: string) {
   const source = { name: "policy.polar", text };
@@ -104,16 +100,19 @@ describe("the tree stays the same without", () => {
     expect(left.reduce((sum, count) => sum + count, 0)).toBeGreaterThan(500);
   });
 
-  test("some optional `;` of random texts", () => {
-    const text = fc.oneof(syntax, policySpec.map(writePolicy), fc.constantFrom(...texts));
-    fc.assert(
-      fc.property(text, fc.infiniteStream(fc.boolean()), (one, choices) => {
-        const drawn = [...choices.take(optionalSemicolons(one).length)];
-        holds(one, (index) => must(drawn[index]));
-      }),
-      { ...parameters, numRuns: parameters.numRuns * 3 },
-    );
-  });
+  test.each(seededRuns(20_240_501, 200))(
+    "some optional `;` of $runs random texts with seed $seed",
+    ({ seed, runs }) => {
+      const text = fc.oneof(syntax, policySpec.map(writePolicy), fc.constantFrom(...texts));
+      fc.assert(
+        fc.property(text, fc.infiniteStream(fc.boolean()), (one, choices) => {
+          const drawn = [...choices.take(optionalSemicolons(one).length)];
+          holds(one, (index) => must(drawn[index]));
+        }),
+        { numRuns: runs, seed },
+      );
+    },
+  );
 });
 
 test("a rule that could continue on the next line needs its `;`", () => {

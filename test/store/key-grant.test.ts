@@ -6,6 +6,7 @@ import { openStore } from "../../src/store/connection/open-store.ts";
 import * as schema from "../../src/store/connection/schema.ts";
 import { allSecrets, findSecrets, hashKey, parseApiKey, secretIn } from "../../src/store/keys/api-keys.ts";
 import { type ApiKeyRow, isExpired, keyIdOf, type KeySecret, rowOf, secretOf } from "../../src/store/keys/key-grant.ts";
+import { seededRuns } from "../seeds.ts";
 
 const hash = "0".repeat(64);
 const key: KeySecret = { id: "a1", name: "key", hash, timeMs: 1, role: "write" };
@@ -23,34 +24,38 @@ const grant = fc.record({
 
 const isPlain = ({ id }: ApiKeyRow): boolean => id === keyIdOf(id);
 
-test("a row gives back the secret, and its id covers the whole grant", () => {
-  fc.assert(
-    fc.property(fc.stringMatching(/^[A-Za-z0-9-]{1,64}$/), grant, (id, given) => {
-      const secret: KeySecret = { ...key, id, ...given };
-      const row = rowOf(secret);
-      const back = secretOf(row);
-      const { predicates, types } = given.restriction ?? {};
-      const limits = { predicates: predicates?.toSorted(), types: types?.toSorted() };
-      expect(back).toMatchObject({ id, role: given.role });
-      expect(back?.expiresMs).toBe(given.expiresMs);
-      expect(back?.restriction).toEqual((predicates ?? types) === undefined ? undefined : limits);
-      expect([back?.isReplaced ?? false, back?.hasExpired ?? false]).toEqual([given.isReplaced, given.hasExpired]);
-      expect(back?.earlier ?? []).toEqual(given.earlier);
-      const isUnlimited =
-        (given.expiresMs ?? predicates ?? types) === undefined &&
-        !given.isReplaced &&
-        !given.hasExpired &&
-        given.earlier.length === 0;
-      expect(isPlain(row)).toBe(isUnlimited);
-      expect(row.role).toBe(isUnlimited ? given.role : "read");
-      // The form in which 0.1.0 reads the id of a key from a request.
-      expect(parseApiKey(`e_test_${row.id}_0123456789abcdef`)?.id).toBe(isUnlimited ? id : undefined);
-      // Equal digests mean equal grants.
-      const other: KeySecret = { ...secret, role: given.role === "read" ? "write" : "read" };
-      expect(keyElement(rowOf(other))).not.toBe(keyElement(row));
-    }),
-  );
-});
+test.each(seededRuns(20_251, 100))(
+  "a row gives back the secret, and its id covers the whole grant, with seed $seed",
+  ({ seed, runs }) => {
+    fc.assert(
+      fc.property(fc.stringMatching(/^[A-Za-z0-9-]{1,64}$/), grant, (id, given) => {
+        const secret: KeySecret = { ...key, id, ...given };
+        const row = rowOf(secret);
+        const back = secretOf(row);
+        const { predicates, types } = given.restriction ?? {};
+        const limits = { predicates: predicates?.toSorted(), types: types?.toSorted() };
+        expect(back).toMatchObject({ id, role: given.role });
+        expect(back?.expiresMs).toBe(given.expiresMs);
+        expect(back?.restriction).toEqual((predicates ?? types) === undefined ? undefined : limits);
+        expect([back?.isReplaced ?? false, back?.hasExpired ?? false]).toEqual([given.isReplaced, given.hasExpired]);
+        expect(back?.earlier ?? []).toEqual(given.earlier);
+        const isUnlimited =
+          (given.expiresMs ?? predicates ?? types) === undefined &&
+          !given.isReplaced &&
+          !given.hasExpired &&
+          given.earlier.length === 0;
+        expect(isPlain(row)).toBe(isUnlimited);
+        expect(row.role).toBe(isUnlimited ? given.role : "read");
+        // The form in which 0.1.0 reads the id of a key from a request.
+        expect(parseApiKey(`e_test_${row.id}_0123456789abcdef`)?.id).toBe(isUnlimited ? id : undefined);
+        // Equal digests mean equal grants.
+        const other: KeySecret = { ...secret, role: given.role === "read" ? "write" : "read" };
+        expect(keyElement(rowOf(other))).not.toBe(keyElement(row));
+      }),
+      { numRuns: runs, seed },
+    );
+  },
+);
 
 test("a grant that this release does not understand permits nothing", () => {
   const ends = [

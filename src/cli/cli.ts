@@ -8,49 +8,9 @@ import { AppError } from "../util/app-error.ts";
 import { fileProblem, reasonOf } from "../util/reason.ts";
 import { printable, printableLines } from "../util/printable.ts";
 import { describeStorageFailure, storageFailureIn } from "../util/storage-failure.ts";
-import { abandonHistoryCommand, adoptHistoryCommand } from "./approve-history.ts";
-import { auditCommand } from "./audit.ts";
-import { backupCommand } from "./backup.ts";
-import { bindingsCommand } from "./bindings.ts";
 import { printFailure, paint } from "./color.ts";
-import { completionCommand } from "./completion.ts";
-import { configCommand } from "./config.ts";
-import { decisionsCommand } from "./decisions.ts";
-import { devCommand } from "./dev.ts";
-import { envCommand } from "./env.ts";
-import { eventsCommand } from "./events.ts";
-import { explainCommand } from "./explain.ts";
-import { explainRulesCommand } from "./explain-rules.ts";
-import { clearCommand, deleteCommand, getCommand, inspectCommand, tellCommand } from "./facts.ts";
-import { exportCommand } from "./export.ts";
-import { fmtCommand } from "./fmt.ts";
-import { generateTypesCommand } from "./generate-types.ts";
-import { healthCommand } from "./health.ts";
-import { importCommand } from "./import/import.ts";
-import { keysCommand } from "./keys.ts";
-import { licensesCommand } from "./licenses.ts";
-import { loginCommand, logoutCommand, whoamiCommand } from "./login.ts";
-import { manCommand } from "./man.ts";
-import { openApiCommand } from "./openapi.ts";
-import { metricsCommand } from "./metrics.ts";
-import { migrateCommand } from "./migrate.ts";
-import { nodesCommand } from "./nodes.ts";
-import { parityCommand } from "./parity.ts";
-import { planCommand } from "./plan.ts";
-import { policyCommand } from "./policy.ts";
-import { promoteCommand } from "./promote.ts";
-import { actionsCommand, authorizeCommand, authorizeResourcesCommand, listCommand, queryCommand } from "./questions.ts";
-import { reconcileCommand } from "./reconcile/reconcile.ts";
-import { restoreCommand } from "./restore.ts";
-import { serveCommand } from "./serve.ts";
-import { snapshotCommand } from "./snapshot.ts";
-import { testCommand } from "./test.ts";
-import { advancedHeading } from "./setting-options.ts";
-import { firstSentence } from "./command-tree.ts";
-import { type AddCommand, UsageError, type ExitStatus } from "./command.ts";
+import { type AddCommand, advancedHeading, type ExitStatus, firstSentence, UsageError } from "./command.ts";
 import { describeUnknownCommand } from "./unknown-command.ts";
-import { tracesCommand } from "./traces.ts";
-import { validateCommand } from "./validate.ts";
 
 const examples = `
 Examples:
@@ -105,56 +65,108 @@ const versionCommand: AddCommand = (program) => {
     });
 };
 
-const commandGroups: readonly (readonly [heading: string, commands: readonly AddCommand[]])[] = [
-  ["Nodes:", [serveCommand, devCommand, configCommand, healthCommand]],
+type LoadCommand = () => Promise<AddCommand>;
+
+/**
+ * The commands by name. A command is loaded only if it runs, or if the program lists its commands: all of them together
+ * take five times as long to load as one that needs no node.
+ */
+const commandGroups: readonly (readonly [heading: string, commands: Readonly<Record<string, LoadCommand>>])[] = [
+  [
+    "Nodes:",
+    {
+      serve: async () => (await import("./serve.ts")).serveCommand,
+      dev: async () => (await import("./dev.ts")).devCommand,
+      config: async () => (await import("./config.ts")).configCommand,
+      health: async () => (await import("./health.ts")).healthCommand,
+    },
+  ],
   [
     "Policies:",
-    [validateCommand, testCommand, fmtCommand, explainRulesCommand, generateTypesCommand, planCommand, policyCommand],
+    {
+      validate: async () => (await import("./validate.ts")).validateCommand,
+      test: async () => (await import("./test.ts")).testCommand,
+      fmt: async () => (await import("./fmt.ts")).fmtCommand,
+      "explain-rules": async () => (await import("./explain-rules.ts")).explainRulesCommand,
+      "generate-types": async () => (await import("./generate-types.ts")).generateTypesCommand,
+      plan: async () => (await import("./plan.ts")).planCommand,
+      policy: async () => (await import("./policy.ts")).policyCommand,
+    },
   ],
   [
     "Facts:",
-    [
-      tellCommand,
-      deleteCommand,
-      getCommand,
-      inspectCommand,
-      clearCommand,
-      exportCommand,
-      importCommand,
-      reconcileCommand,
-      bindingsCommand,
-    ],
+    {
+      tell: async () => (await import("./facts.ts")).tellCommand,
+      delete: async () => (await import("./facts.ts")).deleteCommand,
+      get: async () => (await import("./facts.ts")).getCommand,
+      inspect: async () => (await import("./facts.ts")).inspectCommand,
+      clear: async () => (await import("./facts.ts")).clearCommand,
+      export: async () => (await import("./export.ts")).exportCommand,
+      import: async () => (await import("./import/import.ts")).importCommand,
+      reconcile: async () => (await import("./reconcile/reconcile.ts")).reconcileCommand,
+      bindings: async () => (await import("./bindings.ts")).bindingsCommand,
+    },
   ],
   [
     "Questions:",
-    [authorizeCommand, authorizeResourcesCommand, listCommand, actionsCommand, queryCommand, explainCommand],
+    {
+      authorize: async () => (await import("./questions.ts")).authorizeCommand,
+      "authorize-resources": async () => (await import("./questions.ts")).authorizeResourcesCommand,
+      list: async () => (await import("./questions.ts")).listCommand,
+      actions: async () => (await import("./questions.ts")).actionsCommand,
+      query: async () => (await import("./questions.ts")).queryCommand,
+      explain: async () => (await import("./explain.ts")).explainCommand,
+    },
   ],
   [
     "Operation:",
-    [
-      nodesCommand,
-      metricsCommand,
-      tracesCommand,
-      eventsCommand,
-      decisionsCommand,
-      parityCommand,
-      keysCommand,
-      envCommand,
-      auditCommand,
-      loginCommand,
-      logoutCommand,
-      whoamiCommand,
-      backupCommand,
-      restoreCommand,
-      snapshotCommand,
-      migrateCommand,
-      promoteCommand,
-      adoptHistoryCommand,
-      abandonHistoryCommand,
-    ],
+    {
+      nodes: async () => (await import("./nodes.ts")).nodesCommand,
+      metrics: async () => (await import("./metrics.ts")).metricsCommand,
+      traces: async () => (await import("./traces.ts")).tracesCommand,
+      events: async () => (await import("./events.ts")).eventsCommand,
+      decisions: async () => (await import("./decisions.ts")).decisionsCommand,
+      parity: async () => (await import("./parity.ts")).parityCommand,
+      keys: async () => (await import("./keys.ts")).keysCommand,
+      env: async () => (await import("./env.ts")).envCommand,
+      audit: async () => (await import("./audit.ts")).auditCommand,
+      login: async () => (await import("./login.ts")).loginCommand,
+      logout: async () => (await import("./login.ts")).logoutCommand,
+      whoami: async () => (await import("./login.ts")).whoamiCommand,
+      backup: async () => (await import("./backup.ts")).backupCommand,
+      restore: async () => (await import("./restore.ts")).restoreCommand,
+      snapshot: async () => (await import("./snapshot.ts")).snapshotCommand,
+      migrate: async () => (await import("./migrate.ts")).migrateCommand,
+      promote: async () => (await import("./promote.ts")).promoteCommand,
+      "adopt-history": async () => (await import("./approve-history.ts")).adoptHistoryCommand,
+      "abandon-history": async () => (await import("./approve-history.ts")).abandonHistoryCommand,
+    },
   ],
-  ["This program:", [completionCommand, manCommand, openApiCommand, licensesCommand, versionCommand]],
+  [
+    "This program:",
+    {
+      completion: async () => (await import("./completion.ts")).completionCommand,
+      man: async () => (await import("./man.ts")).manCommand,
+      openapi: async () => (await import("./openapi.ts")).openApiCommand,
+      licenses: async () => (await import("./licenses.ts")).licensesCommand,
+      version: async () => versionCommand,
+    },
+  ],
 ];
+
+/** These describe all commands. */
+const describingCommands: readonly string[] = ["completion", "man"];
+
+/** The commands that are needed for these words, each group below its heading. */
+function neededCommands(words: readonly string[]) {
+  const [first = ""] = words;
+  const isNamed =
+    !describingCommands.includes(first) && commandGroups.some(([, commands]) => Object.hasOwn(commands, first));
+  return commandGroups.map(([heading, commands]) => {
+    const loaded = Object.entries(commands).filter(([name]) => !isNamed || name === first);
+    return { heading, commands: loaded.map(([, load]) => load) };
+  });
+}
 
 export async function runCommandLine(parameters: readonly string[]): Promise<ExitStatus> {
   let status: ExitStatus = 0;
@@ -181,16 +193,17 @@ export async function runCommandLine(parameters: readonly string[]): Promise<Exi
       subcommandDescription: (command) => firstSentence(command.description()),
     })
     .addHelpText("after", examples);
-  for (const [heading, commands] of commandGroups) {
+  const words = asVersionCommand(parameters);
+  for (const { heading, commands } of neededCommands(words)) {
     program.commandsGroup(heading);
-    for (const command of commands) command(program, finish);
+    for (const load of commands) (await load())(program, finish);
   }
   if (!parameters.includes("--all")) hideAdvancedSettings(program);
 
   try {
     const unknown = describeUnknownCommand(program, parameters);
     if (unknown !== undefined) throw new UsageError(unknown);
-    await program.parseAsync(asVersionCommand(parameters), { from: "user" });
+    await program.parseAsync(words, { from: "user" });
     return status;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;

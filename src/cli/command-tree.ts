@@ -51,11 +51,6 @@ export function allCommands(node: CommandNode): CommandNode[] {
   return [node, ...node.subcommands.flatMap(allCommands)];
 }
 
-/** For a list, where a description has one line. */
-export function firstSentence(description: string): string {
-  return description.split(/\. |\n/)[0] ?? "";
-}
-
 function optionOf(option: Option): CommandOption {
   const placeholder = /[<[]([\w-]+)/.exec(option.flags)?.[1];
   return {

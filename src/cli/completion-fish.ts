@@ -1,5 +1,6 @@
 /** The completion script of fish: a list of completions, each with the command to which it belongs. */
-import { allCommands, type Completable, type CommandNode, type CommandOption, firstSentence } from "./command-tree.ts";
+import { firstSentence } from "./command.ts";
+import { allCommands, type Completable, type CommandNode, type CommandOption } from "./command-tree.ts";
 
 export function fishCompletion(program: CommandNode): string {
   const commands = allCommands(program);

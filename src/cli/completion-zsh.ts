@@ -1,5 +1,6 @@
 /** The completion script of zsh: a function for each command, which calls `_arguments`. */
-import { allCommands, type Completable, type CommandNode, type CommandOption, firstSentence } from "./command-tree.ts";
+import { firstSentence } from "./command.ts";
+import { allCommands, type Completable, type CommandNode, type CommandOption } from "./command-tree.ts";
 
 export function zshCompletion(program: CommandNode): string {
   return `#compdef ostiary

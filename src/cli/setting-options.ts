@@ -13,12 +13,9 @@ import { controlGroupLimits } from "../runtime/control-group.ts";
 import { parseYaml, YamlError } from "../runtime/yaml.ts";
 import { fileProblem } from "../util/reason.ts";
 import { printable } from "../util/printable.ts";
-import { UsageError } from "./command.ts";
+import { advancedHeading, UsageError } from "./command.ts";
 
-const headingOf = ({ group }: Pick<Setting, "group">): string => `${groupHeadings[group]}:`;
-
-/** `--help` shows the settings under this heading only with `--all`. */
-export const advancedHeading = headingOf({ group: "advanced" });
+const headingOf = ({ group }: Setting): string => (group === "advanced" ? advancedHeading : `${groupHeadings[group]}:`);
 
 /** Adds `--config` and a flag for each setting. */
 export function addSettingOptions(command: Command): Command {

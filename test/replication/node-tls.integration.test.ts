@@ -1,35 +1,19 @@
 /** Nodes with TLS: all roles over it, renewed certificates, client certificates between nodes, and refused ones. */
 import * as Bun from "bun";
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import {
-  chmodSync,
-  copyFileSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { once } from "node:events";
-import { connect as connectPlain } from "node:net";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect } from "node:tls";
 import { connectAsync } from "mqtt";
 import { freePort } from "../../scripts/node-process.ts";
 import { redundantFetch } from "../../src/client/redundant-fetch.ts";
-import { defaultLimits } from "../../src/config/limits.ts";
 import { TlsIdentity } from "../../src/replication/tls-identity.ts";
-import { BrokerServer } from "../../src/replication/transport/embedded-broker.ts";
 import { realClusterSystem } from "../../src/roles/cluster-system.ts";
 import { systemWithTls } from "../../src/roles/tls-system.ts";
 import { tlsFetchOptions } from "../../src/runtime/fetch.ts";
 import { verifiesClients } from "../../src/runtime/serve.ts";
-import { metrics } from "../../src/telemetry/metrics.ts";
 import { must } from "../../src/util/assert.ts";
-import { isRefusedCertificate } from "../../src/util/certificate-problem.ts";
 import { systemClock } from "../../src/util/clock.ts";
 import { makeAuthority, type Authority, type Certificate } from "../e2e/certificates.ts";
 import { findProgram } from "../e2e/program.ts";
@@ -44,6 +28,7 @@ import {
   refusal,
   withCluster,
 } from "./cluster.ts";
+import { mountedFiles } from "./mounted-files.ts";
 
 setDefaultTimeout(120_000);
 /** Nodes of a busy machine need a while. */
@@ -125,23 +110,6 @@ describe.skipIf(findProgram("openssl") === null)("nodes with TLS (skipped withou
     });
   }
 
-  /** A secret as Kubernetes mounts it: the files are links into a directory, and one rename replaces them all. */
-  function mounted(name: string, first: Certificate) {
-    const place = join(directory, name);
-    let version = 0;
-    const replace = ({ cert, key }: Certificate): void => {
-      const target = `..${(version += 1)}`;
-      mkdirSync(join(place, target), { recursive: true });
-      copyFileSync(cert, join(place, target, "tls.crt"));
-      copyFileSync(key, join(place, target, "tls.key"));
-      symlinkSync(target, join(place, "..data_new"));
-      renameSync(join(place, "..data_new"), join(place, "..data"));
-    };
-    replace(first);
-    for (const file of ["tls.crt", "tls.key"]) symlinkSync(`..data/${file}`, join(place, file));
-    return { cert: join(place, "tls.crt"), key: join(place, "tls.key"), replace };
-  }
-
   test("a primary, an edge and both kinds of fallback work together, with environments", () =>
     withCluster(async (cluster) => {
       const primary = await cluster.host("primary", "primary", tls());
@@ -206,7 +174,7 @@ describe.skipIf(findProgram("openssl") === null)("nodes with TLS (skipped withou
   test("an edge gets events from the MQTT port over TLS, which speaks nothing else", () =>
     withCluster(async (cluster) => {
       const mqttPort = await freePort();
-      const renewed = mounted("mqtt", server);
+      const renewed = mountedFiles(join(directory, "mqtt"), server);
       const primary = await cluster.host("primary", "primary", { ...tls(renewed), mqttPort: String(mqttPort) });
       await load(primary.url);
       const broker = { broker: `mqtts://127.0.0.1:${mqttPort}`, brokerCa: authority.cert };
@@ -229,7 +197,10 @@ describe.skipIf(findProgram("openssl") === null)("nodes with TLS (skipped withou
 
   test("certificates are renewed under load, without a failed request", () =>
     withCluster(async (cluster) => {
-      const [ofPrimary, ofEdge] = [mounted("primary", server), mounted("edge", server)];
+      const [ofPrimary, ofEdge] = [
+        mountedFiles(join(directory, "primary"), server),
+        mountedFiles(join(directory, "edge"), server),
+      ];
       const primary = await cluster.host("primary", "primary", tls(ofPrimary));
       await load(primary.url);
       const edge = await cluster.host("edge", "edge", { primary: primary.url, ...tls(ofEdge) });
@@ -353,203 +324,6 @@ describe.skipIf(findProgram("openssl") === null)("nodes with TLS (skipped withou
       expect(other.message).toContain("`https://` if it has `tlsCert`");
     });
   });
-
-  test("a certificate that the client refuses means that nothing was sent", async () => {
-    const serving = (certificate: Certificate) =>
-      Bun.serve({
-        port: 0,
-        tls: { cert: pem(certificate.cert), key: pem(certificate.key) },
-        fetch: () => new Response("sent"),
-      });
-    const errorAt = async (host: string, certificate: Certificate): Promise<unknown> => {
-      const served = serving(certificate);
-      try {
-        return await refusal(fetch(`https://${host}:${served.port}/`, { tls: { ca: pem(authority.cert) } }));
-      } finally {
-        await served.stop(true);
-      }
-    };
-    const late = authority.issue("late-server", hosts, ["20200101000000Z", "20200201000000Z"]);
-    const refused = [
-      await errorAt("127.0.0.1", strangers.issue("stranger", hosts)),
-      await errorAt("127.0.0.1", late),
-      await errorAt("127.0.0.1", authority.issue("elsewhere", ["DNS:elsewhere.example"])),
-    ];
-    expect(refused.map(isRefusedCertificate)).toEqual([true, true, true]);
-    const closed = await refusal(fetch(`https://127.0.0.1:${await freePort()}/`));
-    expect(isRefusedCertificate(closed)).toBe(false);
-  });
-
-  const files = {
-    "an expired certificate": [
-      () => authority.issue("old", hosts, ["20200101000000Z", "20200201000000Z"]),
-      "expired on 2020-02-01T00:00:00Z: renew it",
-    ],
-    "a certificate that is not valid yet": [
-      () => authority.issue("new", hosts, ["20400101000000Z", "20410101000000Z"]),
-      "is valid from 2040-01-01T00:00:00Z on: set the clock",
-    ],
-    "the key of another certificate": [
-      () => ({ cert: server.cert, key: strangers.issue("other", hosts).key }),
-      "does not belong to the certificate",
-    ],
-    "a missing file": [() => ({ cert: join(directory, "missing.crt"), key: server.key }), "there is no such file"],
-    "a file that is no certificate": [
-      () => ({ cert: server.key, key: server.key }),
-      "holds no certificate in PEM form",
-    ],
-  } as const;
-
-  test.each(Object.keys(files) as (keyof typeof files)[])(
-    "a node does not start with %s, and names the file",
-    async (what) => {
-      const [make, problem] = files[what];
-      const made = make();
-      await withCluster(async (cluster) => {
-        const error = await refusal(cluster.host("primary", "primary", tls(made)));
-        expect(error.message).toContain(problem);
-        expect(error.message).toContain(made.cert);
-      });
-    },
-  );
-
-  test("a changed file that cannot be used is reported, and the earlier content stays in use", () =>
-    withCapturedLog(async (lines) => {
-      const files = mounted("identity", server);
-      let aheadMs = 0;
-      const clock = {
-        ...systemClock,
-        wallMs: () => Date.now() + aheadMs,
-        monotonicMs: () => performance.now() + aheadMs,
-      };
-      const identity = new TlsIdentity({ tlsCert: files.cert, tlsKey: files.key, tlsCa: authority.cert }, clock);
-      const used = identity.server;
-      let changes = 0;
-      identity.onChange(() => changes++);
-      const replaceBy = (certificate: Certificate): void => {
-        files.replace(certificate);
-        identity.check();
-        // Another program could be writing.
-        expect(identity.server).toBe(used);
-        identity.check();
-      };
-      for (const make of Object.values(unusable)) {
-        replaceBy(make());
-        expect(identity.server).toBe(used);
-        expect(lines.at(-1)).toContain(files.cert);
-        expect(await refused()).toBe(1);
-        const { length } = lines;
-        identity.check();
-        expect(lines.length).toBe(length);
-      }
-      expect(lines.join("")).not.toContain("PRIVATE KEY");
-      const renewed = authority.issue("identity-renewed", hosts);
-      replaceBy(renewed);
-      expect(identity.server).toMatchObject({ cert: pem(renewed.cert), key: pem(renewed.key) });
-      expect([changes, await refused()]).toEqual([1, 0]);
-      // Two days later it has expired, and is in use nevertheless: clients refuse it.
-      aheadMs = 3 * 24 * 60 * 60 * 1000;
-      identity.check();
-      expect(lines.at(-1)).toContain(`has expired on`);
-      expect(identity.server).toMatchObject({ cert: pem(renewed.cert) });
-    }, "info"));
-
-  const refused = async (): Promise<unknown> => (await metrics.tlsFilesRefused.get()).values[0]?.value;
-
-  const unusable = {
-    expired: () => authority.issue("late", hosts, ["20200101000000Z", "20200201000000Z"]),
-    mismatched: () => ({ cert: server.cert, key: strangers.issue("mismatched", hosts).key }),
-    // The beginning of a chain, as while another program writes it.
-    incomplete() {
-      const cert = join(directory, "incomplete.crt");
-      writeFileSync(cert, pem(server.cert) + pem(authority.cert).slice(0, -100));
-      return { cert, key: server.key };
-    },
-    empty() {
-      const cert = join(directory, "empty.crt");
-      writeFileSync(cert, "");
-      return { cert, key: server.key };
-    },
-  };
-
-  test("another certificate of the chain that has expired is reported, since clients can find another way", () =>
-    withCapturedLog(async (lines) => {
-      const chain = join(directory, "chain.crt");
-      const old = authority.issue("old-root", hosts, ["20200101000000Z", "20200201000000Z"]);
-      writeFileSync(chain, pem(server.cert) + pem(old.cert));
-      const identity = new TlsIdentity({ tlsCert: chain, tlsKey: server.key }, systemClock);
-      identity.check();
-      expect(identity.server?.cert).toBe(pem(chain));
-      expect(lines.join("")).toContain(`${chain} of tlsCert has expired on 2020-02-01T00:00:00Z`);
-    }));
-
-  test("the broker of a node ends handshakes when it closes", async () => {
-    const identity = new TlsIdentity({ tlsCert: server.cert, tlsKey: server.key }, systemClock);
-    const broker = await BrokerServer.start(defaultLimits);
-    const port = await freePort();
-    await broker.listen("127.0.0.1", port, identity);
-    const silent = connectPlain({ host: "127.0.0.1", port });
-    await once(silent, "connect");
-    const beginning = Promise.withResolvers<"ended by the broker">();
-    silent.on("close", () => beginning.resolve("ended by the broker")).on("error", () => {});
-    // The broker has accepted it when it has served a later one.
-    const later = connect({ host: "127.0.0.1", port, rejectUnauthorized: false });
-    await once(later, "secureConnect");
-    const closed = broker.close();
-    // Otherwise the handshake ends after five seconds.
-    expect(await Promise.race([beginning.promise, Bun.sleep(3000)])).toBe("ended by the broker");
-    await closed;
-    later.destroy();
-  });
-
-  test("a renewed key that others can read or change causes a warning, as the first one does", () =>
-    withCapturedLog((lines) => {
-      const files = { cert: join(directory, "open.crt"), key: join(directory, "open.key") };
-      const writeAll = (certificate: Certificate, mode: number): void => {
-        copyFileSync(certificate.cert, files.cert);
-        copyFileSync(certificate.key, files.key);
-        chmodSync(files.key, mode);
-      };
-      const warnings = (): number =>
-        lines.filter((line) => line.includes(`read or change the file ${files.key}`)).length;
-      writeAll(server, 0o600);
-      const identity = new TlsIdentity({ tlsCert: files.cert, tlsKey: files.key }, systemClock);
-      const renew = (mode: number): void => {
-        writeAll(authority.issue("open", hosts), mode);
-        for (let read = 0; read < 3; read++) identity.check();
-        expect(identity.server?.key).toBe(pem(files.key));
-      };
-      renew(0o600);
-      expect(warnings()).toBe(0);
-      renew(0o644);
-      expect(warnings()).toBe(1);
-      renew(0o600);
-      expect(warnings()).toBe(1);
-      writeAll(server, 0o620);
-      expect(new TlsIdentity({ tlsCert: files.cert, tlsKey: files.key }, systemClock).server).toBeDefined();
-      expect(warnings()).toBe(2);
-      return Promise.resolve();
-    }));
-
-  test("a file that is gone is reported, and its earlier content stays in use", () =>
-    withCapturedLog((lines) => {
-      const ca = join(directory, "gone.crt");
-      copyFileSync(authority.cert, ca);
-      const identity = new TlsIdentity({ tlsCa: ca }, systemClock);
-      const checkTwice = (): void => void [identity.check(), identity.check()];
-      rmSync(ca);
-      checkTwice();
-      expect(lines.at(-1)).toContain(`the file \`${ca}\` of \`tlsCa\` can't be read: there is no such file`);
-      mkdirSync(ca);
-      checkTwice();
-      expect(lines.at(-1)).toContain(`the file \`${ca}\` of \`tlsCa\` can't be read: it is a directory`);
-      expect(identity.client).toEqual({ ca: pem(authority.cert) });
-      rmSync(ca, { recursive: true });
-      copyFileSync(strangers.cert, ca);
-      checkTwice();
-      expect(identity.client).toEqual({ ca: pem(strangers.cert) });
-      return Promise.resolve();
-    }));
 
   test("an authority can be replaced: the file has the old and the new one meanwhile", async () => {
     const both = join(directory, "both.crt");

@@ -13,37 +13,26 @@ interface Timer {
 export class SimulatedClock implements Clock {
   readonly #random: number;
   #nowMs = 0;
-  #wallMs = Date.UTC(2030, 0, 1);
+  #wallMs: number;
   #timers: Timer[] = [];
 
-  /** `random` is the random number that every call gets. */
-  constructor(random = 0) {
+  /** `random` is the random number that every call gets, `wallMs` the first time of the wall clock. */
+  constructor(random = 0, wallMs = Date.UTC(2030, 0, 1)) {
     this.#random = random;
+    this.#wallMs = wallMs;
   }
 
-  monotonicMs(): number {
-    return this.#nowMs;
-  }
+  // Properties, since some users take single functions of a clock.
+  readonly monotonicMs = (): number => this.#nowMs;
+  readonly wallMs = (): number => this.#wallMs;
+  readonly preciseMs = (): number => this.#wallMs;
+  readonly random = (): number => this.#random;
 
-  wallMs(): number {
-    return this.#wallMs;
-  }
+  readonly after = (delayMs: number, body: () => void): (() => void) =>
+    this.#add({ atMs: this.#nowMs + delayMs, everyMs: undefined, body });
 
-  preciseMs(): number {
-    return this.#wallMs;
-  }
-
-  random(): number {
-    return this.#random;
-  }
-
-  after(delayMs: number, body: () => void): () => void {
-    return this.#add({ atMs: this.#nowMs + delayMs, everyMs: undefined, body });
-  }
-
-  every(everyMs: number, body: () => void): () => void {
-    return this.#add({ atMs: this.#nowMs + everyMs, everyMs, body });
-  }
+  readonly every = (everyMs: number, body: () => void): (() => void) =>
+    this.#add({ atMs: this.#nowMs + everyMs, everyMs, body });
 
   /** For how long the timers still wait, in the order in which they were started. */
   get waiting(): readonly number[] {

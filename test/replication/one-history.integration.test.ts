@@ -4,19 +4,13 @@
  */
 import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
-import { cpSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { freePort } from "../../scripts/node-process.ts";
 import { restore } from "../../src/replication/backup/restore.ts";
 import { askKnownTerm } from "../../src/replication/failover/known-history.ts";
-import { parseToken } from "../../src/replication/position.ts";
 import { realClusterSystem } from "../../src/roles/cluster-system.ts";
-import { currentStorePath } from "../../src/store/directory/data-directory.ts";
-import { openStore } from "../../src/store/connection/open-store.ts";
 import { hashKey } from "../../src/store/keys/api-keys.ts";
-import { readState } from "../../src/store/log/store-state.ts";
 import { firstTerm, isSameFailover, nextStartTerm, nextFailoverTerm } from "../../src/store/log/terms.ts";
-import { must } from "../../src/util/assert.ts";
 import {
   adminKey,
   eventually,
@@ -28,56 +22,10 @@ import {
   policy,
   type Cluster,
 } from "./cluster.ts";
+import { positionAt, quick } from "./three-nodes.ts";
+import { mayReadWith, saved, written } from "./written.ts";
 
-const quick = {
-  "advanced.peerCheckIntervalMs": "200ms",
-  "advanced.headIntervalMs": "100ms",
-  "advanced.brokerSilenceMsMax": "500ms",
-  "advanced.pollIntervalMs": "200ms",
-};
 const timeoutMs = 40_000;
-
-interface NodePosition {
-  readonly role: string;
-  readonly state: string;
-  readonly epoch: string;
-  readonly term: number;
-  readonly offset: number;
-}
-
-async function positionAt(url: string): Promise<NodePosition> {
-  return (await (await fetch(`${url}/healthcheck`)).json()) as NodePosition;
-}
-
-/** Returns the token of a write, once it is accepted. */
-async function written(url: string, user: string): Promise<string> {
-  const tokens: string[] = [];
-  await eventually(async () => {
-    const answer = await post(url, "/api/batch", [{ inserts: [reader(user)] }]);
-    expect([answer.status, await answer.text()]).toEqual([200, expect.anything()]);
-    tokens.push(must(answer.headers.get("OsoOffset") ?? undefined));
-  });
-  return must(tokens[0]);
-}
-
-async function mayRead(url: string, user: string, token?: string): Promise<{ status: number; allowed?: boolean }> {
-  const answer = await fetch(`${url}/api/authorize`, {
-    method: "POST",
-    headers: {
-      Authorization: `Bearer ${adminKey}`,
-      "Content-Type": "application/json",
-      ...(token === undefined ? {} : { OsoOffset: token }),
-    },
-    body: JSON.stringify({
-      actor_type: "User",
-      actor_id: user,
-      action: "read",
-      resource_type: "Repo",
-      resource_id: "main",
-    }),
-  });
-  return { status: answer.status, ...((await answer.json()) as { allowed?: boolean }) };
-}
 
 const member = (cluster: Cluster, flags: Record<string, string>) => cluster.member({ ...quick, ...flags });
 
@@ -98,32 +46,7 @@ async function threeMembers(cluster: Cluster, flags: Record<string, string> = {}
   return { a, b, c, ofPrimary, ofB };
 }
 
-/** A copy of the directory of a stopped node. */
-function saved(data: string): () => void {
-  const copy = `${data}-saved`;
-  // Without the `-shm`, which is removed when the last connection of this process is collected.
-  cpSync(data, copy, { recursive: true, filter: (path) => !path.endsWith("-shm") });
-  return () => {
-    rmSync(data, { recursive: true });
-    cpSync(copy, data, { recursive: true });
-  };
-}
-
 describe("terms", () => {
-  test("are counters: starts of one primary never come before its successor", () => {
-    let term = firstTerm;
-    const successor = nextFailoverTerm(term);
-    for (let starts = 0; starts < 1000; starts++) {
-      term = nextStartTerm(term);
-      expect(isSameFailover(term, firstTerm)).toBe(true);
-    }
-    expect(term).toBeLessThan(successor);
-    expect(isSameFailover(successor, firstTerm)).toBe(false);
-    // Earlier versions used times in ms.
-    const [before, after] = [1_795_000_000_000, nextFailoverTerm(1_795_000_000_000)];
-    expect([after > before, isSameFailover(before, after)]).toEqual([true, false]);
-  });
-
   test(
     "do not depend on a clock: a restore comes after a promotion by a clock that is a day ahead",
     () =>
@@ -133,7 +56,7 @@ describe("terms", () => {
         const clock = { ...realClusterSystem.clock, wallMs: () => Date.now() + dayMs };
         await written(a.url, "ann");
         for (const { url } of [b, c])
-          await eventually(async () => expect((await mayRead(url, "ann")).allowed).toBe(true));
+          await eventually(async () => expect((await mayReadWith(url, "ann")).allowed).toBe(true));
         await a.stop();
         await b.stop();
         const ahead = await cluster.promotable("edge-b", ofB, { ...realClusterSystem, clock });
@@ -163,38 +86,13 @@ describe("terms", () => {
         for (const { url } of [ahead, c])
           await eventually(async () => expect(await positionAt(url)).toMatchObject({ role: "edge", epoch }));
         for (const user of ["ann", "too-late"])
-          expect([user, (await mayRead(restored.url, user)).allowed]).toEqual([user, user === "ann"]);
+          expect([user, (await mayReadWith(restored.url, user)).allowed]).toEqual([user, user === "ann"]);
       }),
     timeoutMs,
   );
 });
 
 describe("a primary whose whole directory was rolled back", () => {
-  test(
-    "assigns no position twice, and reports tokens of lost writes",
-    () =>
-      withCluster(async (cluster) => {
-        const flags = { port: String(await freePort()) };
-        const first = await member(cluster, flags);
-        expect((await post(first.url, "/api/policy", { src: policy })).ok).toBe(true);
-        const kept = await written(first.url, "ann");
-        await first.stop();
-        const rollBack = saved(first.data);
-        const second = await member(cluster, flags);
-        const lost = await written(second.url, "bob");
-        await second.stop();
-        rollBack();
-        const third = await member(cluster, flags);
-        const [before, after] = [parseToken(lost), parseToken(await written(third.url, "eve"))];
-        expect(after.offset).toBe(before.offset);
-        expect(after.epoch).not.toBe(before.epoch);
-        expect(await mayRead(third.url, "ann", kept)).toEqual({ status: 200, allowed: true });
-        expect((await mayRead(third.url, "bob", lost)).status).toBe(409);
-        expect(await mayRead(third.url, "bob")).toEqual({ status: 200, allowed: false });
-      }),
-    timeoutMs,
-  );
-
   test(
     "fetches the missing events from its peers before it writes",
     () =>
@@ -205,7 +103,7 @@ describe("a primary whose whole directory was rolled back", () => {
         const second = await member(cluster, ofPrimary);
         const token = await written(second.url, "bob");
         await eventually(async () =>
-          expect(await mayRead(c.url, "bob", token)).toEqual({ status: 200, allowed: true }),
+          expect(await mayReadWith(c.url, "bob", token)).toEqual({ status: 200, allowed: true }),
         );
         await second.stop();
         rollBack();
@@ -213,7 +111,7 @@ describe("a primary whose whole directory was rolled back", () => {
         await eventually(async () => expect(await positionAt(third.url)).toMatchObject({ role: "primary" }));
         for (const { url } of [third, b, c]) {
           await eventually(async () =>
-            expect(await mayRead(url, "bob", token)).toEqual({ status: 200, allowed: true }),
+            expect(await mayReadWith(url, "bob", token)).toEqual({ status: 200, allowed: true }),
           );
         }
         await written(third.url, "eve");
@@ -244,8 +142,10 @@ describe("a primary whose whole directory was rolled back", () => {
         await eventually(async () => expect(await positionAt(back.url)).toMatchObject({ role: "edge", epoch }));
         expect(await positionAt(b.url)).toMatchObject({ role: "primary", state: "PRIMARY", epoch });
         for (const [index, token] of tokens.entries())
-          expect(await mayRead(c.url, `user-${index}`, token)).toEqual({ status: 200, allowed: true });
-        await eventually(async () => expect(await mayRead(back.url, "split")).toEqual({ status: 200, allowed: false }));
+          expect(await mayReadWith(c.url, `user-${index}`, token)).toEqual({ status: 200, allowed: true });
+        await eventually(async () =>
+          expect(await mayReadWith(back.url, "split")).toEqual({ status: 200, allowed: false }),
+        );
       }),
     timeoutMs,
   );
@@ -262,7 +162,7 @@ describe("a primary that is replaced", () => {
         const token = await written(a.url, "through-the-former");
         for (const { url } of [a, b, c])
           await eventually(async () =>
-            expect(await mayRead(url, "through-the-former", token)).toEqual({ status: 200, allowed: true }),
+            expect(await mayReadWith(url, "through-the-former", token)).toEqual({ status: 200, allowed: true }),
           );
       }),
     timeoutMs,
@@ -294,7 +194,7 @@ describe("a primary that is replaced", () => {
         expect(failed.filter((status) => status !== 503)).toEqual([]);
         await eventually(async () => expect(await positionAt(a.url)).toMatchObject({ role: "edge", state: "LIVE" }));
         expect(await positionAt(b.url)).toMatchObject({ role: "primary", state: "PRIMARY" });
-        for (const user of acknowledged) expect([user, (await mayRead(b.url, user)).allowed]).toEqual([user, true]);
+        for (const user of acknowledged) expect([user, (await mayReadWith(b.url, user)).allowed]).toEqual([user, true]);
       }),
     timeoutMs,
   );
@@ -348,7 +248,7 @@ describe("a second process on a copy of a primary's directory", () => {
         await a.stop();
         const moved = await member(cluster, { ...elsewhere, data: duplicateOf(a, join(cluster.directory, "moved")) });
         await written(moved.url, "bob");
-        expect((await mayRead(moved.url, "ann")).allowed).toBe(true);
+        expect((await mayReadWith(moved.url, "ann")).allowed).toBe(true);
         const { term } = await positionAt(moved.url);
         expect((await positionAt(moved.url)).epoch).not.toBe(epoch);
         expect(isSameFailover(term, firstTerm)).toBe(true);
@@ -356,12 +256,3 @@ describe("a second process on a copy of a primary's directory", () => {
     timeoutMs,
   );
 });
-
-test("a new store has the first term", () =>
-  withCluster(async (cluster) => {
-    const { data, stop } = await member(cluster, { port: "0" });
-    await stop();
-    const store = openStore(must(currentStorePath(data)), { readonly: true });
-    expect(readState(store).term).toBe(firstTerm);
-    store.close();
-  }));

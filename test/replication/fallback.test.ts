@@ -43,20 +43,6 @@ test("a fallback fetches snapshots on its timer, and nothing if nothing has chan
     expect((await post(fallback.url, "/api/batch", [{ inserts: [reader("x")] }])).status).toBe(503);
   }));
 
-test("a fallback removes the databases that it has replaced, even if it fetches one each second", () =>
-  withCluster(async (cluster) => {
-    const primary = await cluster.primary();
-    await loadPolicy(primary.node);
-    const fallback = await cluster.fallback(primary);
-    for (let refresh = 0; refresh < 8; refresh++) {
-      await insert(primary.node, `user-${refresh}`);
-      await converged(fallback.node, primary.node);
-    }
-    // Databases of the last two seconds may still be read.
-    const copies = readdirSync(fallback.data).filter((name) => /^store-\d+\.db$/.test(name));
-    expect(copies.length).toBeLessThan(6);
-  }));
-
 test("a fallback takes a snapshot with the same offset and other events", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();

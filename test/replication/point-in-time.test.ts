@@ -55,9 +55,9 @@ function check(store: Connection): void {
 }
 
 describe("random histories", () => {
-  test.each(seedsOf(fixedSeed))(
-    "from the end of the history of seed %i to every offset",
-    (seed) =>
+  test.each(seedsOf(fixedSeed).map((seed, index) => ({ seed, index })))(
+    "from the end of the history of seed $seed to every second offset",
+    ({ seed, index }) =>
       withHistory(seed, events, ({ portraits, store: newest }, copy) => {
         const kinds = new Set(
           openLog(newest)
@@ -65,7 +65,8 @@ describe("random histories", () => {
             .map(({ kind }) => kind),
         );
         if (seed === fixedSeed) expect([...kinds].sort()).toEqual(["clear", "epoch", "facts", "keys", "policy"]);
-        for (const [offset, portrait] of portraits.entries()) {
+        for (let offset = index; offset < portraits.length; offset += 2) {
+          const portrait = must(portraits[offset]);
           const store = copy();
           const { state, undone } = recoverTo(store, offset, defaultLimits);
           expect(state).toEqual(portrait.state);

@@ -126,7 +126,7 @@ describe("checksums of pages", () => {
 
   test("detect a flipped bit in the write-ahead log before it gets into the file", () => {
     const random = randomFrom(8);
-    for (let attempt = 0; attempt < 20; attempt++) {
+    for (let attempt = 0; attempt < 8; attempt++) {
       const { store, path } = openTable();
       const pages = new PageChecksums(path, pageBytes, walFrameCounter(store));
       truncateWal({ store, pages });

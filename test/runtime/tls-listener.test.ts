@@ -120,7 +120,7 @@ describe.skipIf(findProgram("openssl") === null)("a TLS listener (skipped withou
     const repeat = async (work: () => Promise<unknown>): Promise<void> => {
       while (!end.signal.aborted && failures.length === 0) {
         await work().catch((error: unknown) => failures.push(error));
-        await Bun.sleep(2);
+        await Bun.sleep(10);
       }
     };
     const ask = (headers: Record<string, string>) => async (): Promise<void> => {
@@ -158,6 +158,6 @@ describe.skipIf(findProgram("openssl") === null)("a TLS listener (skipped withou
       await Promise.all(loading);
     }
     expect(failures).toEqual([]);
-    expect(answers).toBeGreaterThan(100);
+    expect(answers).toBeGreaterThan(30);
   }, 60_000);
 });

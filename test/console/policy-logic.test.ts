@@ -1,5 +1,6 @@
 /** What the policy screen decides without a browser: completion, places, files, runs while typing, and the effect. */
 import { describe, expect, test } from "bun:test";
+import { threadCpuMs } from "../thread-cpu-time.ts";
 import { getIndentation, StringStream } from "@codemirror/language";
 import { EditorState, Text } from "@codemirror/state";
 import { type Suggestion, suggestionsAt } from "../../src/console/ui/policy/completion.ts";
@@ -73,7 +74,7 @@ describe("names in a text", () => {
       "a",
       "# ",
     ];
-    const startMs = performance.now();
+    const beforeMs = threadCpuMs();
     for (const part of parts) {
       const text = part.repeat(200_000 / part.length);
       namesInText(text);
@@ -81,8 +82,8 @@ describe("names in a text", () => {
       suggestionsAt(text, text.length, noNames);
     }
     // A scan that begins anew at each place takes minutes.
-    expect(performance.now() - startMs).toBeLessThan(50_000);
-  }, 60_000);
+    expect(threadCpuMs() - beforeMs).toBeLessThan(50_000);
+  }, 600_000);
 });
 
 describe("completion", () => {

@@ -37,7 +37,7 @@ describe.skipIf(!installed)("with a real Mosquitto (skipped if it is not install
           let second = "";
           await eventually(async () => {
             second = await createEnvironment(primary, "shop", more);
-          }, 10_000);
+          });
           if (!("copy_of" in more)) await fill(primary, second, "cid");
           else
             expect((await ask(primary, second, "POST", "/api/batch", [{ inserts: [isReader("cid")] }])).status).toBe(

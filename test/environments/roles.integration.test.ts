@@ -18,7 +18,7 @@ const isAll = async (node: Host, role: string, count: number): Promise<void> =>
   eventually(async () => {
     const environments = await environmentsOf(node);
     expect(environments.map((each) => [each["role"], each["ready"]])).toEqual(Array(count).fill([role, true]));
-  }, 30_000);
+  }, 60_000);
 
 test(
   "nodes vote in all environments, and a former primary becomes an edge of the successor in all of them",

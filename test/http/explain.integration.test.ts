@@ -246,7 +246,7 @@ describe("an explanation", () => {
           expect(new Set(texts).size).toBe(1);
         }
       }),
-    20_000,
+    60_000,
   );
 });
 

@@ -1,8 +1,6 @@
 /** API keys with grants, made over HTTP. */
 import { expect } from "bun:test";
-import { type Clock, systemClock } from "../../src/util/clock.ts";
-import { SystemWithClock, withCluster } from "../replication/cluster.ts";
-import { type Answer, type Api, apiOf } from "./api.ts";
+import type { Answer, Api } from "./api.ts";
 
 export interface MadeKey {
   readonly id: string;
@@ -55,36 +53,4 @@ export interface ListedKey {
 export async function listedKey(api: Caller, id: string): Promise<ListedKey | undefined> {
   const { keys } = (await api.call("GET", "/api/keys")).json as { keys: ListedKey[] };
   return keys.find((key) => key.id === id);
-}
-
-/** A system whose timers of a minute or more wait for the test to advance its wall clock. */
-class SystemWithLongTimers extends SystemWithClock {
-  readonly #timers = new Map<() => void, number>();
-  override readonly clock: Clock = {
-    ...systemClock,
-    wallMs: () => systemClock.wallMs() + this.aheadMs,
-    after: (delayMs, body) => {
-      if (delayMs < 60_000) return systemClock.after(delayMs, body);
-      const call = (): void => body();
-      this.#timers.set(call, this.clock.wallMs() + delayMs);
-      return () => this.#timers.delete(call);
-    },
-  };
-
-  advance(ms: number): void {
-    this.aheadMs += ms;
-    for (const [call, atMs] of this.#timers) {
-      if (atMs > this.clock.wallMs()) continue;
-      this.#timers.delete(call);
-      call();
-    }
-  }
-}
-
-export async function withLongTimers(
-  body: (api: Api, system: SystemWithLongTimers) => Promise<void>,
-  flags: Readonly<Record<string, string>> = {},
-): Promise<void> {
-  const system = new SystemWithLongTimers();
-  await withCluster(async (cluster) => body(apiOf(await cluster.primary({}, undefined, system)), system), flags);
 }

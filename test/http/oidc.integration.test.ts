@@ -82,7 +82,7 @@ describe("on a primary, an edge and a fallback", () => {
           expect((await must(reader).call(edge, "POST", "/api/keys", { name: "new", role: "admin" })).status).toBe(403);
         }, oidcFlags(issuer)),
       ),
-    30_000,
+    60_000,
   );
 
   test(
@@ -101,7 +101,7 @@ describe("on a primary, an edge and a fallback", () => {
           expect([status, json]).toEqual([404, expect.objectContaining({ code: "not_found" })]);
         }),
       ),
-    30_000,
+    60_000,
   );
 });
 

@@ -88,7 +88,7 @@ describe("a token", () => {
         ...[-1, 1.5, 1e300, "2", null].map((offset) => parts.with(2, offset)),
         ...[-1, 0.5, "2"].map((second) => parts.with(3, second)),
         ...[0, -1, 1e300, 1.5, null].map((size) => parts.with(4, size)),
-        ...[0, -1, ids.length, 1e15, 2 ** 53, 1e300, 1.5, null, "1", {}].map((start) => parts.with(5, start)),
+        ...[-1, ids.length, 1e15, 2 ** 53, 1e300, 1.5, null, "1", {}].map((start) => parts.with(5, start)),
         [1, 3, "01234567890", "c"],
         parts.slice(1),
         [...parts, 1],

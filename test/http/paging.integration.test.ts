@@ -248,7 +248,7 @@ describe("a list without a cached result set", () => {
 });
 
 describe("another node", () => {
-  async function start(body: (primary: Api, edge: Api) => Promise<void>): Promise<void> {
+  async function start(body: (primary: Api, edge: Api) => Promise<void>, wait = "1m"): Promise<void> {
     await withCluster(
       async (cluster) => {
         const running = await cluster.primary();
@@ -257,7 +257,7 @@ describe("another node", () => {
         await converged(edge.node, running.node);
         await body(apiOf(running), apiOf(edge));
       },
-      { "advanced.consistencyWait": "400ms" },
+      { "advanced.consistencyWait": wait },
     );
   }
 
@@ -301,7 +301,7 @@ describe("another node", () => {
         expectGone(await askPage(api, reading, forgeToken([version, epoch, Number(offset) - 1, ...rest])));
         expectGone(await askPage(api, reading, forgeToken([version, "0123456789abcdef", offset, ...rest])));
       }
-    }));
+    }, "100ms"));
 
   test("a fallback does not wait", () =>
     withCluster(async (cluster) => {

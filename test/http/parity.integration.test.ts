@@ -432,7 +432,7 @@ describe("the official client", () => {
       const primary = apiOf(running);
       await primary.call("POST", "/api/policy", { body: { src: wildcardPolicy } });
       await primary.call("POST", "/api/batch", { body: [{ inserts: [member] }] });
-      const edge = apiOf(await cluster.edge("edge", running, { maxStaleness: "1s" }));
+      const edge = apiOf(await cluster.edge("edge", running, { maxStaleness: "10s" }));
       const fallback = apiOf(await cluster.fallback(running, { refresh: "1h" }));
       for (const { node } of [edge, fallback])
         await eventually(() => expect(node.health()).toMatchObject({ offset: primary.node.health().offset }));

@@ -192,7 +192,7 @@ describe("a policy that is only checked", () => {
       },
       { "advanced.policyCheckTimeMsMax": "4s", "advanced.policyChecksWaitingMax": "4" },
     );
-  }, 30_000);
+  }, 120_000);
 
   test("can be checked on all nodes", async () => {
     await withCluster(async (cluster) => {

@@ -81,32 +81,29 @@ const facts = [
 ];
 const everything: FactUses = { stamp: undefined, has: () => true };
 
+const runs = Number(process.env["FUZZ_RUNS"] ?? 60);
 const seeds = seedsOf(20_261);
-const runs = Math.ceil(Number(process.env["FUZZ_RUNS"] ?? 60) / seeds.length);
 
-test.each(seeds)(
-  `with seed %i, ${runs} policies decide the same with all facts of a request, and with those that they use`,
-  (seed) => {
-    const counts = { refused: 0, allowed: 0, denied: 0, leftOut: 0, kept: 0, listed: 0 };
-    const parse = requestParsers(defaultLimits).evaluation;
-    fc.assert(
-      fc.property(source, fc.array(request, { minLength: 4, maxLength: 8 }), (src, requests) => {
-        const { active } = checkPolicy([{ name: "p.polar", text: src }], { runTests: false, coverage: false });
-        if (active === undefined) return void counts.refused++;
-        const store = storeWith(policy(src), inserted(...facts));
-        const engine = new Engine(store);
-        for (const body of requests) check(engine, parse(body), counts);
-        engine.close();
-      }),
-      { numRuns: runs, seed },
-    );
-    console.log(JSON.stringify(counts));
-    expect(Math.min(counts.allowed, counts.denied, counts.leftOut, counts.kept, counts.listed)).toBeGreaterThanOrEqual(
-      Math.floor(runs / 10) - 1,
-    );
-    expect(counts.refused).toBeLessThan(runs * 0.7 + 3);
-  },
-);
+test(`${runs} policies with the seeds ${seeds.join(" and ")} decide the same with all facts of a request, and with those that they use`, () => {
+  const counts = { refused: 0, allowed: 0, denied: 0, leftOut: 0, kept: 0, listed: 0 };
+  const parse = requestParsers(defaultLimits).evaluation;
+  const compared = fc.property(source, fc.array(request, { minLength: 4, maxLength: 8 }), (src, requests) => {
+    const { active } = checkPolicy([{ name: "p.polar", text: src }], { runTests: false, coverage: false });
+    if (active === undefined) return void counts.refused++;
+    const store = storeWith(policy(src), inserted(...facts));
+    const engine = new Engine(store);
+    for (const body of requests) check(engine, parse(body), counts);
+    engine.close();
+  });
+  for (const seed of seeds) fc.assert(compared, { numRuns: Math.ceil(runs / seeds.length), seed });
+  console.log(JSON.stringify(counts));
+  // Few policies, or those of one seed, may have nothing that is allowed.
+  if (runs < 60 || seeds.length === 1) return;
+  expect(Math.min(counts.allowed, counts.denied, counts.leftOut, counts.kept, counts.listed)).toBeGreaterThan(
+    runs / 10,
+  );
+  expect(counts.refused).toBeLessThan(runs * 0.7);
+});
 
 function check(engine: Engine, evaluation: Evaluation, counts: Record<string, number>): void {
   const { subject, action, resource } = evaluation;

@@ -11,9 +11,11 @@ import { readSpiceDb } from "../../src/import/spicedb-validation.ts";
 import { translate } from "../../src/import/translation.ts";
 import { must } from "../../src/util/assert.ts";
 import { openEngineInMemory } from "../cases/engine-target.ts";
+import { seedsOf } from "../seeds.ts";
 
-/** FUZZ_RUNS makes the test longer. */
-const runs = Math.ceil(Number(process.env["FUZZ_RUNS"] ?? 400) / 16);
+const seeds = seedsOf(7_301);
+/** Schemas per seed; FUZZ_RUNS makes the test longer. */
+const runs = Math.ceil(Number(process.env["FUZZ_RUNS"] ?? 400) / 16 / seeds.length);
 const now = Math.floor(Date.now() / 1000);
 
 /** Undefined where the package has no library for this platform. */
@@ -120,52 +122,56 @@ const relationship = fc.oneof(
 );
 
 describe.skipIf(spiceDb === undefined)("the translation of a schema (skipped where SpiceDB has no library)", () => {
-  test(`decides like SpiceDB (${runs} random schemas)`, async () => {
-    let asked = 0;
-    let allowed = 0;
-    await fc.assert(
-      fc.asyncProperty(
-        schema,
-        fc.uniqueArray(relationship, { minLength: 10, maxLength: 40 }),
-        async (text, written) => {
-          const expected = await decisions(text, written);
-          if (expected === undefined) return;
-          const source = readSpiceDb("schema.zed", ["relationships"], (path) =>
-            path === "schema.zed" ? text : expected.accepted.join("\n"),
-          );
-          const { policy, facts, untranslated } = translate(source, nodeChecks);
-          if (untranslated.some(({ message }) => message.includes("its own negation"))) return;
-          expect(untranslated).toEqual([]);
-          const polar = new PolarPolicy(source.model);
-          for (const strategy of ["statement", "evaluator"] as const) {
-            using engine = openEngineInMemory({ policy, facts, contextFacts: [], now }, { strategy });
-            for (const { user, relation, type, id, holds } of expected.answers) {
-              const { name } = must(polar.question("user", relation, type));
-              const [actor, resource] = [
-                must(polar.value({ type: "user", id: user })),
-                must(polar.value({ type, id })),
-              ];
-              const got = engine.authorize({ actor, action: name, resource });
-              expect([user, relation, id, got, text, expected.accepted]).toEqual([
-                user,
-                relation,
-                id,
-                holds,
-                text,
-                expected.accepted,
-              ]);
-              asked += 1;
-              if (got) allowed += 1;
+  test.each(seeds)(
+    `decides like SpiceDB (${runs} random schemas with the seed %d)`,
+    async (seed) => {
+      let asked = 0;
+      let allowed = 0;
+      await fc.assert(
+        fc.asyncProperty(
+          schema,
+          fc.uniqueArray(relationship, { minLength: 10, maxLength: 40 }),
+          async (text, written) => {
+            const expected = await decisions(text, written);
+            if (expected === undefined) return;
+            const source = readSpiceDb("schema.zed", ["relationships"], (path) =>
+              path === "schema.zed" ? text : expected.accepted.join("\n"),
+            );
+            const { policy, facts, untranslated } = translate(source, nodeChecks);
+            if (untranslated.some(({ message }) => message.includes("its own negation"))) return;
+            expect(untranslated).toEqual([]);
+            const polar = new PolarPolicy(source.model);
+            for (const strategy of ["statement", "evaluator"] as const) {
+              using engine = openEngineInMemory({ policy, facts, contextFacts: [], now }, { strategy });
+              for (const { user, relation, type, id, holds } of expected.answers) {
+                const { name } = must(polar.question("user", relation, type));
+                const [actor, resource] = [
+                  must(polar.value({ type: "user", id: user })),
+                  must(polar.value({ type, id })),
+                ];
+                const got = engine.authorize({ actor, action: name, resource });
+                expect([user, relation, id, got, text, expected.accepted]).toEqual([
+                  user,
+                  relation,
+                  id,
+                  holds,
+                  text,
+                  expected.accepted,
+                ]);
+                asked += 1;
+                if (got) allowed += 1;
+              }
             }
-          }
-        },
-      ),
-      { numRuns: runs, interruptAfterTimeLimit: 600_000 },
-    );
-    console.log(`${asked} decisions, ${allowed} of them allowed`);
-    expect(asked).toBeGreaterThan(runs * 30);
-    expect(allowed).toBeGreaterThan(asked / 20);
-  }, 900_000);
+          },
+        ),
+        { numRuns: runs, seed },
+      );
+      console.log(`${asked} decisions, ${allowed} of them allowed`);
+      expect(asked).toBeGreaterThan(runs * 30);
+      expect(allowed).toBeGreaterThan(asked / 20);
+    },
+    900_000,
+  );
 });
 
 interface Decisions {

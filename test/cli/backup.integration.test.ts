@@ -7,7 +7,7 @@ import { adminKey, nodeKey, withCluster } from "../replication/cluster.ts";
 import { must } from "../../src/util/assert.ts";
 import { workspace } from "./workspace.ts";
 
-const timeoutMs = 30_000;
+const timeoutMs = 120_000;
 const { path, read, write, run: runWith } = workspace();
 const run = (parameters: readonly string[], input = "", environment = {}): ReturnType<typeof runWith> =>
   runWith(parameters, input, { OSTIARY_NODE_KEY: nodeKey, ...environment });

@@ -11,7 +11,7 @@ import { runOnPseudoTerminal } from "./pseudo-terminal.ts";
 import { workspace } from "./workspace.ts";
 
 const { run, runOnTerminal, path } = workspace();
-const timeoutMs = 60_000;
+const timeoutMs = 120_000;
 
 type Access = Readonly<Record<"OSO_URL" | "OSO_AUTH", string>>;
 

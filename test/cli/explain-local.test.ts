@@ -1,37 +1,25 @@
 /** `ostiary explain --bindings`: which rows of an application's database decide. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import { projectRoot } from "../../scripts/built-binary.ts";
 import { SqliteDatabase } from "../../src/runtime/sqlite.ts";
-import { postgresFolder, startPostgres } from "../database-servers.ts";
 import { startDevNode, type DevNode } from "./dev-node.ts";
+import { exampleTables, readExample } from "./issue-tracker.ts";
 import { workspace } from "./workspace.ts";
-
-const example = join(projectRoot, "scripts", "example", "issues");
-const read = (name: string): string => readFileSync(join(example, name), "utf8");
-const tables = `${read("tables.sql")}
-  INSERT INTO repositories VALUES (1, 7, 'compiler', false), (2, 8, 'website', true);
-  INSERT INTO organization_members VALUES (7, 'ann', 'member'), (7, 'olga', 'owner');
-  INSERT INTO repository_members VALUES (1, 'bob', 'maintainer');
-  INSERT INTO issues VALUES (5, 1, 'ann', 'a crash', 100), (6, 2, 'bob', 'a typo', 200);`;
 
 const { write, path, run } = workspace();
 let node: DevNode;
 
 beforeAll(async () => {
-  write("bindings.yaml", read("bindings.yaml"));
+  write("bindings.yaml", readExample("bindings.yaml"));
   const database = new SqliteDatabase(path("app.db"), { create: true });
-  database.exec(tables);
+  database.exec(exampleTables);
   database.close();
-  write("policy.polar", read("policy.polar"));
+  write("policy.polar", readExample("policy.polar"));
   node = await startDevNode(["policy.polar"], { directory: path(".") });
   await run(["tell", "has_role", "User:sue", "support"], "", node.access);
-}, 60_000);
+});
 afterAll(() => node.stop());
 
-const explain = (words: string, environment: Readonly<Record<string, string>> = {}) =>
-  run(["explain", ...words.split(" ")], "", { ...node.access, ...environment });
+const explain = (words: string) => run(["explain", ...words.split(" ")], "", node.access);
 
 test("names the rows that allow an action", async () => {
   const { status, output, errors } = await explain("User:ann read Issue:5 --bindings bindings.yaml --db sqlite:app.db");
@@ -156,42 +144,7 @@ test("refuses wrong usage, another dialect and a database without the tables", a
   const empty = await explain("User:ann read Issue:5 --bindings bindings.yaml --db sqlite:empty.db");
   expect(empty).toMatchObject({ status: 1, output: "" });
   expect(empty.errors).toStartWith("error: the database of `--db` refuses the SQL: ");
-  write("postgres.yaml", read("bindings.yaml").replace("dialect: sqlite", "dialect: postgres"));
+  write("postgres.yaml", readExample("bindings.yaml").replace("dialect: sqlite", "dialect: postgres"));
   const other = await explain("User:ann read Issue:5 --bindings postgres.yaml --db sqlite:app.db");
   expect(other.errors).toStartWith("error: the data bindings have `dialect: postgres`, and the database");
 });
-
-test.skipIf(postgresFolder === undefined)(
-  "with PostgreSQL (skipped without a server)",
-  async () => {
-    const server = await startPostgres();
-    try {
-      await server.execute(tables);
-      write("postgres.yaml", read("bindings.yaml").replace("dialect: sqlite", "dialect: postgres"));
-      const words = "User:bob close Issue:5 --bindings postgres.yaml --db $APP_DATABASE";
-      const { status, output, errors } = await explain(words, { APP_DATABASE: server.url });
-      expect([status, errors]).toEqual([0, ""]);
-      expect(output).toMatchInlineSnapshot(`
-        "allowed with the rows of the database
-          by allow(user: User, action: String, resource: Resource) if has_permission(user, action, resource) and … (policy.polar:40:1)
-            by "close" if "maintainer" on "repository" (policy.polar:37:3)
-              has_relation(Issue:5, String:repository, Repository:1) is a row of has_relation(Issue:_, repository, Repository:_)
-              has_role(User:bob, String:maintainer, Repository:1) is a row of has_role(User:_, String:_, Repository:_)
-        without these rows
-          denied: allow(User{"bob"}, "close", Issue{"5"})
-            allow(user: User, action: String, resource: Resource) if has_permission(user, action, resource) and … (policy.polar:40:1)
-              holds:   not is_banned(User{"bob"})
-              missing: has_permission(User{"bob"}, "close", Issue{"5"})
-                "close" if "author" (policy.polar:36:3)
-                  missing: has_relation(Issue{"5"}, "author", User{"bob"})
-                "close" if "maintainer" on "repository" (policy.polar:37:3)
-                  missing: has_relation(Issue{"5"}, "repository", _: Repository)
-                  missing: has_role(User{"bob"}, "maintainer", _: Repository)
-        "
-      `);
-    } finally {
-      await server.stop();
-    }
-  },
-  60_000,
-);

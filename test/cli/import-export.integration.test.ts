@@ -238,7 +238,6 @@ describe("an interruption", () => {
         stdin: "pipe",
         stdout: "pipe",
         stderr: "pipe",
-        timeout: 20_000,
       });
       child.stdin.write(ndjson(many.slice(0, 1500)));
       await child.stdin.flush();

@@ -19,7 +19,7 @@ import { addAuditEntries, lastAuditSeq } from "../../src/store/log/audit-log.ts"
 import { readState } from "../../src/store/log/store-state.ts";
 import { workspace } from "./workspace.ts";
 
-const { path: pathOf, run, start } = workspace();
+const { path: pathOf, run, runProcess, start } = workspace();
 
 const recorded = join(import.meta.dirname, "../data-directories/format-5");
 const { adminKey, nodeKey, offset, digest } = JSON.parse(readFileSync(join(recorded, "told.json"), "utf8")) as {
@@ -130,7 +130,7 @@ test("is killed at any time, and run again", async () => {
   const measured = pathOf("killed-measured");
   cpSync(source, measured, { recursive: true });
   const startMs = performance.now();
-  expect((await run(["migrate", "--data", measured])).status).toBe(0);
+  expect((await runProcess(["migrate", "--data", measured])).status).toBe(0);
   const durationMs = performance.now() - startMs;
   const kills = 6;
   for (let kill = 1; kill <= kills; kill++) {

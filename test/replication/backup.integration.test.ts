@@ -159,7 +159,7 @@ describe("restoring", () => {
           store.close();
         }
       }),
-    30_000,
+    120_000,
   );
 
   test("to a time gives what was committed by then", () =>
@@ -264,7 +264,7 @@ describe("the nodes of the abandoned history", () => {
         await restoreTo(file, join(cluster.directory, "restored"), { target: { offset: 4 } });
         const restored = await cluster.primary({ port, data: join(cluster.directory, "restored") });
         const replicas = [ahead, await cluster.edge("behind", restored)];
-        for (const { node } of replicas) await eventually(() => converged(node, restored.node), 15_000);
+        for (const { node } of replicas) await eventually(() => converged(node, restored.node));
         await insert(restored.node, "zoe");
         for (const { node } of replicas) await converged(node, restored.node);
         for (const { node } of [restored, ...replicas])
@@ -286,7 +286,7 @@ describe("the nodes of the abandoned history", () => {
           expect(await refusal(node.waitFor(`${epoch}:5`))).toMatchObject({ code: "conflict" });
         }
       }, quick),
-    40_000,
+    120_000,
   );
 });
 

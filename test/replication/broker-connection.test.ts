@@ -62,6 +62,8 @@ interface Contested {
   readonly clock: SimulatedClock;
   readonly isFenced: () => boolean;
   readonly attempts: () => number;
+  /** How many heads have arrived. */
+  readonly heard: () => number;
   /** Another client publishes a head. */
   readonly publishHead: () => void;
 }
@@ -83,7 +85,8 @@ async function withContestedBroker(
     { ...defaults, url, isEmbedded: true, ownership: { headTopic: topics.head, classify } },
     { ...realSystem, clock },
   );
-  let [isFenced, attempts] = [false, 0];
+  let [isFenced, attempts, heard] = [false, 0, 0];
+  link.onMessage(() => heard++);
   link.onFenced(() => (isFenced = true));
   link.onConnect(() => {
     attempts++;
@@ -93,7 +96,7 @@ async function withContestedBroker(
   const head = { cmd: "publish", topic: topics.head, payload: "other", qos: 0, retain: false, dup: false } as const;
   const publishHead = (): void => broker.publish(head, () => {});
   try {
-    await body({ clock, isFenced: () => isFenced, attempts: () => attempts, publishHead });
+    await body({ clock, isFenced: () => isFenced, attempts: () => attempts, heard: () => heard, publishHead });
   } finally {
     await link.close();
     server.close();
@@ -108,14 +111,18 @@ async function untilOwnershipCheck({ clock }: Contested): Promise<void> {
   await eventually(() => expect(clock.waiting).toEqual([2250]));
 }
 
-test("a primary whose connections end without a reason, and that hears of no other primary, connects again", () =>
+test("a primary whose connections end without a reason, and that hears only heads of unknown origin, connects again", () =>
   withContestedBroker(
     () => "unknown",
     async (contested) => {
       const { clock } = contested;
       for (let round = 0; round < 2; round++) {
         await untilOwnershipCheck(contested);
-        contested.publishHead();
+        const before = contested.heard();
+        await eventually(() => {
+          contested.publishHead();
+          expect(contested.heard()).toBeGreaterThan(before);
+        });
         expect(await runNextTimer(clock)).toBe(2250);
         expect(await runNextTimer(clock)).toBe(250);
       }

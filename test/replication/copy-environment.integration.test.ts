@@ -54,7 +54,7 @@ import { seedsOf } from "../seeds.ts";
 import { expectVerified } from "./verify-database.ts";
 
 // Each copy starts threads, which is slow on a busy machine.
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 function copy(
   source: string,

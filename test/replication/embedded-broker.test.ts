@@ -305,7 +305,7 @@ describe("aedes on Bun", () => {
       );
     }
     expect(served).toBe(100);
-  }, 60_000);
+  }, 120_000);
 });
 
 /** Writes CONNECT and then SUBSCRIBE byte by byte, without waiting for CONNACK. Resolves after SUBACK. */

@@ -16,7 +16,7 @@ import { lossyFetch } from "./lease/lossy-fetch.ts";
 import { SimulatedClock } from "./simulated-clock.ts";
 
 // A timeout of the test runner would kill the servers of all later tests.
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const send = (url: string, init: RequestInit) => fetch(url, init);
 // No time passes, so no answer is too late on a busy machine.

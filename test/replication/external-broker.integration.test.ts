@@ -108,7 +108,7 @@ describe.skipIf(!installed)("a real Mosquitto (skipped if it is not installed)",
           proxy.close();
         }),
       ),
-    90_000,
+    120_000,
   );
 
   test("has lost the retained head after a restart: the primary publishes a new one within a head interval", () =>

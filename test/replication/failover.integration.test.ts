@@ -98,7 +98,7 @@ test(
       await insert(primary.node, "late");
       await eventually(() => expect(mayRead(c.node, "late")).toBe(true));
     }),
-  40_000,
+  120_000,
 );
 
 describe("the edges that a promotion asks", () => {
@@ -173,7 +173,7 @@ describe("the edges that a promotion asks", () => {
         await eventually(async () => expect((await writeTo(c.url, reader("bob"))).status).toBe(200));
         expect(await votedFor(c.url)).toBeUndefined();
       }),
-    40_000,
+    120_000,
   );
 
   test(
@@ -232,7 +232,7 @@ describe("the edges that a promotion asks", () => {
         await eventually(async () => expect(await votedFor(running.url)).toBeUndefined());
         await acknowledged(() => insert(primary.node, "in-time"));
       }),
-    90_000,
+    120_000,
   );
 
   test("do not include nodes that do not count", () =>

@@ -20,7 +20,7 @@ import { converged, eventually, insert, loadPolicy, mayRead, refusal, withCluste
 import { withCapturedLog } from "./captured-log.ts";
 
 // A timeout of the test runner would kill the broker.
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 
 const topics = topicsOf("ostiary/v1", "test");
 const everything = "user ostiary-primary\ntopic readwrite #\n\nuser ostiary-edge\ntopic readwrite #\n";

@@ -28,7 +28,7 @@ import {
 } from "./cluster.ts";
 
 // Each snapshot starts threads, which is slow on a busy machine.
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 
 const nodeKeyHash = hashKey(nodeKey);
 

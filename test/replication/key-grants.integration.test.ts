@@ -7,7 +7,7 @@ import { grantKey, listedKey, readWith, rotateKey, withKey } from "../http/keys.
 import { adminKey, type Cluster, converged, eventually, nodeKey, SystemWithClock, withCluster } from "./cluster.ts";
 
 const day = 86_400_000;
-const timeoutMs = 60_000;
+const timeoutMs = 120_000;
 
 interface Nodes {
   readonly primary: Api;

@@ -74,7 +74,7 @@ describe("without a reachable broker", () => {
         },
         { "advanced.pollIntervalMs": "1s", "advanced.brokerSilenceMsMax": "300ms" },
       ),
-    30_000,
+    120_000,
   );
 
   test("edges report that they have all events, and stop without waiting for the primary", () =>

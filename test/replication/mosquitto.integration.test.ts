@@ -91,7 +91,7 @@ describe.skipIf(!installed)("with a real Mosquitto (skipped if it is not install
           "advanced.headIntervalMs": "200ms",
         },
       ),
-    20_000,
+    120_000,
   );
 
   test("a node's status is there while it runs, its last status after a stop, and its will after a crash", () =>

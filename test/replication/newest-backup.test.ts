@@ -69,5 +69,5 @@ test(
         expect(looks).toEqual([]);
       }),
     ),
-  60_000,
+  120_000,
 );

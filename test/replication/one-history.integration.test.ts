@@ -25,7 +25,7 @@ import {
 import { positionAt, quick } from "./three-nodes.ts";
 import { mayReadWith, saved, written } from "./written.ts";
 
-const timeoutMs = 40_000;
+const timeoutMs = 120_000;
 
 const member = (cluster: Cluster, flags: Record<string, string>) => cluster.member({ ...quick, ...flags });
 

@@ -75,7 +75,7 @@ describe("random histories", () => {
           check(store);
         }
       }),
-    60_000,
+    120_000,
   );
 
   test("and replicas can follow from there", () =>

@@ -123,13 +123,13 @@ describe("the preview of a promotion", () => {
             const { reasons, warnings } = await previewAt(b.url);
             expect(reasons).toEqual([expect.stringContaining("is alive")]);
             expect(warnings).toEqual([expect.stringContaining("primary holds the lease of the primary")]);
-          }, 30_000);
+          });
           expect((await previewAt(b.url, "?graceful=true")).warnings).toEqual([]);
           await s3.stop();
           await eventually(async () => {
             const { possible, reasons } = await previewAt(b.url, "?force=true");
             expect([possible, reasons]).toEqual([false, [expect.stringContaining("the lease cannot be acquired")]]);
-          }, 30_000);
+          });
         } finally {
           await s3.stop();
           for (const [name, value] of before)
@@ -137,6 +137,6 @@ describe("the preview of a promotion", () => {
             else process.env[name] = value;
         }
       }),
-    90_000,
+    120_000,
   );
 });

@@ -54,7 +54,7 @@ import {
 import { withCapturedLog } from "./captured-log.ts";
 
 // Each snapshot starts threads, which is slow on a busy machine.
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 
 const accepted = (): void => {};
 const authorization = { Authorization: `Bearer ${nodeKey}` };

@@ -21,7 +21,7 @@ import { policy, reader, refusal, untraced, withDirectory } from "./cluster.ts";
 import { flipBit } from "./flip-bit.ts";
 
 // Each check starts threads, which is slow on a busy machine.
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 
 const bytesMax = 1024 ** 3;
 

@@ -18,7 +18,7 @@ async function listsAll(node: Running<Node>, expected = names): Promise<void> {
     expect(nodes.map((each) => each.node)).toEqual(expected);
     const silent = nodes.filter(({ answered, role }) => !answered && role !== "fallback");
     expect(silent).toEqual([]);
-  }, 30_000);
+  });
 }
 
 describe.each([
@@ -70,7 +70,7 @@ describe.each([
         expect((await apiOf(primary).call("GET", `/api/events/${Number(offset) + 1}/applied`)).status).toBe(404);
         expect((await apiOf(primary).call("GET", "/api/events/x/applied")).status).toBe(400);
       }),
-    60_000,
+    120_000,
   );
 });
 
@@ -95,7 +95,7 @@ test(
         expect(peer).toMatchObject({ seen_ms_ago: 0, offset: other.node.health().offset });
       });
     }),
-  60_000,
+  120_000,
 );
 
 test(
@@ -113,7 +113,7 @@ test(
         expect(gone).toMatchObject({ state: "GONE", answered: false, ready: null });
       });
     }),
-  60_000,
+  120_000,
 );
 
 test(
@@ -154,7 +154,7 @@ test(
         await old.stop(true);
       }
     }),
-  60_000,
+  120_000,
 );
 
 test("other nodes need the node key, and malformed reports and questions are refused", () =>

@@ -106,7 +106,7 @@ describe("the listener", () => {
     };
     // Each takes some seconds, in which nothing happens.
     await Promise.all(["127.0.0.1", "::1", "::"].map(closed));
-  }, 30_000);
+  }, 120_000);
 
   test("does not wait for ever for a hanging request", async () => {
     const started = Promise.withResolvers<void>();
@@ -230,7 +230,7 @@ describe("a WebSocket", () => {
     socket.write(`GET /mqtt HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n${key}\r\n\r\n`);
     (await opened.promise).destroy();
     await ended;
-  }, 10_000);
+  }, 120_000);
 
   test("without a key is refused", async () => {
     const listener = withEcho((duplex) => duplex.resume());

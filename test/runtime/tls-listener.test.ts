@@ -159,5 +159,5 @@ describe.skipIf(findProgram("openssl") === null)("a TLS listener (skipped withou
     }
     expect(failures).toEqual([]);
     expect(answers).toBeGreaterThan(30);
-  }, 60_000);
+  }, 120_000);
 });

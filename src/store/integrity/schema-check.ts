@@ -45,19 +45,18 @@ export function requireKnownSchemaIn(path: string): void {
 export function requireKnownSchema(database: SqliteDatabase, schema: SchemaName = "main", path?: string): number {
   const format = readFormat(database, schema, path);
   const found = objectsOf(database, schema);
+  const fixed = fixedObjects(format);
+  // The fixed tables are checked before they are read.
+  for (const object of fixed.values()) requireEqual(object, found.get(keyOf(object)));
   const expected = new SqliteDatabase(":memory:");
   try {
     expected.transaction(() => {
-      runMigrations(expected, 0, format);
-      // The fixed tables are checked before they are read.
-      const fixed = objectsOf(expected, "main");
-      for (const object of fixed.values()) requireEqual(object, found.get(keyOf(object)));
       createFactTables(expected, database, schema, found);
       if (fixed.has("table closure"))
         for (const [id] of numbersIn(database, `SELECT id FROM ${schema}.closure`))
           expected.exec(closureTableSql(Number(id)));
     });
-    const wanted = objectsOf(expected, "main");
+    const wanted = new Map([...fixed, ...objectsOf(expected, "main")]);
     for (const object of found.values())
       if (!wanted.has(keyOf(object)))
         throw schemaError(`it has the ${object.type} \`${object.name}\`, which Ostiary does not create`);
@@ -65,6 +64,23 @@ export function requireKnownSchema(database: SqliteDatabase, schema: SchemaName 
     return format;
   } finally {
     expected.close();
+  }
+}
+
+const fixedByFormat = new Map<number, ReadonlyMap<string, SchemaObject>>();
+
+/** The objects of a format without facts and closures. A node checks its database again and again. */
+function fixedObjects(format: number): ReadonlyMap<string, SchemaObject> {
+  const known = fixedByFormat.get(format);
+  if (known !== undefined) return known;
+  const empty = new SqliteDatabase(":memory:");
+  try {
+    runMigrations(empty, 0, format);
+    const objects = objectsOf(empty, "main");
+    fixedByFormat.set(format, objects);
+    return objects;
+  } finally {
+    empty.close();
   }
 }
 

@@ -31,13 +31,13 @@ export interface ReadBounds {
 const rowsPerStep = 128;
 const columns = "offset, time_ms, kind, body, traceparent, hash, digest";
 
-/** The log of one connection, with its statements prepared. */
+/** The log of one connection, which keeps the prepared statements. */
 export function openLog(database: Connection) {
-  const insert = database.prepare(
+  const insert = database.statement(
     `INSERT INTO log (${columns}, total) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7,
        octet_length(?4) + coalesce((SELECT total FROM log WHERE offset = ?1 - 1), 0))`,
   );
-  const select = database.prepare(
+  const select = database.statement(
     `SELECT ${columns}, octet_length(body) FROM log WHERE offset > ? ORDER BY offset LIMIT ?`,
   );
   return {

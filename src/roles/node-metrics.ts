@@ -32,6 +32,11 @@ export function exposeNode(read: NodeReader, environment?: string): () => void {
   return () => readers.delete(read);
 }
 
+/** For tests that end nodes without stopping them, as a crash does. */
+export function hideNodes(): void {
+  readers.clear();
+}
+
 export function readNode(node: Node): NodeReading {
   return { version: build.version, health: node.health(), size: sizeOf(node) };
 }

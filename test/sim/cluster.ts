@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Config } from "../../src/config/config.ts";
 import { loadConfig } from "../../src/config/load.ts";
+import { hideNodes } from "../../src/roles/node-metrics.ts";
 import { must } from "../../src/util/assert.ts";
 import { adminKey, nodeKey } from "../replication/cluster.ts";
 import { SimulatedBroker } from "./brokers.ts";
@@ -185,6 +186,8 @@ export class Cluster {
 
   close(): void {
     for (const machine of [...this.machines, this.duplicate]) machine.kill();
+    this.time.close();
+    hideNodes();
     rmSync(this.root, { recursive: true, force: true });
   }
 

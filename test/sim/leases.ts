@@ -80,12 +80,11 @@ export class SimulatedLeaseService {
   /** The request or its response may be lost. */
   #call<T>(from: string, owner: Owner, work: () => T, signal: AbortSignal): Promise<T> {
     const { lost } = this.#network.weather;
-    return new Promise((resolve, reject) => {
-      signal.addEventListener("abort", () => {
-        this.counts.unanswered++;
-        this.#time.touch();
-        reject(new Error("the simulated service gave no answer in time"));
-      });
+    const unanswered = (): Error => {
+      this.counts.unanswered++;
+      return new Error("the simulated service gave no answer in time");
+    };
+    const start = (resolve: (answer: T) => void): void => {
       if (this.#isLost(from, this.host, lost)) return;
       this.#time.at(this.#random.between(1, 20), undefined, () => {
         if (this.isDown) return;
@@ -93,7 +92,8 @@ export class SimulatedLeaseService {
         if (this.#isLost(this.host, from, lost)) return;
         this.#time.at(this.#random.between(1, 20), owner, () => resolve(answer));
       });
-    });
+    };
+    return this.#time.abortable(signal, start, unanswered);
   }
 
   #isLost(from: string, to: string, lost: number): boolean {

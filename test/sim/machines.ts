@@ -21,10 +21,12 @@ import type { Config } from "../../src/config/config.ts";
 import { connectNode, type NodeClient } from "../../src/replication/transport/node-client.ts";
 import type { ClusterSystem } from "../../src/roles/cluster-system.ts";
 import { isSystemError } from "../../src/runtime/process.ts";
+import type { StoreWriter } from "../../src/replication/log/store-writer.ts";
 import { SqliteDatabase } from "../../src/runtime/sqlite.ts";
 import { startEdge, startPrimary } from "../../src/roles/member.ts";
 import { startFallback } from "../../src/roles/fallback.ts";
 import type { RunningNode } from "../../src/roles/node-service.ts";
+import { closeRawFiles } from "../../src/store/integrity/raw-files.ts";
 import type { Clock } from "../../src/util/clock.ts";
 import { flipBit } from "../replication/flip-bit.ts";
 import { SimulatedClient, type SimulatedBroker } from "./brokers.ts";
@@ -91,6 +93,7 @@ export class Process implements Owner {
   running: RunningNode | undefined;
   failed: unknown;
   stopping: Promise<void> | undefined;
+  writer: StoreWriter | undefined;
 
   constructor(name: string, role: Config["role"], directory: string, clock: (owner: Owner) => Clock, world: World) {
     this.name = name;
@@ -321,7 +324,7 @@ export class Machine {
       // The data of a failed sync may be on the disk or not.
       else if (machine && this.#random.chance(0.5)) loseUncommitted(from, target);
     });
-    closeConnections(process);
+    closeFiles(process);
   }
 
   #moveTo(fill: (target: string) => void): void {
@@ -380,6 +383,7 @@ export class Machine {
           machineDisk: this.disk,
           watcher: process.watcher,
           mutation: this.#world.mutation,
+          onWriter: (writer) => (process.writer = writer),
         }),
       approvePolicies: (limits) => approveSimulated({ time, owner: process, random: random.fork("policies") }, limits),
       serve: ({ fetch: serve, stopGraceMs }) =>
@@ -421,6 +425,17 @@ export class Machine {
 }
 
 const pageBytes = 4096;
+
+/** Closes all files of a process that was killed, as the system does. */
+function closeFiles(process: Process): void {
+  closeConnections(process);
+  try {
+    process.writer?.close();
+  } catch {
+    // Its connection is closed.
+  }
+  closeRawFiles(process.directory);
+}
 
 /** Without the `-shm`, which is shared memory: the next process that opens the database creates it. */
 function copyDirectory(from: string, to: string): void {

@@ -95,16 +95,9 @@ export class Network {
   fetchFrom(host: string, owner: Owner): Fetch {
     return (url, init) => {
       const random = this.#random.fork(`request ${this.#requests++}`);
-      return new Promise((resolve, reject) => {
-        const { signal } = init;
-        if (signal?.aborted) return reject(signal.reason);
-        signal?.addEventListener("abort", () => {
-          this.#time.touch();
-          reject(signal.reason);
-        });
-        const way = new Way(this.#time, random, host, owner, resolve, reject);
-        this.#send(way, url, init);
-      });
+      return this.#time.abortable<Response>(init.signal ?? undefined, (resolve, reject) =>
+        this.#send(new Way(this.#time, random, host, owner, resolve, reject), url, init),
+      );
     };
   }
 

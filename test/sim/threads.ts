@@ -34,6 +34,8 @@ export interface ThreadOptions {
   readonly machineDisk: SimulatedDisk;
   readonly watcher: StoreWatcher;
   readonly mutation: Mutation;
+  /** Called with the node's writer, which has open files. */
+  readonly onWriter: (writer: StoreWriter) => void;
 }
 
 const delayMsMax = 2;
@@ -44,7 +46,7 @@ export function spawnSimulated<C extends Commands, Event>(
   { name, encoding }: WorkerKind,
   options: ThreadOptions,
 ): WorkerHandle<C, Event> {
-  const { time, owner, clock, random, machineDisk, watcher, mutation } = options;
+  const { time, owner, clock, random, machineDisk, watcher, mutation, onWriter } = options;
   const here = new Line(time, owner, random);
   const there = new Line(time, owner, random);
   const near = withEncoding(encoding, { send: (message) => there.send(message), onMessage: here.onMessage });
@@ -56,6 +58,7 @@ export function spawnSimulated<C extends Commands, Event>(
       if ("committed" in event) watcher.moved(must(moving));
       emit(event);
     }, clock);
+    onWriter(writer);
     const commands = watchedWriter(mutateWriter(mutation, owner, writerCommands(writer)), watcher);
     const emit = serveCommands<typeof commands, WriterEvent>(commands, () => commands.close(), far);
   } else if (name === "snapshot") {

@@ -41,6 +41,8 @@ export class Time {
   #activity = 0;
   #working = 0;
   readonly #heap: Moment[] = [];
+  /** Each removes the listener of a promise that has not settled. */
+  readonly #pending = new Set<() => void>();
 
   get nowMs(): number {
     return this.#nowMs;
@@ -58,6 +60,41 @@ export class Time {
 
   sleep(delayMs: number, owner?: Owner): Promise<void> {
     return new Promise((resolve) => this.at(delayMs, owner, resolve));
+  }
+
+  /**
+   * A promise that an abort of the signal rejects. Its listener is removed when it settles: the runtime keeps a signal of
+   * several sources, with all that its listeners refer to, as long as it has a listener.
+   */
+  abortable<T>(
+    signal: AbortSignal | undefined,
+    start: (resolve: (value: T) => void, reject: (error: unknown) => void) => void,
+    reasonOf: (signal: AbortSignal) => unknown = ({ reason }) => reason as unknown,
+  ): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      if (signal?.aborted) return reject(reasonOf(signal));
+      const abort = (): void => {
+        this.touch();
+        end();
+        reject(signal === undefined ? undefined : reasonOf(signal));
+      };
+      const end = (): void => {
+        this.#pending.delete(end);
+        signal?.removeEventListener("abort", abort);
+      };
+      this.#pending.add(end);
+      signal?.addEventListener("abort", abort);
+      start(
+        (value) => {
+          end();
+          resolve(value);
+        },
+        (error) => {
+          end();
+          reject(error);
+        },
+      );
+    });
   }
 
   /** An action has happened that may cause others. */
@@ -124,6 +161,12 @@ export class Time {
         quiet = 0;
       } else quiet = this.#activity === before ? quiet + 1 : 0;
     }
+  }
+
+  /** Ends simulated time: nothing happens after that. */
+  close(): void {
+    for (const end of this.#pending) end();
+    this.#heap.length = 0;
   }
 
   #push(moment: Moment): void {

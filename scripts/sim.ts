@@ -1,14 +1,13 @@
 /**
- * Runs the simulation of `test/sim`: whole clusters under random faults from seeds, in simulated time. Each process
- * runs some of the seeds and ends, because memory grows with each run. There are as many processes as processors.
+ * Runs the simulation of `test/sim`: whole clusters under random faults from seeds, in simulated time. There are as many
+ * processes as processors.
  */
-import * as Bun from "bun";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { availableParallelism, tmpdir } from "node:os";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { runSeed } from "../test/sim/run.ts";
-import { addOutcome, addTotals, failureText, noTotals, totalsText, type Totals } from "../test/sim/totals.ts";
+import { Child } from "../test/harness/child-process.ts";
+import type { SeedMessage, SeedsPlan } from "../test/sim/seeds-process.ts";
+import { addTotals, noTotals, totalsText } from "../test/sim/totals.ts";
 
 const usage = `scripts/sim [--seeds N] [--first N] [--parallel N] [--failover]
 
@@ -19,60 +18,26 @@ const usage = `scripts/sim [--seeds N] [--first N] [--parallel N] [--failover]
 
 One seed with its whole trace: SIM_SEED=7 bun test test/sim`;
 
-const seedsPerProcess = 25;
+/** How many seeds lie between two lines about the progress. */
+const reportEvery = 25;
 
-interface Piece {
-  readonly first: number;
-  readonly seeds: number;
-  /** Whether all seeds use automatic failover. */
-  readonly failover: boolean;
-}
-
-async function main({ seeds, first, failover }: Piece, parallel: number): Promise<number> {
-  const directory = mkdtempSync(join(tmpdir(), "ostiary-simulations-"));
-  process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
-  const pieces: Piece[] = [];
-  for (let begin = first; begin < first + seeds; begin += seedsPerProcess)
-    pieces.push({ first: begin, seeds: Math.min(seedsPerProcess, first + seeds - begin), failover });
+async function main(seeds: number, first: number, parallel: number, failover: boolean): Promise<number> {
   const totals = noTotals();
-  const next = async (): Promise<void> => {
-    for (let piece = pieces.shift(); piece !== undefined; piece = pieces.shift()) {
-      addTotals(totals, await runInProcess(piece, join(directory, `${piece.first}.json`)));
+  const take = ({ totals: more, failure }: SeedMessage): void => {
+    addTotals(totals, more);
+    if (failure !== undefined) process.stdout.write(`${failure}\n`);
+    if (totals.runs % reportEvery === 0)
       process.stderr.write(`${totals.runs} of ${seeds} seeds, ${totals.failures} failed\n`);
-    }
   };
-  await Promise.all(Array.from({ length: parallel }, next));
+  const last = first + seeds - 1;
+  const children = Array.from({ length: Math.min(parallel, seeds) }, (_, index) => {
+    const plan: SeedsPlan = { first: first + index, last, step: parallel, failover };
+    return new Child<SeedMessage>(join(import.meta.dirname, "../test/sim/seeds-process.ts"), plan, take);
+  });
+  for (const status of await Promise.all(children.map(({ exited }) => exited)))
+    if (status !== 0) throw new Error(`a process of the simulation ended with status ${status}`);
   process.stdout.write(`${totalsText(totals)}\n`);
   return totals.failures === 0 ? 0 : 1;
-}
-
-async function runInProcess({ first, seeds, failover }: Piece, result: string): Promise<Totals> {
-  const options = [
-    "--piece",
-    result,
-    "--first",
-    `${first}`,
-    "--seeds",
-    `${seeds}`,
-    ...(failover ? ["--failover"] : []),
-  ];
-  const child = Bun.spawn([process.execPath, import.meta.filename, ...options], {
-    stdin: "ignore",
-    stdout: "inherit",
-    stderr: "inherit",
-  });
-  if ((await child.exited) !== 0) throw new Error(`the process for the seeds from ${first} on did not complete`);
-  return JSON.parse(readFileSync(result, "utf8")) as Totals;
-}
-
-async function runPiece({ first, seeds, failover }: Piece, result: string): Promise<void> {
-  const totals = noTotals();
-  for (let seed = first; seed < first + seeds; seed++) {
-    const outcome = await runSeed(seed, failover ? { failover } : undefined);
-    addOutcome(totals, outcome);
-    if (outcome.failure !== undefined) process.stdout.write(`${failureText(outcome)}\n`);
-  }
-  writeFileSync(result, JSON.stringify(totals));
 }
 
 function numberOf(name: string, text: string | undefined, standard: number): number {
@@ -89,23 +54,14 @@ try {
       first: { type: "string" },
       parallel: { type: "string" },
       failover: { type: "boolean", default: false },
-      piece: { type: "string" },
       help: { type: "boolean", short: "h", default: false },
     },
   });
   const seeds = numberOf("seeds", values.seeds, 1000);
   const first = numberOf("first", values.first, 1);
-  const { failover } = values;
+  const parallel = numberOf("parallel", values.parallel, availableParallelism());
   if (values.help) process.stdout.write(`${usage}\n`);
-  else if (values.piece === undefined)
-    process.exitCode = await main(
-      { seeds, first, failover },
-      numberOf("parallel", values.parallel, availableParallelism()),
-    );
-  else {
-    await runPiece({ first, seeds, failover }, values.piece);
-    process.exit(0);
-  }
+  else process.exitCode = await main(seeds, first, parallel, values.failover);
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
   process.exit(1);

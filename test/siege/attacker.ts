@@ -4,7 +4,7 @@
  */
 import { AttackContext, type AttackPlan } from "./attack.ts";
 import { findAttack } from "./attacks.ts";
-import { endWithStandardInput, tell } from "./child-process.ts";
+import { endWithStandardInput, tell } from "../harness/child-process.ts";
 
 endWithStandardInput();
 const plan = JSON.parse(process.argv[2] ?? "") as AttackPlan;

@@ -3,7 +3,7 @@
  * machine.
  */
 import * as Bun from "bun";
-import { endWithStandardInput, tell } from "./child-process.ts";
+import { endWithStandardInput, tell } from "../harness/child-process.ts";
 
 endWithStandardInput();
 const server = Bun.serve({

@@ -6,7 +6,7 @@
 import * as Bun from "bun";
 import { requestHead, sendRaw } from "../hostile/raw-http.ts";
 import { nodeNames, type NodeName, type Urls } from "./attack.ts";
-import { standardInputEnded, tell } from "./child-process.ts";
+import { standardInputEnded, tell } from "../harness/child-process.ts";
 
 export interface ReaderPlan {
   readonly urls: Urls;

@@ -8,7 +8,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { nodeNames, type AttackPlan, type AttackReport, type NodeName } from "./attack.ts";
 import { attacks, background, type AttackName } from "./attacks.ts";
-import { Child } from "./child-process.ts";
+import { Child } from "../harness/child-process.ts";
 import { fillerName } from "./disk-attack.ts";
 import { checkFinally, Ledger } from "./final-check.ts";
 import { NodeWatch, serverErrorsAt } from "./node-watch.ts";

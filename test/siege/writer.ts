@@ -5,7 +5,7 @@
 import * as Bun from "bun";
 import { pick, random } from "../../scripts/benchmark/random.ts";
 import type { Urls } from "./attack.ts";
-import { standardInputEnded, tell } from "./child-process.ts";
+import { standardInputEnded, tell } from "../harness/child-process.ts";
 
 export interface WriterPlan {
   readonly urls: Urls;

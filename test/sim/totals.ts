@@ -12,7 +12,7 @@ export function noTotals(): Totals {
   return { runs: 0, failures: 0, counts: {}, faults: {} };
 }
 
-export function addOutcome(totals: Totals, outcome: Outcome): void {
+export function addOutcome(totals: Totals, outcome: Outcome): Totals {
   const { steps, simulatedMs, states, lost, clients, answers, network, brokers, operator, leases, disks } = outcome;
   totals.runs++;
   if (outcome.failure !== undefined) totals.failures++;
@@ -48,6 +48,7 @@ export function addOutcome(totals: Totals, outcome: Outcome): void {
     "primaries of before made edges": operator.demotions,
   });
   addCounts(totals.faults, outcome.faults);
+  return totals;
 }
 
 export function addTotals(totals: Totals, more: Totals): void {

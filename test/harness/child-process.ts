@@ -1,11 +1,11 @@
-/** A helper process of the siege: it prints one JSON value per line, and ends with its parent. */
+/** A helper process: it prints one JSON value per line, and ends with its parent. */
 import * as Bun from "bun";
 import { existsSync, writeFileSync } from "node:fs";
 
 /** The lowest priority. */
 const idleNiceness = 19;
 
-/** The parent's side: starts a script of this folder with a plan, and receives its messages. */
+/** The parent's side: starts a script with a plan, and receives its messages. */
 export class Child<Message> {
   readonly #process: Bun.Subprocess<"pipe", "pipe", "inherit">;
   readonly exited: Promise<number>;

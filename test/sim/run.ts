@@ -37,6 +37,17 @@ export interface Outcome {
   readonly trace: readonly string[];
 }
 
+/** The trace without its random parts: names of directories and requests, sizes, real time. */
+export function comparableTrace({ trace }: Outcome): readonly string[] {
+  return trace.map((line) =>
+    line
+      .replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}/g, "#")
+      .replaceAll(/ostiary-sim-\w+/g, "#")
+      .replace(/\d+ bytes in \d+ ms/, "#")
+      .replace(/unpacked in \d+ ms and checked in \d+ ms/, "#"),
+  );
+}
+
 const stepsMax = 80;
 const bootMs = 10_000;
 const restMs = 120_000;

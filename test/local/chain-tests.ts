@@ -1,9 +1,9 @@
 /** Chains of 2,000 facts in rows, in the store, and in both: databases must follow them to the end, or say that they can't. */
-import { afterAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { type DataBindings, parseBindings } from "../../src/local/bindings.ts";
 import type { Fact } from "../../src/store/facts/fact.ts";
 import { openFilledEngine } from "../cases/engine-target.ts";
-import { type AppDatabase, installedDatabases, stopDatabases } from "./databases.ts";
+import type { AppDatabase, NamedDatabase } from "./databases.ts";
 import { bindingLimits } from "./split.ts";
 
 /** `--full` follows long chains everywhere. */
@@ -42,84 +42,91 @@ function placeOfMixed(index: number): Place {
   return index % 3 === 0 ? "store" : "rows";
 }
 
-afterAll(stopDatabases);
-
-describe.each(installedDatabases())("%s", (name, open) => {
-  const whole = async (database: AppDatabase, length: number, placeOf: (index: number) => Place, without?: number) => {
-    const numbers = Array.from({ length: length - 1 }, (_, index) => index + 1).filter((index) => index !== without);
-    const at = (place: Place): number[] => numbers.filter((index) => placeOf(index) === place);
-    await database.fill([
-      {
-        name: "parents",
-        types: ["bigint", "bigint"],
-        indexes: [1],
-        rows: at("rows").map((index) => [String(index), String(index - 1)]),
-      },
-      { name: "locked", types: ["bigint"], rows: [["7"], [null]] },
-      { name: "folders", types: ["bigint"], rows: Array.from({ length: length + 1 }, (_, index) => [String(index)]) },
-    ]);
-    const bindings: DataBindings = parseBindings(
-      JSON.stringify({
-        dialect: database.dialect,
-        facts: {
-          "has_relation(Folder:_, parent, Folder:_)": { query: "SELECT a0, a1 FROM parents" },
-          "is_locked(Folder:_)": { query: "SELECT a0 FROM locked" },
+/** Defines the tests for each database. */
+export function chainTests(databases: readonly NamedDatabase[]): void {
+  describe.each(databases)("%s", (name, open) => {
+    const whole = async (
+      database: AppDatabase,
+      length: number,
+      placeOf: (index: number) => Place,
+      without?: number,
+    ) => {
+      const numbers = Array.from({ length: length - 1 }, (_, index) => index + 1).filter((index) => index !== without);
+      const at = (place: Place): number[] => numbers.filter((index) => placeOf(index) === place);
+      await database.fill([
+        {
+          name: "parents",
+          types: ["bigint", "bigint"],
+          indexes: [1],
+          rows: at("rows").map((index) => [String(index), String(index - 1)]),
         },
-        sql_types: { Folder: "bigint" },
-      }),
-      bindingLimits,
-    );
-    using opened = openFilledEngine({ policy, facts: [start, ...at("store").map(below)], now: 1 });
-    const contextFacts = at("context").map(below);
-    const actor = { type: "User", id: "ann" };
-    const list = opened.engine.local.listSql({
-      ...{ actor, action: "read", resourceType: "Folder", column: "folders.a0", contextFacts, bindings },
-    });
-    const authorize = (id: number): string =>
-      opened.engine.local.authorizeSql({
-        actor,
-        action: "read",
-        resource: { type: "Folder", id: String(id) },
-        contextFacts,
-        bindings,
+        { name: "locked", types: ["bigint"], rows: [["7"], [null]] },
+        { name: "folders", types: ["bigint"], rows: Array.from({ length: length + 1 }, (_, index) => [String(index)]) },
+      ]);
+      const bindings: DataBindings = parseBindings(
+        JSON.stringify({
+          dialect: database.dialect,
+          facts: {
+            "has_relation(Folder:_, parent, Folder:_)": { query: "SELECT a0, a1 FROM parents" },
+            "is_locked(Folder:_)": { query: "SELECT a0 FROM locked" },
+          },
+          sql_types: { Folder: "bigint" },
+        }),
+        bindingLimits,
+      );
+      using opened = openFilledEngine({ policy, facts: [start, ...at("store").map(below)], now: 1 });
+      const contextFacts = at("context").map(below);
+      const actor = { type: "User", id: "ann" };
+      const list = opened.engine.local.listSql({
+        ...{ actor, action: "read", resourceType: "Folder", column: "folders.a0", contextFacts, bindings },
       });
-    const actions = (id: number): string =>
-      opened.engine.local.actionsSql({ actor, resource: { type: "Folder", id: String(id) }, contextFacts, bindings });
-    return {
-      actions: [5, length].map(actions),
-      list: `SELECT COUNT(*), MAX(folders.a0) FROM folders WHERE ${list}`,
-      authorize: [(3 * length) / 4, length - 1, length].map(authorize),
+      const authorize = (id: number): string =>
+        opened.engine.local.authorizeSql({
+          actor,
+          action: "read",
+          resource: { type: "Folder", id: String(id) },
+          contextFacts,
+          bindings,
+        });
+      const actions = (id: number): string =>
+        opened.engine.local.actionsSql({ actor, resource: { type: "Folder", id: String(id) }, contextFacts, bindings });
+      return {
+        actions: [5, length].map(actions),
+        list: `SELECT COUNT(*), MAX(folders.a0) FROM folders WHERE ${list}`,
+        authorize: [(3 * length) / 4, length - 1, length].map(authorize),
+      };
     };
-  };
 
-  const places: [string, (index: number) => Place, number][] = [
-    ["rows", () => "rows", 2000],
-    ["rows, the store and the context", placeOfMixed, name === "MariaDB" && !isFull ? 400 : 2000],
-    ["the store", () => "store", isFull ? 2000 : 400],
-  ];
+    const places: [string, (index: number) => Place, number][] = [
+      ["rows", () => "rows", 2000],
+      ["rows, the store and the context", placeOfMixed, name === "MariaDB" && !isFull ? 400 : 2000],
+      ["the store", () => "store", isFull ? 2000 : 400],
+    ];
 
-  test.each(places)("a chain in %s", async (_, placeOf, length) => {
-    const database = await open();
-    if (name === "MariaDB") await database.rows("SET max_recursive_iterations = 10000");
-    const answers = async ({ list, authorize, actions }: Awaited<ReturnType<typeof whole>>) => {
-      const rows: unknown[] = [];
-      for (const sql of [list, ...authorize, ...actions]) rows.push((await database.rows(sql)).join());
-      return rows;
-    };
-    const last = length - 1;
-    const complete = await answers(await whole(database, length, placeOf));
-    expect(complete).toEqual([`${last},${last}`, "1", "1", "0", "read", ""]);
-    const end = (3 * length) / 4 - 1;
-    const broken = await answers(await whole(database, length, placeOf, end + 1));
-    expect(broken).toEqual([`${end},${end}`, "0", "0", "0", "read", ""]);
-    await database.close();
+    test.each(places)("a chain in %s", async (_, placeOf, length) => {
+      const database = await open();
+      if (name === "MariaDB") await database.rows("SET max_recursive_iterations = 10000");
+      const answers = async ({ list, authorize, actions }: Awaited<ReturnType<typeof whole>>) => {
+        const rows: unknown[] = [];
+        for (const sql of [list, ...authorize, ...actions]) rows.push((await database.rows(sql)).join());
+        return rows;
+      };
+      const last = length - 1;
+      const complete = await answers(await whole(database, length, placeOf));
+      expect(complete).toEqual([`${last},${last}`, "1", "1", "0", "read", ""]);
+      const end = (3 * length) / 4 - 1;
+      const broken = await answers(await whole(database, length, placeOf, end + 1));
+      expect(broken).toEqual([`${end},${end}`, "0", "0", "0", "read", ""]);
+      await database.close();
+    });
+
+    if (name === "MariaDB")
+      test("a recursion that the database cuts is an error", async () => {
+        const database = await open();
+        const complete = await whole(database, 2000, () => "rows");
+        for (const sql of [complete.list, ...complete.authorize, ...complete.actions])
+          await expect(database.rows(sql)).rejects.toThrow("Subquery returns more than 1 row");
+        await database.close();
+      });
   });
-
-  test.skipIf(name !== "MariaDB")("a recursion that the database cuts is an error", async () => {
-    const database = await open();
-    const complete = await whole(database, 2000, () => "rows");
-    for (const sql of [complete.list, ...complete.authorize, ...complete.actions])
-      await expect(database.rows(sql)).rejects.toThrow("Subquery returns more than 1 row");
-    await database.close();
-  });
-});
+}

@@ -26,14 +26,23 @@ export interface AppTable {
   readonly rows: readonly (readonly (string | null)[])[];
 }
 
-/** The databases that are installed, by name. The servers stop with `stopDatabases`. */
-export function installedDatabases(): [name: string, open: () => Promise<AppDatabase>][] {
-  const found: [string, () => Promise<AppDatabase>][] = [["SQLite", () => Promise.resolve(sqliteDatabase())]];
-  if (postgresFolder !== undefined)
-    found.push(["PostgreSQL", async () => postgresDatabase(await (servers.postgres ??= startPostgres()))]);
-  if (hasMariaDb) found.push(["MariaDB", async () => mysqlDatabase(await (servers.mysql ??= startMariaDb()))]);
-  return found;
+/** A database by its name, and how to open it. */
+export type NamedDatabase = readonly [name: "SQLite" | "PostgreSQL" | "MariaDB", open: () => Promise<AppDatabase>];
+
+/** The database that every machine has. */
+export const embeddedDatabases: readonly NamedDatabase[] = [["SQLite", () => Promise.resolve(sqliteDatabase())]];
+
+/** The databases that are installed. */
+export function installedDatabases(): readonly NamedDatabase[] {
+  const isInstalled = { SQLite: true, PostgreSQL: postgresFolder !== undefined, MariaDB: hasMariaDb };
+  return [...embeddedDatabases, ...serverDatabases].filter(([name]) => isInstalled[name]);
 }
+
+/** They stop with `stopDatabases`. A test fails where they are not installed. */
+export const serverDatabases: readonly NamedDatabase[] = [
+  ["PostgreSQL", async () => postgresDatabase(await (servers.postgres ??= startPostgres()))],
+  ["MariaDB", async () => mysqlDatabase(await (servers.mysql ??= startMariaDb()))],
+];
 
 const servers: { postgres: Promise<Server> | undefined; mysql: Promise<Server> | undefined } = {
   postgres: undefined,

@@ -1,11 +1,11 @@
 /**
  * Local authorization against the oracle, in real databases: random policies whose facts are split at random, and all
  * case files. `FUZZ_RUNS` sets the number of random policies and `FUZZ_SEED` the seed; `LOCAL_FULL=1` tries each case file
- * with each split of its facts, and without it each database tries a third. A failure is printed as the parts of a case
+ * with each split of its facts, and without it a twelfth, which the tree chooses. A failure is printed as the parts of a case
  * file for `test/cases`, where it is tried from then on.
  */
 import * as Bun from "bun";
-import { afterAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,11 +14,9 @@ import { parseCase, printFact } from "../cases/case.ts";
 import { compilePolicy } from "../cases/compile-policy.ts";
 import { policySpec, writePolicy } from "../fuzz/policy.ts";
 import { asked, asQuery, contextFacts, facts } from "../fuzz/questions.ts";
-import { installedDatabases, stopDatabases } from "./databases.ts";
+import { quota, randomTestMs, seededRuns, treeSeed } from "../seeds.ts";
+import type { NamedDatabase } from "./databases.ts";
 import { localDifferences, type LocalSample, noLocalCounts, type Triples } from "./differential.ts";
-
-const runs = Number(process.env["FUZZ_RUNS"] ?? 25);
-const seed = Number(process.env["FUZZ_SEED"] ?? 20_261);
 
 const ids = ["1", "2", "3", "9"];
 const of = (type: string, some: readonly string[]): Value[] => some.map((id) => ({ type, id }));
@@ -37,78 +35,77 @@ const sample: fc.Arbitrary<LocalSample> = fc.record({
   queries: fc.array(asked, { minLength: 3, maxLength: 5 }).map((questions) => questions.map(asQuery)),
 });
 
-afterAll(stopDatabases);
-
 const isFull = process.env["LOCAL_FULL"] === "1";
 const splits = [[2], [0, 2, 2], [2, 0, 1, 2, 0]];
-const databases = installedDatabases();
 
-describe.each(databases)("%s", (name, open) => {
-  test(
-    `${runs} random policies with seed ${seed}`,
-    async () => {
+/** Defines the tests for each database. */
+export function differentialTests(databases: readonly NamedDatabase[]): void {
+  describe.each(databases)("%s", (name, open) => {
+    test.each(seededRuns(20_261, 2))(
+      "$runs random policies with seed $seed",
+      async ({ seed, runs }) => {
+        const database = await open();
+        const counts = noLocalCounts();
+        const result = await fc.check(
+          fc.asyncProperty(sample, async (one) => {
+            expect(await localDifferences(one, triples, database, counts)).toEqual([]);
+          }),
+          { numRuns: runs, seed },
+        );
+        await database.close();
+        console.log(`seed ${seed}, ${result.numRuns} runs:`, JSON.stringify(counts, null, 1));
+        if (result.failed) {
+          const [smallest] = result.counterexample ?? [];
+          const text =
+            smallest &&
+            [
+              `policy: |\n  ${smallest.policy.replaceAll("\n", "\n  ")}`,
+              `facts:\n${smallest.facts.map((fact) => `  - ${printFact(fact)}`).join("\n")}`,
+              `context:\n${smallest.contextFacts.map((fact) => `  - ${printFact(fact)}`).join("\n")}`,
+              `# split ${smallest.places.join()}`,
+            ].join("\n");
+          throw new Error(`the SQL and the oracle differ: ${String(result.errorInstance)}\n\n${text}`);
+        }
+        expect(counts.triples).toBeGreaterThanOrEqual(quota(runs, 80));
+        expect(counts.dependent).toBeGreaterThanOrEqual(quota(runs, 5));
+      },
+      randomTestMs,
+    );
+
+    const cases = [...new Bun.Glob("*.yaml").scanSync({ cwd: join(import.meta.dir, "..", "cases") })]
+      .toSorted()
+      .filter((_, index) => isFull || index % 12 === treeSeed % 12);
+
+    test("case files", async () => {
       const database = await open();
       const counts = noLocalCounts();
-      const result = await fc.check(
-        fc.asyncProperty(sample, async (one) => {
-          expect(await localDifferences(one, triples, database, counts)).toEqual([]);
-        }),
-        { numRuns: runs, seed, interruptAfterTimeLimit: isFull ? 3_600_000 : 300_000 },
-      );
+      for (const [index, file] of cases.entries()) {
+        const one = parseCase(readFileSync(join(import.meta.dir, "..", "cases", file), "utf8"));
+        const triplesOfCase = triplesOf(one.policy, [
+          ...one.facts.flatMap(({ args }) => args),
+          ...one.contextFacts.flatMap(({ args }) => args),
+          ...[...one.allowed, ...one.denied].flatMap(({ actor, action, resource }) => [
+            actor,
+            { type: "String", id: action },
+            resource,
+          ]),
+        ]);
+        for (const places of isFull ? splits : splits.slice(index % 3, (index % 3) + 1)) {
+          const differences = await localDifferences(
+            { ...one, queries: one.questions.map(({ query }) => query), places },
+            triplesOfCase,
+            database,
+            counts,
+            { now: one.now },
+          );
+          expect([file, places, index, differences]).toEqual([file, places, index, []]);
+        }
+      }
       await database.close();
-      console.log(`seed ${seed}, ${result.numRuns} runs:`, JSON.stringify(counts, null, 1));
-      if (result.failed) {
-        const [smallest] = result.counterexample ?? [];
-        const text =
-          smallest &&
-          [
-            `policy: |\n  ${smallest.policy.replaceAll("\n", "\n  ")}`,
-            `facts:\n${smallest.facts.map((fact) => `  - ${printFact(fact)}`).join("\n")}`,
-            `context:\n${smallest.contextFacts.map((fact) => `  - ${printFact(fact)}`).join("\n")}`,
-            `# split ${smallest.places.join()}`,
-          ].join("\n");
-        throw new Error(`the SQL and the oracle differ: ${String(result.errorInstance)}\n\n${text}`);
-      }
-      expect(counts.triples).toBeGreaterThan(runs * 100);
-      expect(counts.dependent).toBeGreaterThan(counts.triples / 30);
-    },
-    600_000 + runs * 3000,
-  );
-
-  const own = databases.findIndex(([each]) => each === name);
-  const cases = [...new Bun.Glob("*.yaml").scanSync({ cwd: join(import.meta.dir, "..", "cases") })]
-    .toSorted()
-    .filter((_, index) => isFull || index % 3 === own % 3);
-
-  test("case files", async () => {
-    const database = await open();
-    const counts = noLocalCounts();
-    for (const [index, file] of cases.entries()) {
-      const one = parseCase(readFileSync(join(import.meta.dir, "..", "cases", file), "utf8"));
-      const triplesOfCase = triplesOf(one.policy, [
-        ...one.facts.flatMap(({ args }) => args),
-        ...one.contextFacts.flatMap(({ args }) => args),
-        ...[...one.allowed, ...one.denied].flatMap(({ actor, action, resource }) => [
-          actor,
-          { type: "String", id: action },
-          resource,
-        ]),
-      ]);
-      for (const places of isFull ? splits : splits.slice(index % 3, (index % 3) + 1)) {
-        const differences = await localDifferences(
-          { ...one, queries: one.questions.map(({ query }) => query), places },
-          triplesOfCase,
-          database,
-          counts,
-          { now: one.now },
-        );
-        expect([file, places, index, differences]).toEqual([file, places, index, []]);
-      }
-    }
-    await database.close();
-    console.log(`${cases.length} case files:`, JSON.stringify(counts, null, 1));
-  }, 600_000);
-});
+      console.log(`${cases.length} case files:`, JSON.stringify(counts, null, 1));
+    }, 600_000);
+  });
+}
 
 /** Everything that can be asked about the values, with an unknown one of each type. */
 function triplesOf(policy: string, values: readonly Value[]): Triples {

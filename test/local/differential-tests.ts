@@ -40,7 +40,7 @@ const splits = [[2], [0, 2, 2], [2, 0, 1, 2, 0]];
 
 /** Defines the tests for each database. */
 export function differentialTests(databases: readonly NamedDatabase[]): void {
-  describe.each(databases)("%s", (name, open) => {
+  describe.each(databases)("%s", (_, open) => {
     test.each(seededRuns(20_261, 2))(
       "$runs random policies with seed $seed",
       async ({ seed, runs }) => {

@@ -100,32 +100,18 @@ describe.each([
   },
 ])("a ratio of $name", ({ of }) => {
   test.each([0, 0.5, 1])("%d applies to traces that begin here, and callers decide for theirs", async (ratio) => {
-    const { min, max } = ratio === 0.5 ? half : { min: ratio * count, max: ratio * count };
-    const share = (found: number): void => {
-      expect(found).toBeGreaterThanOrEqual(min);
-      expect(found).toBeLessThanOrEqual(max);
+    /** Of `times` as many fair coins. */
+    const share = (found: number, times = 1): void => {
+      const { min, max } = ratio === 0.5 ? half : { min: ratio * count, max: ratio * count };
+      expect(found).toBeWithin(times * min, times * max + 1);
     };
-    const begun = await record(of(ratio), none);
-    share(recordedOf(begun));
-    share(named(begun, "other"));
-    share(named(begun, "background work"));
-    share(named(begun, "background work that has ended"));
-    expectWhole(begun);
-
-    const continued = await record(of(ratio), sampled);
-    expect([...continued.traceIds]).toEqual(sampled.map((parent) => parent.slice(3, 35)));
-    share(named(continued, "other"));
-    expectWhole(continued);
-
-    const quiet = await record(of(ratio), unsampled);
-    expect(recordedOf(quiet)).toBe(0);
-    share(named(quiet, "other"));
-    expectWhole(quiet);
-
-    const mixed = await record(of(ratio), [...sampled, ...none, ...unsampled]);
-    expectWhole(mixed);
-    expect(mixed.traceIds.slice(0, count)).toEqual([...continued.traceIds]);
-    expect(recordedOf({ ...mixed, traceIds: mixed.traceIds.slice(2 * count) })).toBe(0);
+    const recorded = await record(of(ratio), [...sampled, ...none, ...unsampled]);
+    expectWhole(recorded);
+    const idsFrom = (start: number) => recorded.traceIds.slice(start, start + count);
+    expect(idsFrom(0)).toEqual(sampled.map((parent) => parent.slice(3, 35)));
+    share(recordedOf({ ...recorded, traceIds: idsFrom(count) }));
+    expect(recordedOf({ ...recorded, traceIds: idsFrom(2 * count) })).toBe(0);
+    for (const name of ["other", "background work", "background work that has ended"]) share(named(recorded, name), 3);
   });
 });
 

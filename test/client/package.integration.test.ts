@@ -95,7 +95,7 @@ test(
         expect(JSON.parse(output)).toEqual([true, ["main"], ["read"]]);
       });
     }),
-  60_000,
+  300_000,
 );
 
 test("declarations are the exports without bodies, and other exports are refused", () => {
@@ -116,7 +116,7 @@ export type T = "a" | "b";
 });
 
 async function run(cwd: string, command: string[]): Promise<string> {
-  const child = Bun.spawn(command, { cwd, stdin: "ignore", stdout: "pipe", stderr: "pipe", timeout: 50_000 });
+  const child = Bun.spawn(command, { cwd, stdin: "ignore", stdout: "pipe", stderr: "pipe", timeout: 300_000 });
   const [status, output, errors] = await Promise.all([child.exited, child.stdout.text(), child.stderr.text()]);
   if (status !== 0) throw new Error(`${command.join(" ")} ended with status ${status}:\n${output}${errors}`);
   return output;

@@ -2,198 +2,109 @@
  * The API on the other roles: an edge forwards writes and reads them immediately, a fallback answers queries only, with
  * the age of its data.
  */
-import * as Bun from "bun";
-import { describe, expect, spyOn, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, spyOn, test } from "bun:test";
 import { once } from "node:events";
 import { connect, createServer, type AddressInfo } from "node:net";
 import { Oso } from "oso-cloud";
-import { OffsetWaiters } from "../../src/replication/replica/offset-waiters.ts";
-import { realSystem } from "../../src/replication/system.ts";
-import { createWriteForwarder } from "../../src/replication/replica/write-forwarding.ts";
-import { systemClock } from "../../src/util/clock.ts";
-import { adminKey, eventually, refusal, withCluster, type Cluster } from "../replication/cluster.ts";
+import { adminKey, eventually, withCluster } from "../replication/cluster.ts";
 import { apiOf, clientOf, fact, Org, role, User, value, wildcardPolicy, type Api } from "./api.ts";
 
 const question = { actor_type: "User", actor_id: "bob", action: "delete", resource_type: "Org", resource_id: "acme" };
 const admission = { body: [{ inserts: [role("bob", "admin", Org("acme"))] }] };
 
-async function start(cluster: Cluster): Promise<{ primary: Api; edge: Api }> {
-  const running = await cluster.primary();
-  const primary = apiOf(running);
-  await primary.call("POST", "/api/policy", { body: { src: wildcardPolicy } });
-  const edge = apiOf(await cluster.edge("edge", running));
-  await eventually(() => expect(edge.node.health()).toMatchObject({ ok: true, offset: primary.node.health().offset }));
-  return { primary, edge };
-}
+describe("an edge", () => {
+  let primary: Api;
+  let edge: Api;
+  const ended = Promise.withResolvers<void>();
+  let stopped: Promise<void> | undefined;
 
-function forwarderTo(primaryUrl: string) {
-  return createWriteForwarder({
-    system: realSystem,
-    isForeign: () => false,
-    history: () => undefined,
-    describeClient: () => "",
-    primaryUrl: () => primaryUrl,
-    timeoutMs: 2000,
-    waitMs: 0,
-    waiters: new OffsetWaiters({
-      state: () => undefined,
-      epochs: () => [],
-      isNewest: () => true,
-      mayLearnEpochs: true,
-      clock: systemClock,
-    }),
-    isPrimaryAlive: () => true,
-    onNoAnswer: () => {},
+  beforeAll(async () => {
+    const started = Promise.withResolvers<void>();
+    stopped = withCluster(
+      async (cluster) => {
+        const running = await cluster.primary();
+        primary = apiOf(running);
+        await primary.call("POST", "/api/policy", { body: { src: wildcardPolicy } });
+        edge = apiOf(await cluster.edge("edge", running));
+        await eventually(() =>
+          expect(edge.node.health()).toMatchObject({ ok: true, offset: primary.node.health().offset }),
+        );
+        started.resolve();
+        await ended.promise;
+      },
+      { "advanced.consistencyWait": "5s" },
+    );
+    await Promise.race([started.promise, stopped]);
   });
-}
+  afterAll(async () => {
+    ended.resolve();
+    await stopped;
+  });
 
-test("a write whose response was lost may have been executed; one that was not sent was not", async () => {
-  const broken = createServer((socket) => socket.on("error", () => {}).once("data", () => socket.destroy()));
-  broken.listen(0, "127.0.0.1");
-  await once(broken, "listening");
-  const { port } = broken.address() as AddressInfo;
-  const forward = forwarderTo(`http://127.0.0.1:${port}`);
-  const request = { method: "POST", path: "/api/batch", requestId: "1", address: null, headers: {}, body: "[]" };
-  expect(await refusal(forward(request))).toMatchObject({
-    code: "not_ready",
-    message: "the primary broke off, repeat the write to be sure of it",
-    mayBeDone: true,
-  });
-  broken.close();
-  expect(await refusal(forward(request))).toMatchObject({
-    message: "the primary can't be reached, nothing was written",
-    mayBeDone: false,
-  });
-});
-
-describe("a write whose connection was closed without an answer", () => {
-  const request = (path: string) => ({
-    ...{ method: "POST", path, requestId: "1", address: null, body: '[{"inserts":[]}]' },
-    headers: { "X-Request-ID": "order-1", "Content-Type": "application/json" },
-  });
-  /** A primary that answers the first request of each connection, while `isOpen`. */
-  async function withClosingPrimary(
-    body: (primary: {
-      url: string;
-      requests: string[];
-      refuse: () => void;
-      answerWith: (status: string) => void;
-      stopAtNext: () => void;
-    }) => Promise<void>,
-  ): Promise<void> {
-    const requests: string[] = [];
-    let [status, stops] = ["200 OK", false];
-    const answer = (): string => `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}`;
-    const server = createServer((socket) => {
-      let isFirst = true;
-      let received = "";
-      socket.on("error", () => {});
-      socket.on("data", (bytes) => {
-        received += bytes.toString();
-        if (!received.endsWith('[{"inserts":[]}]')) return;
-        requests.push(received);
-        received = "";
-        if (isFirst && status !== "") socket.write(answer());
-        else socket.destroy();
-        isFirst = false;
-        if (stops) server.close();
-      });
+  test("forwards writes, returns the primary's response, and has applied the write by then", async () => {
+    const written = await edge.call("POST", "/api/batch?", {
+      ...admission,
+      headers: { "X-Request-ID": "over-the-edge" },
     });
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-    try {
-      const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-      const stopAtNext = (): void => void (stops = true);
-      await body({
-        url,
-        requests,
-        stopAtNext,
-        refuse: () => void (status = ""),
-        answerWith: (next) => void (status = next),
+    expect([written.status, written.json]).toEqual([200, { message: "1 fact inserted, 0 facts deleted" }]);
+    expect(written.headers.get("osooffset")).toBe(`${primary.node.health().epoch}:${primary.node.health().offset}`);
+    expect(written.headers.get("x-request-id")).toBe("over-the-edge");
+    expect(written.headers.get("server-timing")).toMatch(/^oso;dur=[\d.]+$/);
+    expect((await edge.call("POST", "/api/authorize", { body: question })).json).toEqual({ allowed: true });
+
+    const refused = await edge.call("POST", "/api/policy", { body: { src: "nonsense" } });
+    expect([refused.status, refused.json]).toMatchObject([400, { error_type: "Validation" }]);
+    const unchanged = await edge.call("POST", "/api/policy", { body: { src: wildcardPolicy } });
+    expect(unchanged.status).toBe(202);
+    expect((await edge.call("POST", "/api/batch", { body: "x".repeat(960 * 1024 + 1) })).status).toBe(413);
+    expect((await edge.call("POST", "/api/batch", { body: [], headers: { authorization: "" } })).status).toBe(401);
+    expect((await edge.call("POST", "/api/batch", { body: [], headers: { authorization: "Bearer x" } })).status).toBe(
+      401,
+    );
+  });
+
+  test("creates and removes keys like the primary, and checks keys itself", async () => {
+    const made = await edge.call("POST", "/api/keys", { body: { name: "ci", role: "read" } });
+    const { id, token } = made.json as { id: string; token: string };
+    const headers = { authorization: `Bearer ${token}` };
+    for (const api of [edge, primary]) expect((await api.call("GET", "/api/policy", { headers })).status).toBe(200);
+    expect((await edge.call("POST", "/api/batch", { headers, body: [] })).status).toBe(403);
+    expect((await edge.call("DELETE", `/api/keys/${id}`)).status).toBe(200);
+    for (const api of [edge, primary]) expect((await api.call("GET", "/api/policy", { headers })).status).toBe(401);
+  });
+
+  test("waits for the position of a consistency token, and reads the write", async () => {
+    for (let round = 0; round < 20; round += 1) {
+      const id = `org-${round}`;
+      const written = await primary.call("POST", "/api/batch", {
+        body: [{ inserts: [role("bob", "admin", Org(id))] }],
       });
-    } finally {
-      server.close();
+      const headers = { OsoOffset: written.headers.get("osooffset") ?? "" };
+      const read = await edge.call("POST", "/api/authorize", { body: { ...question, resource_id: id }, headers });
+      expect(read.json).toEqual({ allowed: true });
+      const facts = await edge.call("GET", `/api/facts?predicate=has_role&args.2.type=Org&args.2.id=${id}`, {
+        headers,
+      });
+      expect(facts.json).toHaveLength(1);
     }
-  }
-  /**
-   * Forwards the write until it goes over a kept connection first, which the client has only some time after an answer.
-   * Resolves with the status, or with the error.
-   */
-  async function overKeptConnection(
-    forward: ReturnType<typeof forwarderTo>,
-    { requests }: { readonly requests: unknown[] },
-  ): Promise<unknown> {
-    let outcome: unknown;
-    await eventually(async () => {
-      requests.length = 0;
-      outcome = await forward(request("/api/batch")).then(
-        ({ status }) => status,
-        (error: unknown) => error,
-      );
-      expect(requests).toHaveLength(2);
-    });
-    return outcome;
-  }
-  const brokeOff = {
-    code: "not_ready",
-    message: "the primary broke off, repeat the write to be sure of it",
-    mayBeDone: true,
-  };
+  });
 
-  test("is repeated once under its request id, over a new connection", () =>
-    withClosingPrimary(async ({ url, requests }) => {
-      const forward = forwarderTo(url);
-      // Each kept connection is closed at its next request. Deno cannot be asked for a new one while it has others.
-      const kept = "deno" in process.versions ? 1 : 4;
-      await Promise.all(Array.from({ length: kept }, () => forward(request("/api/batch"))));
-      expect(await overKeptConnection(forward, { requests })).toBe(200);
-      for (const each of requests) expect(each).toMatch(/^x-request-id: order-1\r$/im);
-    }));
+  test("refuses a key that was removed while the request waited for a token", async () => {
+    const made = await edge.call("POST", "/api/keys", { body: { name: "ci", role: "read" } });
+    const { id, token } = made.json as { id: string; token: string };
+    const { epoch, offset } = edge.node.health();
+    const headers = { authorization: `Bearer ${token}`, osooffset: `${epoch}:${(offset ?? 0) + 1}` };
+    using waits = spyOn(edge.node, "waitFor");
+    const waiting = [
+      edge.call("GET", "/api/policy", { headers }),
+      edge.call("POST", "/api/authorize", { headers, body: question }),
+    ];
+    await eventually(() => expect(waits.mock.calls).toHaveLength(2));
+    expect((await primary.call("DELETE", `/api/keys/${id}`)).status).toBe(200);
+    expect((await Promise.all(waiting)).map(({ status }) => status)).toEqual([401, 401]);
+  });
 
-  // Deno repeats such a request itself, so the forwarder sees only the second answer.
-  const repeatsItself = "deno" in process.versions;
-  test.skipIf(repeatsItself).each(["429 Too Many Requests", "503 Service Unavailable"])(
-    "may be done, if its repetition gets %s (skipped on Deno, which repeats it itself)",
-    (status) =>
-      withClosingPrimary(async ({ url, requests, answerWith }) => {
-        const forward = forwarderTo(url);
-        answerWith(status);
-        expect(await overKeptConnection(forward, { requests })).toMatchObject(brokeOff);
-      }),
-  );
-
-  test.each(["400 Bad Request", "409 Conflict"])("is refused, if its repetition gets %s", (status) =>
-    withClosingPrimary(async ({ url, requests, answerWith }) => {
-      const forward = forwarderTo(url);
-      answerWith(status);
-      expect(await overKeptConnection(forward, { requests })).toBe(Number(status.slice(0, 3)));
-    }),
-  );
-
-  test("is not repeated a second time", () =>
-    withClosingPrimary(async ({ url, requests, refuse }) => {
-      refuse();
-      expect(await refusal(forwarderTo(url)(request("/api/policy?force=true")))).toMatchObject(brokeOff);
-      expect(requests.length).toBe(2);
-    }));
-
-  test("is not repeated if the primary could do it twice", () =>
-    withClosingPrimary(async ({ url, requests, refuse }) => {
-      refuse();
-      for (const path of ["/api/keys", "/api/keys/a/rotate", "/api/environments"])
-        expect(await refusal(forwarderTo(url)(request(path)))).toMatchObject(brokeOff);
-      expect(requests.length).toBe(3);
-    }));
-
-  test("may be done, even if the primary can't be reached when it is repeated", () =>
-    withClosingPrimary(async ({ url, requests, refuse, stopAtNext }) => {
-      refuse();
-      stopAtNext();
-      expect(await refusal(forwarderTo(url)(request("/api/batch")))).toMatchObject(brokeOff);
-      expect(requests.length).toBe(1);
-    }));
-
-  test("is done once, if the primary has done it before", () =>
+  test("repeats a write whose answer was lost, and the primary has done it once", () =>
     withCluster(async (cluster) => {
       const primary = apiOf(await cluster.primary());
       await primary.call("POST", "/api/policy", { body: { src: wildcardPolicy } });
@@ -229,122 +140,27 @@ describe("a write whose connection was closed without an answer", () => {
       expect([lost, primary.node.health().offset]).toEqual([1, Number(offset) + 1]);
       proxy.close();
     }));
-});
 
-test("an answer that is not from a primary is not passed on", async () => {
-  const proxy = Bun.serve({ port: 0, fetch: ({ url }) => new Response("<p>", { status: Number(url.slice(-3)) }) });
-  const forward = forwarderTo(`http://127.0.0.1:${proxy.port}`);
-  const refused = async (status: number) =>
-    await refusal(
-      forward({ method: "POST", path: `/api/batch?${status}`, requestId: "1", address: null, headers: {}, body: "[]" }),
-    );
-  expect(await refused(431)).toMatchObject({
-    code: "invalid_request",
-    message: expect.stringContaining("status 431 and without JSON, the URL or a header can be too long"),
-  });
-  for (const status of [502, 200])
-    expect(await refused(status)).toMatchObject({
-      code: "not_ready",
-      message: expect.stringContaining(`status ${status} and without JSON, repeat the write`),
-      mayBeDone: true,
+  test("answers with a message if it cannot reach a token", async () => {
+    const { epoch, offset } = edge.node.health();
+    const withToken = (token: string) =>
+      edge.call("POST", "/api/authorize", { body: question, headers: { OsoOffset: token } });
+    const future = await withToken(`${epoch}:${(offset ?? 0) + 1000}`);
+    expect([future.status, future.headers.get("retry-after")]).toEqual([503, "1"]);
+    // The edge may have to hear from the primary first that there is no such epoch.
+    await eventually(async () => {
+      const other = await withToken("0123456789abcdef:1");
+      expect([other.status, other.headers.get("retry-after")]).toEqual([409, null]);
     });
-  await proxy.stop(true);
-});
-
-describe("an edge", () => {
-  test("forwards writes, returns the primary's response, and has applied the write by then", () =>
-    withCluster(async (cluster) => {
-      const { primary, edge } = await start(cluster);
-      const written = await edge.call("POST", "/api/batch?", {
-        ...admission,
-        headers: { "X-Request-ID": "over-the-edge" },
-      });
-      expect([written.status, written.json]).toEqual([200, { message: "1 fact inserted, 0 facts deleted" }]);
-      expect(written.headers.get("osooffset")).toBe(`${primary.node.health().epoch}:${primary.node.health().offset}`);
-      expect(written.headers.get("x-request-id")).toBe("over-the-edge");
-      expect(written.headers.get("server-timing")).toMatch(/^oso;dur=[\d.]+$/);
-      expect((await edge.call("POST", "/api/authorize", { body: question })).json).toEqual({ allowed: true });
-
-      const refused = await edge.call("POST", "/api/policy", { body: { src: "nonsense" } });
-      expect([refused.status, refused.json]).toMatchObject([400, { error_type: "Validation" }]);
-      const unchanged = await edge.call("POST", "/api/policy", { body: { src: wildcardPolicy } });
-      expect(unchanged.status).toBe(202);
-      expect((await edge.call("POST", "/api/batch", { body: "x".repeat(960 * 1024 + 1) })).status).toBe(413);
-      expect((await edge.call("POST", "/api/batch", { body: [], headers: { authorization: "" } })).status).toBe(401);
-      expect((await edge.call("POST", "/api/batch", { body: [], headers: { authorization: "Bearer x" } })).status).toBe(
-        401,
-      );
-    }));
-
-  test("creates and removes keys like the primary, and checks keys itself", () =>
-    withCluster(async (cluster) => {
-      const { primary, edge } = await start(cluster);
-      const made = await edge.call("POST", "/api/keys", { body: { name: "ci", role: "read" } });
-      const { id, token } = made.json as { id: string; token: string };
-      const headers = { authorization: `Bearer ${token}` };
-      for (const api of [edge, primary]) expect((await api.call("GET", "/api/policy", { headers })).status).toBe(200);
-      expect((await edge.call("POST", "/api/batch", { headers, body: [] })).status).toBe(403);
-      expect((await edge.call("DELETE", `/api/keys/${id}`)).status).toBe(200);
-      for (const api of [edge, primary]) expect((await api.call("GET", "/api/policy", { headers })).status).toBe(401);
-    }));
-
-  test("waits for the position of a consistency token, and reads the write", () =>
-    withCluster(async (cluster) => {
-      const { primary, edge } = await start(cluster);
-      for (let round = 0; round < 20; round += 1) {
-        const id = `org-${round}`;
-        const written = await primary.call("POST", "/api/batch", {
-          body: [{ inserts: [role("bob", "admin", Org(id))] }],
-        });
-        const headers = { OsoOffset: written.headers.get("osooffset") ?? "" };
-        const read = await edge.call("POST", "/api/authorize", { body: { ...question, resource_id: id }, headers });
-        expect(read.json).toEqual({ allowed: true });
-        const facts = await edge.call("GET", `/api/facts?predicate=has_role&args.2.type=Org&args.2.id=${id}`, {
-          headers,
-        });
-        expect(facts.json).toHaveLength(1);
-      }
-    }));
-
-  test("refuses a key that was removed while the request waited for a token", () =>
-    withCluster(async (cluster) => {
-      const { primary, edge } = await start(cluster);
-      const made = await edge.call("POST", "/api/keys", { body: { name: "ci", role: "read" } });
-      const { id, token } = made.json as { id: string; token: string };
-      const { epoch, offset } = edge.node.health();
-      const headers = { authorization: `Bearer ${token}`, osooffset: `${epoch}:${(offset ?? 0) + 1}` };
-      using waits = spyOn(edge.node, "waitFor");
-      const waiting = [
-        edge.call("GET", "/api/policy", { headers }),
-        edge.call("POST", "/api/authorize", { headers, body: question }),
-      ];
-      await eventually(() => expect(waits.mock.calls).toHaveLength(2));
-      expect((await primary.call("DELETE", `/api/keys/${id}`)).status).toBe(200);
-      expect((await Promise.all(waiting)).map(({ status }) => status)).toEqual([401, 401]);
-    }));
-
-  test("answers with a message if it cannot reach a token", () =>
-    withCluster(
-      async (cluster) => {
-        const { edge } = await start(cluster);
-        const { epoch, offset } = edge.node.health();
-        const withToken = (token: string) =>
-          edge.call("POST", "/api/authorize", { body: question, headers: { OsoOffset: token } });
-        const future = await withToken(`${epoch}:${(offset ?? 0) + 1000}`);
-        expect([future.status, future.headers.get("retry-after")]).toEqual([503, "1"]);
-        const other = await withToken("0123456789abcdef:1");
-        expect([other.status, other.headers.get("retry-after")]).toEqual([409, null]);
-        const malformed = await withToken("yesterday");
-        expect([malformed.status, malformed.json]).toEqual([
-          400,
-          { message: expect.stringContaining("`yesterday` is malformed"), code: "invalid_request" },
-        ]);
-        expect((await edge.call("POST", "/api/authorize", { body: question, headers: { OsoOffset: "" } })).status).toBe(
-          200,
-        );
-      },
-      { "advanced.consistencyWait": "100ms" },
-    ));
+    const malformed = await withToken("yesterday");
+    expect([malformed.status, malformed.json]).toEqual([
+      400,
+      { message: expect.stringContaining("`yesterday` is malformed"), code: "invalid_request" },
+    ]);
+    expect((await edge.call("POST", "/api/authorize", { body: question, headers: { OsoOffset: "" } })).status).toBe(
+      200,
+    );
+  });
 
   test("answers queries and refuses writes without its primary", () =>
     withCluster(async (cluster) => {

@@ -31,12 +31,14 @@ export interface StoredPolicy {
 const begin = "\n# ostiary upload ";
 
 /** The trailer names its policy: one that was copied into the source of another policy does not count. */
-const trailer = z.object({
-  policy: z.number().int(),
-  author: z.object({ id: z.string(), name: z.string().nullable() }).nullable(),
-  message: z.string().nullable(),
-  parts: z.array(z.object({ filename: z.string(), lines: z.number().int() })).optional(),
-});
+const trailer = z.lazy(() =>
+  z.object({
+    policy: z.number().int(),
+    author: z.object({ id: z.string(), name: z.string().nullable() }).nullable(),
+    message: z.string().nullable(),
+    parts: z.array(z.object({ filename: z.string(), lines: z.number().int() })).optional(),
+  }),
+);
 
 /** The text to store for the policy with this id. */
 export function storedText(id: number, { source, author, message, parts }: StoredPolicy): string {

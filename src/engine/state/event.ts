@@ -6,60 +6,67 @@ import { z } from "zod";
 import type { Fact, FactPattern } from "../../store/facts/fact.ts";
 import { describeProblem, listOf } from "../../util/bounded-schema.ts";
 
-const value = z.object({ type: z.string().min(1), id: z.string().min(1) }).strict();
-const fact = z.object({ predicate: z.string().min(1), args: listOf(value, { min: 1 }) }).strict();
-
-export const apiKeyRole = z.enum(["admin", "write", "read"]);
-export type ApiKeyRole = z.infer<typeof apiKeyRole>;
+export const apiKeyRoles = ["admin", "write", "read"] as const;
+export type ApiKeyRole = (typeof apiKeyRoles)[number];
 
 /** One secret of an API key, as it is stored and replicated: its hash, and its grant (`store/keys/key-grant.ts`). */
-const apiKey = z
-  .object({
-    id: z.string().min(1),
-    name: z.string(),
-    role: apiKeyRole,
-    hash: z.string().length(64),
-    timeMs: z.number().int(),
-  })
-  .strict();
-export type ApiKey = z.infer<typeof apiKey>;
-
-/** The idempotency key: a client that repeats the request gets the same answer (`store/log/idempotency.ts`). */
-const request = z
-  .string()
-  .regex(/^[0-9a-f]{32}$/)
-  .optional();
-
-const effect = z.discriminatedUnion("kind", [
-  z.object({ kind: z.literal("facts"), inserted: listOf(fact, {}), deleted: listOf(fact, {}), request }).strict(),
+const apiKeySchema = () =>
   z
     .object({
-      kind: z.literal("policy"),
-      id: z.number().int().positive(),
-      /** The stored text, with the trailer (`engine/policy/stored-policy.ts`). */
-      source: z.string(),
-      filename: z.string().nullable(),
-      /** The warning in the answer, which a repeated request gets too. */
-      warning: z.string().optional(),
-      request,
+      id: z.string().min(1),
+      name: z.string(),
+      role: z.enum(apiKeyRoles),
+      hash: z.string().length(64),
+      timeMs: z.number().int(),
     })
-    .strict(),
-  /** Deletes all facts; policy and keys stay. */
-  z.object({ kind: z.literal("clear"), request }).strict(),
-  z
-    .object({
-      kind: z.literal("keys"),
-      added: listOf(apiKey, {}),
-      removed: listOf(z.string(), {}),
-      /** The keys that were replaced or removed: undo needs them. */
-      replaced: listOf(apiKey, {}).optional(),
-    })
-    .strict(),
-  /** A new epoch begins: the state does not change, only the primary that continues this history. */
-  z
-    .object({ kind: z.literal("epoch"), epoch: z.string().regex(/^[0-9a-f]{16}$/), term: z.number().int().positive() })
-    .strict(),
-]);
+    .strict();
+export type ApiKey = z.infer<ReturnType<typeof apiKeySchema>>;
+
+/** Made at its first use, because it would take each thread 3 ms of its start. */
+const effect = z.lazy(() => {
+  const value = z.object({ type: z.string().min(1), id: z.string().min(1) }).strict();
+  const fact = z.object({ predicate: z.string().min(1), args: listOf(value, { min: 1 }) }).strict();
+  const apiKey = apiKeySchema();
+  /** The idempotency key: a client that repeats the request gets the same answer (`store/log/idempotency.ts`). */
+  const request = z
+    .string()
+    .regex(/^[0-9a-f]{32}$/)
+    .optional();
+  return z.discriminatedUnion("kind", [
+    z.object({ kind: z.literal("facts"), inserted: listOf(fact, {}), deleted: listOf(fact, {}), request }).strict(),
+    z
+      .object({
+        kind: z.literal("policy"),
+        id: z.number().int().positive(),
+        /** The stored text, with the trailer (`engine/policy/stored-policy.ts`). */
+        source: z.string(),
+        filename: z.string().nullable(),
+        /** The warning in the answer, which a repeated request gets too. */
+        warning: z.string().optional(),
+        request,
+      })
+      .strict(),
+    /** Deletes all facts; policy and keys stay. */
+    z.object({ kind: z.literal("clear"), request }).strict(),
+    z
+      .object({
+        kind: z.literal("keys"),
+        added: listOf(apiKey, {}),
+        removed: listOf(z.string(), {}),
+        /** The keys that were replaced or removed: undo needs them. */
+        replaced: listOf(apiKey, {}).optional(),
+      })
+      .strict(),
+    /** A new epoch begins: the state does not change, only the primary that continues this history. */
+    z
+      .object({
+        kind: z.literal("epoch"),
+        epoch: z.string().regex(/^[0-9a-f]{16}$/),
+        term: z.number().int().positive(),
+      })
+      .strict(),
+  ]);
+});
 export type Effect = z.infer<typeof effect>;
 export type EffectOf<Kind extends Effect["kind"]> = Extract<Effect, { kind: Kind }>;
 

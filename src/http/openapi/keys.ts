@@ -1,6 +1,6 @@
 /** The operations of `routes/keys.ts`. */
 import { z } from "zod";
-import { apiKeyRole } from "../../engine/state/event.ts";
+import { apiKeyRoles } from "../../engine/state/event.ts";
 import type { RequestParsers } from "../request/request-schemas.ts";
 import { json, messageSchema, type Operation } from "./operation.ts";
 
@@ -62,7 +62,7 @@ export function keyOperations(bodies: RequestParsers): Operation[] {
 const identity = {
   id: z.string(),
   name: z.string(),
-  role: apiKeyRole,
+  role: z.enum(apiKeyRoles),
   expires: z.iso.datetime().optional(),
   only_predicates: z.array(z.string()).optional(),
   only_types: z.array(z.string()).optional(),

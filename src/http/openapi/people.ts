@@ -1,6 +1,6 @@
 /** The operations of `routes/people.ts`. */
 import { z } from "zod";
-import { apiKeyRole } from "../../engine/state/event.ts";
+import { apiKeyRoles } from "../../engine/state/event.ts";
 import { loginParsers } from "../request/login-schemas.ts";
 import { json, type Operation } from "./operation.ts";
 
@@ -64,7 +64,7 @@ const whoamiSchema = z
     kind: z.enum(["key", "person"]),
     id: z.string(),
     name: z.string().nullable(),
-    role: apiKeyRole,
+    role: z.enum(apiKeyRoles),
     environment: z.string(),
     expires: z.iso.datetime().optional().meta({ description: "A token of a person always expires" }),
     only_predicates: z.array(z.string()).optional().meta({ description: "The key changes only facts of these" }),

@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
 import { duration } from "../../config/setting-types.ts";
 import type { WriteRestriction } from "../../engine/authenticate.ts";
-import { type ApiKeyRole, apiKeyRole } from "../../engine/state/event.ts";
+import { type ApiKeyRole, apiKeyRoles } from "../../engine/state/event.ts";
 import { listOf } from "../../util/bounded-schema.ts";
 import { fitsInBytes } from "../../util/text-length.ts";
 import { validator } from "./schema-error.ts";
@@ -35,14 +35,14 @@ export function keyParsers({ identifierBytesMax }: Limits) {
       error: `must not be longer than ${identifierBytesMax} bytes`,
     });
   const names = listOf(name, { min: 1, max: namesMax }).optional();
-  const grant = z.strictObject({ role: apiKeyRole, expires, only_predicates: names, only_types: names });
+  const grant = z.strictObject({ role: z.enum(apiKeyRoles), expires, only_predicates: names, only_types: names });
   return {
     key: validator(
       "body",
       z
         .object({
           name: z.string().min(1).max(100),
-          role: apiKeyRole.optional(),
+          role: z.enum(apiKeyRoles).optional(),
           // Not beside `role`: a primary of 0.1.0 ignores members that it does not know, and would make the key
           // without its limits. It refuses a body without `role`.
           grant: grant.optional(),

@@ -1,6 +1,6 @@
 /** The HTTP client for other nodes: heads, pages of the log, snapshots and votes. Every response is validated. */
 import { z } from "zod";
-import { apiKeyRole, type ApiKeyRole } from "../../engine/state/event.ts";
+import { apiKeyRoles, type ApiKeyRole } from "../../engine/state/event.ts";
 import type { AuditEntry } from "../../store/log/audit-entry.ts";
 import type { Snapshot } from "../../store/snapshot/snapshot.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -114,7 +114,7 @@ const reportTimeoutMs = 2000;
 /** The primary waits a second for the others. */
 const surveyTimeoutMs = 2500;
 const keyUsesSchema = z.object({ uses: z.record(z.string(), z.number()) });
-const apiKeySchema = z.object({ role: apiKeyRole.nullable() });
+const apiKeySchema = z.object({ role: z.enum(apiKeyRoles).nullable() });
 type RequestHeaders = Readonly<Record<string, string>>;
 
 const refusalSchema = z.object({ message: z.string(), role: z.string().optional() });

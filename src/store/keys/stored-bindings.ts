@@ -21,7 +21,7 @@ export interface StoredBindings {
 /** What a name may be: it is a part of a path and of the id of a row. */
 export const bindingsName = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
 
-const content = z.strictObject({ text: z.string() });
+const content = z.lazy(() => z.strictObject({ text: z.string() }));
 const noSecret = "0".repeat(64);
 
 export function bindingsRow({ name, text, timeMs }: StoredBindings): ApiKeyRow {

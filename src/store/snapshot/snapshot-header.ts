@@ -13,44 +13,45 @@ import { schemaVersion } from "../connection/database-format.ts";
 import { nodeKeyId } from "../keys/node-keys.ts";
 import { macLength, manifestMac, type SignedManifest } from "./snapshot-mac.ts";
 
-const hash = z.string().regex(/^[0-9a-f]{16}$/);
-const timeMs = z.number().int().nonnegative().max(timeMsMax);
-
 /** The version of this file format. */
 const fileFormatVersion = 1;
 
-const snapshotManifest = z.object({
-  /** The version of the file format. */
-  snapshot: z.literal(fileFormatVersion),
-  /** A backup has the log as well. */
-  kind: z.enum(["snapshot", "backup"]).default("snapshot"),
-  /** The format of the database, as in `schemaVersion`. */
-  schema: z.number().int().positive(),
-  environment: z.string().min(1),
-  epoch: hash,
-  /** The term of the epoch. Missing in files of older versions. */
-  term: z.number().int().nonnegative().optional(),
-  offset: z.number().int().nonnegative(),
-  /** When the event at `offset` was committed, and when the snapshot was made, in ms since 1970. */
-  timeMs,
-  madeMs: timeMs,
-  /** The chain hash and the state digest at `offset`. */
-  hash,
-  digest: hash,
-  /** The first epoch of its history. Missing in files of older versions. */
-  history: hash.optional(),
-  /** The earliest point in time that it can be recovered to. If it is missing, only the one at `offset`. */
-  from: z.object({ offset: z.number().int().nonnegative(), timeMs }).optional(),
-  /** The SHA-256 and the size of the compressed database. */
-  sha256: z.string().regex(/^[0-9a-f]{64}$/),
-  bytes: z.number().int().positive(),
-  /** The size of the database. */
-  unpackedBytes: z.number().int().positive(),
-  /** The id of the node key of its MAC. Missing in files of older versions, and without a MAC. */
-  nodeKey: z
-    .string()
-    .regex(/^[0-9a-f]{8}$/)
-    .optional(),
+const snapshotManifest = z.lazy(() => {
+  const hash = z.string().regex(/^[0-9a-f]{16}$/);
+  const timeMs = z.number().int().nonnegative().max(timeMsMax);
+  return z.object({
+    /** The version of the file format. */
+    snapshot: z.literal(fileFormatVersion),
+    /** A backup has the log as well. */
+    kind: z.enum(["snapshot", "backup"]).default("snapshot"),
+    /** The format of the database, as in `schemaVersion`. */
+    schema: z.number().int().positive(),
+    environment: z.string().min(1),
+    epoch: hash,
+    /** The term of the epoch. Missing in files of older versions. */
+    term: z.number().int().nonnegative().optional(),
+    offset: z.number().int().nonnegative(),
+    /** When the event at `offset` was committed, and when the snapshot was made, in ms since 1970. */
+    timeMs,
+    madeMs: timeMs,
+    /** The chain hash and the state digest at `offset`. */
+    hash,
+    digest: hash,
+    /** The first epoch of its history. Missing in files of older versions. */
+    history: hash.optional(),
+    /** The earliest point in time that it can be recovered to. If it is missing, only the one at `offset`. */
+    from: z.object({ offset: z.number().int().nonnegative(), timeMs }).optional(),
+    /** The SHA-256 and the size of the compressed database. */
+    sha256: z.string().regex(/^[0-9a-f]{64}$/),
+    bytes: z.number().int().positive(),
+    /** The size of the database. */
+    unpackedBytes: z.number().int().positive(),
+    /** The id of the node key of its MAC. Missing in files of older versions, and without a MAC. */
+    nodeKey: z
+      .string()
+      .regex(/^[0-9a-f]{8}$/)
+      .optional(),
+  });
 });
 export type SnapshotManifest = z.infer<typeof snapshotManifest>;
 

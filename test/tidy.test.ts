@@ -5,6 +5,7 @@ import { checkBans } from "./tidy/bans.ts";
 import { checkFolderOrder, importCycles } from "./tidy/import-order.ts";
 import { checkLayers, unreachable } from "./tidy/layers.ts";
 import { parseSource, readSources } from "./tidy/source-file.ts";
+import { checkStartCost } from "./tidy/start-cost.ts";
 import { checkWords } from "./tidy/words.ts";
 
 const sources = readSources();
@@ -41,6 +42,28 @@ describe("the tree is tidy", () => {
       ...workerEntries.map((entry) => `src/${entry}`),
     ];
     expect(unreachable(sources, entries)).toEqual([]);
+  });
+});
+
+describe("starts are cheap", () => {
+  /** The worker that validates bodies needs the schemas of requests. */
+  const workers = workerEntries.map((entry) => `src/${entry}`).filter((entry) => !entry.endsWith("/body-worker.ts"));
+
+  test.each(["src/main.ts", "src/cli/cli.ts", ...workers])("of %s", (entry) => {
+    expect(checkStartCost(sources, [entry])).toEqual([]);
+  });
+
+  test("and a schema or a package that makes them expensive is noticed", () => {
+    const reportsOf = (text: string) =>
+      checkStartCost(
+        [parseSource("src/a-worker.ts", `export { b } from "./b.ts";`), parseSource("src/b.ts", text)],
+        ["src/a-worker.ts"],
+      );
+    expect(reportsOf(`const a = z.lazy(() => z.object({}));\nexport const b = z.string().min(1);`)).toEqual([
+      "src/b.ts:2: each start makes this schema",
+    ]);
+    expect(reportsOf(`import { Counter } from "prom-client";`)).toEqual(["src/b.ts:1: each start loads `prom-client`"]);
+    expect(reportsOf(`import type { Counter } from "prom-client";\nawait import("mqtt");`)).toEqual([]);
   });
 });
 

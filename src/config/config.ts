@@ -12,18 +12,8 @@ import { environmentId, environmentIdText } from "./environment-id.ts";
 import { isNodeKeySetting, nodeKeyAllowed } from "./node-key.ts";
 import { hashableFields, omittableFields } from "./redacted-fields.ts";
 import { advancedSchemas, limitsSchema, retentionSchemas } from "./limit-schemas.ts";
-import {
-  ackCount,
-  boolean,
-  bytes,
-  duration,
-  formatDuration,
-  integer,
-  list,
-  names,
-  ratio,
-  setting,
-} from "./setting-types.ts";
+import { ackCount, boolean, bytes, duration, integer, list, names, ratio, setting } from "./setting-types.ts";
+import { formatDuration } from "./units.ts";
 
 const nodeUrl = /^https?:\/\/[^\s/@?#,]+$/;
 

@@ -1,7 +1,8 @@
 /** The schemas of limits, with which a configuration is read. */
 import { z } from "zod";
 import { advancedLimits, type LimitDefinition, type Limits, retentionLimits } from "./limits.ts";
-import { bytes, duration, formatBytes, formatDuration, integer, setting } from "./setting-types.ts";
+import { bytes, duration, integer, setting } from "./setting-types.ts";
+import { formatBytes, formatDuration } from "./units.ts";
 
 export const retentionSchemas = schemasOf(retentionLimits);
 export const advancedSchemas = schemasOf(advancedLimits);

@@ -3,6 +3,7 @@
  * both; `z.encode` gives the form that people write. `allowed` is the sentence shown with a refused value.
  */
 import { z } from "zod";
+import { bytesPattern, durationPattern, formatBytes, formatDuration, parseBytes, parseDuration } from "./units.ts";
 
 export interface SettingInfo {
   /** The allowed values, in words. */
@@ -77,49 +78,20 @@ const textsOf = (given: string | readonly string[]): string[] =>
 
 const itemsOf = (text: string): string[] => (text === "" ? [] : text.split(/\s*,\s*/));
 
-const durationPattern = /^(?:0|\d+(?:ms|s|m|h|d))$/;
 const durationInput = z.union([z.string().regex(durationPattern), z.literal(0)]);
 
 /** Milliseconds, written `500ms`, `20s`, `30m`, `12h`, `7d`; `0` needs no unit. */
 export const duration = (minMs: number, maxMs: number) =>
   z.codec(durationInput, wholeNumber.min(minMs).max(maxMs), {
-    decode: (value) => (value === 0 ? 0 : parseWithUnit(value, durationUnits)),
+    decode: (value) => (value === 0 ? 0 : parseDuration(value)),
     encode: formatDuration,
   });
 
-const bytesPattern = /^\d+(?:KiB|MiB|GiB)?$/;
 const bytesInput = z.union([z.number(), z.string().regex(bytesPattern)]);
 
 /** Bytes, written as a number or as `960KiB`, `10MiB`, `1GiB`. */
 export const bytes = (min: number, max: number) =>
   z.codec(bytesInput, wholeNumber.min(min).max(max), {
-    decode: (value) => (typeof value === "number" ? value : parseWithUnit(value, byteUnits)),
+    decode: (value) => (typeof value === "number" ? value : parseBytes(value)),
     encode: formatBytes,
   });
-
-const durationUnits = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1000, ms: 1 };
-
-/** The shortest form: `1800000` is `30m`. */
-export function formatDuration(ms: number): string {
-  return formatWithUnit(ms, durationUnits) ?? "0";
-}
-
-const byteUnits = { GiB: 1024 ** 3, MiB: 1024 ** 2, KiB: 1024 };
-
-export function formatBytes(value: number): string | number {
-  return formatWithUnit(value, byteUnits) ?? value;
-}
-
-/** The sizes of units, the largest first. */
-type Units = Readonly<Record<string, number>>;
-
-function parseWithUnit(text: string, units: Units): number {
-  const [number = "", unit = ""] = text.match(/\d+|\D+/g) ?? [];
-  return Number(number) * (units[unit] ?? 1);
-}
-
-/** With the largest unit that gives a whole number; undefined if there is none. */
-function formatWithUnit(value: number, units: Units): string | undefined {
-  const entry = Object.entries(units).find(([, size]) => value >= size && value % size === 0);
-  return entry && `${value / entry[1]}${entry[0]}`;
-}

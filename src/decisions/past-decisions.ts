@@ -5,7 +5,7 @@
 import { statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Limits } from "../config/limits.ts";
-import { formatBytes } from "../config/setting-types.ts";
+import { formatBytes } from "../config/units.ts";
 import type { Engine } from "../engine/engine.ts";
 import { HostedProcesses, type ProcessSlots } from "../engine/workers/hosted-processes.ts";
 import { spawnWorkerProcess, type WorkerProcess } from "../runtime/worker-process.ts";

@@ -18,6 +18,8 @@ export interface Import {
   /** The file that the specifier names, from the project's root; undefined for a package. */
   readonly path: string | undefined;
   readonly start: number;
+  /** Whether the module is loaded together with the one that imports it: `import()` and types load nothing. */
+  readonly isLoaded: boolean;
 }
 
 /** A node of the syntax tree (ESTree). */
@@ -47,15 +49,20 @@ export function parseSource(path: string, text: string): SourceFile {
   const first = errors[0];
   if (first !== undefined) throw new Error(`${path}: ${first.message}`);
   const requests = [
-    ...module.staticImports.map(({ moduleRequest }) => moduleRequest),
-    ...module.staticExports.flatMap(({ entries }) => entries.flatMap((entry) => entry.moduleRequest ?? [])),
-    ...module.dynamicImports.map(({ moduleRequest }) => ({
-      start: moduleRequest.start,
-      value: text.slice(moduleRequest.start + 1, moduleRequest.end - 1),
+    ...module.staticImports.map(({ moduleRequest: { value, start }, entries }) => ({
+      ...{ value, start, isLoaded: entries.length === 0 || entries.some(({ isType }) => !isType) },
+    })),
+    ...module.staticExports.flatMap(({ entries }) =>
+      entries.flatMap(({ moduleRequest, isType }) =>
+        moduleRequest === null ? [] : { value: moduleRequest.value, start: moduleRequest.start, isLoaded: !isType },
+      ),
+    ),
+    ...module.dynamicImports.map(({ moduleRequest: { start, end } }) => ({
+      ...{ value: text.slice(start + 1, end - 1), start, isLoaded: false },
     })),
   ];
-  const imports = requests.flatMap(({ value, start }) =>
-    resolved(path, value).map((target) => ({ specifier: value, start, path: target })),
+  const imports = requests.flatMap(({ value, start, isLoaded }) =>
+    resolved(path, value).map((target) => ({ specifier: value, start, path: target, isLoaded })),
   );
   return { path, text, program: program as unknown as Node, comments, imports };
 }

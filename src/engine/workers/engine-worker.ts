@@ -1,6 +1,6 @@
 /** The entry point of the worker process: it answers offloaded queries, explains decisions and checks policies. */
 import { defaultLimits, type Limits } from "../../config/limits.ts";
-import { formatBytes } from "../../config/setting-types.ts";
+import { formatBytes } from "../../config/units.ts";
 import { diagnosticToJson } from "../../polar/render.ts";
 import type { Source } from "../../polar/source.ts";
 import { serveWorker } from "../../runtime/worker.ts";

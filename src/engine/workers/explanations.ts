@@ -1,6 +1,6 @@
 /** Explanations of decisions, in worker processes. */
 import type { Limits } from "../../config/limits.ts";
-import { formatBytes } from "../../config/setting-types.ts";
+import { formatBytes } from "../../config/units.ts";
 import { checkFact } from "../request/fact-check.ts";
 import type { ExplainQuestion } from "../request/questions.ts";
 import { HostedProcesses } from "./hosted-processes.ts";

@@ -3,7 +3,7 @@
  * that may only read cannot delay an upload.
  */
 import type { Limits } from "../../config/limits.ts";
-import { formatBytes } from "../../config/setting-types.ts";
+import { formatBytes } from "../../config/units.ts";
 import type { PolicyApproval, UploadedPolicy } from "../validation/policy-approval.ts";
 import type { Source } from "../../polar/source.ts";
 import type { CheckedEffect, CheckRequest, SourcesRequest, StoreRequest } from "./engine-worker.ts";

@@ -3,7 +3,7 @@
  * and otherwise an engine in a worker process, which is killed at its deadline. The serving thread never waits for it.
  */
 import type { Limits } from "../../config/limits.ts";
-import { formatBytes } from "../../config/setting-types.ts";
+import { formatBytes } from "../../config/units.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { recordRows, withSpan } from "../../telemetry/tracing.ts";
 import { askEngine, type Engine } from "../engine.ts";

@@ -3,7 +3,7 @@
  * the worker's measurements to the trace of the request. Writes do not wait for each other here; the worker groups
  * waiting writes.
  */
-import { formatDuration } from "../../config/setting-types.ts";
+import { formatDuration } from "../../config/units.ts";
 import { noApproval, type PolicyApproval } from "../../engine/validation/policy-approval.ts";
 import type { ApprovePolicy } from "../../engine/workers/policy-checks.ts";
 import type { WorkerHandle } from "../../runtime/worker.ts";

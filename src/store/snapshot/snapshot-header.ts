@@ -124,7 +124,7 @@ export function requireKnownFormat({ schema }: Pick<SnapshotManifest, "schema">)
     throw newerSnapshotError(`its database has format ${schema}, this version knows formats up to ${schemaVersion}`);
 }
 
-const anyVersion = z.object({ snapshot: z.number() });
+const anyVersion = z.lazy(() => z.object({ snapshot: z.number() }));
 
 function parseManifest(line: string): SnapshotManifest {
   let content: unknown;

@@ -18,7 +18,7 @@ export function checkStartCost(sources: readonly SourceFile[], entries: readonly
     for (const request of file.imports.filter(({ isLoaded }) => isLoaded)) {
       if (request.path !== undefined) loaded.add(request.path);
       else if (slowPackages.includes(request.specifier))
-        reports.push(`${path}:${lineOf(file.text, request.start)}: worker threads load \`${request.specifier}\``);
+        reports.push(`${path}:${lineOf(file.text, request.start)}: each start loads \`${request.specifier}\``);
     }
     for (const node of eagerSchemas(file.program))
       reports.push(`${path}:${lineOf(file.text, node.start)}: each start makes this schema`);

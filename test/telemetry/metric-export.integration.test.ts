@@ -4,7 +4,11 @@ import { expect, test } from "bun:test";
 import { startCollector, type Collector, type Metric } from "../../scripts/otlp-collector.ts";
 import { must } from "../../src/util/assert.ts";
 import { ask, inDirectory, loadPolicy, mayRead } from "../hostile/node.ts";
+import { startMetricExport } from "../../src/telemetry/metric-export.ts";
+import { withSpan } from "../../src/telemetry/tracing.ts";
+import { withCapturedLog } from "../replication/captured-log.ts";
 import { eventually } from "../replication/cluster.ts";
+import { whileTracing, withVariables } from "./traced-work.ts";
 import { parsePrometheus } from "./prometheus-text.ts";
 
 async function withCollector(body: (collector: Collector) => Promise<void>): Promise<void> {
@@ -85,22 +89,19 @@ test.each([
   ["OTEL_METRICS_EXPORTER=none", { OTEL_EXPORTER_OTLP_ENDPOINT: "", OTEL_METRICS_EXPORTER: "none" }],
   ["OTEL_SDK_DISABLED", { OTEL_EXPORTER_OTLP_ENDPOINT: "", OTEL_SDK_DISABLED: "true" }],
 ])("with %s nothing is exported", (_what, settings) =>
-  withCollector((collector) =>
-    inDirectory(async ({ node: nodeIn }) => {
-      const endpoint = "OTEL_EXPORTER_OTLP_ENDPOINT" in settings ? { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url } : {};
-      const node = await nodeIn({
-        environment: { ...settings, ...endpoint, OTEL_METRIC_EXPORT_INTERVAL: "300" },
-      });
-      await node.start();
-      expect(await node.stop()).toBe(0);
+  withCollector((collector) => {
+    const endpoint = "OTEL_EXPORTER_OTLP_ENDPOINT" in settings ? { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url } : {};
+    return withVariables({ ...settings, ...endpoint }, async () => {
+      const metricExport = await startMetricExport({});
+      // A stop exports the last values.
+      await metricExport.stop();
       expect(collector.metrics.size).toBe(0);
-      expect(node.output).not.toContain("exported");
-    }),
-  ),
+    });
+  }),
 );
 
 test("a collector that fails is logged once, and gets the metrics when it works again", () =>
-  inDirectory(async ({ node: nodeIn }) => {
+  withCapturedLog(async (lines) => {
     let [requests, isBroken] = [0, true];
     const server = Bun.serve({
       hostname: "127.0.0.1",
@@ -112,47 +113,44 @@ test("a collector that fails is logged once, and gets the metrics when it works 
         return new Response(new Uint8Array(), { status: isBroken ? 400 : 200 });
       },
     });
+    const variables = {
+      OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: `http://127.0.0.1:${server.port}/metrics-only`,
+      OTEL_METRIC_EXPORT_INTERVAL: "50",
+    };
     try {
-      const endpoint = `http://127.0.0.1:${server.port}/metrics-only`;
-      const node = await nodeIn({
-        environment: { OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: endpoint, OTEL_METRIC_EXPORT_INTERVAL: "300" },
+      await withVariables(variables, async () => {
+        const metricExport = await startMetricExport({});
+        await eventually(() => expect(requests).toBeGreaterThan(2));
+        isBroken = false;
+        await eventually(() => expect(lines.join("")).toContain("metrics are exported again"));
+        expect(lines.join("").split("metrics cannot be exported").length - 1).toBe(1);
+        expect(lines.join("")).not.toContain("metrics export failed");
+        await metricExport.stop();
       });
-      await node.start();
-      await eventually(() => expect(requests).toBeGreaterThan(2));
-      isBroken = false;
-      await eventually(() => expect(node.output).toContain("metrics are exported again"));
-      expect(node.output.split("metrics cannot be exported").length - 1).toBe(1);
-      expect(node.output).not.toContain("metrics export failed");
-      expect(await node.stop()).toBe(0);
     } finally {
       await server.stop(true);
     }
-  }));
+  }, "info"));
 
-test(
-  "a collector that does not answer delays neither the start nor the stop",
-  () =>
-    inDirectory(async ({ node: nodeIn }) => {
-      const server = Bun.serve({
-        hostname: "127.0.0.1",
-        port: 0,
-        development: false,
-        fetch: () => new Promise<Response>(() => {}),
-      });
-      try {
-        const node = await nodeIn({
-          environment: {
-            OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${server.port}`,
-            OTEL_METRIC_EXPORT_INTERVAL: "50",
-          },
-        });
-        await node.start();
-        expect((await loadPolicy(node)).status).toBe(200);
-        // Both signals give up after 3 s.
-        expect(await node.stop()).toBe(0);
-      } finally {
-        await server.stop(true);
-      }
-    }),
-  60_000,
-);
+test("a collector that does not answer delays neither the start nor the stop", async () => {
+  const server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    development: false,
+    fetch: () => new Promise<Response>(() => {}),
+  });
+  const variables = {
+    OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${server.port}`,
+    OTEL_METRIC_EXPORT_INTERVAL: "50",
+  };
+  try {
+    // Both signals give up after 3 s.
+    await whileTracing(variables, { attributes: {} }, async () => {
+      const metricExport = await startMetricExport({});
+      withSpan("exported never", { parent: null }, () => undefined);
+      await metricExport.stop();
+    });
+  } finally {
+    await server.stop(true);
+  }
+}, 60_000);

@@ -9,12 +9,8 @@ import { AppError } from "../../src/util/app-error.ts";
 
 type Variables = Readonly<Record<string, string>>;
 
-/** Runs `body` while tracing is on with these standard variables, and no others. */
-export async function whileTracing<T>(
-  variables: Variables,
-  options: TracingOptions,
-  body: () => T | Promise<T>,
-): Promise<T> {
+/** Runs `body` with these standard variables, and no others. */
+export async function withVariables<T>(variables: Variables, body: () => Promise<T>): Promise<T> {
   const before = Object.entries(process.env).filter(([name]) => name.startsWith("OTEL_"));
   const clear = (): void => {
     for (const name of Object.keys(process.env)) if (name.startsWith("OTEL_")) delete process.env[name];
@@ -22,16 +18,23 @@ export async function whileTracing<T>(
   clear();
   Object.assign(process.env, variables);
   try {
+    return await body();
+  } finally {
+    clear();
+    Object.assign(process.env, Object.fromEntries(before));
+  }
+}
+
+/** Runs `body` while tracing is on with these variables. */
+export function whileTracing<T>(variables: Variables, options: TracingOptions, body: () => Promise<T>): Promise<T> {
+  return withVariables(variables, async () => {
     const tracing = await startTracing(options);
     try {
       return await body();
     } finally {
       await tracing.stop();
     }
-  } finally {
-    clear();
-    Object.assign(process.env, Object.fromEntries(before));
-  }
+  });
 }
 
 type Listed = readonly { readonly id: string; readonly names: readonly string[] }[];

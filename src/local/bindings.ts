@@ -14,9 +14,10 @@ import { AppError } from "../util/app-error.ts";
 import { suggestion } from "../util/suggestion.ts";
 import { clip } from "../util/text-length.ts";
 import { type DialectName, dialectNames } from "./dialect-names.ts";
+import { integerMax, integerMin } from "./column-values.ts";
 import { checkQuery } from "./query-text.ts";
 import { columnsOf, parseSignature, type Signature } from "./signature.ts";
-import { sqlType, sqlTypeNames, type SqlType } from "./sql-types.ts";
+import { isComparedAsText, sqlType, sqlTypeNames, type SqlType } from "./sql-types.ts";
 
 export interface DataBindings {
   readonly dialect: DialectName;
@@ -44,8 +45,6 @@ export interface BindingLimits {
 }
 
 const argumentsMax = 5;
-const integerMin = -(2n ** 63n);
-const integerMax = 2n ** 63n - 1n;
 
 /** Throws `invalid_request`, which names the place in the bindings and the remedy. */
 export function parseBindings(text: string, limits: BindingLimits): DataBindings {
@@ -59,10 +58,10 @@ export function parseBindings(text: string, limits: BindingLimits): DataBindings
     refuse(`\`facts\` has more than ${limits.bindingsMax} signatures: store more of the facts centrally`);
   const bindings = facts.map(([signature, entry]) => bindingOf(signature, entry, dialect, limits));
   const sqlTypes = new Map(
-    [...groupOf(content.get("sql_types") ?? null, "`sql_types`")].map(([type, written]) => [
-      type,
-      sqlTypeOf(type, written, dialect),
-    ]),
+    [...groupOf(content.get("sql_types") ?? null, "`sql_types`")].flatMap(([type, written]) => {
+      const found = sqlTypeOf(type, written, dialect);
+      return found === undefined ? [] : [[type, found] as const];
+    }),
   );
   return { dialect, bindings, sqlTypes };
 }
@@ -126,10 +125,12 @@ function isInteger(id: string): boolean {
   return /^(?:0|-?[1-9]\d{0,18})$/.test(id) && BigInt(id) >= integerMin && BigInt(id) <= integerMax;
 }
 
-function sqlTypeOf(type: string, written: unknown, dialect: DialectName): SqlType {
+/** Undefined for a type whose ids are compared as texts. */
+function sqlTypeOf(type: string, written: unknown, dialect: DialectName): SqlType | undefined {
   const place = `\`sql_types.${clip(type, 120)}\``;
   const found = typeof written === "string" ? sqlType(dialect, written) : undefined;
   if (found !== undefined) return found;
+  if (typeof written === "string" && isComparedAsText(written)) return undefined;
   const names = sqlTypeNames(dialect).map((name) => `\`${name}\``);
   return refuse(
     `${place} is ${shown(written)}; with the dialect \`${dialect}\` it must be one of ${names.join(", ")}. Leave it out to compare ids as text`,

@@ -1,5 +1,6 @@
 /** How a database writes values and sources. `postgres.ts`, `mysql.ts` and `sqlite.ts` implement it. */
 import { must } from "../util/assert.ts";
+import { booleanTexts, hasForms } from "./column-values.ts";
 import type { DialectName } from "./dialect-names.ts";
 import type { SqlType } from "./sql-types.ts";
 
@@ -27,20 +28,21 @@ export interface Dialect {
   /** A value of the SQL type, which must have it (`isValueOf`). */
   typedValue(type: SqlType, id: string): string;
   /**
-   * The id of a value of the Polar type, as text that is compared bytewise. NULL for NULL. `sqlType` is the type of the
-   * column, if it is known.
+   * The id of a value of the Polar type (`column-values.ts`), as text that is compared bytewise. NULL for NULL.
+   * `sqlType` is the type of the column, if it is known. A column that has no value of the type is NULL as well, or an
+   * error of the database if `isStrict`.
    */
-  id(expression: string, type: string, sqlType?: SqlType): string;
+  id(expression: string, type: string, sqlType?: SqlType, isStrict?: boolean): string;
   /** The same for a column that already holds ids as text. */
   exact(column: string): string;
   /** An id in a column of a recursive table expression, and the id that such a column holds. `NULL` stays as it is. */
   stored(id: string): string;
   restored(column: string): string;
   /**
-   * Whether the expression has a value of the Polar type: it is not NULL, valid for an Integer or a Boolean, and none of
-   * the `reserved` ids for another type. `sqlType` is the type of the column, if it is known.
+   * Whether the expression has a value of a Polar type that is neither Integer nor Boolean: it is not NULL, and none of the
+   * `reserved` ids. `sqlType` is the type of the column, if it is known.
    */
-  isValue(expression: string, type: string, sqlType: SqlType | undefined, reserved: readonly ReservedId[]): string;
+  isValue(expression: string, sqlType: SqlType | undefined, reserved: readonly ReservedId[]): string;
   /** The text of an id in the rows of an answer. */
   shown(id: string): string;
   /** The name of a column in the rows of an answer. */
@@ -74,4 +76,20 @@ export const plainCharacters = /^[A-Za-z0-9 _.,@/+=-]*$/;
 /** Whether an id (SQL) is none of the reserved ones; NULL for NULL. `string` writes literals. */
 export function isNone(id: string, reserved: readonly ReservedId[], string: Dialect["string"]): string {
   return `${id} NOT IN (${reserved.map((one) => must(string(one))).join(", ")})`;
+}
+
+/** Whether a column has a value of the Polar type. `id` is the `Dialect.id` of it. */
+export function isValue(
+  dialect: Dialect,
+  column: { readonly expression: string; readonly type: string; readonly id: string },
+  sqlType: SqlType | undefined,
+  reserved: readonly ReservedId[],
+): string {
+  const { expression, type, id } = column;
+  return hasForms(type) ? `${id} IS NOT NULL` : dialect.isValue(expression, sqlType, reserved);
+}
+
+/** The texts of a boolean that the database can hold, as SQL. */
+export function booleanLiterals(value: "true" | "false", string: Dialect["string"]): string {
+  return booleanTexts[value].flatMap((text) => string(text) ?? []).join(", ");
 }

@@ -13,8 +13,9 @@ import {
   type LocalRow,
   type LocalVariable,
 } from "./clauses.ts";
+import { hasForms } from "./column-values.ts";
 import { allOf, anyOf, conditionSql, noneOf, type SqlCondition } from "./condition.ts";
-import { type Dialect, noFact } from "./dialect.ts";
+import { type Dialect, isValue, noFact } from "./dialect.ts";
 import { about, NotExpressible } from "./not-expressible.ts";
 import type { SqlNames } from "./sql-names.ts";
 import { isValueOf, type SqlType } from "./sql-types.ts";
@@ -56,6 +57,7 @@ export class LocalEmitter {
   readonly #bindings: DataBindings;
   readonly #now: () => number;
   readonly #comparisons: Comparisons;
+  #isStrict = false;
 
   constructor({ dialect, bindings, names, now }: EmitOptions) {
     this.names = names;
@@ -63,6 +65,20 @@ export class LocalEmitter {
     this.#bindings = bindings;
     this.#now = now;
     this.#comparisons = new Comparisons(dialect, bindings.sqlTypes);
+  }
+
+  /**
+   * Writes SQL in which a column that has no value of its type is an error. Elsewhere such a row is no fact; under a
+   * negation it would allow.
+   */
+  strictly<T>(write: () => T): T {
+    const before = this.#isStrict;
+    this.#isStrict = true;
+    try {
+      return write();
+    } finally {
+      this.#isStrict = before;
+    }
   }
 
   /** Whether one of the clauses is true. */
@@ -303,7 +319,8 @@ export class LocalEmitter {
     for (const values of [...joined, ...single]) this.#values(values, join);
     const { where, scope } = join;
     for (const condition of clause.conditions) where.push(this.#condition(condition, scope));
-    for (const bodies of clause.negations) where.push(noneOf(bodies.map((body) => this.decision([body], scope))));
+    for (const bodies of clause.negations)
+      where.push(this.strictly(() => noneOf(bodies.map((body) => this.decision([body], scope)))));
     return join;
   }
 
@@ -317,18 +334,17 @@ export class LocalEmitter {
   #bound({ signature, query }: Binding, args: readonly (FlatArgument | undefined)[], join: Join): LocalValue[] {
     const alias = this.names.alias();
     const columns: string[] = [];
-    const values = signature.args.map(({ type, id }, position): LocalValue => {
+    const column = (type: string): LocalValue => {
       const name = this.names.column(columns.length);
-      const column = `${alias}.${name}`;
-      if (id === null) {
-        columns.push(name);
-        join.where.push(this.#dialect.isValue(column, type, this.#sqlType(type), noFact));
-      }
-      const sqlType = this.#sqlType(type);
-      const value: LocalValue =
-        id === null
-          ? { kind: "column", type, id: this.#dialect.id(column, type, sqlType), column: sqlType && column }
-          : { kind: "constant", type, id };
+      columns.push(name);
+      const expression = `${alias}.${name}`;
+      const sqlType = hasForms(type) ? undefined : this.#sqlType(type);
+      const known = this.#dialect.id(expression, type, sqlType, this.#isStrict);
+      join.where.push(isValue(this.#dialect, { expression, type, id: known }, sqlType, noFact));
+      return { kind: "column", type, id: known, column: sqlType && expression };
+    };
+    const values = signature.args.map(({ type, id }, position): LocalValue => {
+      const value: LocalValue = id === null ? column(type) : { kind: "constant", type, id };
       const term = args[position];
       if (term) this.#bind(term, value, join);
       return value;

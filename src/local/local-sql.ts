@@ -17,8 +17,9 @@ import { must } from "../util/assert.ts";
 import { clip } from "../util/text-length.ts";
 import type { DataBindings } from "./bindings.ts";
 import { type CentralReader, type LocalClause, type LocalVariable, splitClause, type SplitOptions } from "./clauses.ts";
+import { hasForms } from "./column-values.ts";
 import { allOf, conditionSql } from "./condition.ts";
-import { type Dialect, noQuestion } from "./dialect.ts";
+import { type Dialect, isValue, noQuestion } from "./dialect.ts";
 import { LocalEmitter, type Scope } from "./emit.ts";
 import { type LocalGoal, type LocalRules, type LocalShapes, type ShapeOptions } from "./shapes.ts";
 import { mysql } from "./mysql.ts";
@@ -206,7 +207,7 @@ function decisionSql(goal: LocalGoal, name: string, options: LocalSqlOptions): s
 function conditionOn(column: string, type: string, goal: LocalGoal, options: LocalSqlOptions): string {
   const dialect = dialectOf(options.bindings);
   if (!isColumn(column)) throw notAColumn(column);
-  const sqlType = options.bindings.sqlTypes.get(type);
+  const sqlType = hasForms(type) ? undefined : options.bindings.sqlTypes.get(type);
   const typed = sqlType && column;
   const value = { kind: "column", type, id: dialect.id(column, type, sqlType), column: typed } as const;
   const variable: LocalVariable = { kind: "param", name: columnKey, type };
@@ -216,7 +217,8 @@ function conditionOn(column: string, type: string, goal: LocalGoal, options: Loc
     const { condition, isDefined } = emitter.membership(clauses, variable, value, define);
     if (typeof condition === "boolean") return conditionSql(condition);
     // `NOT EXISTS` would be true for a NULL, which is no value.
-    const known = [dialect.isValue(column, type, sqlType, noQuestion), condition];
+    const isKnown = isValue(dialect, { expression: column, type, id: value.id }, sqlType, noQuestion);
+    const known = [isKnown, condition];
     const isSubquery = recursions.prefix !== "" && !isDefined;
     const uncached = isSubquery && emitter.uncached([value]);
     const guarded = `(${conditionSql(allOf([...known, ...(typeof uncached === "string" ? [uncached] : [])]))})`;

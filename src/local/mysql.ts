@@ -3,6 +3,7 @@
  * are compared as binary strings.
  */
 import { must } from "../util/assert.ts";
+import { booleanTexts, integerMax, integerMin, integerPattern } from "./column-values.ts";
 import { type Dialect, isNone, plainCharacters } from "./dialect.ts";
 import type { SqlType } from "./sql-types.ts";
 
@@ -23,12 +24,22 @@ const exact = (expression: string): string => `CAST(${expression} AS BINARY)`;
 const bytes = (column: string): string =>
   `IF(CHARSET(${column}) = 'binary', ${exact(column)}, ${exact(`CONVERT(${column} USING utf8mb4)`)})`;
 
-function id(expression: string, type: string, sqlType?: SqlType): string {
-  if (sqlType?.form === "integer") return exact(expression);
-  const text = bytes(expression);
-  if (type !== "Boolean") return text;
-  // Booleans are the numbers 1 and 0.
-  return exact(`CASE ${text} WHEN '1' THEN 'true' WHEN '0' THEN 'false' ELSE ${text} END`);
+function id(expression: string, type: string, sqlType?: SqlType, isStrict = false): string {
+  if (type !== "Boolean" && type !== "Integer")
+    return sqlType?.form === "integer" ? exact(expression) : bytes(expression);
+  const text = `CONVERT(${bytes(expression)} USING utf8mb4)`;
+  // The sum is out of range. The length keeps the database from computing it before there is a row.
+  const error = `CAST(${integerMax} + (1 + OCTET_LENGTH(${expression})) AS CHAR)`;
+  const otherwise = isStrict ? ` WHEN ${expression} IS NOT NULL THEN ${error}` : "";
+  if (type === "Boolean") {
+    const means = (value: "true" | "false"): string =>
+      `WHEN ${exact(`LOWER(${text})`)} IN (${booleanTexts[value].map(hexadecimal).join(", ")}) THEN '${value}'`;
+    return exact(`CASE ${means("true")} ${means("false")}${otherwise} END`);
+  }
+  const isNumber = `${text} REGEXP _utf8mb4 ${hexadecimal(`^${integerPattern}\\z`)}`;
+  const value = `CAST(${text} AS DECIMAL(65, 0))`;
+  const isInteger = `CASE WHEN ${isNumber} THEN ${value} BETWEEN ${integerMin} AND ${integerMax} ELSE FALSE END`;
+  return exact(`CASE WHEN ${isInteger} THEN CAST(${number(text)} AS CHAR)${otherwise} END`);
 }
 
 /** Rows with longer ids are no facts, because a fact can't have them. */
@@ -56,11 +67,8 @@ export const mysql: Dialect = {
   restored: (column) => `UNHEX(${column})`,
   shown: (text) => `CONVERT(${text} USING utf8mb4)`,
   quoted: (name) => `\`${name}\``,
-  isValue(expression, type, sqlType, reserved) {
-    const text = id(expression, type);
-    if (type === "Boolean") return `COALESCE(${text} IN ('true', 'false'), FALSE)`;
-    // A text that is no integer in canonical form, or too large, is not the same after both casts.
-    if (type === "Integer") return `COALESCE(${bytes(number(text))} = ${text}, FALSE)`;
+  isValue(expression, sqlType, reserved) {
+    const text = bytes(expression);
     if (sqlType?.form === "integer") return `${expression} IS NOT NULL`;
     return `COALESCE(OCTET_LENGTH(${text}) <= ${idBytesMax} AND ${isNone(text, reserved, string)}, FALSE)`;
   },

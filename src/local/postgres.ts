@@ -1,6 +1,7 @@
 /** SQL of PostgreSQL, whose server has the encoding UTF8. */
 import { must } from "../util/assert.ts";
-import { type Dialect, isNone, plainCharacters } from "./dialect.ts";
+import { integerMax, integerMin, integerPattern } from "./column-values.ts";
+import { booleanLiterals, type Dialect, isNone, plainCharacters } from "./dialect.ts";
 import type { SqlType } from "./sql-types.ts";
 
 /** `E'…'` means the same whatever `standard_conforming_strings` says. */
@@ -13,19 +14,34 @@ function string(text: string): string | undefined {
   return `E'${escaped.join("")}'`;
 }
 
-const integerPattern = must(string("^(0|-?[1-9][0-9]{0,18})$"));
+const wholeInteger = must(string(`^${integerPattern}$`));
 const uuidPattern = must(string("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"));
 
-const id = (expression: string): string => `CAST(${expression} AS text) COLLATE "C"`;
+const text = (expression: string): string => `CAST(${expression} AS text) COLLATE "C"`;
 
 const exact = (expression: string): string =>
   expression.endsWith(' COLLATE "C"') ? expression : `${expression} COLLATE "C"`;
 
 /** `numeric` has no overflow. CASE is the only guard: the planner may reorder the operands of AND. */
-const number = (text: string): string => `CASE WHEN ${text} ~ ${integerPattern} THEN CAST(${text} AS numeric) END`;
+const number = (text: string): string => `CASE WHEN ${text} ~ ${wholeInteger} THEN CAST(${text} AS numeric) END`;
 
 function isBetween(value: string, min: bigint, max: bigint): string {
   return `COALESCE(${value} BETWEEN ${min} AND ${max}, FALSE)`;
+}
+
+function id(expression: string, type: string, _sqlType?: SqlType, isStrict = false): string {
+  const read = text(expression);
+  // A text that is no number: the error of the cast has it.
+  const error = `CAST(CAST(${read} || ' is no ${type}' AS integer) AS text)`;
+  const otherwise = isStrict ? ` WHEN ${expression} IS NOT NULL THEN ${error}` : "";
+  if (type === "Boolean") {
+    const means = (value: "true" | "false"): string =>
+      `WHEN lower(${read}) IN (${booleanLiterals(value, string)}) THEN '${value}'`;
+    return exact(`(CASE ${means("true")} ${means("false")}${otherwise} END)`);
+  }
+  if (type !== "Integer") return read;
+  const has64Bits = isBetween(number(read), integerMin, integerMax);
+  return exact(`(CASE WHEN ${has64Bits} THEN CAST(${number(read)} AS text)${otherwise} END)`);
 }
 
 /** A call that the database refuses for columns of other types. It is never executed, so it costs no time. */
@@ -51,15 +67,13 @@ export const postgres: Dialect = {
   typedValue: ({ name }, value) => `CAST(${must(string(value))} AS ${name})`,
   id,
   exact,
-  stored: (expression) => (expression === "NULL" ? id("NULL") : exact(expression)),
+  stored: (expression) => (expression === "NULL" ? text("NULL") : exact(expression)),
   restored: exact,
   shown: (text) => text,
   quoted: (name) => `"${name}"`,
-  isValue(expression, type, sqlType, reserved) {
-    if (type === "Boolean") return `COALESCE(${id(expression)} IN ('true', 'false'), FALSE)`;
-    if (type === "Integer") return isBetween(number(id(expression)), -(2n ** 63n), 2n ** 63n - 1n);
+  isValue(expression, sqlType, reserved) {
     const refused = sqlType && typeCheck(expression, sqlType);
-    if (refused === undefined) return `COALESCE(${isNone(id(expression), reserved, string)}, FALSE)`;
+    if (refused === undefined) return `COALESCE(${isNone(text(expression), reserved, string)}, FALSE)`;
     return `${expression} IS NOT NULL AND NOT (FALSE AND ${refused})`;
   },
   // Equal texts may differ in case, if their collation is not deterministic.

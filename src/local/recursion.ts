@@ -184,7 +184,8 @@ export class Recursions {
       const tag = `${this.#tagOf(group, node, wild)} AS ${this.#names.named("tag")}`;
       return [tag, ...[...ids, ...padding].map((id, index) => `${id} AS ${this.#names.column(index)}`)];
     };
-    return emitter().select(clause, new Map(), columns, first);
+    // A negation may read the answers.
+    return emitter().strictly(() => emitter().select(clause, new Map(), columns, first));
   }
 
   #tagOf(group: Group, node: PredicateNode, wild: readonly number[]): number {

@@ -18,12 +18,20 @@ export interface SqlType {
 
 /** The type with this name, in any case and with or without a length; undefined if the dialect does not have it. */
 export function sqlType(dialect: DialectName, written: string): SqlType | undefined {
-  const name = written
+  return types[dialect][nameOf(written)];
+}
+
+/** Whether `sql_types` may name the type although its ids are compared as texts: clients send the types of all columns. */
+export function isComparedAsText(written: string): boolean {
+  return comparedAsText.has(nameOf(written));
+}
+
+function nameOf(written: string): string {
+  return written
     .trim()
     .toLowerCase()
     .replace(/\s+/g, " ")
-    .replace(/ ?\(\d{1,5}\)$/, "");
-  return types[dialect][name];
+    .replace(/ ?\(\d{1,5}(?:, ?\d{1,5})?\)$/, "");
 }
 
 /** The accepted names, for errors. */
@@ -42,10 +50,12 @@ function named(entries: readonly (readonly [name: string, type: SqlType])[]): Re
   return Object.assign(Object.create(null), Object.fromEntries(entries)) as Record<string, SqlType>;
 }
 
-/**
- * Types with several text forms of equal values are missing (`numeric`: 1 and 1.0), and so are those that pad or fold
- * (`char`, `citext`).
- */
+/** Types with several text forms of equal values (`numeric`: 1 and 1.0), and those that pad or fold. */
+const comparedAsText: ReadonlySet<string> = new Set([
+  ...["numeric", "decimal"],
+  ...["char", "character", "nchar", "bpchar", "citext"],
+]);
+
 const types: Readonly<Record<DialectName, Readonly<Record<string, SqlType>>>> = {
   postgres: named([
     ["text", text],

@@ -1,6 +1,8 @@
 /** SQL of SQLite 3.34 or later. */
 import { must } from "../util/assert.ts";
-import { type Dialect, isNone, plainCharacters } from "./dialect.ts";
+import { integerMax, integerMin } from "./column-values.ts";
+import { booleanLiterals, type Dialect, isNone, plainCharacters } from "./dialect.ts";
+import type { SqlType } from "./sql-types.ts";
 
 /** SQLite's limit of arguments is 127 in old versions. */
 const charactersPerCall = 100;
@@ -20,11 +22,27 @@ function string(text: string): string | undefined {
 const exact = (expression: string): string =>
   expression.endsWith(" COLLATE BINARY") ? expression : `${expression} COLLATE BINARY`;
 
-function id(expression: string, type: string): string {
+function id(expression: string, type: string, _sqlType?: SqlType, isStrict = false): string {
   const text = `CAST(${expression} AS TEXT)`;
-  // SQLite has no booleans: `true` is 1.
-  if (type !== "Boolean") return exact(text);
-  return exact(`(CASE ${text} WHEN '1' THEN 'true' WHEN '0' THEN 'false' ELSE ${text} END)`);
+  // The text is no JSON, and the error of the function has no other cause.
+  const otherwise = isStrict ? ` WHEN ${expression} IS NOT NULL THEN json(${text} || ' is no ${type}')` : "";
+  if (type === "Boolean") {
+    const means = (value: "true" | "false"): string =>
+      `WHEN lower(${text}) IN (${booleanLiterals(value, string)}) THEN '${value}'`;
+    return exact(`(CASE ${means("true")} ${means("false")}${otherwise} END)`);
+  }
+  if (type !== "Integer") return exact(text);
+  return exact(`(CASE WHEN ${isInteger(expression, text)} THEN CAST(${number(text)} AS TEXT)${otherwise} END)`);
+}
+
+/** Whether the text matches `integerPattern` and has 64 bits: a cast takes a larger number for the largest one. */
+function isInteger(expression: string, text: string): string {
+  const digits = `substr(${text}, 1 + (substr(${text}, 1, 1) IN ('+', '-')))`;
+  const significant = `ltrim(${digits}, '0')`;
+  const largest = `CASE substr(${text}, 1, 1) WHEN '-' THEN '${-integerMin}' ELSE '${integerMax}' END`;
+  const has64Bits = `(length(${significant}) < 19 OR (length(${significant}) = 19 AND ${significant} <= ${largest}))`;
+  const isNumber = `length(${digits}) BETWEEN 1 AND 64 AND ${digits} NOT GLOB ${must(string("*[^0-9]*"))}`;
+  return `(typeof(${expression}) = 'integer' OR (${isNumber} AND ${has64Bits}))`;
 }
 
 const number = (text: string): string => `CAST(${text} AS INTEGER)`;
@@ -44,13 +62,7 @@ export const sqlite: Dialect = {
   restored: exact,
   shown: (text) => text,
   quoted: (name) => `"${name}"`,
-  isValue(expression, type, _sqlType, reserved) {
-    if (type === "Boolean") return `COALESCE(${id(expression, type)} IN ('true', 'false'), 0)`;
-    // A text that is no integer in canonical form, or too large, is not the same after both casts.
-    if (type === "Integer")
-      return `COALESCE(CAST(${number(id(expression, type))} AS TEXT) = ${id(expression, type)}, 0)`;
-    return `COALESCE(${isNone(id(expression, type), reserved, string)}, 0)`;
-  },
+  isValue: (expression, _sqlType, reserved) => `COALESCE(${isNone(id(expression, "String"), reserved, string)}, 0)`,
   // Columns have values of any type.
   isExact: () => false,
   number,

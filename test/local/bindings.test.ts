@@ -83,7 +83,7 @@ describe("errors name the place and the remedy", () => {
     [one("p(A:_)", " ; "), "`query` is empty"],
     ["facts: {'p(A:_)': {}}", "needs `query`: a SELECT with 1 columns, one for each `_`"],
     ["facts: {'p(A:_)': {query: SELECT 1, db: x}}", "must not have `db`: known are query"],
-    ["facts: {'p(A:_)': {query: SELECT 1}}\nsql_types: {A: numeric}", "Leave it out to compare ids as text"],
+    ["facts: {'p(A:_)': {query: SELECT 1}}\nsql_types: {A: float}", "Leave it out to compare ids as text"],
     ["facts: {'p(A:_)': {query: SELECT 1}}\nsql_types: {A: constructor}", "it must be one of `text`"],
   ])("%j", (text, message) => {
     expect(() => parsed(text)).toThrow(AppError);
@@ -109,3 +109,11 @@ test.each([
   const { bindings } = parsed(JSON.stringify({ facts: { "p(A:_)": { query } } }));
   expect(bindings[0]?.query).toBe(query.trim().replace(/[;\s]+$/, ""));
 });
+
+test.each(["CHAR(36)", "NUMERIC(10, 2)", "numeric", "citext", "DECIMAL(9)", "character(3)"])(
+  "ids of the SQL type %s are compared as texts",
+  (type) => {
+    const text = `facts: {'p(A:_)': {query: SELECT 1}}\nsql_types: {A: "${type}"}`;
+    expect(parsed(text).sqlTypes.size).toBe(0);
+  },
+);

@@ -2,7 +2,7 @@
 import { formatYaml } from "../../src/runtime/yaml.ts";
 import { type DataBindings, parseBindings } from "../../src/local/bindings.ts";
 import type { DialectName } from "../../src/local/dialect-names.ts";
-import type { Fact } from "../../src/store/facts/fact.ts";
+import type { Fact, Value } from "../../src/store/facts/fact.ts";
 import type { AppTable } from "./databases.ts";
 
 export interface Split {
@@ -37,28 +37,19 @@ export interface Bound {
   readonly yaml: string;
 }
 
-const invalidValues: Readonly<Record<string, readonly string[]>> = {
-  Integer: [
-    "",
-    "007",
-    "+1",
-    "1.0",
-    "-0",
-    " 1",
-    "1e3",
-    "9223372036854775808",
-    "-9223372036854775809",
-    "99999999999999999999",
-    "x",
-  ],
-  Boolean: ["", "TRUE", "yes", " true"],
-};
+/** Other texts of the value, which are the same fact. */
+function otherTexts({ type, id }: Value): readonly string[] {
+  if (type === "Boolean") return id === "true" ? ["TRUE", "t", "1", "Yes"] : ["False", "f", "0", "N"];
+  if (type !== "Integer") return [];
+  return id.startsWith("-") ? [`-00${id.slice(1)}`] : [`0${id}`, `+${id}`, ...(id === "0" ? ["-0"] : [])];
+}
 
 export const bindingLimits = { bindingsBytesMax: 100_000, bindingsMax: 200, identifierBytesMax: 512 };
 
 /**
  * A table and a signature for each kind of fact. Every second kind with a String has a signature for each string, with
- * the string in it instead of a column. All tables also have repeated rows, and rows that are no facts.
+ * the string in it instead of a column. All tables also have repeated rows, rows with NULL, and rows with
+ * other texts of the same values.
  */
 export function bind(
   local: readonly Fact[],
@@ -77,20 +68,19 @@ export function bind(
     const nulls = rows
       .slice(0, 3)
       .flatMap((row) => row.map((_, column) => row.map((id, at) => (at === column ? null : id))));
-    // Rows with these values are no facts.
-    const invalid = rows
-      .slice(0, 1)
-      .flatMap((row) =>
-        first.args.flatMap(({ type }, column) =>
-          (sqlTypes[type] === undefined ? (invalidValues[type] ?? []) : []).map((text) =>
-            row.map((id, at) => (at === column ? text : id)),
+    const others = members
+      .slice(0, 2)
+      .flatMap(({ args }) =>
+        args.flatMap((value, column) =>
+          (sqlTypes[value.type] === undefined ? otherTexts(value) : []).map((text) =>
+            args.map(({ id }, at) => (at === column ? text : id)),
           ),
         ),
       );
     tables.push({
       name,
       types: first.args.map(({ type }) => sqlTypes[type] ?? "text"),
-      rows: [...rows, ...rows.slice(0, 2), ...nulls, ...invalid],
+      rows: [...rows, ...rows.slice(0, 2), ...nulls, ...others],
     });
     const position = first.args.findIndex(({ type }) => type === "String");
     const isFixed = number % 2 === 1 && position >= 0;

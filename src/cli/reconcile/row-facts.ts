@@ -1,4 +1,5 @@
 /** Facts from the rows of a query, according to the signature of the query (`local/signature.ts`). */
+import { hasForms, idOfText } from "../../local/column-values.ts";
 import type { Signature } from "../../local/signature.ts";
 import type { Fact, Value } from "../../store/facts/fact.ts";
 import { must } from "../../util/assert.ts";
@@ -18,24 +19,12 @@ export function factOf({ predicate, args }: Signature, row: readonly (string | n
     const text = row[column];
     column += 1;
     if (text === null || text === undefined) return `${column} is NULL: leave such rows out of the query`;
-    const value = valueOf(type, text);
-    if (value === undefined) return `${column} is \`${text}\`, which is no ${type}`;
-    if (value === "" || value === "*") return `${column} is \`${text}\`, which is no id`;
+    const value = idOfText(type, text);
+    if (value === undefined) return `${column} is \`${text}\`, which is no ${hasForms(type) ? type : "id"}`;
     values.push({ type, id: value });
   }
   return { predicate, args: values };
 }
-
-/** The id of a value as the API has it; undefined if the text is no value of the type. */
-function valueOf(type: string, text: string): string | undefined {
-  if (type === "Integer") return /^[+-]?\d{1,19}$/.test(text) ? String(BigInt(text)) : undefined;
-  return type === "Boolean" ? booleans[text.toLowerCase()] : text;
-}
-
-const booleans: Readonly<Record<string, string>> = {
-  ...{ true: "true", t: "true", "1": "true", yes: "true" },
-  ...{ false: "false", f: "false", "0": "false", no: "false" },
-};
 
 /** A key that two facts share only if they are equal. */
 export function factKey({ predicate, args }: Fact): string {

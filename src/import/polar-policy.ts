@@ -144,6 +144,24 @@ export class PolarPolicy {
     return this.#factFor(stored, object, subject, end);
   }
 
+  /** A fact for each kind of relationship that the model admits. */
+  possibleFacts(): Fact[] {
+    return this.#model.types.flatMap(({ name: type, relations }) =>
+      relations.flatMap(({ name: relation, expression, place }) =>
+        directSubjects(expression).flatMap((each) => {
+          const subject = {
+            type: each.type,
+            id: each.everyone ? "*" : "id",
+            ...(each.relation !== undefined && { relation: each.relation }),
+          };
+          const end = each.expires ? { end: 0 } : {};
+          const fact = this.fact({ object: { type, id: "id" }, relation, subject, place, ...end });
+          return typeof fact === "string" ? [] : [fact];
+        }),
+      ),
+    );
+  }
+
   /** The value, with its type in Polar. Undefined for a type that the model does not have. */
   value({ type, id }: ObjectId): Value | undefined {
     const name = this.#names.get(type);

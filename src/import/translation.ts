@@ -28,6 +28,8 @@ export interface NodeChecks {
   negativeCycles(policy: string): readonly number[];
   /** Returns why a node refuses the fact: a text that continues "the relationship". */
   problemOf(fact: Fact): string | undefined;
+  /** Returns those of the facts that no rule of the policy reads. A node refuses them unless they are declared. */
+  unused(policy: string, facts: readonly Fact[]): readonly Fact[];
 }
 
 export function translate(source: RelationSource, checks: NodeChecks): Translation {
@@ -46,13 +48,23 @@ export function translate(source: RelationSource, checks: NodeChecks): Translati
       untranslated.push({ place, message: `the relationship ${refused ?? String(fact)}, so it is left out${effect}` });
       return [];
     });
-  const lines = withoutNegativeCycles(policy, source.model, checks, untranslated);
+  const rules = withoutNegativeCycles(policy, source.model, checks, untranslated);
+  const lines = [...rules.map(({ text }) => text), ...declarations(policy, rules, checks)];
   const facts = factsOf(source.relationships);
   const tests = testLines(policy, source.tests, facts, factsOf, untranslated);
   const sorted = untranslated.toSorted(
     ({ place: one }, { place: other }) => one.file.localeCompare(other.file) || one.line - other.line,
   );
-  return { policy: [...lines.map(({ text }) => text), ...tests].join("\n"), facts, untranslated: sorted };
+  return { policy: [...lines, ...tests].join("\n"), facts, untranslated: sorted };
+}
+
+/** Declares the facts of relations that no rule reads, because a node refuses other facts. */
+function declarations(policy: PolarPolicy, rules: readonly PolicyLine[], checks: NodeChecks): string[] {
+  const unused = checks.unused(rules.map(({ text }) => text).join("\n"), policy.possibleFacts());
+  const declared = new Set(
+    unused.map(({ predicate, args }) => `declare ${predicate}(${args.map(({ type }) => type).join(", ")});`),
+  );
+  return declared.size === 0 ? [] : ["# No rule reads these facts.", ...declared];
 }
 
 /** There is one relationship between two objects: a later one replaces condition and end of an earlier one. */

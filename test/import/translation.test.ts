@@ -1,5 +1,10 @@
 /** What the translation writes for schemas and models, and what it lists as without an equivalent. */
 import { describe, expect, test } from "bun:test";
+import { defaultLimits } from "../../src/config/limits.ts";
+import { prepare } from "../../src/engine/policy/active-policy.ts";
+import { checkFactSchema } from "../../src/engine/policy/fact-schema.ts";
+import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
+import { must } from "../../src/util/assert.ts";
 import { fromOpenFga, fromSpiceDb } from "./translate-files.ts";
 
 describe("a schema of SpiceDB", () => {
@@ -662,4 +667,48 @@ definition a_b { relation parent: a/b | a_b
   expect(policy).toContain("resource ResourceObject {");
   expect(policy).toContain("resource AB {");
   expect(policy).toContain("resource AB2 {");
+});
+
+describe("facts that no rule reads", () => {
+  test("are declared, so a node accepts them", () => {
+    const { policy, facts, errors, warnings, untranslated } = fromOpenFga(
+      {
+        "model.fga": `model
+  schema 1.1
+type user
+type team
+  relations
+    define member: [user]
+type workspace
+  relations
+    define parent_team: [team]
+    define legacy: [workspace, team#member]
+type channel
+  relations
+    define parent_workspace: [workspace, team]
+    define writer: [user] or member from parent_workspace
+`,
+        "tuples.yaml": `- { user: "team:a", relation: parent_team, object: "workspace:b" }
+- { user: "workspace:a", relation: legacy, object: "workspace:b" }
+- { user: "workspace:a", relation: parent_workspace, object: "channel:c" }
+`,
+      },
+      "model.fga",
+      ["tuples.yaml"],
+    );
+    expect({ errors, warnings, untranslated }).toEqual({ errors: [], warnings: [], untranslated: [] });
+    expect(policy).toContain("# No rule reads these facts.");
+    expect(policy).toContain("declare has_relation(Workspace, String, Team);");
+    const source = typeof policy === "string" ? policy : "";
+    const active = prepare(
+      must(checkPolicy([{ name: "p.polar", text: source }], { runTests: false }).policy),
+      defaultLimits,
+    );
+    for (const text of facts) {
+      const [, predicate = "", args = ""] = /^(\w+)\((.*)\)$/.exec(text) ?? [];
+      const values = args.split(", ").map((each) => ({ type: each.split(":")[0] ?? "", id: each.split(":")[1] ?? "" }));
+      expect(checkFactSchema({ predicate, args: values }, active)).toBeUndefined();
+    }
+    expect(facts).toHaveLength(3);
+  });
 });

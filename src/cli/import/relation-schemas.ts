@@ -5,6 +5,8 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { defaultLimits } from "../../config/limits.ts";
 import { polarLimits } from "../../engine/policy/active-policy.ts";
+import { prepare } from "../../engine/policy/active-policy.ts";
+import { checkFactSchema } from "../../engine/policy/fact-schema.ts";
 import { checkFact } from "../../engine/request/fact-check.ts";
 import { checkPolicy } from "../../engine/validation/policy-check.ts";
 import { ImportError, type Untranslated, type RelationSource } from "../../import/relation-model.ts";
@@ -120,6 +122,12 @@ export const nodeChecks: NodeChecks = {
       if (error instanceof AppError) return `is refused by a node, as ${error.message}`;
       throw error;
     }
+  },
+  unused(text, facts) {
+    const { policy } = checkPolicy([{ name: "policy.polar", text }], { runTests: false });
+    if (policy === undefined) return [];
+    const active = prepare(policy, defaultLimits);
+    return facts.filter((fact) => checkFactSchema(fact, active) !== undefined);
   },
 };
 

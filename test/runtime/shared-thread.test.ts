@@ -74,11 +74,11 @@ test("a worker that stops finishes its calls, and the others of its thread go on
 });
 
 test("a thread without workers serves the next worker, which has a state of its own", async () => {
-  const [one, other] = [counter(2), counter(2)];
+  const [one, other] = [counter(4), counter(4)];
   await one.call("add", 5);
   const threads = await Promise.all([one, other].map(threadOf));
   await Promise.all([one.stop(), other.stop()]);
-  const [third, fourth] = [counter(2), counter(2)];
+  const [third, fourth] = [counter(4), counter(4)];
   expect((await Promise.all([third, fourth].map(threadOf))).toSorted()).toEqual(threads.toSorted());
   expect(await third.call("add", 1)).toBe(1);
   expect(await fourth.call("add", 1)).toBe(1);
@@ -90,6 +90,15 @@ test("a thread that stays without workers ends, and the next worker starts anoth
   await worker.stop();
   await new Promise((resolve) => setTimeout(resolve));
   expect(await threadOf(counter(1))).not.toBe(thread);
+});
+
+test("a thread does not end if another worker has begun to use it", async () => {
+  const worker = counter(1, 0);
+  const thread = await threadOf(worker);
+  await worker.stop();
+  const next = counter(1, 0);
+  await new Promise((resolve) => setTimeout(resolve));
+  expect(await threadOf(next)).toBe(thread);
 });
 
 test("if the thread fails, all of its workers have ended, and the next one starts another thread", async () => {

@@ -3,7 +3,7 @@
  * the reason.
  */
 import * as Bun from "bun";
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import { once } from "node:events";
 import { cpSync, rmSync } from "node:fs";
 import { connect } from "node:net";
@@ -154,6 +154,18 @@ async function writeMuch(url: string, batches: number): Promise<void> {
   }
 }
 
+/** Resolves when the count is positive and does not grow any more. */
+async function settled(count: () => number): Promise<void> {
+  let [last, unchanged] = [0, 0];
+  await eventually(() => {
+    const now = count();
+    unchanged = now === last ? unchanged + 1 : 0;
+    last = now;
+    expect(now).toBeGreaterThan(0);
+    expect(unchanged).toBeGreaterThan(30);
+  });
+}
+
 describe("a reader that accepts nothing", () => {
   test(
     "is disconnected",
@@ -202,10 +214,15 @@ describe("a reader that accepts nothing", () => {
     () =>
       withCluster(async (cluster) => {
         const open = await metric("ostiary_event_streams");
-        const primary = await started(cluster, { "advanced.eventStallMs": "1h" });
+        const stallMs = 3_600_000;
+        const primary = await started(cluster, { "advanced.eventStallMs": `${stallMs}ms` });
         await writeMuch(primary.url, 14);
+        // The node sets such a timer for each part that it sends.
+        const timers = spyOn(globalThis, "setTimeout");
         const { socket } = slowReader(primary.url);
         socket.pause();
+        await settled(() => timers.mock.calls.filter(([, ms]) => ms === stallMs).length);
+        timers.mockRestore();
         const live = await openSource(primary.url);
         await hasBegun(live);
         await eventually(async () => expect(await metric("ostiary_event_streams")).toBe(open + 2));

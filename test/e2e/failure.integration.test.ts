@@ -69,10 +69,13 @@ describe.each([...brokers])("with the %s broker", (broker) => {
   );
 });
 
+/** So only its probes of the primary end the wait of an edge before the test gives up. */
+const waitsForMinutes = { OSTIARY_FORWARD_TIMEOUT_MS: "1m" };
+
 test(
   "a write through an edge does not wait for a hanging primary: it is refused",
   () =>
-    withCluster({ broker: "embedded", edges: 1 }, async (cluster) => {
+    withCluster({ broker: "embedded", edges: 1, environment: waitsForMinutes }, async (cluster) => {
       const [edge] = cluster.edges;
       if (edge === undefined) throw new Error("an edge is needed");
       cluster.primary.signal("SIGSTOP");
@@ -101,6 +104,9 @@ test(
         await eventually(async () => (await healthOf(edge)).state === "STALE_FEED", `${edge.name} notices the silence`);
         expect(await client(edge).authorize(User("uma"), "read", Repository("website"))).toBe(false);
       }
+      // Nothing but their requests brings them this one.
+      await client(primary).insert(["is_banned", User("ute")]);
+      await expectConverged(primary, edges);
       await mosquitto?.start();
       for (const edge of edges) {
         await eventually(async () => (await healthOf(edge)).state === "LIVE", `${edge.name} is live again`, 40_000);
@@ -190,6 +196,7 @@ function insert({ adminKey }: Cluster, url: string, user: string): Promise<Respo
   return fetch(`${url}/api/batch`, {
     method: "POST",
     headers: { Authorization: `Bearer ${adminKey}`, "Content-Type": "application/json" },
+    signal: AbortSignal.timeout(20_000),
     body: JSON.stringify([
       {
         inserts: [

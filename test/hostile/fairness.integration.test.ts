@@ -215,7 +215,8 @@ test(
         expect(Bun.peek.status(other)).toBe("pending");
         for (const { pid } of workerProcessesOf(process.pid)) process.kill(pid, "SIGKILL");
         await Promise.all(greedy);
-        expect(await other).toMatchObject({ status: 400, json: { message: expect.stringContaining("has ended") } });
+        // It may not have begun yet.
+        expect(await other).toMatchObject({ json: { message: expect.stringContaining("has ended") } });
       },
       { "advanced.queryTimeMsMax": "1m", "advanced.slowQueryAfterMs": "200ms", "advanced.slowQueriesMax": "3" },
     ),

@@ -141,7 +141,7 @@ export async function healthOf(node: NodeProcess): Promise<Health> {
 export async function expectConverged(
   primary: NodeProcess,
   replicas: readonly NodeProcess[],
-  timeoutMs = 15_000,
+  timeoutMs = 45_000,
 ): Promise<void> {
   const target = await healthOf(primary);
   for (const replica of replicas) {
@@ -163,7 +163,7 @@ export async function expectConverged(
   }
 }
 
-export async function eventually(condition: () => Promise<boolean>, what: string, timeoutMs = 10_000): Promise<void> {
+export async function eventually(condition: () => Promise<boolean>, what: string, timeoutMs = 45_000): Promise<void> {
   const deadline = Date.now() + timeoutMs;
   let last: unknown;
   while (Date.now() < deadline) {

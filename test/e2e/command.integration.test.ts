@@ -95,7 +95,7 @@ describe("dev", () => {
       await dev.exited;
       rmSync(folder, { recursive: true, force: true });
     }
-  }, 30_000);
+  }, 90_000);
 
   test("the documented key is accepted only by a node for development", async () => {
     const port = await freePort();
@@ -126,7 +126,7 @@ describe("dev", () => {
       primary.kill("SIGKILL");
       await primary.exited;
     }
-  }, 30_000);
+  }, 90_000);
 
   test("a bunfig.toml or a .env in the working directory is ignored", () => {
     const trap = mkdtempSync(join(tmpdir(), "ostiary-trap-"));

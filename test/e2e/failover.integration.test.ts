@@ -55,7 +55,7 @@ test(
           return health.status === 503 && (await health.text()).includes("lease");
         },
         "the primary reports that its lease has expired",
-        15_000,
+        45_000,
       );
       const refused = await members.send(first, "alone");
       // Because of the lease, before the commit, rather than after the wait for edges.

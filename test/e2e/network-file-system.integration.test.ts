@@ -78,5 +78,5 @@ describe.skipIf(!isMounted)("a network file system", () => {
     const served = run("serve", "--role", "primary", "--port", "0", "--mqtt-port", "0", "--data", restored);
     expect(served.errors).toContain(refusal(restored));
     expect(run("restore", backup, "--data", join(folder, "local"))).toMatchObject({ status: 0 });
-  }, 30_000);
+  }, 90_000);
 });

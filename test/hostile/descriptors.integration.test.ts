@@ -32,5 +32,5 @@ test(
       expect((await admit(node, "bob")).status).toBe(200);
       expect(node.exits).toEqual([]);
     }),
-  20_000,
+  60_000,
 );

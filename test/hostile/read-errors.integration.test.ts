@@ -45,7 +45,7 @@ test(
       expect(node.output).toContain("is sound, the disk could not read it for a while");
       expect(node.exits).toEqual([]);
     }),
-  20_000,
+  60_000,
 );
 
 test.each([

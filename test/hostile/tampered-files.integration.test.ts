@@ -45,7 +45,7 @@ import {
 } from "../replication/cluster.ts";
 import { changeDatabase, changes, tamper } from "./tampered.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(90_000);
 
 const nodeKeyHash = hashKey(nodeKey);
 const onStep = (): void => {};

@@ -100,7 +100,7 @@ describe("the manifests", () => {
     expect(await statusOf(edge, livenessProbe)).toBe(200);
     expect(await statusOf(edge, readinessProbe)).toBe(503);
     expect(await stop(edge)).toBe(0);
-  }, 30_000);
+  }, 90_000);
 
   test("start nodes that choose another primary when one is lost", async () => {
     const standbyUrls = [0, 1].map((index) => `http://ostiary-standby-${index}.ostiary-nodes:8080`);

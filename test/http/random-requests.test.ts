@@ -21,7 +21,7 @@ import { generateRequest, type Vocabulary } from "./generate-request.ts";
 import { internalsIn } from "./scenario.ts";
 
 const seeds = seedsOf(20_261);
-const count = Math.ceil(Number(process.env["RANDOM_REQUESTS"] ?? 1600) / seeds.length);
+const count = Math.ceil(Number(process.env["RANDOM_REQUESTS"] ?? 1000) / seeds.length);
 const lanes = 16;
 /** How often the first request of an operation is repeated while the node is too busy for it. */
 const repeatsMax = 50;
@@ -173,18 +173,30 @@ interface Outcome {
   readonly status: number;
 }
 
-/** Sends `requests` to a node of this process, which logs its decisions in `data`. Returns all outcomes. */
+/** Sends `requests` for each seed to a node of this process, which logs its decisions in `data`. Returns the outcomes by seed. */
 async function attack(
   node: Node,
   requests: number,
   keys: readonly string[],
-  next: Random,
   data: string,
-): Promise<Outcome[]> {
+): Promise<ReadonlyMap<number, readonly Outcome[]>> {
   mkdirSync(data);
   const logging = configSchema.shape.decisions.parse({ log: "all" });
   const decisions = new DecisionLog({ decisions: logging, limits: defaultLimits, data });
   const app = createApp(node, defaultLimits, { decisions });
+  const outcomes = new Map<number, readonly Outcome[]>();
+  for (const seed of seeds) outcomes.set(seed, await attackApp(app, requests, keys, random(seed)));
+  app.close();
+  await decisions.close();
+  return outcomes;
+}
+
+async function attackApp(
+  app: Pick<ReturnType<typeof createApp>, "fetch">,
+  requests: number,
+  keys: readonly string[],
+  next: Random,
+): Promise<readonly Outcome[]> {
   const seen: Seen = { tokens: [""], keyIds: [], decisionIds: ["00000000-1"] };
   const outcomes: Outcome[] = [];
   const weighted = tried.flatMap((operation) => {
@@ -205,8 +217,6 @@ async function attack(
     }
   };
   await Promise.all(Array.from({ length: lanes }, lane));
-  app.close();
-  await decisions.close();
   return outcomes;
 }
 
@@ -295,13 +305,16 @@ test(
       const fallback = await cluster.fallback(running, { refresh: "1h" });
       await eventually(() => expect([edge.node.health().ok, fallback.node.health().ok]).toEqual([true, true]));
 
-      for (const seed of seeds) {
-        const next = random(seed);
-        const logOf = ({ data }: { readonly data: string }) => join(data, `attacked-${seed}`);
-        const outcomes = await attack(running.node, count, keys, next, logOf(running));
-        for (const each of [edge, fallback])
-          outcomes.push(...(await attack(each.node, count / 20, keys, next, logOf(each))));
+      const all: ReadonlyMap<number, readonly Outcome[]>[] = [];
+      for (const [each, requests] of [
+        [running, count],
+        [edge, count / 20],
+        [fallback, count / 20],
+      ] as const)
+        all.push(await attack(each.node, requests, keys, join(each.data, "attacked")));
 
+      for (const seed of seeds) {
+        const outcomes = all.flatMap((bySeed) => bySeed.get(seed) ?? []);
         // How many are refused because the node is busy depends on the machine.
         const valid = outcomes.filter(
           (outcome) => outcome.isValid && outcome.operation.security !== undefined && !isBusy(outcome),

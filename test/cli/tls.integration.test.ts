@@ -68,14 +68,12 @@ describe.skipIf(findProgram("openssl") === null)("a node with TLS (skipped witho
     const options = ["--role", "primary", "--port", port, "--tls-cert", cert, "--tls-key", key, "--data", data];
     const serve = async () =>
       Bun.spawn([await builtBinary(), "serve", ...options], { env: others, stdout: "ignore", stderr: "ignore" });
-    // Where it looks if it finds no address in the data; nobody listens there.
-    const unused = String(await freePort());
-    const health = () => run(["health"], "", { ...others, OSTIARY_DATA: data, OSTIARY_PORT: unused });
+    const health = (more = {}) => run(["health"], "", { ...others, OSTIARY_DATA: data, ...more });
     const noted = (): boolean => existsSync(join(data, "address"));
     const first = await serve();
     try {
-      await eventually(async () => expect(await health()).toMatchObject({ status: 0, errors: "" }));
-      expect(noted()).toBe(true);
+      await eventually(() => expect(noted()).toBe(true));
+      expect(await health()).toMatchObject({ status: 0, errors: "" });
     } finally {
       first.kill("SIGTERM");
       await first.exited;
@@ -83,14 +81,16 @@ describe.skipIf(findProgram("openssl") === null)("a node with TLS (skipped witho
     expect(noted()).toBe(false);
     const second = await serve();
     try {
-      await eventually(async () => expect((await health()).status).toBe(0));
+      await eventually(() => expect(noted()).toBe(true));
+      expect((await health()).status).toBe(0);
     } finally {
       second.kill("SIGKILL");
       await second.exited;
     }
     // A node that was killed has left its address, where nobody looks.
     expect(noted()).toBe(true);
-    const killed = await health();
+    const unused = String(await freePort());
+    const killed = await health({ OSTIARY_PORT: unused });
     expect(killed.status).toBe(1);
     expect(killed.errors).toContain(`no answer from http://127.0.0.1:${unused}`);
     const { status, output } = await run(["health"], "", { ...settings, OSTIARY_DATA: data });

@@ -581,6 +581,26 @@ resource Space {
     expect(fromOpenFga({ "model.json": json }, "model.json").policy).toStartWith(expected);
   });
 
+  test("JSON admits everyone and the holders of a relation like the text", () => {
+    const viewers = [{ type: "user" }, { type: "user", wildcard: {} }, { type: "doc", relation: "viewer" }];
+    const json = JSON.stringify({
+      schema_version: "1.1",
+      type_definitions: [
+        { type: "user" },
+        {
+          type: "doc",
+          relations: { viewer: { this: {} } },
+          metadata: { relations: { viewer: { directly_related_user_types: viewers } } },
+        },
+      ],
+    });
+    const text =
+      "model\n  schema 1.1\ntype user\ntype doc\n  relations\n    define viewer: [user, user:*, doc#viewer]\n";
+    const { policy } = fromOpenFga({ "model.fga": text });
+    expect(policy).toContain("shared_with_all");
+    expect(fromOpenFga({ "model.json": json }, "model.json").policy).toBe(policy);
+  });
+
   test.each([
     ["model\n  schema 1.1\ntype user\ntype doc\n  relations\n    define viewer: [person]\n", "model.fga:6: "],
     ["model\n  schema 1.1\ntype doc\n  relations\n    define viewer [user]\n", "model.fga:5: "],

@@ -11,7 +11,7 @@ import { hostsOf, nodesOf, planNode, type ClusterPlan, type NodeName } from "./c
 import { Disks } from "./disks.ts";
 import { EtcdMember } from "./etcd.ts";
 import { isBroker, isEtcd, type Host, type Network } from "./network.ts";
-import { sendPolicy } from "./policy.ts";
+import { sendPolicy } from "../harness/register-policy.ts";
 
 /** A process that can be killed and frozen, and restarted. */
 export interface FaultTarget {

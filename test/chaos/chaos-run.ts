@@ -3,15 +3,15 @@
  * the result is checked. Do all nodes have the same state, is every acknowledged write there, was any answer wrong?
  */
 import * as Bun from "bun";
-import { checkHistory } from "./check-history.ts";
+import { checkHistory } from "../harness/check-history.ts";
 import { frontOf, readableOf, type ClusterPlan } from "./cluster-plan.ts";
 import { openFaultInjection, type AnyKind } from "./fault-injection.ts";
-import { waitUntilEqual, readFinalState } from "./final-state.ts";
+import { waitUntilEqual, readFinalState } from "../harness/final-state.ts";
 import type { Network } from "./network.ts";
 import { ChaosCluster } from "./chaos-cluster.ts";
 import { outcomeOf, type Outcome } from "./outcome.ts";
 import { Readers } from "./readers.ts";
-import { Writers } from "./writers.ts";
+import { Writers } from "../harness/writers.ts";
 
 export interface ChaosRunOptions {
   readonly binary: string;

@@ -7,7 +7,7 @@ import * as Bun from "bun";
 import { random, type Random } from "../../scripts/benchmark/random.ts";
 import type { NodeName } from "./cluster-plan.ts";
 import type { Readers } from "./readers.ts";
-import type { Writers } from "./writers.ts";
+import type { Writers } from "../harness/writers.ts";
 
 export interface DiskFigures {
   readsAnswered: number;

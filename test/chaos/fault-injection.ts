@@ -6,7 +6,7 @@ import { availabilityOf } from "./availability.ts";
 import { noDiskFigures, type DiskFigures } from "./disk-probe.ts";
 import { faultKinds, Faults, type Clients, type FaultKind } from "./faults.ts";
 import { frontOf } from "./cluster-plan.ts";
-import type { History } from "./history.ts";
+import type { History } from "../harness/history.ts";
 import { MemberFaults } from "./member-faults.ts";
 import { memberFaultKinds, type MemberFaultKind } from "./member-rules.ts";
 import type { Host } from "./network.ts";
@@ -14,7 +14,7 @@ import type { ChaosCluster } from "./chaos-cluster.ts";
 import type { PrimaryFigures } from "./outcome.ts";
 import { Prober } from "./prober.ts";
 import { ClusterMonitor } from "./cluster-monitor.ts";
-import type { Writers } from "./writers.ts";
+import type { Writers } from "../harness/writers.ts";
 
 export type AnyKind = FaultKind | MemberFaultKind;
 

@@ -12,7 +12,7 @@ import { diskFaultKinds, type DiskFaultKind } from "./disks.ts";
 import { isBroker, type Host } from "./network.ts";
 import type { ChaosCluster } from "./chaos-cluster.ts";
 import type { Readers } from "./readers.ts";
-import type { Writers } from "./writers.ts";
+import type { Writers } from "../harness/writers.ts";
 
 export const faultKinds = ["kill", "freeze", "cut from the cluster", "cut from clients", ...diskFaultKinds] as const;
 export type FaultKind = (typeof faultKinds)[number];

@@ -1,15 +1,15 @@
 /** The result of a chaos run: its figures, and whether it has passed. */
 import type { AvailabilityFigures } from "./availability.ts";
-import type { Violation } from "./check-history.ts";
+import type { Violation } from "../harness/check-history.ts";
 import type { DiskFigures } from "./disk-probe.ts";
 import type { AnyKind, InjectedFault } from "./fault-injection.ts";
 import { faultKinds } from "./faults.ts";
-import type { Read } from "./history.ts";
+import type { Read } from "../harness/history.ts";
 import { memberFaultKinds } from "./member-rules.ts";
 import type { Network } from "./network.ts";
 import type { ChaosCluster } from "./chaos-cluster.ts";
 import type { Readers } from "./readers.ts";
-import type { WriterCounts, Writers } from "./writers.ts";
+import type { WriterCounts, Writers } from "../harness/writers.ts";
 
 export interface Outcome {
   readonly ok: boolean;

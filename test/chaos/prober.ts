@@ -3,9 +3,9 @@
  * waiting for the answers. Each is the only write of a register of its own, so that the checker treats it like the
  * others.
  */
-import { positionOf, type Write } from "./history.ts";
-import { probeGroup } from "./policy.ts";
-import { changesTo, isNotDone } from "./writers.ts";
+import { positionOf, type Write } from "../harness/history.ts";
+import { probeGroup } from "../harness/register-policy.ts";
+import { changesTo, isNotDone } from "../harness/writers.ts";
 
 const everyMs = 200;
 /** The time that a hanging node may take; none of the others waits for it. */

@@ -6,8 +6,8 @@ import * as Bun from "bun";
 import { Oso } from "oso-cloud";
 import { redundantFetch, type FetchBuilder } from "../../src/client/redundant-fetch.ts";
 import { random, type Random } from "../../scripts/benchmark/random.ts";
-import { positionOf, type Answer, type Read, type Versions } from "./history.ts";
-import type { AcknowledgedWrite, Writers } from "./writers.ts";
+import { positionOf, type Answer, type Read, type Versions } from "../harness/history.ts";
+import type { AcknowledgedWrite, Writers } from "../harness/writers.ts";
 
 export interface ReadersOptions {
   /** By name. */

@@ -8,7 +8,7 @@ import { redundantFetch, type FetchBuilder } from "../../src/client/redundant-fe
 import { pick, random, type Random } from "../../scripts/benchmark/random.ts";
 import { must } from "../../src/util/assert.ts";
 import { positionOf, type Position, type Write } from "./history.ts";
-import { groups } from "./policy.ts";
+import { groups } from "./register-policy.ts";
 
 export interface WriterCounts {
   acknowledged: number;

@@ -1,10 +1,10 @@
 /** The state of all nodes after the faults. */
 import * as Bun from "bun";
 import { healthAt } from "../../scripts/node-process.ts";
-import { frontOf, type NodeName } from "./cluster-plan.ts";
+import { frontOf, type NodeName } from "../chaos/cluster-plan.ts";
 import type { Epoch, History, Versions } from "./history.ts";
-import type { ChaosCluster } from "./chaos-cluster.ts";
-import { versionsIn } from "./readers.ts";
+import type { ChaosCluster } from "../chaos/chaos-cluster.ts";
+import { versionsIn } from "../chaos/readers.ts";
 
 /** Whether all nodes reach the same position with the same digest. A fallback follows on its timer. */
 export async function waitUntilEqual(cluster: ChaosCluster, withinMs: number): Promise<boolean> {

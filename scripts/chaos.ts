@@ -13,8 +13,8 @@ import { faultKinds } from "../test/chaos/faults.ts";
 import { memberFaultKinds } from "../test/chaos/member-rules.ts";
 import { inNamespace, isInside, missingForNamespaces, openNamespaces } from "../test/chaos/namespaces.ts";
 import { runChaos } from "../test/chaos/chaos-run.ts";
-import { render } from "../test/chaos/outcome-table.ts";
 import { openProxies } from "../test/chaos/proxies.ts";
+import { renderVerdicts } from "../test/harness/verdicts.ts";
 import { builtBinary } from "./built-binary.ts";
 import { installTools } from "./test-tools.ts";
 
@@ -38,7 +38,7 @@ const usage = `scripts/chaos [--failover etcd] [--ack edges:N|none] [--broker em
                    ${memberFaultKinds.slice(0, 7).join(", ")},
                    ${memberFaultKinds.slice(7).join(", ")}
   --proxies        cut links with proxies on loopback, even if network namespaces are available
-  --json FILE      also write the outcome and the first violations to a file`;
+  --json FILE      also write the outcome to a file`;
 
 /** Clients can then still reach a primary that no other node reaches. */
 const unguardedKinds: readonly AnyKind[] = ["cut from the cluster"];
@@ -71,7 +71,8 @@ async function main({ plan, seconds, seed, writes, kinds, proxies, json }: Optio
   const network = isInside() ? openNamespaces(hosts) : await openProxies(hosts);
   try {
     const outcome = await runChaos({ binary, network, plan, seconds, seed, kinds, writesPerSecond: writes, tell });
-    process.stdout.write(render(outcome));
+    process.stdout.write(`${seconds} s of chaos in ${network.kind}, seed ${seed}\n`);
+    process.stdout.write(`${renderVerdicts(outcome.verdicts)}${outcome.ok ? "passed" : "FAILED"}\n`);
     if (json !== undefined) writeFileSync(json, `${JSON.stringify(outcome, null, 2)}\n`);
     return outcome.ok ? 0 : 1;
   } finally {

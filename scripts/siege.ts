@@ -9,9 +9,10 @@ import { writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { parseArgs } from "node:util";
 import { findProgram, programPath } from "../test/e2e/program.ts";
+import { renderVerdicts } from "../test/harness/verdicts.ts";
 import { attacks, type AttackName } from "../test/siege/attacks.ts";
 import { besiege, type SiegeOutcome } from "../test/siege/siege.ts";
-import { renderVerdicts } from "../test/siege/verdict.ts";
+
 import { builtBinary } from "./built-binary.ts";
 
 const usage = `scripts/siege [--seconds N] [--seed N] [--facts N] [--json FILE]

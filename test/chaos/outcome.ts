@@ -1,15 +1,16 @@
-/** The result of a chaos run: its figures, and whether it has passed. */
+/** The result of a chaos run: its figures, and the verdict about them. */
+import { figure, isPassed, mustBeNone, percentile, verdict, type Verdict } from "../harness/verdicts.ts";
+import { historyFaults, type Violation } from "../harness/check-history.ts";
+import type { Read } from "../harness/history.ts";
+import type { WriterCounts, Writers } from "../harness/writers.ts";
 import type { AvailabilityFigures } from "./availability.ts";
-import type { Violation } from "../harness/check-history.ts";
+import type { ChaosCluster } from "./chaos-cluster.ts";
 import type { DiskFigures } from "./disk-probe.ts";
 import type { AnyKind, InjectedFault } from "./fault-injection.ts";
 import { faultKinds } from "./faults.ts";
-import type { Read } from "../harness/history.ts";
 import { memberFaultKinds } from "./member-rules.ts";
 import type { Network } from "./network.ts";
-import type { ChaosCluster } from "./chaos-cluster.ts";
 import type { Readers } from "./readers.ts";
-import type { WriterCounts, Writers } from "../harness/writers.ts";
 
 export interface Outcome {
   readonly ok: boolean;
@@ -17,23 +18,17 @@ export interface Outcome {
   readonly seed: number;
   readonly seconds: number;
   /** By kind, then by host. */
-  readonly faults: Readonly<Record<string, Readonly<Record<string, number>>>>;
-  readonly writes: WriterCounts & { readonly perSecond: number; readonly lost: number };
-  readonly reads: ReadFigures;
+  readonly faults: FaultCounts;
+  readonly writes: WriterCounts;
+  readonly reads: number;
   /** The behaviour of nodes while their disks failed, and the disk faults that this machine does not permit. */
   readonly disks: DiskFigures & { readonly missing: Readonly<Record<string, string>> };
   /** Only if the primary changes. */
   readonly primaries: PrimaryFigures | undefined;
-  /** The exits of nodes that were not killed. */
-  readonly exits: readonly string[];
-  /** Whether all nodes had the same position and digest at the end. */
-  readonly isEqual: boolean;
-  /** How long after the last fault that was so. */
-  readonly recoveryMs: number;
-  /** The first ones. */
-  readonly violations: readonly Violation[];
-  readonly failures: readonly string[];
+  readonly verdicts: readonly Verdict[];
 }
+
+type FaultCounts = Readonly<Record<string, Readonly<Record<string, number>>>>;
 
 export interface PrimaryFigures {
   /** How often a node became the primary. */
@@ -44,97 +39,117 @@ export interface PrimaryFigures {
   readonly unrecovered: readonly string[];
 }
 
-interface ReadFigures {
-  readonly answered: number;
-  readonly perSecond: number;
-  readonly failed: number;
-  readonly wrong: number;
-  readonly byNode: Readonly<Record<string, number>>;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-  readonly longestMs: number;
-  readonly longestWithoutTokenMs: number;
-}
-
-const shownMax = 20;
-const shownOfEachMax = 6;
 /** For how long writes may be impossible although they should be possible. */
 const waitMsMax = 15_000;
 
 export interface OutcomeOptions {
-  readonly cluster: ChaosCluster;
-  readonly options: { readonly network: Network; readonly seed: number; readonly seconds: number };
+  readonly cluster: Pick<ChaosCluster, "exits"> & { readonly disks: Pick<ChaosCluster["disks"], "missing"> };
+  readonly options: { readonly network: Pick<Network, "kind">; readonly seed: number; readonly seconds: number };
   readonly faults: readonly InjectedFault[];
   readonly disks: DiskFigures;
-  readonly writers: Writers;
-  readonly readers: Readers;
+  readonly writers: Pick<Writers, "counts">;
+  readonly readers: Pick<Readers, "reads" | "failures">;
   readonly violations: readonly Violation[];
   readonly primaries: PrimaryFigures | undefined;
   readonly loadedSeconds: number;
+  /** How long after the last fault all nodes were equal. */
   readonly recoveryMs: number;
+  /** Whether all nodes had the same position and digest at the end. */
   readonly isEqual: boolean;
 }
 
-export function outcomeOf({ cluster, options, disks, violations, primaries, ...judged }: OutcomeOptions): Outcome {
-  const { writers, readers, isEqual, recoveryMs, loadedSeconds } = judged;
-  const { exits } = cluster;
-  const { counts } = writers;
-  const lost = violations.filter(({ fault }) => fault === "lost write").length;
-  const reads = figuresOf(readers, loadedSeconds, violations.length - lost);
-  const isRight = violations.length === 0 && reads.failed === 0 && exits.length === 0 && disks.failures.length === 0;
-  const isAvailable =
-    (primaries?.availability?.worstMs ?? 0) <= waitMsMax && (primaries?.unrecovered.length ?? 0) === 0;
+export function outcomeOf(measured: OutcomeOptions): Outcome {
+  const { cluster, options, writers, readers, primaries } = measured;
+  const faults = countFaults(measured.faults);
+  const disks = { ...measured.disks, missing: cluster.disks.missing };
+  const verdicts = judge(measured, faults);
   return {
-    ok: isEqual && isRight && isAvailable && counts.acknowledged > 0 && reads.answered > 0,
+    ok: isPassed(verdicts),
     network: options.network.kind,
     seed: options.seed,
     seconds: options.seconds,
-    faults: countFaults(judged.faults),
-    writes: { ...counts, perSecond: counts.acknowledged / loadedSeconds, lost },
-    reads,
-    disks: { ...disks, failures: disks.failures.slice(0, shownMax), missing: cluster.disks.missing },
+    faults,
+    writes: writers.counts,
+    reads: readers.reads.length,
+    disks,
     primaries,
-    exits: exits.slice(0, shownMax),
-    isEqual,
-    recoveryMs,
-    violations: firstOfEach(violations),
-    failures: readers.failures.slice(0, shownMax),
+    verdicts,
   };
 }
 
-/** For each fault. */
-function firstOfEach(violations: readonly Violation[]): readonly Violation[] {
-  const counts = new Map<string, number>();
-  return violations.filter(({ fault }) => {
-    const count = (counts.get(fault) ?? 0) + 1;
-    counts.set(fault, count);
-    return count <= shownOfEachMax;
+function judge(measured: OutcomeOptions, faults: FaultCounts): readonly Verdict[] {
+  const { cluster, violations, primaries, disks, isEqual, recoveryMs, loadedSeconds } = measured;
+  const { counts } = measured.writers;
+  const { reads, failures } = measured.readers;
+  const perSecond = (count: number): string => `> 0, ${Math.round(count / loadedSeconds)} a second`;
+  return [
+    ...Object.entries(faults).map(([kind, byHost]) => figure(kind, sum(byHost), list(byHost))),
+    verdict("writes acknowledged", counts.acknowledged, perSecond(counts.acknowledged), counts.acknowledged > 0, []),
+    figure("  refused, and sent again", counts.refused, "certainly not done"),
+    figure("  unanswered, and sent again", counts.unanswered, "done or not"),
+    verdict("reads answered", reads.length, `${perSecond(reads.length)}: ${list(byNode(reads))}`, reads.length > 0, []),
+    mustBeNone("  failed", failures.length, failures),
+    ...timesOf(reads),
+    ...historyRows(violations),
+    ...(primaries === undefined ? diskRows(disks) : primaryRows(primaries)),
+    mustBeNone("nodes that ended by themselves", cluster.exits.length, cluster.exits),
+    verdict("ms until the nodes were equal", isEqual ? recoveryMs : "never", "after the last fault", isEqual, []),
+    ...Object.entries(cluster.disks.missing).map(([what, why]) => figure(`left out: ${what}`, "", `since ${why}`)),
+  ];
+}
+
+/** One row for each way in which the observations of clients may contradict a correct cluster. */
+export function historyRows(violations: readonly Violation[]): Verdict[] {
+  return historyFaults.map((fault) => {
+    const found = violations.filter((one) => one.fault === fault).map(({ message }) => message);
+    return mustBeNone(fault, found.length, found);
   });
 }
 
-function figuresOf({ reads, failures }: Readers, seconds: number, wrong: number): ReadFigures {
+function timesOf(reads: readonly Read[]): Verdict[] {
   const lasted = ({ startMs, endMs }: Read): number => endMs - startMs;
-  const times = Float64Array.from(reads, lasted).sort();
-  const at = (share: number): number => times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? 0;
-  const byNode: Record<string, number> = {};
-  for (const { node } of reads) byNode[node] = (byNode[node] ?? 0) + 1;
-  return {
-    answered: reads.length,
-    perSecond: reads.length / seconds,
-    failed: failures.length,
-    wrong,
-    byNode,
-    p50Ms: at(0.5),
-    p99Ms: at(0.99),
-    longestMs: at(1),
-    longestWithoutTokenMs: reads.reduce(
-      (most, read) => (read.token === undefined ? Math.max(most, lasted(read)) : most),
-      0,
-    ),
-  };
+  const times = reads.map(lasted);
+  const withoutToken = reads.filter(({ token }) => token === undefined).map(lasted);
+  const usual = `median ${percentile(times, 0.5).toFixed(1)}, p99 ${percentile(times, 0.99).toFixed(1)}`;
+  const longest = Math.round(percentile(withoutToken, 1)).toLocaleString("en");
+  return [figure("  longest, ms", percentile(times, 1), `without a token ${longest}; ${usual}`)];
 }
 
-function countFaults(faults: readonly InjectedFault[]): Record<string, Record<string, number>> {
+function diskRows(disks: DiskFigures): Verdict[] {
+  const { readsAnswered, readsRefused, writesAcknowledged, writesRefused, writableAfterMs, failures } = disks;
+  return [
+    figure("reads with a failing disk", readsAnswered, `${readsRefused} refused, with errors of reads`),
+    figure("writes with a failing disk", writesAcknowledged, `${writesRefused} refused with 503`),
+    figure("  writable again after, ms", writableAfterMs, "at the most"),
+    mustBeNone("  wrong behaviour", failures.length, failures),
+  ];
+}
+
+function primaryRows({ terms, availability, unrecovered }: PrimaryFigures): Verdict[] {
+  const rows = [
+    figure("epochs of the history", terms, "as many primaries, or starts of one"),
+    mustBeNone("nodes that did not recover", unrecovered.length, unrecovered),
+  ];
+  if (availability === undefined) return rows;
+  const { possibleMs, waits, medianMs, worstMs, worstFromMs, longestWithoutMs } = availability;
+  const worst = `<= ${waitMsMax.toLocaleString("en")}; from ${(worstFromMs / 1000).toFixed(1)} s on`;
+  return [
+    ...rows,
+    figure("writes possible, s", possibleMs / 1000, "while the coordination service and enough nodes were available"),
+    figure("  waits for them", waits, "of half a second and more"),
+    figure("  median, ms", medianMs),
+    verdict("  worst, ms", worstMs, worst, worstMs <= waitMsMax, []),
+    figure("  longest without, ms", longestWithoutMs, "also while they were not there"),
+  ];
+}
+
+function byNode(reads: readonly Read[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { node } of reads) counts[node] = (counts[node] ?? 0) + 1;
+  return counts;
+}
+
+function countFaults(faults: readonly InjectedFault[]): FaultCounts {
   const kinds = [...new Set<AnyKind>([...faultKinds, ...memberFaultKinds])];
   const struck = kinds.filter((kind) => faults.some((fault) => fault.kind === kind));
   return Object.fromEntries(
@@ -145,3 +160,10 @@ function countFaults(faults: readonly InjectedFault[]): Record<string, Record<st
     }),
   );
 }
+
+const sum = (counts: Readonly<Record<string, number>>): number => Object.values(counts).reduce((a, b) => a + b, 0);
+
+const list = (counts: Readonly<Record<string, number>>): string =>
+  Object.entries(counts)
+    .map(([name, count]) => `${name} ${count.toLocaleString("en")}`)
+    .join(", ");

@@ -15,15 +15,26 @@ import type { Answer, History, Position, Read, Versions, Write } from "./history
 import { Registers, withOffsetsBefore } from "./registers.ts";
 import { survivingHistory } from "./surviving-history.ts";
 
-export type HistoryFault =
-  | "lost write" // acknowledged, but missing at the end, or not part of the surviving history
-  | "impossible state" // at the end: a register with several versions or with a version that was never written; nodes that differ
-  | "impossible answer" // true at no offset
-  | "answer from the future" // names a version that was not written yet
-  | "stale answer" // older than its token
-  | "step back" // older than an earlier answer of the same node
-  | "writes out of order" // positions that contradict the times
-  | "two acknowledging primaries"; // a primary acknowledged a write that was sent after its successor had acknowledged one
+export const historyFaults = [
+  // Acknowledged, but missing at the end, or not part of the surviving history.
+  "lost write",
+  // At the end: a register with several versions or with a version that was never written; nodes that differ.
+  "impossible state",
+  // True at no offset.
+  "impossible answer",
+  // Names a version that was not written yet.
+  "answer from the future",
+  // Older than its token.
+  "stale answer",
+  // Older than an earlier answer of the same node.
+  "step back",
+  // Positions that contradict the times.
+  "writes out of order",
+  // A primary acknowledged a write that was sent after its successor had acknowledged one.
+  "two acknowledging primaries",
+] as const;
+
+export type HistoryFault = (typeof historyFaults)[number];
 
 export interface Violation {
   readonly fault: HistoryFault;

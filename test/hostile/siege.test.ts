@@ -4,9 +4,10 @@
  */
 import { describe, expect, test } from "bun:test";
 import { random } from "../../scripts/benchmark/random.ts";
+import { renderVerdicts } from "../harness/verdicts.ts";
 import { nodeNames } from "../siege/attack.ts";
 import { clears, randomRequest } from "../siege/random-requests.ts";
-import { judge, phaseAt, renderVerdicts, rest, warmUp, type Measures, type Phase } from "../siege/verdict.ts";
+import { judge, phaseAt, rest, warmUp, type Measures, type Phase } from "../siege/verdict.ts";
 
 const megabyte = 1e6;
 const anonymousBytes = { primary: 100 * megabyte, edge: 100 * megabyte, fallback: 100 * megabyte };
@@ -34,7 +35,7 @@ const sound: Measures = {
   requests: { wanted: 100, sent: 100 },
   seconds: 3,
 };
-const broken = (measures: Measures) => judge(measures).filter(({ ok }) => !ok);
+const broken = (measures: Measures) => judge(measures).filter(({ ok }) => ok === false);
 
 describe("the verdict of a siege", () => {
   test("is positive for a sound run", () => {

@@ -9,13 +9,14 @@ import { join } from "node:path";
 import { nodeNames, type AttackPlan, type AttackReport, type NodeName } from "./attack.ts";
 import { attacks, background, type AttackName } from "./attacks.ts";
 import { Child } from "../harness/child-process.ts";
+import { isPassed, percentile, type Verdict } from "../harness/verdicts.ts";
 import { fillerName } from "./disk-attack.ts";
 import { checkFinally, Ledger } from "./final-check.ts";
 import { NodeWatch, serverErrorsAt } from "./node-watch.ts";
 import type { ReaderMessage, ReaderPlan, ReadFailure, ReadSample } from "./reader.ts";
 import { SiegeCluster } from "./siege-cluster.ts";
-import { bounds, judge, percentile, phaseAt, rest, warmUp } from "./verdict.ts";
-import type { MemoryMeasure, Phase, ServerErrorCount, Verdict } from "./verdict.ts";
+import { bounds, judge, phaseAt, rest, warmUp } from "./verdict.ts";
+import type { MemoryMeasure, Phase, ServerErrorCount } from "./verdict.ts";
 import type { WriterMessage, WriterPlan } from "./writer.ts";
 
 export interface SiegeOptions {
@@ -162,7 +163,7 @@ class Siege {
       seconds: (Date.now() - this.#startMs) / 1000,
     });
     return {
-      ok: verdicts.every(({ ok }) => ok),
+      ok: isPassed(verdicts),
       seed: this.#options.seed,
       seconds: this.#options.seconds,
       verdicts,

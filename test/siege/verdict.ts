@@ -1,5 +1,6 @@
 /** The verdict about a siege: one row for each bound, with the phases in which it was broken. */
 import type { OutputSize } from "../../scripts/node-process.ts";
+import { mustBeNone, percentile, verdict, type Verdict } from "../harness/verdicts.ts";
 import { nodeNames, type NodeName } from "./attack.ts";
 import type { NodeFindings } from "./final-check.ts";
 import type { NodeExit } from "./node-watch.ts";
@@ -46,15 +47,6 @@ export interface MemoryMeasure {
   readonly restedBytes: number | undefined;
 }
 
-export interface Verdict {
-  readonly what: string;
-  readonly measured: string;
-  readonly bound: string;
-  readonly ok: boolean;
-  /** The phases in which it was broken, or the evidence. */
-  readonly details: readonly string[];
-}
-
 export const warmUp = "warm-up";
 export const rest = "rest";
 
@@ -69,8 +61,6 @@ export const bounds = {
   outputLineBytes: 16 * 1024,
 } as const;
 
-const detailsMax = 8;
-
 export function judge(measures: Measures): Verdict[] {
   return [
     ...nodeNames.map((node) => judgeLatency(measures, node)),
@@ -81,24 +71,9 @@ export function judge(measures: Measures): Verdict[] {
     ...nodeNames.map((node) => judgeMemory(measures, node)),
     ...nodeNames.flatMap((node) => judgeFindings(measures, node)),
     ...nodeNames.flatMap((node) => judgeOutput(measures, node)),
-    judgeAttackers(measures),
+    mustBeNone("attackers that failed", measures.brokenAttackers.length, measures.brokenAttackers),
     verdict("random requests sent", measures.requests.sent, `>= ${measures.requests.wanted}`, isSent(measures), []),
   ];
-}
-
-function verdict(
-  what: string,
-  measured: string | number,
-  bound: string,
-  ok: boolean,
-  details: readonly string[],
-): Verdict {
-  const text = typeof measured === "number" ? measured.toLocaleString("en") : measured;
-  const shown =
-    details.length > detailsMax
-      ? [...details.slice(0, detailsMax), `and ${details.length - detailsMax} more`]
-      : details;
-  return { what, measured: text, bound, ok, details: ok ? [] : shown };
 }
 
 const isSent = ({ requests }: Measures): boolean => requests.sent >= requests.wanted;
@@ -134,12 +109,6 @@ function judgeLatency({ phases, samples }: Measures, node: NodeName): Verdict {
 
 const isWithin = ({ startMs, endMs }: Phase, atMs: number): boolean => atMs >= startMs && atMs < endMs;
 
-/** The quantile of the values; 0 without values. */
-export function percentile(values: readonly number[], share: number): number {
-  const sorted = values.toSorted((one, other) => one - other);
-  return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? 0;
-}
-
 function judgeFailures({ phases }: Measures, what: string, failures: readonly ReadFailure[]): Verdict {
   const ofNodes = failures.filter(({ node }) => node !== "bare");
   const groups = new Map<string, { count: number; readonly example: string }>();
@@ -149,14 +118,14 @@ function judgeFailures({ phases }: Measures, what: string, failures: readonly Re
     groups.set(group, { ...known, count: known.count + 1 });
   }
   const details = [...groups].map(([group, { count, example }]) => `${group}: ${count}, such as ${example}`);
-  return verdict(what, ofNodes.length, "0", ofNodes.length === 0, details);
+  return mustBeNone(what, ofNodes.length, details);
 }
 
 function judgeExits({ phases, exits }: Measures): Verdict {
   const details = exits.map(({ node, atMs, ending, lastLines }) => {
     return `${phaseAt(phases, atMs)}: the ${node} ended with ${ending}: ${errorLine(lastLines).slice(0, 200)}`;
   });
-  return verdict("exits of nodes", exits.length, "0", exits.length === 0, details);
+  return mustBeNone("exits of nodes", exits.length, details);
 }
 
 /** The last line about an error, before its stack trace. */
@@ -165,14 +134,10 @@ function errorLine(output: string): string {
   return lines.findLast((line) => /error|failed|\bE[A-Z]{3,}\b/i.test(line)) ?? lines.at(-1) ?? "";
 }
 
-function judgeAttackers({ brokenAttackers }: Measures): Verdict {
-  return verdict("attackers that failed", brokenAttackers.length, "0", brokenAttackers.length === 0, brokenAttackers);
-}
-
 function judgeServerErrors({ serverErrors }: Measures): Verdict {
   const sum = serverErrors.reduce((total, { count }) => total + count, 0);
   const details = serverErrors.map(({ phase, node, request, count }) => `${phase}, ${node}: ${count} to ${request}`);
-  return verdict("answers with status 500", sum, "0", sum === 0, details);
+  return mustBeNone("answers with status 500", sum, details);
 }
 
 function judgeMemory({ memory, phases }: Measures, node: NodeName): Verdict {
@@ -197,8 +162,8 @@ function judgeFindings({ findings }: Measures, node: NodeName): Verdict[] {
   const { lost = ["it was not asked"], acceptedRevoked = [] } = findings[node] ?? {};
   const keys = acceptedRevoked.map((id) => `key ${id}`);
   return [
-    verdict(`acknowledged writes missing on the ${node}`, lost.length, "0", lost.length === 0, lost),
-    verdict(`revoked keys accepted by the ${node}`, keys.length, "0", keys.length === 0, keys),
+    mustBeNone(`acknowledged writes missing on the ${node}`, lost.length, lost),
+    mustBeNone(`revoked keys accepted by the ${node}`, keys.length, keys),
   ];
 }
 
@@ -213,18 +178,4 @@ function judgeOutput({ output, seconds }: Measures, node: NodeName): Verdict[] {
     row("log bytes", bytes, within(bounds.outputBytes)),
     row("longest log line, in bytes,", longestLineBytes, bounds.outputLineBytes),
   ];
-}
-
-export function renderVerdicts(verdicts: readonly Verdict[]): string {
-  const widths = (["what", "measured", "bound"] as const).map((column) =>
-    Math.max(...verdicts.map((row) => row[column].length)),
-  );
-  const [first = 0, second = 0, third = 0] = widths;
-  return verdicts
-    .flatMap(({ what, measured, bound, ok, details }) => [
-      `${ok ? "ok     " : "BROKEN "} ${what.padEnd(first)}  ${measured.padStart(second)}  ${bound.padEnd(third)}`.trimEnd(),
-      ...details.map((detail) => `          ${detail}`),
-    ])
-    .map((line) => `${line}\n`)
-    .join("");
 }

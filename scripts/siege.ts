@@ -80,7 +80,7 @@ function render({ ok, seed, verdicts, reads, healthChecks, writes, refusals }: S
     .map(([what, count]) => `  refused ${number(count)} times: ${what}\n`);
   return [
     `${number(reads)} honest reads, ${number(healthChecks)} health checks, `,
-    `${number(writes.written)} acknowledged writes (${number(writes.unacknowledged)} not acknowledged), `,
+    `${number(writes.acknowledged)} acknowledged writes (${number(writes.refused)} refused, ${number(writes.unanswered)} unanswered), `,
     `${number(writes.keysMade)} keys made, ${number(writes.keysRevoked)} revoked\n`,
     ...refused,
     renderVerdicts(verdicts),

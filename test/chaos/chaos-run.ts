@@ -68,11 +68,12 @@ async function suffer(cluster: ChaosCluster, options: ChaosRunOptions): Promise<
   const loadedSeconds = (quietMs - beginMs) / 1000;
   await Promise.all([writers.stop(recoveryMsMax), readers.stop()]);
   const { probes, terms, figures } = await disturbance.stop(writers);
-  const isEqual = await waitUntilEqual(cluster, recoveryMsMax);
+  const nodes = Object.fromEntries(cluster.nodes.map((name) => [name, cluster.urlOf(name)]));
+  const isEqual = await waitUntilEqual(nodes, recoveryMsMax);
   const recoveryMs = performance.now() - quietMs;
   tell(`all nodes have recovered; checking ${writers.writes.length} writes and ${readers.reads.length} reads`);
 
-  const ends = await readFinalState(cluster);
+  const ends = await readFinalState(nodes, frontOf(plan)[0] ?? "", cluster);
   const known = new Map([...terms, ...ends.epochs.map(({ epoch, term }) => [epoch, term] as const)]);
   const writes = [...writers.writes, ...probes];
   const violations = checkHistory({ writes, reads: readers.reads, ...ends, terms: known });

@@ -1,6 +1,6 @@
 /** The result of a chaos run: its figures, and the verdict about them. */
 import { figure, isPassed, mustBeNone, percentile, verdict, type Verdict } from "../harness/verdicts.ts";
-import { historyFaults, type Violation } from "../harness/check-history.ts";
+import { historyRows, type Violation } from "../harness/check-history.ts";
 import type { Read } from "../harness/history.ts";
 import type { WriterCounts, Writers } from "../harness/writers.ts";
 import type { AvailabilityFigures } from "./availability.ts";
@@ -96,14 +96,6 @@ function judge(measured: OutcomeOptions, faults: FaultCounts): readonly Verdict[
     verdict("ms until the nodes were equal", isEqual ? recoveryMs : "never", "after the last fault", isEqual, []),
     ...Object.entries(cluster.disks.missing).map(([what, why]) => figure(`left out: ${what}`, "", `since ${why}`)),
   ];
-}
-
-/** One row for each way in which the observations of clients may contradict a correct cluster. */
-export function historyRows(violations: readonly Violation[]): Verdict[] {
-  return historyFaults.map((fault) => {
-    const found = violations.filter((one) => one.fault === fault).map(({ message }) => message);
-    return mustBeNone(fault, found.length, found);
-  });
 }
 
 function timesOf(reads: readonly Read[]): Verdict[] {

@@ -6,7 +6,8 @@ import * as Bun from "bun";
 import { Oso } from "oso-cloud";
 import { redundantFetch, type FetchBuilder } from "../../src/client/redundant-fetch.ts";
 import { random, type Random } from "../../scripts/benchmark/random.ts";
-import { positionOf, type Answer, type Read, type Versions } from "../harness/history.ts";
+import { versionsIn } from "../harness/final-state.ts";
+import { positionOf, type Answer, type Read } from "../harness/history.ts";
 import type { AcknowledgedWrite, Writers } from "../harness/writers.ts";
 
 export interface ReadersOptions {
@@ -112,14 +113,4 @@ async function ask(oso: Oso, { register, group, version: last }: AcknowledgedWri
     return { kind: "register", register, versions: versions.get(register) ?? [] };
   }
   return { kind: "group", group, versions: versionsIn(await oso.get(["has_role", null, group, { type: "Register" }])) };
-}
-
-/** By register, the versions in facts. */
-export function versionsIn(facts: readonly (readonly unknown[])[]): Versions {
-  const versions = new Map<string, number[]>();
-  for (const [, user, , register] of facts as readonly (readonly { readonly id: string }[])[]) {
-    if (user === undefined || register === undefined) continue;
-    versions.set(register.id, [...(versions.get(register.id) ?? []), Number(user.id)]);
-  }
-  return versions;
 }

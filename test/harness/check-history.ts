@@ -14,6 +14,7 @@ import { checkPrimaries } from "./check-primaries.ts";
 import type { Answer, History, Position, Read, Versions, Write } from "./history.ts";
 import { Registers, withOffsetsBefore } from "./registers.ts";
 import { survivingHistory } from "./surviving-history.ts";
+import { mustBeNone, type Verdict } from "./verdicts.ts";
 
 export const historyFaults = [
   // Acknowledged, but missing at the end, or not part of the surviving history.
@@ -40,6 +41,14 @@ export interface Violation {
   readonly fault: HistoryFault;
   /** Contains all that is needed to understand the violation. */
   readonly message: string;
+}
+
+/** One row for each way in which the observations of clients may contradict a correct cluster. */
+export function historyRows(violations: readonly Violation[]): Verdict[] {
+  return historyFaults.map((fault) => {
+    const found = violations.filter((one) => one.fault === fault).map(({ message }) => message);
+    return mustBeNone(fault, found.length, found);
+  });
 }
 
 /** From the first offset at which something is true to the first offset at which it is not any more. */

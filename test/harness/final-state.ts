@@ -1,17 +1,22 @@
 /** The state of all nodes after the faults. */
 import * as Bun from "bun";
 import { healthAt } from "../../scripts/node-process.ts";
-import { frontOf, type NodeName } from "../chaos/cluster-plan.ts";
 import type { Epoch, History, Versions } from "./history.ts";
-import type { ChaosCluster } from "../chaos/chaos-cluster.ts";
-import { versionsIn } from "../chaos/readers.ts";
+
+/** The addresses of all nodes, by name. */
+export type NodeUrls = Readonly<Record<string, string>>;
+
+export interface ClusterKeys {
+  readonly adminKey: string;
+  readonly nodeKey: string;
+}
 
 /** Whether all nodes reach the same position with the same digest. A fallback follows on its timer. */
-export async function waitUntilEqual(cluster: ChaosCluster, withinMs: number): Promise<boolean> {
+export async function waitUntilEqual(urls: NodeUrls, withinMs: number): Promise<boolean> {
   for (const endMs = performance.now() + withinMs; performance.now() < endMs; await Bun.sleep(100)) {
     const positions = await Promise.all(
-      cluster.nodes.map(async (name) => {
-        const health = await healthAt(cluster.urlOf(name)).catch(() => undefined);
+      Object.entries(urls).map(async ([name, url]) => {
+        const health = await healthAt(url).catch(() => undefined);
         return health?.digest ? `${health.epoch}:${health.offset}:${health.digest}` : name;
       }),
     );
@@ -20,28 +25,41 @@ export async function waitUntilEqual(cluster: ChaosCluster, withinMs: number): P
   return false;
 }
 
-export async function readFinalState(cluster: ChaosCluster): Promise<Pick<History, "ends" | "epochs">> {
-  const ends = await Promise.all(cluster.nodes.map(async (node) => ({ node, versions: await heldBy(cluster, node) })));
-  return { ends, epochs: await epochsOf(cluster) };
+/** `first` is the node that tells the epochs. Any node knows them, since all have the same history. */
+export async function readFinalState(
+  urls: NodeUrls,
+  first: string,
+  { adminKey, nodeKey }: ClusterKeys,
+): Promise<Pick<History, "ends" | "epochs">> {
+  const reads = Object.entries(urls).map(async ([node, url]) => ({ node, versions: await heldBy(url, adminKey) }));
+  const head = (await get(`${urls[first]}/replication/v1/head`, nodeKey)) as { readonly epochs: readonly Epoch[] };
+  return { ends: await Promise.all(reads), epochs: head.epochs };
 }
 
 /** Reads all registers of a node from the node itself. */
-async function heldBy(cluster: ChaosCluster, node: NodeName): Promise<Versions> {
-  const response = await fetch(`${cluster.urlOf(node)}/api/facts?predicate=has_role`, {
-    headers: { Authorization: `Bearer ${cluster.adminKey}` },
-  });
-  if (!response.ok) throw new Error(`${node} does not tell what it holds: ${response.status} ${await response.text()}`);
-  const facts = (await response.json()) as { readonly args: readonly { readonly id: string }[] }[];
+async function heldBy(url: string, adminKey: string): Promise<Versions> {
+  const query = new URLSearchParams({ predicate: "has_role", "args.2.type": "Register" });
+  const facts = (await get(`${url}/api/facts?${query}`, adminKey)) as {
+    readonly args: readonly { readonly id: string }[];
+  }[];
   return versionsIn(facts.map(({ args }) => ["has_role", ...args]));
 }
 
-/** Any node knows them, since all have the same history. */
-async function epochsOf(cluster: ChaosCluster): Promise<readonly Epoch[]> {
-  const [name] = frontOf(cluster.plan);
-  if (name === undefined) return [];
-  const response = await fetch(`${cluster.urlOf(name)}/replication/v1/head`, {
-    headers: { Authorization: `Bearer ${cluster.nodeKey}` },
+async function get(url: string, key: string): Promise<unknown> {
+  const response = await fetch(url, {
+    headers: { Authorization: `Bearer ${key}` },
+    signal: AbortSignal.timeout(30_000),
   });
-  if (!response.ok) throw new Error(`${name} does not tell its epochs: ${response.status} ${await response.text()}`);
-  return ((await response.json()) as { readonly epochs: readonly Epoch[] }).epochs;
+  if (!response.ok) throw new Error(`${url} was answered with ${response.status}: ${await response.text()}`);
+  return response.json();
+}
+
+/** By register, the versions in facts. */
+export function versionsIn(facts: readonly (readonly unknown[])[]): Versions {
+  const versions = new Map<string, number[]>();
+  for (const [, user, , register] of facts as readonly (readonly { readonly id: string }[])[]) {
+    if (user === undefined || register === undefined) continue;
+    versions.set(register.id, [...(versions.get(register.id) ?? []), Number(user.id)]);
+  }
+  return versions;
 }

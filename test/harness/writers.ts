@@ -32,6 +32,8 @@ export interface WritersOptions {
   readonly key: string;
   readonly seed: number;
   readonly writesPerSecond: number;
+  /** Called with the status and the text of each answer that does not acknowledge a write. */
+  readonly onRefused?: (answer: string) => void;
 }
 
 type Sent = "refused" | "unanswered" | { readonly token: string };
@@ -141,6 +143,7 @@ export class Writers {
       const token = answer.headers.get("OsoOffset");
       if (answer.ok && token !== null) return { token };
       const text = await answer.text();
+      this.#options.onRefused?.(`${answer.status} ${text.slice(0, 200)}`);
       if (answer.status < 500 && answer.status !== 429)
         throw new Error(`a write was refused for good: ${answer.status} ${text}`);
       return answer.status === 429 || isNotDone(text) ? "refused" : "unanswered";

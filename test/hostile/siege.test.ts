@@ -21,6 +21,7 @@ const samples = [...nodeNames, "bare" as const].flatMap((node) =>
 );
 const memory = { warmBytes: 100 * megabyte, restedBytes: 120 * megabyte };
 const quiet = { bytes: 1000, lines: 10, longestLineBytes: 100 };
+const keys = Object.fromEntries(nodeNames.map((name) => [name, { lostKeys: [], acceptedRevoked: [] }]));
 const sound: Measures = {
   phases,
   samples,
@@ -29,7 +30,7 @@ const sound: Measures = {
   exits: [],
   serverErrors: [],
   brokenAttackers: [],
-  findings: Object.fromEntries(nodeNames.map((name) => [name, { lost: [], acceptedRevoked: [] }])),
+  findings: { isEqual: true, violations: [], keys },
   memory: { primary: memory, edge: memory, fallback: memory },
   output: { primary: quiet, edge: quiet, fallback: quiet },
   requests: { wanted: 100, sent: 100 },
@@ -60,9 +61,26 @@ describe("the verdict of a siege", () => {
     ["an exit", { exits: [exit] }, "EMFILE"],
     ["a server error", { serverErrors: [{ phase: "flood", node: "edge", request: "GET /", count: 3 }] }, "GET /"],
     ["unreleased memory", { memory: { ...sound.memory, edge: { ...memory, restedBytes: 160 * megabyte } } }, "200 MB"],
-    ["a lost write", { findings: { ...sound.findings, edge: { lost: ["flood"], acceptedRevoked: [] } } }, "flood"],
-    ["an accepted key", { findings: { ...sound.findings, edge: { lost: [], acceptedRevoked: ["flood"] } } }, "key"],
-    ["a node that was not asked", { findings: { ...sound.findings, edge: undefined as never } }, "not asked"],
+    [
+      "a lost write",
+      { findings: { ...sound.findings, violations: [{ fault: "lost write", message: "flood" }] } },
+      "flood",
+    ],
+    [
+      "a lost key",
+      { findings: { ...sound.findings, keys: { ...keys, edge: { lostKeys: ["flood"], acceptedRevoked: [] } } } },
+      "flood",
+    ],
+    [
+      "an accepted key",
+      { findings: { ...sound.findings, keys: { ...keys, edge: { lostKeys: [], acceptedRevoked: ["flood"] } } } },
+      "key",
+    ],
+    [
+      "a node that was not asked",
+      { findings: { ...sound.findings, keys: { ...keys, edge: undefined as never } } },
+      "not asked",
+    ],
     ["an attacker that failed", { brokenAttackers: ["flood"] }, "flood"],
   ])("detects %s, with the phase", (_, change, detail) => {
     const rows = broken({ ...sound, ...change });
@@ -75,6 +93,7 @@ describe("the verdict of a siege", () => {
     const loud = { bytes: 1e7, lines: 10_000, longestLineBytes: 100_000 };
     expect(broken({ ...sound, output: { ...sound.output, edge: loud } }).length).toBe(3);
     expect(broken({ ...sound, requests: { wanted: 100, sent: 99 } }).length).toBe(1);
+    expect(broken({ ...sound, findings: { ...sound.findings, isEqual: false } }).length).toBe(1);
   });
 
   test("tolerates a busy machine, but not a slow node", () => {

@@ -1,27 +1,28 @@
-/** The checks after a siege: every acknowledged write is on all nodes, and no node accepts a revoked key. */
-import type { NodeProcess } from "../../scripts/node-process.ts";
-import { nodeNames, type NodeName } from "./attack.ts";
-import { writtenRepository, type MadeKey, type WriterMessage } from "./writer.ts";
+/** The checks after a siege: all nodes are equal, no acknowledged write is lost, and no node accepts a revoked key. */
+import { checkHistory, type Violation } from "../harness/check-history.ts";
+import { readFinalState, waitUntilEqual, type ClusterKeys } from "../harness/final-state.ts";
+import type { Write } from "../harness/history.ts";
+import { reasonOf } from "../../src/util/reason.ts";
+import { nodeNames, type Urls } from "./attack.ts";
+import type { MadeKey, WriterMessage } from "./writer.ts";
 
-/** The acknowledged writes, which must exist at the end. */
+/** The observations of the honest writer. */
 export class Ledger {
-  readonly #users = new Map<string, "present" | "absent" | "either">();
+  readonly writes: Write[] = [];
   readonly #keys = new Map<string, { readonly key: MadeKey; readonly state: "valid" | "revoked" | "either" }>();
-  readonly counts = { written: 0, unacknowledged: 0, keysMade: 0, keysRevoked: 0 };
+  counts = { acknowledged: 0, refused: 0, unanswered: 0, keysMade: 0, keysRevoked: 0 };
   readonly refusals = new Map<string, number>();
   /** Keys that the primary still accepted when it had acknowledged that they were revoked, by id. */
   readonly acceptedRevoked: string[] = [];
 
   take(message: WriterMessage): void {
     switch (message.kind) {
-      case "inserted":
-      case "deleted":
-        this.counts.written++;
-        this.#users.set(message.user, message.kind === "inserted" ? "present" : "absent");
+      case "written":
+        this.writes.push(...message.writes.map((write) => ({ ...write, endMs: write.endMs ?? Infinity })));
+        this.counts = { ...this.counts, ...message.counts };
         return;
-      case "unknown":
-        this.counts.unacknowledged++;
-        this.#users.set(message.user, "either");
+      case "refused":
+        this.refusals.set(message.answer, (this.refusals.get(message.answer) ?? 0) + 1);
         return;
       case "made":
         this.counts.keysMade++;
@@ -36,20 +37,7 @@ export class Ledger {
         return;
       case "uncertain":
         this.#keys.set(message.key.id, { key: message.key, state: "either" });
-        return;
-      case "refused": {
-        const what = `${message.status} ${message.body}`;
-        this.refusals.set(what, (this.refusals.get(what) ?? 0) + 1);
-      }
     }
-  }
-
-  /** The errors in the users of a node. */
-  problemsWith(found: ReadonlySet<string>): string[] {
-    return [...this.#users].flatMap(([user, state]) => {
-      if (state === "present" && !found.has(user)) return [`${user} was inserted and is not there`];
-      return state === "absent" && found.has(user) ? [`${user} was deleted and is there`] : [];
-    });
   }
 
   keysIn(state: "valid" | "revoked"): MadeKey[] {
@@ -58,57 +46,48 @@ export class Ledger {
 }
 
 export interface NodeFindings {
-  /** Missing acknowledged writes, or why the node could not be asked. */
-  readonly lost: readonly string[];
+  /** Acknowledged keys that it does not accept, or why it could not be asked. */
+  readonly lostKeys: readonly string[];
   readonly acceptedRevoked: readonly string[];
+}
+
+export interface Findings {
+  /** Whether all nodes had the same position and digest. */
+  readonly isEqual: boolean;
+  readonly violations: readonly Violation[];
+  readonly keys: Readonly<Record<string, NodeFindings>>;
 }
 
 const catchUpTimeoutMs = 60_000;
 const keysAbreast = 10;
 
-/** Waits until the others have the primary's state, then checks. */
-export async function checkFinally(
-  nodes: ReadonlyMap<NodeName, NodeProcess>,
-  ledger: Ledger,
-  adminKey: string,
-): Promise<Readonly<Record<string, NodeFindings>>> {
-  const wanted = (await nodes.get("primary")?.health())?.offset ?? undefined;
-  const findings: Record<string, NodeFindings> = {};
+export async function checkFinally(urls: Urls, ledger: Ledger, clusterKeys: ClusterKeys): Promise<Findings> {
+  const isEqual = await waitUntilEqual(urls, catchUpTimeoutMs);
+  const keys: Record<string, NodeFindings> = {};
   for (const name of nodeNames) {
-    const node = nodes.get(name);
-    if (node === undefined) continue;
     try {
-      if (wanted === undefined) throw new Error("the primary does not say where its log ends");
-      await node.ready(({ ok, offset }) => ok && (offset ?? -1) >= wanted, catchUpTimeoutMs);
       const valid = ledger.keysIn("valid");
-      const accepted = new Set(await acceptedKeys(node.url, valid));
-      const lostKeys = valid.filter(({ id }) => !accepted.has(id)).map(({ id }) => `the key ${id} is not accepted`);
+      const accepted = new Set(await acceptedKeys(urls[name], valid));
       const earlier = name === "primary" ? ledger.acceptedRevoked : [];
-      findings[name] = {
-        lost: [...ledger.problemsWith(await writtenUsers(node.url, adminKey)), ...lostKeys],
-        acceptedRevoked: [...earlier, ...(await acceptedKeys(node.url, ledger.keysIn("revoked")))],
+      keys[name] = {
+        lostKeys: valid.filter(({ id }) => !accepted.has(id)).map(({ id }) => `the key ${id} is not accepted`),
+        acceptedRevoked: [...earlier, ...(await acceptedKeys(urls[name], ledger.keysIn("revoked")))],
       };
     } catch (error) {
-      const reason = (error instanceof Error ? error.message : String(error)).split("\n")[0] ?? "";
-      findings[name] = { lost: [reason], acceptedRevoked: [] };
+      keys[name] = { lostKeys: [reasonOf(error).split("\n")[0] ?? ""], acceptedRevoked: [] };
     }
   }
-  return findings;
+  return { isEqual, violations: await violationsOf(urls, ledger, clusterKeys), keys };
 }
 
-async function writtenUsers(url: string, key: string): Promise<ReadonlySet<string>> {
-  const query = new URLSearchParams({
-    predicate: "has_role",
-    "args.2.type": "Repository",
-    "args.2.id": writtenRepository,
-  });
-  const answer = await fetch(`${url}/api/facts?${query}`, {
-    headers: { Authorization: `Bearer ${key}` },
-    signal: AbortSignal.timeout(30_000),
-  });
-  if (!answer.ok) throw new Error(`GET /api/facts was answered with ${answer.status}: ${await answer.text()}`);
-  const facts = (await answer.json()) as readonly { readonly args: readonly { readonly id: string }[] }[];
-  return new Set(facts.map(({ args }) => args[0]?.id ?? ""));
+async function violationsOf(urls: Urls, { writes }: Ledger, keys: ClusterKeys): Promise<readonly Violation[]> {
+  try {
+    const ends = await readFinalState(urls, "primary", keys);
+    const terms = new Map(ends.epochs.map(({ epoch, term }) => [epoch, term]));
+    return checkHistory({ writes, reads: [], ...ends, terms });
+  } catch (error) {
+    return [{ fault: "impossible state", message: reasonOf(error) }];
+  }
 }
 
 /** The ids of the keys that the node accepts. */

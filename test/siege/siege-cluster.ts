@@ -14,9 +14,9 @@ import type { Fact } from "../../src/store/facts/fact.ts";
 import { must } from "../../src/util/assert.ts";
 import { examplePolicy } from "../e2e/cluster.ts";
 import { programPath } from "../e2e/program.ts";
+import { registerResource } from "../harness/register-policy.ts";
 import { nodeNames, type Keys, type NodeName, type Urls } from "./attack.ts";
 import type { Question } from "./reader.ts";
-import { writtenFact } from "./writer.ts";
 
 export interface ClusterPlan {
   readonly binary: string;
@@ -35,6 +35,7 @@ const questionsOfEachKind = 200;
 export class SiegeCluster {
   readonly nodes = new Map<NodeName, NodeProcess>();
   readonly adminKey = newAdminKey();
+  readonly nodeKey = randomHex(32);
   readonly disks: Partial<Record<NodeName, string>> = {};
   readonly #directory = mkdtempSync(join(tmpdir(), "ostiary-siege-"));
   readonly #plan: ClusterPlan;
@@ -125,7 +126,6 @@ export class SiegeCluster {
     const { binary, descriptorsMax, refreshSeconds, mayMount } = this.#plan;
     this.#mqttPort = await freePort();
     const primaryPort = await freePort();
-    const nodeKey = randomHex(32);
     const own: Readonly<Record<NodeName, Readonly<Record<string, string>>>> = {
       primary: { OSTIARY_ADMIN_KEY: this.adminKey, OSTIARY_MQTT_PORT: String(this.#mqttPort) },
       edge: { OSTIARY_PRIMARY: `http://127.0.0.1:${primaryPort}` },
@@ -142,7 +142,7 @@ export class SiegeCluster {
         role: name,
         port: name === "primary" ? primaryPort : await freePort(),
         directory,
-        environment: { OSTIARY_NODE_KEY: nodeKey, ...own[name] },
+        environment: { OSTIARY_NODE_KEY: this.nodeKey, ...own[name] },
         place: { through: limited, listen: "127.0.0.1", address: "127.0.0.1" },
       });
       this.nodes.set(name, node);
@@ -162,7 +162,7 @@ export class SiegeCluster {
   }
 
   async #load(): Promise<void> {
-    await this.#send("POST", "/api/policy", { src: examplePolicy, filename: "policy.polar" });
+    await this.#send("POST", "/api/policy", { src: examplePolicy + registerResource, filename: "policy.polar" });
     let batch: unknown[] = [];
     const flush = async (): Promise<void> => {
       if (batch.length > 0) await this.#send("POST", "/api/batch", [{ inserts: batch }]);
@@ -175,13 +175,12 @@ export class SiegeCluster {
     await flush();
   }
 
-  /** The facts of the company, roles of a user that can read everything, and the first fact of the honest client. */
+  /** The facts of the company, and roles of a user that can read everything. */
   *#facts(): Generator<Fact> {
     const company = this.#company();
     yield* factsOf(company);
     for (let index = 0; index < company.repositories; index++)
       yield role(User("siege-reader"), "reader", repository(index));
-    yield writtenFact("written-first");
   }
 
   async #send(method: string, path: string, body: unknown): Promise<unknown> {

@@ -121,11 +121,12 @@ class Siege {
     await this.#phase(warmUp, () => this.#warmUp());
     const warm = this.#memory();
     const requests = await this.#load();
-    await writer.stop();
+    const status = await writer.stop();
+    if (status !== 0) this.#brokenAttackers.push(`the honest writer: ended with status ${status}`);
     await this.#phase(rest, () => this.#rest(warm));
     await reader.stop();
     tell("looking for every acknowledged write and every revoked key on every node");
-    const findings = await checkFinally(this.#cluster.nodes, this.#ledger, this.#cluster.adminKey);
+    const findings = await checkFinally(urls, this.#ledger, this.#cluster);
     this.#watch.stop();
     return this.#outcome(warm, requests, findings);
   }

@@ -1,8 +1,9 @@
 /** The verdict about a siege: one row for each bound, with the phases in which it was broken. */
 import type { OutputSize } from "../../scripts/node-process.ts";
+import { historyRows } from "../harness/check-history.ts";
 import { mustBeNone, percentile, verdict, type Verdict } from "../harness/verdicts.ts";
 import { nodeNames, type NodeName } from "./attack.ts";
-import type { NodeFindings } from "./final-check.ts";
+import type { Findings } from "./final-check.ts";
 import type { NodeExit } from "./node-watch.ts";
 import type { Asked, ReadFailure, ReadSample } from "./reader.ts";
 
@@ -23,7 +24,7 @@ export interface Measures {
   readonly exits: readonly NodeExit[];
   /** Responses with status 500, seen by attackers and counted by nodes. */
   readonly serverErrors: readonly ServerErrorCount[];
-  readonly findings: Readonly<Record<string, NodeFindings>>;
+  readonly findings: Findings;
   readonly memory: Readonly<Partial<Record<NodeName, MemoryMeasure>>>;
   readonly output: Readonly<Record<string, OutputSize>>;
   /** Attackers that did not complete their work. */
@@ -62,6 +63,7 @@ export const bounds = {
 } as const;
 
 export function judge(measures: Measures): Verdict[] {
+  const { findings } = measures;
   return [
     ...nodeNames.map((node) => judgeLatency(measures, node)),
     judgeFailures(measures, "honest reads that failed", measures.failures),
@@ -69,7 +71,9 @@ export function judge(measures: Measures): Verdict[] {
     judgeExits(measures),
     judgeServerErrors(measures),
     ...nodeNames.map((node) => judgeMemory(measures, node)),
-    ...nodeNames.flatMap((node) => judgeFindings(measures, node)),
+    verdict("nodes equal at the end", findings.isEqual ? "yes" : "no", "yes", findings.isEqual, []),
+    ...historyRows(findings.violations),
+    ...nodeNames.flatMap((node) => judgeKeys(measures, node)),
     ...nodeNames.flatMap((node) => judgeOutput(measures, node)),
     mustBeNone("attackers that failed", measures.brokenAttackers.length, measures.brokenAttackers),
     verdict("random requests sent", measures.requests.sent, `>= ${measures.requests.wanted}`, isSent(measures), []),
@@ -158,11 +162,11 @@ function judgeMemory({ memory, phases }: Measures, node: NodeName): Verdict {
   return verdict(`memory of the ${node} after the rest`, measured, `<= ${bounds.memoryRatio} of warm-up`, ok, growth);
 }
 
-function judgeFindings({ findings }: Measures, node: NodeName): Verdict[] {
-  const { lost = ["it was not asked"], acceptedRevoked = [] } = findings[node] ?? {};
+function judgeKeys({ findings }: Measures, node: NodeName): Verdict[] {
+  const { lostKeys = ["it was not asked"], acceptedRevoked = [] } = findings.keys[node] ?? {};
   const keys = acceptedRevoked.map((id) => `key ${id}`);
   return [
-    mustBeNone(`acknowledged writes missing on the ${node}`, lost.length, lost),
+    mustBeNone(`acknowledged keys missing on the ${node}`, lostKeys.length, lostKeys),
     mustBeNone(`revoked keys accepted by the ${node}`, keys.length, keys),
   ];
 }

@@ -32,8 +32,9 @@ describe("a cluster loses nothing, answers nothing wrong and agrees in the end",
 test.skipIf(alone !== undefined)(
   "the same seed gives the same run",
   async () => {
-    const [one, other] = [await runSeed(14), await runSeed(14)].map(comparableTrace);
-    expect(other).toEqual(one);
+    const traces: (readonly string[])[] = [];
+    while (traces.length < 2) traces.push(comparableTrace(await runSeed(6)));
+    expect(traces[1]).toEqual(traces[0]);
   },
   10 * minutes,
 );

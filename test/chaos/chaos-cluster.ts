@@ -1,16 +1,15 @@
 /** The cluster of a chaos run: nodes, brokers and perhaps members of etcd as processes, each on a host of its own. */
 import * as Bun from "bun";
-import { copyFileSync, linkSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, linkSync } from "node:fs";
 import { join } from "node:path";
-import { newAdminKey, NodeProcess, randomHex, type Health } from "../../scripts/node-process.ts";
-import { must } from "../../src/util/assert.ts";
+import { NodeProcess, randomHex, type Health } from "../../scripts/node-process.ts";
 import { prepareMosquitto, type Mosquitto } from "../e2e/mosquitto.ts";
 import { Clocks } from "./clocks.ts";
 import { hostsOf, nodesOf, planNode, type ClusterPlan, type NodeName } from "./cluster-plan.ts";
 import { Disks } from "./disks.ts";
 import { EtcdMember } from "./etcd.ts";
 import { isBroker, isEtcd, type Host, type Network } from "./network.ts";
+import { ProcessCluster } from "../harness/process-cluster.ts";
 import { sendPolicy } from "../harness/register-policy.ts";
 
 /** A process that can be killed and frozen, and restarted. */
@@ -24,19 +23,12 @@ export interface FaultTarget {
 
 const recoveryMsMax = 40_000;
 const superviseMs = 300;
-/** The size of each node's output in the report of a failed run. */
-const wordsKept = 20_000;
 
-export class ChaosCluster {
+export class ChaosCluster extends ProcessCluster<NodeName> {
   readonly plan: ClusterPlan;
   readonly network: Network;
-  readonly adminKey = newAdminKey();
-  readonly nodeKey = randomHex(32);
   readonly disks: Disks;
   readonly clocks: Clocks;
-  /** The directory for all data on disk. */
-  readonly directory = mkdtempSync(join(tmpdir(), "ostiary-chaos-"));
-  readonly #nodes = new Map<Host, NodeProcess>();
   readonly #brokers = new Map<Host, Mosquitto>();
   readonly #etcd = new Map<Host, EtcdMember>();
 
@@ -44,54 +36,33 @@ export class ChaosCluster {
   readonly #seen = new Map<NodeProcess, number>();
   #supervisor: ReturnType<typeof setInterval> | undefined;
 
-  readonly #killAll = (): void => {
-    clearInterval(this.#supervisor);
-    for (const process of this.#processes) void process.kill();
-    this.disks.close();
-    rmSync(this.directory, { recursive: true, force: true });
-  };
-
   private constructor(plan: ClusterPlan, network: Network) {
+    super("chaos");
     this.plan = plan;
     this.network = network;
     this.disks = new Disks(this.directory, network.kind === "proxies");
     this.clocks = new Clocks(this.directory);
-    // Also if this process is interrupted. Signals are sent immediately.
-    process.once("exit", this.#killAll);
   }
 
   /** Resolves when all nodes run and all replicas follow. The caller must always call `stop` afterwards. */
   static async start(binary: string, network: Network, plan: ClusterPlan): Promise<ChaosCluster> {
     const cluster = new ChaosCluster(plan, network);
-    try {
+    await cluster.startWith(async () => {
       await cluster.#startEtcd();
       await cluster.#startBrokers();
       await cluster.#describeNodes(cluster.#keepBinary(binary));
       await cluster.#startNodes();
       cluster.#supervisor = setInterval(() => cluster.#startEnded(), superviseMs);
-      return cluster;
-    } catch (error) {
-      const words = cluster.lastWords();
-      await cluster.stop();
-      throw new Error(`${error instanceof Error ? error.message : String(error)}\n${words}`, { cause: error });
-    }
+    });
+    return cluster;
   }
 
-  /** Names of all nodes. */
-  get nodes(): readonly NodeName[] {
+  get names(): readonly NodeName[] {
     return nodesOf(this.plan);
   }
 
   get hosts(): readonly Host[] {
     return hostsOf(this.plan);
-  }
-
-  get #processes(): (NodeProcess | Mosquitto | EtcdMember)[] {
-    return [...this.#nodes.values(), ...this.#brokers.values(), ...this.#etcd.values()];
-  }
-
-  node(name: NodeName): NodeProcess {
-    return must(this.#nodes.get(name));
   }
 
   /** The address of a node for clients. */
@@ -102,7 +73,7 @@ export class ChaosCluster {
   victim(host: Host): FaultTarget {
     const other = this.#brokers.get(host) ?? this.#etcd.get(host);
     if (other !== undefined) return other;
-    const node = must(this.#nodes.get(host));
+    const node = this.node(host as NodeName);
     return {
       kill: () => node.kill(),
       freeze: () => node.signal("SIGSTOP"),
@@ -113,7 +84,7 @@ export class ChaosCluster {
 
   /** Resolves when a host has recovered: a node answers, and an edge follows. A broker needs nothing. */
   async recovered(host: Host, fit: (health: Health) => boolean = isFollowing): Promise<void> {
-    const node = this.#nodes.get(host);
+    const node = this.nodes.get(host as NodeName);
     if (node === undefined) return;
     for (const endMs = performance.now() + recoveryMsMax; ; await Bun.sleep(superviseMs)) {
       const exits = node.exits.length;
@@ -155,20 +126,21 @@ export class ChaosCluster {
 
   /** The exits of nodes that were not killed. */
   get exits(): readonly string[] {
-    return [...this.#nodes.values()].flatMap(({ exits }) => exits);
+    return [...this.nodes.values()].flatMap(({ exits }) => exits);
   }
 
-  lastWords(): string {
-    const told = [...this.#nodes].map(([name, { output }]) => `--- ${name}\n${output.slice(-wordsKept)}`);
-    return told.join("\n");
+  protected override others(): readonly (Mosquitto | EtcdMember)[] {
+    return [...this.#brokers.values(), ...this.#etcd.values()];
   }
 
-  async stop(): Promise<void> {
+  protected override release(): void {
     clearInterval(this.#supervisor);
-    await Promise.all(this.#processes.map((process) => process.kill()));
     this.disks.close();
-    process.off("exit", this.#killAll);
-    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  override stop(): Promise<void> {
+    clearInterval(this.#supervisor);
+    return super.stop();
   }
 
   /** A copy, since a build meanwhile must not change the program of a restart. */
@@ -204,7 +176,7 @@ export class ChaosCluster {
 
   /** Restarts the process like a service manager. */
   #startEnded(): void {
-    for (const node of this.#nodes.values()) {
+    for (const node of this.nodes.values()) {
       if (node.running || node.exits.length === (this.#seen.get(node) ?? 0)) continue;
       this.#seen.set(node, node.exits.length);
       node.launch();
@@ -214,7 +186,7 @@ export class ChaosCluster {
   async #describeNodes(binary: string): Promise<void> {
     const [mosquitto] = this.#brokers.values();
     const around = { network: this.network, adminKey: this.adminKey, mosquitto };
-    for (const name of this.nodes) {
+    for (const name of this.names) {
       const { role, settings } = planNode(name, this.plan, around);
       const { port, ...place } = this.network.place(name);
       const { directory, environment: disk } = await this.disks.prepare(name);
@@ -223,7 +195,7 @@ export class ChaosCluster {
       const preloaded = [disk["LD_PRELOAD"], clock["LD_PRELOAD"]].filter((path) => path !== undefined);
       const preload = preloaded.length === 0 ? {} : { LD_PRELOAD: preloaded.join(":") };
       const environment = { ...common, ...settings, ...disk, ...clock, ...preload };
-      this.#nodes.set(name, new NodeProcess({ binary, name, role, port, directory, environment, place }));
+      this.nodes.set(name, new NodeProcess({ binary, name, role, port, directory, environment, place }));
     }
   }
 
@@ -231,13 +203,13 @@ export class ChaosCluster {
    * The first node begins the history, with an engine once it has the lease. If writes need edges, so does the policy.
    */
   async #startNodes(): Promise<void> {
-    const [first, ...others] = this.nodes as [NodeName, ...NodeName[]];
+    const [first, ...others] = this.names as [NodeName, ...NodeName[]];
     this.node(first).launch();
     if (this.plan.members?.failover !== true) await this.node(first).ready();
     if (this.plan.members === undefined) await this.#loadPolicy(first);
     for (const name of others) this.node(name).launch();
     if (this.plan.members !== undefined) await this.#loadPolicy(first);
-    await Promise.all(this.nodes.map((name) => this.recovered(name)));
+    await Promise.all(this.names.map((name) => this.recovered(name)));
   }
 
   /** It may take some time until a primary accepts it. */

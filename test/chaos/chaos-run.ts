@@ -68,7 +68,7 @@ async function suffer(cluster: ChaosCluster, options: ChaosRunOptions): Promise<
   const loadedSeconds = (quietMs - beginMs) / 1000;
   await Promise.all([writers.stop(recoveryMsMax), readers.stop()]);
   const { probes, terms, figures } = await disturbance.stop(writers);
-  const nodes = Object.fromEntries(cluster.nodes.map((name) => [name, cluster.urlOf(name)]));
+  const nodes = Object.fromEntries(cluster.names.map((name) => [name, cluster.urlOf(name)]));
   const isEqual = await waitUntilEqual(nodes, recoveryMsMax);
   const recoveryMs = performance.now() - quietMs;
   tell(`all nodes have recovered; checking ${writers.writes.length} writes and ${readers.reads.length} reads`);

@@ -3,17 +3,17 @@
  * and, for root, small disks.
  */
 import * as Bun from "bun";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { bodyOf, grantedQuestions, uniformQuestions } from "../../scripts/benchmark/questions.ts";
 import { companyOf, factsOf, repository, role, User } from "../../scripts/benchmark/company.ts";
 import { random } from "../../scripts/benchmark/random.ts";
-import { freePort, newAdminKey, NodeProcess, randomHex } from "../../scripts/node-process.ts";
+import { freePort, NodeProcess } from "../../scripts/node-process.ts";
 import type { Fact } from "../../src/store/facts/fact.ts";
 import { must } from "../../src/util/assert.ts";
 import { examplePolicy } from "../e2e/cluster.ts";
 import { programPath } from "../e2e/program.ts";
+import { ProcessCluster } from "../harness/process-cluster.ts";
 import { registerResource } from "../harness/register-policy.ts";
 import { nodeNames, type Keys, type NodeName, type Urls } from "./attack.ts";
 import type { Question } from "./reader.ts";
@@ -32,41 +32,27 @@ const diskMebibytes = 512;
 const entriesPerBatch = 1000;
 const questionsOfEachKind = 200;
 
-export class SiegeCluster {
-  readonly nodes = new Map<NodeName, NodeProcess>();
-  readonly adminKey = newAdminKey();
-  readonly nodeKey = randomHex(32);
+export class SiegeCluster extends ProcessCluster<NodeName> {
   readonly disks: Partial<Record<NodeName, string>> = {};
-  readonly #directory = mkdtempSync(join(tmpdir(), "ostiary-siege-"));
   readonly #plan: ClusterPlan;
   #mqttPort = 0;
 
-  readonly #removeAll = (): void => {
-    for (const node of this.nodes.values()) void node.kill();
-    for (const disk of Object.values(this.disks)) Bun.spawnSync([programPath("umount"), "--lazy", disk]);
-    rmSync(this.#directory, { recursive: true, force: true });
-  };
-
   private constructor(plan: ClusterPlan) {
+    super("siege");
     this.#plan = plan;
-    process.once("exit", this.#removeAll);
   }
 
   /** Starts all nodes with the facts of the company. `stop` has to be called in any case. */
   static async start(plan: ClusterPlan): Promise<SiegeCluster> {
     const cluster = new SiegeCluster(plan);
-    try {
+    await cluster.startWith(async () => {
       await cluster.#describeNodes();
       await cluster.node("primary").start();
       await cluster.#load();
       for (const name of ["edge", "fallback"] as const) cluster.node(name).launch();
       for (const name of ["edge", "fallback"] as const) await cluster.node(name).ready();
-      return cluster;
-    } catch (error) {
-      const outputs = [...cluster.nodes.values()].map(({ name, output }) => `--- ${name}\n${output.slice(-2000)}`);
-      await cluster.stop();
-      throw new Error([String(error), ...outputs].join("\n"), { cause: error });
-    }
+    });
+    return cluster;
   }
 
   get mqttPort(): number {
@@ -75,10 +61,6 @@ export class SiegeCluster {
 
   get urls(): Urls {
     return { primary: this.node("primary").url, edge: this.node("edge").url, fallback: this.node("fallback").url };
-  }
-
-  node(name: NodeName): NodeProcess {
-    return must(this.nodes.get(name));
   }
 
   /** New keys for attackers, and a read key for the honest client. All nodes have them. */
@@ -116,10 +98,12 @@ export class SiegeCluster {
     return questions;
   }
 
-  async stop(): Promise<void> {
-    await Promise.all([...this.nodes.values()].map((node) => node.kill()));
-    this.#removeAll();
-    process.removeListener("exit", this.#removeAll);
+  protected override others(): readonly [] {
+    return [];
+  }
+
+  protected override release(): void {
+    for (const disk of Object.values(this.disks)) Bun.spawnSync([programPath("umount"), "--lazy", disk]);
   }
 
   async #describeNodes(): Promise<void> {
@@ -134,7 +118,7 @@ export class SiegeCluster {
     // Both limits, since a process may raise its soft one up to the hard one.
     const limited = ["sh", "-c", 'ulimit -n "$1" && shift && exec "$@"', "sh", String(descriptorsMax)];
     for (const name of nodeNames) {
-      const directory = join(this.#directory, name);
+      const directory = join(this.directory, name);
       if (mayMount) this.#mountDisk(name, directory);
       const node = new NodeProcess({
         binary,

@@ -2,7 +2,6 @@
  * A chaos run from beginning to end: clients write and read while faults are injected, then all nodes recover, and then
  * the result is checked. Do all nodes have the same state, is every acknowledged write there, was any answer wrong?
  */
-import * as Bun from "bun";
 import { checkHistory } from "../harness/check-history.ts";
 import { frontOf, readableOf, type ClusterPlan } from "./cluster-plan.ts";
 import { openFaultInjection, type AnyKind } from "./fault-injection.ts";
@@ -54,7 +53,6 @@ async function suffer(cluster: ChaosCluster, options: ChaosRunOptions): Promise<
   const urls = frontOf(plan).map((name) => cluster.urlOf(name));
   const writers = new Writers({ urls, key, seed, writesPerSecond });
   writers.start();
-  await Bun.sleep(500); // until there is something to read
   const edges = Object.fromEntries(readableOf(plan).map((name) => [name, cluster.urlOf(name)]));
   const fallback = cluster.urlOf("fallback");
   const nameNow = (node: string): string => disturbance.nameNow(node);

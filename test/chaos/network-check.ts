@@ -13,12 +13,18 @@ import { openProxies } from "./proxies.ts";
 /** Sends back all received bytes. */
 const echo = `require("node:net").createServer((s) => s.on("error", () => 0).pipe(s)).listen(+process.argv[1], process.argv[2])`;
 
-/** Exits with status 0 once it is connected. */
-const knock = `require("node:net").connect(+process.argv[1], process.argv[2], () => process.exit(0)); setTimeout(() => process.exit(1), 1500)`;
+/** Exits with status 0 once it is connected, with 1 if it is not in time. */
+const knock = `require("node:net").connect(+process.argv[1], process.argv[2], () => process.exit(0)); setTimeout(() => process.exit(1), +process.argv[3])`;
+
+/** Far more than an echo or a connection needs. */
+const answerMsMax = 30_000;
+/** A link that is cut passes nothing for at least this time. */
+const silenceMs = 300;
 
 interface Line {
-  /** Whether an echo arrives within the usual time. */
-  answers(): Promise<boolean>;
+  send(): void;
+  /** Whether all echoes have arrived. */
+  readonly isAnswered: boolean;
   close(): void;
 }
 
@@ -29,13 +35,13 @@ async function open(address: string): Promise<Line> {
   socket.on("data", (bytes) => (received += bytes.toString()));
   let sent = "";
   return {
-    async answers() {
+    send() {
       const word = `${sent.length};`;
       sent += word;
       socket.write(word);
-      for (const endMs = performance.now() + 700; performance.now() < endMs; await Bun.sleep(5))
-        if (received === sent) return true;
-      return false;
+    },
+    get isAnswered() {
+      return received === sent;
     },
     close: () => socket.destroy(),
   };
@@ -61,24 +67,28 @@ async function check(network: Network): Promise<Record<string, boolean[]>> {
     (await connected(address, port)).destroy();
     const fromClients = await open(network.address("clients", "primary"));
     const fromEdge = await open(network.address("edge-a", "primary"));
-    const both = async (): Promise<boolean[]> => Promise.all([fromClients.answers(), fromEdge.answers()]);
-    const during = async (side: Side): Promise<boolean[]> => {
-      await network.cut("primary", side);
-      const answers = await both();
-      await network.mend("primary", side);
-      return answers;
+    const lines = [fromClients, fromEdge];
+    const areAnswered = (): boolean[] => lines.map(({ isAnswered }) => isAnswered);
+    /** Waits for the answers over the lines that are not cut. Bytes that were held or lost arrive after the repair. */
+    const answers = async (intact: readonly Line[]): Promise<boolean[]> => {
+      for (const line of lines) line.send();
+      for (const endMs = performance.now() + answerMsMax; performance.now() < endMs; await Bun.sleep(5))
+        if (intact.every(({ isAnswered }) => isAnswered)) break;
+      if (intact.length < lines.length) await Bun.sleep(silenceMs);
+      return areAnswered();
     };
-    /** Bytes that were held or lost arrive at the end; TCP resends them at growing intervals. */
-    const after = async (): Promise<boolean[]> => {
-      for (let attempt = 0; attempt < 8; attempt++) if ((await both()).every(Boolean)) return [true, true];
-      return both();
+    const during = async (side: Side, intact: Line): Promise<boolean[]> => {
+      await network.cut("primary", side);
+      const answered = await answers([intact]);
+      await network.mend("primary", side);
+      return answered;
     };
     const seen = {
-      before: await both(),
-      clientsCut: await during("clients"),
-      clientsMended: await after(),
-      clusterCut: await during("cluster"),
-      clusterMended: await after(),
+      before: await answers(lines),
+      clientsCut: await during("clients", fromEdge),
+      clientsMended: await answers(lines),
+      clusterCut: await during("cluster", fromClients),
+      clusterMended: await answers(lines),
     };
     const others = network.kind === "namespaces" ? await cutBetween(network) : {};
     fromClients.close();
@@ -90,21 +100,23 @@ async function check(network: Network): Promise<Record<string, boolean[]>> {
   }
 }
 
-/** Whether a connection succeeds from one host, and from another. */
-async function reach(network: Network): Promise<boolean[]> {
+/** Whether a connection succeeds from one host, which may be cut off, and from another. */
+async function reach(network: Network, isCut: boolean): Promise<boolean[]> {
   const attempts = (["edge-a", "edge-b"] as const).map((from) => {
+    const withinMs = isCut && from === "edge-a" ? silenceMs : answerMsMax;
     const [host, port] = network.address(from, "primary").split(":") as [string, string];
     const { through } = network.place(from);
-    return Bun.spawn([...through, process.execPath, "-e", knock, port, host], { stderr: "inherit" }).exited;
+    return Bun.spawn([...through, process.execPath, "-e", knock, port, host, String(withinMs)], { stderr: "inherit" })
+      .exited;
   });
   return (await Promise.all(attempts)).map((status) => status === 0);
 }
 
 async function cutBetween(network: Network): Promise<Record<string, boolean[]>> {
   await network.cutBetween("primary", "edge-a");
-  const edgeCut = await reach(network);
+  const edgeCut = await reach(network, true);
   await network.mendBetween("primary", "edge-a");
-  return { edgeCut, edgeMended: await reach(network) };
+  return { edgeCut, edgeMended: await reach(network, false) };
 }
 
 const kind = must(process.argv[2]);

@@ -66,6 +66,7 @@ export class Writers {
   }
 
   start(): void {
+    for (let index = 0; index < writerCount; index++) this.#known.push(this.#newRegister(groupOf(index)));
     this.#running = Promise.all(Array.from({ length: writerCount }, (_, index) => this.#writeOn(index))).then(
       () => undefined,
     );
@@ -89,7 +90,7 @@ export class Writers {
   }
 
   async #writeOn(index: number): Promise<void> {
-    const group = groups[index % groups.length] ?? "g0";
+    const group = groupOf(index);
     const fetchFrom = must(this.#builders[index % this.#builders.length])(fetch);
     const pauseMs = (writerCount / this.#options.writesPerSecond) * 1000;
     let nextMs = performance.now() + this.#next() * pauseMs;
@@ -97,7 +98,7 @@ export class Writers {
       await Bun.sleep(Math.max(0, nextMs - performance.now()));
       // A part of the writes that were late is made up for.
       nextMs = Math.max(nextMs + 2 * this.#next() * pauseMs, performance.now() - arrearsMsMax);
-      const { register, version } = (this.#known[index] ??= this.#newRegister(group));
+      const { register, version } = must(this.#known[index]);
       const write = await this.#write(fetchFrom, register, group, version + 1);
       if (write === undefined) continue;
       this.writes.push({ ...write, token: write.token === undefined ? undefined : positionOf(write.token) });
@@ -153,6 +154,8 @@ export class Writers {
     }
   }
 }
+
+const groupOf = (index: number): string => groups[index % groups.length] ?? "g0";
 
 /** An edge without its primary and `redundantFetch` both say so if they know. */
 export const isNotDone = (text: string): boolean => text.includes("nothing was written");

@@ -1,42 +1,7 @@
-/**
- * The networks of a chaos run: a cut affects one link only, no one is notified, and bytes in flight arrive after the
- * repair.
- */
-import * as Bun from "bun";
+/** The nodes that answer reads during faults. */
 import { describe, expect, test } from "bun:test";
-import { join } from "node:path";
 import { faultKinds, readersUnder, type FaultKind } from "./faults.ts";
-import { missingForNamespaces } from "./namespaces.ts";
 import { hosts, isBroker, type Host } from "./network.ts";
-
-const seen = {
-  before: [true, true],
-  clientsCut: [false, true],
-  clientsMended: [true, true],
-  clusterCut: [true, false],
-  clusterMended: [true, true],
-};
-
-async function tryNetwork(kind: "namespaces" | "proxies"): Promise<unknown> {
-  const check = Bun.spawn([process.execPath, join(import.meta.dirname, "network-check.ts"), kind], {
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-    timeout: 40_000,
-  });
-  const [status, output, errors] = await Promise.all([check.exited, check.stdout.text(), check.stderr.text()]);
-  if (status !== 0) throw new Error(`the network check ended with status ${status}:\n${output}${errors}`);
-  return JSON.parse(output);
-}
-
-test("proxies", async () => expect(await tryNetwork("proxies")).toEqual(seen), 45_000);
-
-test.skipIf(missingForNamespaces() !== undefined)(
-  "network namespaces (skipped if there can be none)",
-  async () =>
-    expect(await tryNetwork("namespaces")).toEqual({ ...seen, edgeCut: [false, true], edgeMended: [true, true] }),
-  45_000,
-);
 
 describe("the nodes that answer every read", () => {
   const under = (faults: Partial<Record<Host, FaultKind>>): string[] =>

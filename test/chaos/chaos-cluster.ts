@@ -222,4 +222,4 @@ export class ChaosCluster extends ProcessCluster<NodeName> {
   }
 }
 
-const isFollowing = ({ ok, role, state }: Health): boolean => ok && (role !== "edge" || state === "LIVE");
+export const isFollowing = ({ ok, role, state }: Health): boolean => ok && (role !== "edge" || state === "LIVE");

@@ -4,12 +4,12 @@
  */
 import { availabilityOf } from "./availability.ts";
 import { noDiskFigures, type DiskFigures } from "./disk-probe.ts";
+import type { Fault } from "./fault-loop.ts";
 import { faultKinds, Faults, type Clients, type FaultKind } from "./faults.ts";
 import { frontOf } from "./cluster-plan.ts";
 import type { History } from "../harness/history.ts";
 import { MemberFaults } from "./member-faults.ts";
 import { memberFaultKinds, type MemberFaultKind } from "./member-rules.ts";
-import type { Host } from "./network.ts";
 import type { ChaosCluster } from "./chaos-cluster.ts";
 import type { PrimaryFigures } from "./outcome.ts";
 import { Prober } from "./prober.ts";
@@ -18,10 +18,7 @@ import type { Writers } from "../harness/writers.ts";
 
 export type AnyKind = FaultKind | MemberFaultKind;
 
-export interface InjectedFault {
-  readonly kind: AnyKind;
-  readonly host: Host;
-}
+export type InjectedFault = Pick<Fault<AnyKind>, "kind" | "host">;
 
 /** The fault injection, and what it has observed. */
 export interface FaultInjection {

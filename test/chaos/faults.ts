@@ -9,22 +9,14 @@ import type { Health } from "../../scripts/node-process.ts";
 import type { NodeName } from "./cluster-plan.ts";
 import { DiskProbe, noDiskFigures } from "./disk-probe.ts";
 import { diskFaultKinds, type DiskFaultKind } from "./disks.ts";
+import { durationMsMin, injectFaults, tellFault, type Fault } from "./fault-loop.ts";
 import { isBroker, type Host } from "./network.ts";
-import type { ChaosCluster } from "./chaos-cluster.ts";
+import { isFollowing, type ChaosCluster } from "./chaos-cluster.ts";
 import type { Readers } from "./readers.ts";
 import type { Writers } from "../harness/writers.ts";
 
 export const faultKinds = ["kill", "freeze", "cut from the cluster", "cut from clients", ...diskFaultKinds] as const;
 export type FaultKind = (typeof faultKinds)[number];
-
-export interface Fault {
-  readonly kind: FaultKind;
-  readonly host: Host;
-  /** By the clock of the history. */
-  readonly startMs: number;
-  /** The duration without the recovery. */
-  readonly durationMs: number;
-}
 
 export interface Clients {
   readonly readers: Readers;
@@ -41,7 +33,7 @@ export interface FaultsOptions {
 
 const atOnceMax = 3;
 const pauseMsMax = 1500;
-const [durationMsMin, durationMsMax] = [300, 5000];
+const durationMsMax = 5000;
 /** The probability that a node is killed while its disk fails. It must then start with the data on its disk. */
 const killedMostly = 0.3;
 /** Within this time a node reports that it cannot write to its disk. */
@@ -56,7 +48,6 @@ export class Faults {
   readonly #next: Random;
   readonly #tell: (text: string) => void;
   readonly #active = new Map<Host, FaultKind>();
-  readonly #done: Fault[] = [];
 
   constructor({ cluster, clients, kinds, seed, tell }: FaultsOptions) {
     this.#cluster = cluster;
@@ -66,26 +57,14 @@ export class Faults {
     this.#tell = tell;
   }
 
-  /**
-   * Injects overlapping faults for this time. Resolves with all of them when the last one is over and all nodes have
-   * recovered.
-   */
-  async run(lengthMs: number): Promise<readonly Fault[]> {
-    const endMs = performance.now() + lengthMs;
-    const running: Promise<void>[] = [];
-    for (;;) {
-      await Bun.sleep(this.#next() * pauseMsMax);
-      const leftMs = endMs - performance.now();
-      if (leftMs < durationMsMin) break;
+  /** Resolves with all faults when the last one is over and all nodes have recovered. */
+  run(lengthMs: number): Promise<readonly Fault<FaultKind>[]> {
+    const draw = async () => {
       const [host, kind] = [pick(this.#next, this.#cluster.hosts), pick(this.#next, this.#kinds)];
-      const drawnMs = durationMsMin + below(this.#next, durationMsMax - durationMsMin);
-      if (!(await this.#isAllowed(host, kind))) continue;
-      const fault = { kind, host, startMs: performance.now(), durationMs: Math.min(drawnMs, leftMs) };
-      this.#done.push(fault);
-      running.push(this.#suffer(fault));
-    }
-    await Promise.all(running);
-    return this.#done;
+      const durationMs = durationMsMin + below(this.#next, durationMsMax - durationMsMin);
+      return (await this.#isAllowed(host, kind)) ? { kind, host, durationMs } : undefined;
+    };
+    return injectFaults(lengthMs, { next: this.#next, pauseMsMax, draw, suffer: (fault) => this.#suffer(fault) });
   }
 
   async #isAllowed(host: Host, kind: FaultKind): Promise<boolean> {
@@ -95,13 +74,13 @@ export class Faults {
     const readers = readersUnder(new Map(this.#active).set(host, kind), brokers);
     if (readers.includes("fallback")) return true;
     const healths = await Promise.all(readers.map((name) => this.#cluster.node(name).health()));
-    return healths.some((health) => health?.ok === true && isFollowing(health));
+    return healths.some((health) => health !== undefined && isFollowing(health));
   }
 
-  async #suffer({ kind, host, startMs, durationMs }: Fault): Promise<void> {
+  async #suffer(fault: Fault<FaultKind>): Promise<void> {
+    const { kind, host, durationMs } = fault;
     this.#active.set(host, kind);
-    const tell = (what: string): void =>
-      this.#tell(`${(startMs / 1000).toFixed(1)} s: ${host}: ${what}, for ${(durationMs / 1000).toFixed(1)} s`);
+    const tell = (what: string): void => this.#tell(tellFault(fault, host, what));
     if (isDiskFault(kind)) await this.#sufferDisk(host as NodeName, kind, durationMs, tell);
     else {
       tell(kind);
@@ -202,5 +181,3 @@ export function readersUnder(
 const stillAnswers: ReadonlySet<FaultKind> = new Set(["cut from the cluster"]);
 
 const isDiskFault = (kind: FaultKind): kind is DiskFaultKind => diskFaultKinds.includes(kind as DiskFaultKind);
-
-const isFollowing = ({ role, state }: Health): boolean => role !== "edge" || state === "LIVE";

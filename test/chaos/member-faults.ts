@@ -6,6 +6,7 @@
 import * as Bun from "bun";
 import { below, pick, random, type Random } from "../../scripts/benchmark/random.ts";
 import { healthAt, type Health } from "../../scripts/node-process.ts";
+import { firstLineOf } from "../harness/verdicts.ts";
 import { isUnguarded, type NodeName } from "./cluster-plan.ts";
 import { DirectorySnapshots } from "./directory-snapshots.ts";
 import { MemberFaultActions } from "./member-fault-actions.ts";
@@ -17,16 +18,10 @@ import {
   together,
   type MemberFaultKind,
 } from "./member-rules.ts";
+import { durationMsMin, injectFaults, tellFault, type Fault } from "./fault-loop.ts";
 import { isMember, memberNames, type Host } from "./network.ts";
-import type { ChaosCluster } from "./chaos-cluster.ts";
+import { isFollowing, type ChaosCluster } from "./chaos-cluster.ts";
 import type { ClusterMonitor } from "./cluster-monitor.ts";
-
-export interface MemberFault {
-  readonly kind: MemberFaultKind;
-  readonly host: Host;
-  readonly startMs: number;
-  readonly durationMs: number;
-}
 
 export interface MemberFaultsOptions {
   readonly cluster: ChaosCluster;
@@ -37,7 +32,6 @@ export interface MemberFaultsOptions {
 }
 
 const pauseMsMax = 2000;
-const durationMsMin = 300;
 /** By kind, if it is not 8 s. A lease of six seconds has to expire during some of them. */
 const durationMsMax: Partial<Record<MemberFaultKind, number>> = {
   freeze: 20_000,
@@ -75,7 +69,6 @@ export class MemberFaults {
   readonly #active = new Map<Host, MemberFaultKind>();
   /** Only until the cause is gone. */
   readonly #disturbed = new Map<Host, MemberFaultKind>();
-  readonly #done: MemberFault[] = [];
   /** Members that did not recover in time. */
   readonly failures: string[] = [];
 
@@ -102,37 +95,22 @@ export class MemberFaults {
     return times === undefined ? node : `${node}#${times}`;
   };
 
-  /**
-   * Injects overlapping faults for this time. Resolves with all of them when the last one is over and all nodes have
-   * recovered.
-   */
-  async run(lengthMs: number): Promise<readonly MemberFault[]> {
+  /** Resolves with all faults when the last one is over and all nodes have recovered. */
+  async run(lengthMs: number): Promise<readonly Fault<MemberFaultKind>[]> {
     await this.#acts.keepCopies();
-    const endMs = performance.now() + lengthMs;
-    const running: Promise<void>[] = [];
-    for (;;) {
-      await Bun.sleep(this.#next() * pauseMsMax);
-      const leftMs = endMs - performance.now();
-      if (leftMs < durationMsMin) break;
-      const kind = pick(this.#next, this.#kinds);
-      const host = this.#chooseHost(kind);
-      const drawnMs = durationMsMin + below(this.#next, (durationMsMax[kind] ?? usualMsMax) - durationMsMin);
-      const leastMs = this.#isUnguarded && kind === "cut from the cluster" ? unguardedMs : 0;
-      const isSecond = this.#next() < secondMostly && !this.#isUnguarded;
-      if (!isAllowed(this.#active, host, kind, isSecond)) continue;
-      if (isLoss(kind) && !(await this.#areWell())) continue;
-      const fault = {
-        kind,
-        host,
-        startMs: performance.now(),
-        durationMs: Math.min(Math.max(drawnMs, leastMs), leftMs),
-      };
-      this.#done.push(fault);
-      this.#active.set(host, kind);
-      running.push(this.#suffer(fault));
-    }
-    await Promise.all(running);
-    return this.#done;
+    const [next, suffer] = [this.#next, (fault: Fault<MemberFaultKind>) => this.#suffer(fault)];
+    return injectFaults(lengthMs, { next, pauseMsMax, draw: () => this.#draw(), suffer });
+  }
+
+  async #draw(): Promise<Omit<Fault<MemberFaultKind>, "startMs"> | undefined> {
+    const kind = pick(this.#next, this.#kinds);
+    const host = this.#chooseHost(kind);
+    const drawnMs = durationMsMin + below(this.#next, (durationMsMax[kind] ?? usualMsMax) - durationMsMin);
+    const leastMs = this.#isUnguarded && kind === "cut from the cluster" ? unguardedMs : 0;
+    const isSecond = this.#next() < secondMostly && !this.#isUnguarded;
+    if (!isAllowed(this.#active, host, kind, isSecond)) return undefined;
+    if (isLoss(kind) && !(await this.#areWell())) return undefined;
+    return { kind, host, durationMs: Math.max(drawnMs, leastMs) };
   }
 
   #chooseHost(kind: MemberFaultKind): Host {
@@ -147,16 +125,14 @@ export class MemberFaults {
     return pick(this.#next, isOfMembers || (kind === "promotion" && members.length > 0) ? members : possible);
   }
 
-  async #suffer({ kind, host, startMs, durationMs }: MemberFault): Promise<void> {
+  async #suffer(fault: Fault<MemberFaultKind>): Promise<void> {
+    const { kind, host, durationMs } = fault;
+    this.#active.set(host, kind);
     // Its role before the fault.
     const role = this.#roleOf(host);
-    const tell = (what: string): void =>
-      this.#options.tell(
-        `${(startMs / 1000).toFixed(1)} s: ${host}${role}: ${what}, for ${(durationMs / 1000).toFixed(1)} s`,
-      );
     this.#disturb(host, kind);
     const { text, undo } = await this.#acts.begin(host, kind);
-    tell(text);
+    this.#options.tell(tellFault(fault, host + role, text));
     if (isLoss(kind)) this.setBack.set(host, (this.setBack.get(host) ?? 0) + 1);
     await Bun.sleep(durationMs);
     await undo();
@@ -189,7 +165,7 @@ export class MemberFaults {
       await this.#options.cluster.recovered(host, isLoss(kind) ? isFollowing : fit);
       if (isLoss(kind)) await this.#caughtUp(host);
     } catch (error) {
-      this.failures.push(`${host} does not recover from: ${kind}: ${reason(error)}`);
+      this.failures.push(`${host} does not recover from: ${kind}: ${firstLineOf(error)}`);
     }
   }
 
@@ -220,8 +196,3 @@ export class MemberFaults {
 }
 
 const isLoss = (kind: MemberFaultKind): boolean => (lossFaultKinds as readonly string[]).includes(kind);
-
-const isFollowing = ({ ok, role, state }: Health): boolean => ok && (role !== "edge" || state === "LIVE");
-
-const reason = (error: unknown): string =>
-  error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error);

@@ -61,6 +61,11 @@ export function percentile(values: readonly number[], share: number): number {
   return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? 0;
 }
 
+/** Without the output of nodes that follows in some errors. */
+export function firstLineOf(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).split("\n")[0] ?? "";
+}
+
 const markOf = (ok: boolean | undefined): string => (ok === undefined ? "       " : ok ? "ok     " : "BROKEN ");
 
 function textOf(measured: string | number): string {

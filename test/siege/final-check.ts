@@ -2,7 +2,7 @@
 import { checkHistory, type Violation } from "../harness/check-history.ts";
 import { readFinalState, waitUntilEqual, type ClusterKeys } from "../harness/final-state.ts";
 import type { Write } from "../harness/history.ts";
-import { reasonOf } from "../../src/util/reason.ts";
+import { firstLineOf } from "../harness/verdicts.ts";
 import { nodeNames, type Urls } from "./attack.ts";
 import type { MadeKey, WriterMessage } from "./writer.ts";
 
@@ -74,7 +74,7 @@ export async function checkFinally(urls: Urls, ledger: Ledger, clusterKeys: Clus
         acceptedRevoked: [...earlier, ...(await acceptedKeys(urls[name], ledger.keysIn("revoked")))],
       };
     } catch (error) {
-      keys[name] = { lostKeys: [reasonOf(error).split("\n")[0] ?? ""], acceptedRevoked: [] };
+      keys[name] = { lostKeys: [firstLineOf(error)], acceptedRevoked: [] };
     }
   }
   return { isEqual, violations: await violationsOf(urls, ledger, clusterKeys), keys };
@@ -86,7 +86,7 @@ async function violationsOf(urls: Urls, { writes }: Ledger, keys: ClusterKeys): 
     const terms = new Map(ends.epochs.map(({ epoch, term }) => [epoch, term]));
     return checkHistory({ writes, reads: [], ...ends, terms });
   } catch (error) {
-    return [{ fault: "impossible state", message: reasonOf(error) }];
+    return [{ fault: "impossible state", message: firstLineOf(error) }];
   }
 }
 

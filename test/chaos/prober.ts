@@ -5,7 +5,7 @@
  */
 import { positionOf, type Write } from "../harness/history.ts";
 import { probeGroup } from "../harness/register-policy.ts";
-import { changesTo, isNotDone } from "../harness/writers.ts";
+import { changesTo, sendWrite } from "../harness/writers.ts";
 
 const everyMs = 200;
 /** The time that a hanging node may take; none of the others waits for it. */
@@ -39,29 +39,13 @@ export class Prober {
 
   async #probe(number: number): Promise<void> {
     const register = `probe${number}`;
+    const url = this.#urls[number % this.#urls.length] ?? "";
     const startMs = performance.now();
-    const token = await this.#send(this.#urls[number % this.#urls.length] ?? "", register);
-    if (token === "not done") return;
+    const body = JSON.stringify(changesTo(register, probeGroup, 1));
+    const sent = await sendWrite(url, this.#key, body, { timeoutMs }).catch(() => "unanswered" as const);
+    if (sent === "refused") return;
     const begun = { register, group: probeGroup, version: 1, startMs, sentMs: startMs, sends: 1 };
-    if (token === undefined) this.writes.push({ ...begun, endMs: Infinity, token });
-    else this.writes.push({ ...begun, endMs: performance.now(), token: positionOf(token) });
-  }
-
-  /** The token; undefined if the write was done or not. */
-  async #send(url: string, register: string): Promise<string | undefined> {
-    try {
-      const response = await fetch(`${url}/api/batch`, {
-        method: "POST",
-        headers: { Authorization: `Bearer ${this.#key}` },
-        body: JSON.stringify(changesTo(register, probeGroup, 1)),
-        signal: AbortSignal.timeout(timeoutMs),
-      });
-      const text = await response.text();
-      const token = response.headers.get("OsoOffset");
-      if (response.ok && token !== null) return token;
-      return isNotDone(text) ? "not done" : undefined;
-    } catch {
-      return undefined;
-    }
+    if (sent === "unanswered") this.writes.push({ ...begun, endMs: Infinity, token: undefined });
+    else this.writes.push({ ...begun, endMs: performance.now(), token: positionOf(sent.token) });
   }
 }

@@ -5,7 +5,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { newAdminKey, NodeProcess, randomHex } from "../../scripts/node-process.ts";
+import { newAdminKey, type NodeProcess, randomHex } from "../../scripts/node-process.ts";
 import { must } from "../../src/util/assert.ts";
 
 /** A process that is not a node, such as a broker. */

@@ -36,7 +36,7 @@ export interface WritersOptions {
   readonly onRefused?: (answer: string) => void;
 }
 
-type Sent = "refused" | "unanswered" | { readonly token: string };
+export type Sent = "refused" | "unanswered" | { readonly token: string };
 
 const writerCount = 24;
 const timeoutMs = 4000;
@@ -138,27 +138,45 @@ export class Writers {
   }
 
   async #send(fetchFrom: ReturnType<FetchBuilder>, body: string): Promise<Sent> {
-    try {
-      const headers = { Authorization: `Bearer ${this.#options.key}` };
-      const answer = await fetchFrom("http://cluster/api/batch", { method: "POST", headers, body });
-      const token = answer.headers.get("OsoOffset");
-      if (answer.ok && token !== null) return { token };
-      const text = await answer.text();
-      this.#options.onRefused?.(`${answer.status} ${text.slice(0, 200)}`);
-      if (answer.status < 500 && answer.status !== 429)
-        throw new Error(`a write was refused for good: ${answer.status} ${text}`);
-      return answer.status === 429 || isNotDone(text) ? "refused" : "unanswered";
-    } catch (error) {
-      if (error instanceof Error && error.message.startsWith("a write was")) throw error;
-      return isNotDone(String(error)) ? "refused" : "unanswered";
-    }
+    const { key, onRefused } = this.#options;
+    return sendWrite("http://cluster", key, body, { fetch: fetchFrom, onRefused });
   }
+}
+
+interface SendOptions {
+  readonly fetch?: ReturnType<FetchBuilder>;
+  readonly timeoutMs?: number;
+  readonly onRefused?: ((answer: string) => void) | undefined;
+}
+
+/** Sends a write once. Throws if it was refused for good. */
+export async function sendWrite(url: string, key: string, body: string, options: SendOptions = {}): Promise<Sent> {
+  const { fetch: send = fetch, timeoutMs: limitMs, onRefused } = options;
+  let refusal: string;
+  try {
+    const answer = await send(`${url}/api/batch`, {
+      method: "POST",
+      headers: { Authorization: `Bearer ${key}` },
+      body,
+      ...(limitMs === undefined ? {} : { signal: AbortSignal.timeout(limitMs) }),
+    });
+    const token = answer.headers.get("OsoOffset");
+    if (answer.ok && token !== null) return { token };
+    const text = await answer.text();
+    refusal = `${answer.status} ${text.slice(0, 200)}`;
+    onRefused?.(refusal);
+    if (answer.status >= 500 || answer.status === 429)
+      return answer.status === 429 || isNotDone(text) ? "refused" : "unanswered";
+  } catch (error) {
+    return isNotDone(String(error)) ? "refused" : "unanswered";
+  }
+  throw new Error(`a write was refused for good: ${refusal}`);
 }
 
 const groupOf = (index: number): string => groups[index % groups.length] ?? "g0";
 
 /** An edge without its primary and `redundantFetch` both say so if they know. */
-export const isNotDone = (text: string): boolean => text.includes("nothing was written");
+const isNotDone = (text: string): boolean => text.includes("nothing was written");
 
 export function changesTo(register: string, group: string, version: number): unknown[] {
   const inserts = [{ inserts: [factOf(register, group, version)] }];

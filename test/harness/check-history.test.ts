@@ -1,13 +1,15 @@
 /** The checker accepts the answers of a correct cluster, and detects each planted fault. */
 import { describe, expect, test } from "bun:test";
+import { seedsOf } from "../seeds.ts";
 import { checkHistory, type HistoryFault } from "./check-history.ts";
 import type { Answer, Epoch, History, Read, Write } from "./history.ts";
 import { simulatedHistory, type PlantedFault } from "./simulated-history.ts";
 
-const seeds = Array.from({ length: 15 }, (_, index) => index + 1);
+const runs = 5;
+const seeds = seedsOf(1).flatMap((first) => Array.from({ length: runs }, (_, index) => first + index));
 const faultsOf = (history: History): Set<HistoryFault> => new Set(checkHistory(history).map(({ fault }) => fault));
 
-describe("a simulated cluster", () => {
+describe(`a simulated cluster with the seeds from ${seedsOf(1).join(" and ")} on`, () => {
   test("is accepted if it is correct, for every seed", () => {
     for (const seed of seeds) {
       const history = simulatedHistory(seed);

@@ -10,12 +10,11 @@ import { join } from "node:path";
 import { builtBinary } from "../../scripts/built-binary.ts";
 import { freePort, newAdminKey, NodeProcess, randomHex } from "../../scripts/node-process.ts";
 import { mountTypeOf } from "../../src/store/directory/network-file-system.ts";
-import { findProgram } from "./program.ts";
+import { programPath } from "./program.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ostiary-network-"));
 const mounted = join(folder, "mounted");
 const isMounted = mount();
-if (!isMounted) console.log("the tests of a network file system are skipped: bindfs cannot mount one here");
 
 afterAll(() => {
   if (isMounted) Bun.spawnSync(["umount", "-l", mounted]);
@@ -24,14 +23,14 @@ afterAll(() => {
 
 /** Only the superuser may mount, and containers often may not. */
 function mount(): boolean {
-  const [bindfs, source] = [findProgram("bindfs"), join(folder, "source")];
+  const [bindfs, source] = [programPath("bindfs"), join(folder, "source")];
   mkdirSync(source);
   mkdirSync(mounted);
-  if (bindfs === null || process.getuid?.() !== 0 || !existsSync("/dev/fuse")) return false;
+  if (process.getuid?.() !== 0 || !existsSync("/dev/fuse")) return false;
   return Bun.spawnSync([bindfs, source, mounted], { timeout: 10_000 }).success;
 }
 
-describe.skipIf(!isMounted)("a network file system", () => {
+describe.skipIf(!isMounted)("a network file system (skipped where nothing may be mounted)", () => {
   const nodeKey = randomHex(32);
   const environment = { PATH: process.env["PATH"] ?? "", OSTIARY_NODE_KEY: nodeKey, OSTIARY_ADMIN_KEY: newAdminKey() };
   let binary = "";

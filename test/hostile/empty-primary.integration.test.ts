@@ -43,7 +43,7 @@ import {
 } from "../replication/cluster.ts";
 import { withCapturedLog } from "../replication/captured-log.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(90_000);
 
 const quick = {
   "advanced.headIntervalMs": "100ms",

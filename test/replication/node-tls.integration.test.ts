@@ -160,10 +160,10 @@ describe.skipIf(findProgram("openssl") === null)("nodes with TLS (skipped withou
       expect(await roleOf(primary.url)).toMatchObject({ role: "edge" });
     }));
 
-  test("the console and the document of the API are served, and a path with two slashes is found", () =>
+  test("the document of the API is served, and a path with two slashes is found", () =>
     withCluster(async (cluster) => {
       const { url } = await cluster.host("primary", "primary", tls());
-      for (const path of ["/console/", "/openapi.json", "/api//policy", "//api/policy", "/metrics"]) {
+      for (const path of ["/openapi.json", "/api//policy", "//api/policy", "/metrics"]) {
         const response = await fetch(url + path, { headers: { Authorization: `Bearer ${adminKey}` }, ...trust() });
         expect({ path, status: response.status }).toEqual({ path, status: 200 });
         await response.arrayBuffer();

@@ -16,7 +16,7 @@ import { defaultLimits } from "../../src/config/limits.ts";
 import { hashKey } from "../../src/store/keys/api-keys.ts";
 import { openBrokerProxy } from "./broker-proxy.ts";
 import { eventually, nodeKey, withCluster } from "./cluster.ts";
-import { runNextTimer, SimulatedClock } from "./simulated-clock.ts";
+import { closeOn, runNextTimer, SimulatedClock } from "./simulated-clock.ts";
 
 const topics = topicsOf("ostiary/v1", "test");
 const defaults = { clientId: "edge-9", connectTimeoutMs: 60_000, keepaliveMs: 60_000, ownership: false } as const;
@@ -29,7 +29,7 @@ test("an unreachable broker is tried again within 2 s, and not by all nodes at t
     link.start();
     const delays: number[] = [];
     for (let attempt = 0; attempt < 6; attempt++) delays.push(await runNextTimer(clock));
-    await link.close();
+    await closeOn(clock, link);
     proxy.close();
     return delays;
   };
@@ -52,7 +52,7 @@ test("a broker that refuses MQTT 5 is tried with 3.1.1", async () => {
   await runNextTimer(clock);
   await eventually(() => expect(link.connected).toBe(true));
   expect(proxy.connections.map(({ version }) => version)).toEqual([5, 4]);
-  await link.close();
+  await closeOn(clock, link);
   proxy.close();
   server.close();
   await broker.close();
@@ -98,7 +98,7 @@ async function withContestedBroker(
   try {
     await body({ clock, isFenced: () => isFenced, attempts: () => attempts, heard: () => heard, publishHead });
   } finally {
-    await link.close();
+    await closeOn(clock, link);
     server.close();
     await new Promise<void>((resolve) => broker.close(resolve));
   }

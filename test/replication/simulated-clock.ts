@@ -93,6 +93,13 @@ export async function runNextTimer(clock: SimulatedClock): Promise<number> {
   return delayMs;
 }
 
+/** Closes a connection, which waits for its peer until a limit on this clock. */
+export async function closeOn(clock: SimulatedClock, connection: { close(): Promise<void> }): Promise<void> {
+  const closed = connection.close();
+  clock.pass(60_000);
+  await closed;
+}
+
 /** Runs everything that waits for no timer. */
 export async function settle(): Promise<void> {
   for (let turn = 0; turn < 20; turn++) await Promise.resolve();

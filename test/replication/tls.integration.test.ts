@@ -27,7 +27,7 @@ import {
   withCluster,
 } from "./cluster.ts";
 import { withCapturedLog } from "./captured-log.ts";
-import { runNextTimer, SimulatedClock } from "./simulated-clock.ts";
+import { closeOn, runNextTimer, SimulatedClock } from "./simulated-clock.ts";
 
 // A timeout of the test runner would kill the broker of all later tests.
 setDefaultTimeout(120_000);
@@ -221,7 +221,7 @@ describe.skipIf(!installed)("TLS with a real Mosquitto (skipped if it or openssl
             for (let attempt = 0; attempt < 3; attempt++) await runNextTimer(clock);
             expect(connection.connected).toBe(false);
             expect(lines.length).toBe(1);
-            await connection.close();
+            await closeOn(clock, connection);
           }));
       }
     }

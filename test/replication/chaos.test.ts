@@ -239,6 +239,8 @@ test("a forged head with another digest at the same position: the replica asks t
     await loadPolicy(primary.node);
     await withReplica(primary, cluster.directory, async ({ loop, state, snapshots }) => {
       await eventually(() => expect(state()?.offset).toBe(primary.node.health().offset ?? -1));
+      // Before an answer of the primary, heads prove nothing.
+      await eventually(() => expect(loop.monitor.freshness.ageMs).not.toBeNull());
       const { epoch, term, offset, hash } = state() ?? { epoch: "", term: 0, offset: 0, hash: "" };
       const position = { v: 1, s: "test", e: epoch, n: term, t: Date.now(), l: offset, h: hash, trim: 0 };
       const head = { ...position, d: "0123456789abcdef", from: [0, "0000000000000000"], role: "primary", ack: false };

@@ -2,9 +2,8 @@
  * More connections than a node has file descriptors. The node is a process with a low limit, like that of a service
  * manager.
  */
-import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
-import { closeSync, openSync } from "node:fs";
+import { closeSync, openSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { builtBinary } from "../../scripts/built-binary.ts";
 import { freePort, newAdminKey, NodeProcess, randomHex } from "../../scripts/node-process.ts";
@@ -117,9 +116,11 @@ describe("connections beyond the limit of descriptors", () => {
         abreast: 100,
       });
       try {
+        const startMs = Date.now();
         await expectService(node);
-        // The timer that stores the position has run meanwhile.
-        await Bun.sleep(1200);
+        // The timer that stores the position opens a file.
+        const position = join(node.directory, "position");
+        await eventually(() => expect(statSync(position).mtimeMs).toBeGreaterThan(startMs));
         await expectService(node);
         await eventually(() => expect(held.open()).toBeLessThan(descriptors));
       } finally {
@@ -154,7 +155,10 @@ describe("connections beyond the limit of descriptors", () => {
     await withNode(
       async (node) => {
         const held = await holdConnections(node.url, { count: 60 });
-        await Bun.sleep(2500);
+        // It has counted them, and then closes those above the limit.
+        const counted = async (): Promise<number> =>
+          Number(/^ostiary_connections(?:\{.*\})? (\d+)$/m.exec(await (await ask(node.url, "/metrics")).text())?.[1]);
+        await eventually(async () => expect(await counted()).toBeGreaterThanOrEqual(60));
         expect(held.open()).toBe(60);
         held.close();
       },

@@ -13,7 +13,7 @@ import { treeSeed } from "../test/seeds.ts";
 import { projectRoot } from "./built-binary.ts";
 import { progressDirectory, readProgress, recordOutcome } from "./testing/full-progress.ts";
 import { runTests, type Result } from "./testing/run.ts";
-import { stages, type Stage, type Tier } from "./testing/stages.ts";
+import { stages, type Stage, type Tier, tierOf } from "./testing/stages.ts";
 import { installTools } from "./test-tools.ts";
 
 const usage = `scripts/test [--integration | --full] [NAME ...] [options]
@@ -110,13 +110,14 @@ function select({ tier, names }: Request) {
 /** Runs the files one after another, and shows all of their output. */
 async function runFiles(files: readonly string[], { pattern }: Request): Promise<readonly Result[]> {
   const results: Result[] = [];
+  await installTools(files.filter((path) => tierOf(path) !== "default"));
   for (const file of files) results.push(await runTests(file, [file], { pattern, isShown: true }));
   return results;
 }
 
 async function runStages(groups: readonly (readonly Stage[])[], request: Request): Promise<readonly Result[]> {
   if (groups.length === 0) return [];
-  if (request.tier !== "default") await installTools();
+  if (request.tier !== "default") await installTools(groups.flat().flatMap(({ files }) => files));
   console.log(`seeds: those that stay, and ${treeSeed} from this tree`);
   const results: Result[] = [];
   for (const group of groups) {
@@ -144,9 +145,9 @@ async function runGroup(group: readonly Stage[], request: Request): Promise<read
   return results;
 }
 
-async function runStage({ name, kind, run }: Stage, { pattern }: Request): Promise<Result> {
+async function runStage({ name, files, run }: Stage, { pattern }: Request): Promise<Result> {
   const startMs = performance.now();
-  const result = await run(kind === "tests" ? { pattern } : {});
+  const result = await run(files.length > 0 ? { pattern } : {});
   const times = `${secondsSince(startMs).toFixed(1)} s, ${result.processorSeconds.toFixed(1)} s of a processor`;
   console.log(`   ${name.padEnd(nameWidth)}  ${describe(result)}  (${times})`);
   for (const failure of result.failures) console.log(`      ${paint("stdout", "red", "failed:")} ${failure.name}`);
@@ -160,10 +161,19 @@ function report(results: readonly Result[], request: Request, seconds: number): 
     console.log(`\n${paint("stdout", "red", "failed:")} ${name}`);
     for (const line of lines) console.log(`   ${line}`);
   }
+  for (const line of describeSkips(results.flatMap(({ skips }) => skips))) console.log(line);
   const sum = add(results);
   console.log(`\n${describeRest(request)}it took ${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`);
   console.log(describe(sum));
   return sum.failed === 0 && sum.passed > 0 ? 0 : 1;
+}
+
+const shownSkipsMax = 30;
+
+function describeSkips(skips: readonly string[]): readonly string[] {
+  const shown = skips.slice(0, shownSkipsMax).map((name) => `   ${name}`);
+  const more = skips.length > shownSkipsMax ? [`   and ${skips.length - shownSkipsMax} more`] : [];
+  return skips.length === 0 ? [] : ["\nskipped, since something is missing that they need:", ...shown, ...more];
 }
 
 /** Lines that name the stages which this run left out. */

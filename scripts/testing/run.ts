@@ -17,6 +17,8 @@ export interface Result {
   readonly failed: number;
   readonly skipped: number;
   readonly failures: readonly Failure[];
+  /** The names of the skipped tests, with their stage. */
+  readonly skips: readonly string[];
   /** Of all processes, in seconds. */
   readonly processorSeconds: number;
 }
@@ -42,7 +44,7 @@ export async function runProgram(name: string, command: readonly string[], optio
   const lines: string[] = [];
   const { status, processorSeconds } = await run(command, (line) => lines.push(line), options);
   const failures = status === 0 ? [] : [{ name, lines: lines.slice(-shownLinesMax) }];
-  return { passed: status === 0 ? 1 : 0, failed: failures.length, skipped: 0, failures, processorSeconds };
+  return { passed: status === 0 ? 1 : 0, failed: failures.length, skipped: 0, failures, skips: [], processorSeconds };
 }
 
 /** One run of `bun test` with these files, relative to the project. */
@@ -90,12 +92,11 @@ type Counts = Pick<Result, "passed" | "failed" | "skipped">;
 
 /** A run that failed without a failed test, or in which no test ran, is a failure of its own. */
 function resultOf(output: TestOutput, counts: Counts, status: number, processorSeconds: number): Result {
-  const { failures } = output;
-  if (status === 0 && counts.failed === 0 && counts.passed + counts.skipped > 0)
-    return { ...counts, failures, processorSeconds };
-  if (counts.failed > 0) return { ...counts, failures, processorSeconds };
+  const { failures, skips } = output;
+  const result = { ...counts, failures, skips, processorSeconds };
+  if (counts.failed > 0 || (status === 0 && counts.passed + counts.skipped > 0)) return result;
   const ended = { name: `${output.stage}: the run ended with status ${status}`, lines: output.lastLines };
-  return { ...counts, failed: failures.length + 1, failures: [...failures, ended], processorSeconds };
+  return { ...result, failed: failures.length + 1, failures: [...failures, ended] };
 }
 
 /** Reads the lines that `bun test` prints, and what `test/deno/run-tests.ts` prints alike. */
@@ -103,6 +104,7 @@ class TestOutput {
   readonly stage: string;
   /** By name, because bun test repeats failures at the end. */
   readonly #failures = new Map<string, Failure>();
+  readonly #skips = new Set<string>();
   /** Printed since the last test ended. */
   #lines: string[] = [];
 
@@ -114,13 +116,18 @@ class TestOutput {
     return [...this.#failures.values()];
   }
 
+  get skips(): readonly string[] {
+    return [...this.#skips];
+  }
+
   get lastLines(): readonly string[] {
     return this.#lines.slice(-shownLinesMax);
   }
 
   line(line: string): void {
     if (line.startsWith("(fail)")) this.#fail(line.slice("(fail)".length).trim());
-    else if (!/^\((?:pass|skip)\)|^test\/.*:$/.test(line)) {
+    else if (line.startsWith("(skip)")) this.#skips.add(`${this.stage}: ${line.slice("(skip)".length).trim()}`);
+    else if (!/^\(pass\)|^test\/.*:$/.test(line)) {
       this.#lines.push(line);
       return;
     }

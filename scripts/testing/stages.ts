@@ -15,7 +15,8 @@ export interface Stage {
   /** What runs alone with `scripts/test --full AREA`: mostly the name. */
   readonly area: string;
   readonly description: string;
-  readonly kind: "check" | "tests";
+  /** The test files, by their paths; none for checks and long runs. */
+  readonly files: readonly string[];
   run(options?: RunOptions): Promise<Result>;
 }
 
@@ -31,7 +32,7 @@ const areas: readonly (readonly [name: string, description: string, parts: reado
   ["system", "the built binary as a cluster of processes, and attacks on it", ["e2e", "hostile"]],
   ["replication", "log, replicas, brokers, snapshots, failover", ["replication", "runtime"]],
   ["http", "the API, its clients, metrics and traces", ["http", "client", "telemetry", "cases-over-http"]],
-  ["simulation", "whole clusters under faults, in simulated time", ["sim", "chaos", "siege"]],
+  ["simulation", "whole clusters under faults, in simulated time", ["sim", "chaos", "siege", "harness"]],
   ["engine", "language, planner, evaluator, store", ["engine", "polar", "datalog", "store", "util"]],
   ["random", "random policies and histories against the oracle", ["fuzz", "histories", "oracle"]],
   ["cli", "commands, settings, README, manual", ["cli", "config", "generate-types", "manual", "readme"]],
@@ -49,7 +50,7 @@ const script = (name: string, ...parameters: string[]) => [bun, join(projectRoot
 
 const everyTestFile: readonly string[] = [...new Bun.Glob("test/**/*.test.ts").scanSync(projectRoot)].toSorted();
 
-const tierOf = (path: string): Tier =>
+export const tierOf = (path: string): Tier =>
   path.endsWith(".integration.test.ts") ? "integration" : path.endsWith(".full.test.ts") ? "full" : "default";
 
 /** The name of the area; undefined if the table above lacks it. */
@@ -119,7 +120,7 @@ export const stages: Readonly<Record<Tier, readonly (readonly Stage[])[]>> = {
 };
 
 function check(name: string, description: string, command: readonly string[]): Stage {
-  return { name, area: name, description, kind: "check", run: (options) => runProgram(name, command, options) };
+  return { name, area: name, description, files: [], run: (options) => runProgram(name, command, options) };
 }
 
 /** A stage for each area that has files in the tier. */
@@ -141,7 +142,7 @@ function tests(
     name,
     area,
     description,
-    kind: "tests",
+    files,
     run: (options) => runTests(name, files, { timeoutMs: stageTimeoutMs, environment, ...options }),
   };
 }
@@ -157,7 +158,7 @@ function testsOnDeno(
     name,
     area,
     description,
-    kind: "tests",
+    files,
     run: () => runTestsOnDeno(name, files, { timeoutMs: stageTimeoutMs, environment }),
   };
 }
@@ -169,7 +170,7 @@ function longRun(name: string, area: string, description: string, file: string, 
     name,
     area,
     description,
-    kind: "check",
+    files: [],
     run: () => runProgram(name, command, { timeoutMs: stageTimeoutMs, isShown: true }),
   };
 }

@@ -27,17 +27,6 @@ interface Message {
   readonly retain: boolean;
 }
 
-export interface BrokerCounts {
-  published: number;
-  dropped: number;
-  doubled: number;
-  late: number;
-  restarts: number;
-  takeovers: number;
-  /** Messages that a lying broker dropped, delayed or repeated. */
-  lies: number;
-}
-
 const keepaliveFactor = 1.5;
 const lieDelayMs = 4000;
 
@@ -47,7 +36,6 @@ export class SimulatedBroker {
   readonly host: string;
   /** Supports only MQTT 3.1.1. */
   readonly old: boolean;
-  readonly counts: BrokerCounts = { published: 0, dropped: 0, doubled: 0, late: 0, restarts: 0, takeovers: 0, lies: 0 };
   weather: BrokerWeather = fairBroker;
   #lie: Lie | undefined;
   /** The head that it repeats. */
@@ -76,7 +64,6 @@ export class SimulatedBroker {
   /** It loses all of its state. */
   stop(): void {
     this.#up = false;
-    this.counts.restarts++;
     this.#retained.clear();
     const clients = [...this.#clients.values()];
     this.#clients.clear();
@@ -102,7 +89,6 @@ export class SimulatedBroker {
   accept(client: SimulatedClient): boolean {
     const other = this.#clients.get(client.id);
     if (other !== undefined) {
-      this.counts.takeovers++;
       this.vanished(other);
       other.lost(142);
     }
@@ -128,7 +114,6 @@ export class SimulatedBroker {
   }
 
   publish(message: Message): void {
-    this.counts.published++;
     if (message.retain) this.#retained.set(message.topic, message);
     for (const client of this.#clients.values()) {
       if (client.subscribes(message.topic)) this.#deliver(client, { ...message, retain: false });
@@ -138,7 +123,7 @@ export class SimulatedBroker {
   /** A lie about the statuses of nodes has no effect. */
   #lieTo(client: SimulatedClient, message: Message): boolean {
     if (this.#lie === undefined || message.topic.includes("/node/")) return false;
-    this.counts.lies++;
+    this.network.counts.add("messages of brokers that lied");
     if (this.#lie === "delay") client.deliver(message, lieDelayMs);
     else if (isHead(message) && this.#oldHead !== undefined)
       client.deliver({ ...this.#oldHead, retain: false }, undefined);
@@ -154,14 +139,14 @@ export class SimulatedBroker {
     if (this.#lieTo(client, message)) return;
     const { dropped, doubled, late } = this.weather;
     if (client.waiting >= this.#queueMax || this.random.chance(dropped)) {
-      this.counts.dropped++;
+      this.network.counts.add("messages dropped");
       return;
     }
     const isLate = this.random.chance(late);
-    if (isLate) this.counts.late++;
+    if (isLate) this.network.counts.add("messages late");
     client.deliver(message, isLate ? this.random.between(5, 2500) : undefined);
     if (!this.random.chance(doubled)) return;
-    this.counts.doubled++;
+    this.network.counts.add("messages doubled");
     client.deliver(message, this.random.between(0, 1000));
   }
 

@@ -4,27 +4,14 @@
  * answer from old data, the state must not be older than allowed.
  */
 import { backFrom, isWithin, Violation, type Point } from "./histories.ts";
+import type { CountName, Counts } from "./counts.ts";
 import type { Serve } from "./network.ts";
 import type { Process } from "./machines.ts";
 import type { Time } from "./time.ts";
 
-export interface CheckerCounts {
-  answers: number;
-  /** Responses to requests with a token. */
-  withToken: number;
-  /** Responses 409: the write of the token is reported as lost. */
-  lost: number;
-  /** The same if the write was only not known to the node yet. */
-  lostEarly: number;
-  notReady: number;
-  /** Responses of edges that may not answer from old data. */
-  fresh: number;
-  /** Responses of edges to requests for the latest state. */
-  latest: number;
-}
-
 export interface CheckerOptions {
   readonly time: Time;
+  readonly counts: Counts;
   readonly fail: (violation: Violation) => void;
   /** The limit of the edges, if they have one. */
   readonly maxStalenessMs: number | undefined;
@@ -38,15 +25,6 @@ export interface CheckerOptions {
 const freshSlackMs = 100;
 
 export class Checker {
-  readonly counts: CheckerCounts = {
-    answers: 0,
-    withToken: 0,
-    lost: 0,
-    lostEarly: 0,
-    notReady: 0,
-    fresh: 0,
-    latest: 0,
-  };
   readonly #options: CheckerOptions;
   readonly #time: Time;
   readonly #fail: (violation: Violation) => void;
@@ -58,6 +36,10 @@ export class Checker {
     this.#options = options;
     this.#time = time;
     this.#fail = fail;
+  }
+
+  #count(name: CountName): void {
+    this.#options.counts.add(name);
   }
 
   learn(token: string, point: Point): void {
@@ -89,15 +71,15 @@ export class Checker {
     const { process, status, token } = given;
     const possible = process.watcher.since(Math.min(given.fromMs, process.unsureSinceMs));
     const wanted = token === undefined ? undefined : this.#tokens.get(token);
-    if (status === 503) this.counts.notReady++;
-    else if (status === 409) this.#judgeLoss(given, possible, wanted);
+    if (status === 503) return;
+    if (status === 409) this.#judgeLoss(given, possible, wanted);
     else if (status === 200) this.#judgeAnswer(given, possible, wanted);
     else throw new Violation(`${process.name} answers a question with ${status}`);
   }
 
   #judgeAnswer(given: Given, possible: readonly Point[], wanted: Point | undefined): void {
     const { process, token } = given;
-    this.counts.answers++;
+    this.#count("questions answered and checked");
     const right = possible.filter((point) => isRight(given, point));
     if (right.length === 0)
       throw new Violation(
@@ -106,7 +88,7 @@ export class Checker {
     if (process.role === "edge") this.#judgeAge(given, possible.at(-1));
     if (process.role === "edge") this.#checkLatest(given, right);
     if (token === undefined || process.role === "fallback") return;
-    this.counts.withToken++;
+    this.#count("of these with a token");
     if (wanted === undefined || right.some((point) => isWithin(wanted, point))) return;
     throw new Violation(
       `${process.name} answers from ${right.map(positionOf).join(", ")}, the token says ${token} (${positionOf(wanted)})`,
@@ -121,7 +103,7 @@ export class Checker {
     const { maxStalenessMs, living, isLeased } = this.#options;
     const end = living();
     if (maxStalenessMs === undefined || point === undefined || end === undefined) return;
-    this.counts.fresh++;
+    this.#count("answers whose freshness was checked");
     if (point === end || !isWithin(point, end)) return;
     const [next] = [...backFrom(end, (at) => at !== point)].slice(-1);
     if (next === undefined || (next.epoch !== point.epoch && !isLeased)) return;
@@ -140,7 +122,7 @@ export class Checker {
   #checkLatest({ process, latest }: Given, right: readonly Point[]): void {
     const end = this.#options.living();
     if (latest === undefined || end === undefined || !isWithin(latest, end)) return;
-    this.counts.latest++;
+    this.#count("answers of the latest");
     const lacksNothing = (point: Point): boolean => {
       if (isWithin(latest, point) || !isWithin(point, end)) return true;
       const [next] = [...backFrom(end, (at) => at !== point)].slice(-1);
@@ -154,11 +136,11 @@ export class Checker {
 
   #judgeLoss({ process, token }: Given, possible: readonly Point[], wanted: Point | undefined): void {
     if (wanted === undefined) return;
-    this.counts.lost++;
+    this.#count("tokens of lost writes refused");
     const present = possible.at(-1);
     if (present === undefined || possible.every((point) => isWithin(wanted, point)))
       throw new Violation(`${process.name} says that the write of ${token} is lost, which it has`);
-    if (isWithin(present, wanted)) this.counts.lostEarly++;
+    if (isWithin(present, wanted)) this.#count("of these not lost but not heard of");
   }
 }
 

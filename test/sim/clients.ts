@@ -18,15 +18,6 @@ export interface Acknowledged {
   readonly atMs: number;
 }
 
-export interface ClientCounts {
-  writes: number;
-  acknowledged: number;
-  /** Acknowledged only after the request was repeated. */
-  repeated: number;
-  unanswered: number;
-  questions: number;
-}
-
 export interface ClientOptions {
   readonly time: Time;
   readonly network: Network;
@@ -58,7 +49,6 @@ const promptMs = 500;
 const tokensKept = 30;
 
 export class Clients {
-  readonly counts: ClientCounts = { writes: 0, acknowledged: 0, repeated: 0, unanswered: 0, questions: 0 };
   readonly acknowledged: Acknowledged[] = [];
   readonly #options: ClientOptions;
   readonly #owner: Owner = { name: "client", alive: true, frozenUntilMs: 0 };
@@ -93,7 +83,6 @@ export class Clients {
     const name = `w${this.#requests++}`;
     const written = await this.#inTime(name, writer, "POST", "/api/batch", this.#changes(), { "X-Request-ID": name });
     if (written === undefined) return;
-    this.counts.writes++;
     this.#acknowledge(name, written, 0);
     const headers = written.token === null ? {} : { OsoOffset: written.token };
     await this.#inTime(`the read of ${name}`, reader, "GET", "/api/facts?predicate=has_role", undefined, headers);
@@ -137,7 +126,6 @@ export class Clients {
     const { random, all } = this.#options;
     const [user, repo] = [random.pick(users), random.pick(repos)];
     const to = host ?? random.pick(all);
-    this.counts.questions++;
     const kind = random.below(3);
     const actor = { actor_type: "User", actor_id: user, action: "read", resource_type: "Repo" };
     if (kind === 0) await this.call(to, "POST", "/api/authorize", { ...actor, resource_id: repo }, headers);
@@ -175,7 +163,6 @@ export class Clients {
   async #write(path: string, body: unknown, host?: string): Promise<void> {
     const { random, writable, time, trace } = this.#options;
     const name = `w${this.#requests++}`;
-    this.counts.writes++;
     for (let attempt = 0; attempt < attemptsMax; attempt++) {
       const to = attempt === 0 && host !== undefined ? host : random.pick(writable);
       const sentMs = time.nowMs;
@@ -193,7 +180,7 @@ export class Clients {
         );
       await time.sleep(random.between(20, 1500));
     }
-    this.counts.unanswered++;
+    this.#options.network.counts.add("writes given up");
   }
 
   /**
@@ -218,8 +205,8 @@ export class Clients {
 
   #acknowledge(name: string, { token, body }: Answer, attempt: number): void {
     const { histories, checker, time, fail } = this.#options;
-    this.counts.acknowledged++;
-    if (attempt > 0) this.counts.repeated++;
+    this.#options.network.counts.add("writes acknowledged");
+    if (attempt > 0) this.#options.network.counts.add("of these sent again");
     if (token === null) return fail(new Violation(`the write ${name} was answered without a token`));
     const request = `admin/${name}`;
     const isThere = (candidate: Point): boolean => isAt(histories, candidate, token);

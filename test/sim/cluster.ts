@@ -9,7 +9,7 @@ import { must } from "../../src/util/assert.ts";
 import { adminKey, nodeKey } from "../replication/cluster.ts";
 import { SimulatedBroker } from "./brokers.ts";
 import { Clients } from "./clients.ts";
-import type { DiskCounts } from "./disks.ts";
+import { Counts } from "./counts.ts";
 import { Histories, type Point, type Violation } from "./histories.ts";
 import { Checker } from "./checker.ts";
 import { SimulatedLeaseService } from "./leases.ts";
@@ -57,7 +57,7 @@ const inMemory = "/dev/shm";
 export class Cluster {
   readonly time = new Time();
   readonly histories = new Histories((point) => this.#led(point));
-  readonly disks: DiskCounts = { commitsFailed: 0, commitsLeft: 0, snapshotsFailed: 0 };
+  readonly counts = new Counts();
   readonly random: Random;
   readonly shape: Shape;
   readonly network: Network;
@@ -89,7 +89,7 @@ export class Cluster {
     this.root = mkdtempSync(join(hasMemory() ? inMemory : tmpdir(), "ostiary-sim-"));
     const { time, histories } = this;
     const fail = (violation: Error): void => void (this.violation ??= violation);
-    this.network = new Network(time, this.random.fork("network"));
+    this.network = new Network(time, this.random.fork("network"), this.counts);
     this.engine = new SimulatedLeaseService(time, this.network, this.random.fork("engine"));
     this.brokers = Array.from(
       { length: this.shape.brokers },
@@ -105,6 +105,7 @@ export class Cluster {
     );
     this.checker = new Checker({
       time,
+      counts: this.counts,
       fail,
       maxStalenessMs: this.shape.strict ? maxStalenessMs : undefined,
       isLeased: this.shape.failover,
@@ -115,7 +116,7 @@ export class Cluster {
       network: this.network,
       brokers: this.brokers,
       histories,
-      disks: this.disks,
+      counts: this.counts,
       checker: this.checker,
       engine: this.engine,
       random: this.random.fork("machines"),

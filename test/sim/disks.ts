@@ -6,19 +6,13 @@
 import type { Database } from "bun:sqlite";
 import { closeSync, existsSync, lstatSync, openSync, readSync, rmSync, symlinkSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import type { Counts } from "./counts.ts";
 import type { Random } from "./random.ts";
 import type { Owner } from "./time.ts";
 import type { StoreWatcher } from "./observed-writer.ts";
 
 /** `unsteady` fails by chance, in any of the ways. */
 export type DiskState = "well" | "full" | "failing" | "unsteady";
-
-export interface DiskCounts {
-  commitsFailed: number;
-  /** How many of these left their data on the disk. */
-  commitsLeft: number;
-  snapshotsFailed: number;
-}
 
 type Failure = "full" | "write" | "sync";
 
@@ -40,13 +34,13 @@ const unsteadiness = 0.3;
 
 export class SimulatedDisk {
   readonly #random: Random;
-  readonly #counts: DiskCounts;
+  readonly #counts: Counts;
   #directory: string;
   #state: DiskState = "well";
   /** Called when a failed commit has left its data on the disk. */
   onLeft = (): void => {};
 
-  constructor(directory: string, random: Random, counts: DiskCounts) {
+  constructor(directory: string, random: Random, counts: Counts) {
     this.#directory = directory;
     this.#random = random;
     this.#counts = counts;
@@ -71,10 +65,10 @@ export class SimulatedDisk {
   commit(database: Database, watcher: StoreWatcher, commit: () => void): void {
     const failure = this.#draw();
     if (failure === undefined) return commit();
-    this.#counts.commitsFailed++;
+    this.#counts.add("commits failed on a disk");
     if (failure === "sync" && watcher.synchronous === "FULL" && this.#random.chance(0.7)) {
       if (leaveUncommitted(database, watcher, commit)) {
-        this.#counts.commitsLeft++;
+        this.#counts.add("of these left on the disk");
         this.onLeft();
       }
     } else if (this.#random.chance(0.5)) database.run("ROLLBACK");
@@ -85,7 +79,7 @@ export class SimulatedDisk {
   requireRoom(): void {
     const failure = this.#draw();
     if (failure === undefined) return;
-    this.#counts.snapshotsFailed++;
+    this.#counts.add("snapshots failed on a disk");
     const [code, text] = failure === "full" ? ["ENOSPC", "no space left on device"] : ["EIO", "i/o error"];
     throw Object.assign(new Error(`${code}: ${text}, write`), { code });
   }

@@ -15,19 +15,10 @@ import type { Network } from "./network.ts";
 import type { Random } from "./random.ts";
 import type { Owner, Time } from "./time.ts";
 
-export interface LeaseCounts {
-  reads: number;
-  writes: number;
-  /** Writes that failed because another node had replaced the record. */
-  conflicts: number;
-  unanswered: number;
-}
-
 const ratesOfClocks = [0.96, 1, 1.04];
 
 export class SimulatedLeaseService {
   readonly host = "engine";
-  readonly counts: LeaseCounts = { reads: 0, writes: 0, conflicts: 0, unanswered: 0 };
   /** It does not answer while it is frozen. */
   isDown = false;
   readonly #time: Time;
@@ -45,11 +36,7 @@ export class SimulatedLeaseService {
   open({ node, ttlMs }: LeaseOptions, from: string, owner: Owner, clock: Clock): Lease {
     const call = <T>(work: () => T, signal: AbortSignal): Promise<T> => this.#call(from, owner, work, signal);
     const store: RecordStore<number> = {
-      read: (signal) =>
-        call(() => {
-          this.counts.reads++;
-          return this.#record && { record: this.#record, origin: this.#revision };
-        }, signal),
+      read: (signal) => call(() => this.#record && { record: this.#record, origin: this.#revision }, signal),
       write: (record, replaced, signal) => call(() => this.#write(record, replaced), signal),
     };
     const rate = this.#random.pick(ratesOfClocks);
@@ -68,9 +55,9 @@ export class SimulatedLeaseService {
   }
 
   #write(record: StoredRecord, replaced: RecordVersion<number> | undefined): RecordVersion<number> | undefined {
-    this.counts.writes++;
+    this.#network.counts.add("records of the lease written");
     if ((replaced?.origin ?? 0) !== this.#revision) {
-      this.counts.conflicts++;
+      this.#network.counts.add("of these over one that had changed");
       return undefined;
     }
     this.#record = record;
@@ -81,7 +68,7 @@ export class SimulatedLeaseService {
   #call<T>(from: string, owner: Owner, work: () => T, signal: AbortSignal): Promise<T> {
     const { lost } = this.#network.weather;
     const unanswered = (): Error => {
-      this.counts.unanswered++;
+      this.#network.counts.add("calls of the coordination service without an answer");
       return new Error("the simulated service gave no answer in time");
     };
     const start = (resolve: (answer: T) => void): void => {

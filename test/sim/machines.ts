@@ -31,7 +31,8 @@ import type { Clock } from "../../src/util/clock.ts";
 import { flipBit } from "../replication/flip-bit.ts";
 import { SimulatedClient, type SimulatedBroker } from "./brokers.ts";
 import { closeConnections } from "./connections.ts";
-import { attachDisk, SimulatedDisk, type DiskCounts } from "./disks.ts";
+import type { Counts } from "./counts.ts";
+import { attachDisk, SimulatedDisk } from "./disks.ts";
 import { Violation, type Histories, type Point } from "./histories.ts";
 import type { Checker } from "./checker.ts";
 import type { SimulatedLeaseService } from "./leases.ts";
@@ -47,7 +48,7 @@ export interface World {
   readonly network: Network;
   readonly brokers: readonly SimulatedBroker[];
   readonly histories: Histories;
-  readonly disks: DiskCounts;
+  readonly counts: Counts;
   readonly random: Random;
   readonly checker: Checker;
   readonly engine: SimulatedLeaseService;
@@ -84,7 +85,6 @@ export class Process implements Owner {
   readonly watcher: StoreWatcher;
   readonly clock: Clock;
   readonly directory: string;
-  readonly startedMs: number;
   alive = true;
   frozenUntilMs = 0;
   frozenFromMs = 0;
@@ -99,7 +99,6 @@ export class Process implements Owner {
     this.name = name;
     this.role = role;
     this.directory = directory;
-    this.startedMs = world.time.nowMs;
     this.clock = clock(this);
     this.watcher = new StoreWatcher(name, world.time, world.histories, world.fail);
     this.#time = world.time;
@@ -133,7 +132,7 @@ export class Machine {
     this.#root = join(root, name);
     this.#random = world.random.fork(name);
     mkdirSync(this.directory, { recursive: true });
-    this.disk = new SimulatedDisk(this.directory, this.#random.fork("disk faults"), world.disks);
+    this.disk = new SimulatedDisk(this.directory, this.#random.fork("disk faults"), world.counts);
   }
 
   get url(): string {

@@ -4,6 +4,7 @@
  * without an error.
  */
 import type { Fetch } from "../../src/replication/system.ts";
+import type { Counts } from "./counts.ts";
 import type { Random } from "./random.ts";
 import type { Owner, Time } from "./time.ts";
 
@@ -30,16 +31,8 @@ interface Exchange {
   readonly reset: () => void;
 }
 
-export interface NetworkCounts {
-  requests: number;
-  lost: number;
-  reset: number;
-  broken: number;
-  damaged: number;
-}
-
 export class Network {
-  readonly counts: NetworkCounts = { requests: 0, lost: 0, reset: 0, broken: 0, damaged: 0 };
+  readonly counts: Counts;
   weather: Weather = fair;
   readonly #time: Time;
   readonly #random: Random;
@@ -48,8 +41,9 @@ export class Network {
   readonly #open = new Set<Exchange>();
   #requests = 0;
 
-  constructor(time: Time, random: Random) {
+  constructor(time: Time, random: Random, counts: Counts) {
     this.#time = time;
+    this.counts = counts;
     this.#random = random;
   }
 
@@ -102,7 +96,6 @@ export class Network {
   }
 
   #send(way: Way, url: string, init: RequestInit): void {
-    this.counts.requests++;
     const { random } = way;
     const to = new URL(url).host;
     if (!this.reaches(way.host, to) || random.chance(this.weather.lost)) return this.#lose(way);
@@ -126,14 +119,14 @@ export class Network {
     this.#open.delete(exchange);
     if (!this.reaches(to, way.host) || way.random.chance(this.weather.lost)) return this.#lose(way);
     if (way.random.chance(this.weather.reset)) {
-      this.counts.reset++;
+      this.counts.add("requests lost, reset or broken");
       return way.fail("ECONNRESET");
     }
     this.#time.at(this.#delayMs(way.random), way.owner, () => way.succeed(response, this.#body(way, body, request)));
   }
 
   #lose(way: Way): void {
-    this.counts.lost++;
+    this.counts.add("requests lost, reset or broken");
     // Usually there is no error. A router may send one, or the kernel may give up.
     if (way.random.chance(0.3)) way.fail("ETIMEDOUT", way.random.between(50, 4000));
   }
@@ -145,12 +138,12 @@ export class Network {
   ): Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> {
     const { random } = way;
     if (bytes.length > 0 && random.chance(this.weather.brokenBody)) {
-      this.counts.broken++;
+      this.counts.add("requests lost, reset or broken");
       return brokenStream(bytes.slice(0, random.below(bytes.length)));
     }
     // TCP checksums protect small bodies well enough.
     if (bytes.length > 0 && url.endsWith("/snapshot") && random.chance(this.weather.damagedBody)) {
-      this.counts.damaged++;
+      this.counts.add("requests lost, reset or broken");
       const damaged = bytes.slice();
       const index = random.below(damaged.length);
       damaged[index] = (damaged[index] ?? 0) ^ (1 << random.below(8));

@@ -11,15 +11,6 @@ import { isWithin, type Point, Violation } from "./histories.ts";
 import type { Machine } from "./machines.ts";
 import type { Random } from "./random.ts";
 
-export interface OperatorCounts {
-  promotions: number;
-  forcedPromotions: number;
-  refusedPromotions: number;
-  restores: number;
-  demotions: number;
-  wiped: number;
-}
-
 export interface Unreplicated {
   /** The epoch of the node when it saved the event. */
   readonly epoch: string;
@@ -40,14 +31,6 @@ interface Promotion {
 }
 
 export class Operator {
-  readonly counts: OperatorCounts = {
-    promotions: 0,
-    forcedPromotions: 0,
-    refusedPromotions: 0,
-    restores: 0,
-    demotions: 0,
-    wiped: 0,
-  };
   readonly promotions: Promotion[] = [];
   readonly #cluster: Cluster;
   readonly #restores: Restore[] = [];
@@ -59,6 +42,11 @@ export class Operator {
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster;
+  }
+
+  /** Whether it did something that may let an abandoned history survive. */
+  get mayHaveLostHistory(): boolean {
+    return this.#restores.length > 0 || this.promotions.some(({ forced }) => forced);
   }
 
   backUp(): void {
@@ -91,7 +79,6 @@ export class Operator {
     machine.restore(copy.path);
     this.#cluster.note(`${machine.name} is put back to ${copy.point.epoch}:${copy.point.offset}`);
     this.#restores.push({ before, after: copy.point });
-    this.counts.restores++;
     await this.#cluster.start(machine);
     return true;
   }
@@ -107,7 +94,6 @@ export class Operator {
     primary.restore(backup.path);
     this.#cluster.note(`${primary.name} is put back to ${backup.point.offset}`);
     this.#restores.push({ before, after: backup.point });
-    this.counts.restores++;
     await this.#cluster.start(primary);
   }
 
@@ -120,11 +106,10 @@ export class Operator {
     );
     const health = await this.#cluster.health(edge);
     if (answer?.status !== 200 && health?.role !== "primary") {
-      this.counts.refusedPromotions++;
+      this.#cluster.counts.add("promotions refused");
       return false;
     }
-    this.counts.promotions++;
-    if (force) this.counts.forcedPromotions++;
+    this.#cluster.counts.add("promotions");
     this.promotions.push({ epoch: health?.epoch ?? null, forced: force });
     this.#cluster.primary = edge;
     // A backup of the previous primary must not replace later events.
@@ -136,8 +121,8 @@ export class Operator {
   async handOver(edge: Machine): Promise<void> {
     const answer = await this.#cluster.clients.call(edge.name, "POST", "/api/promote", { graceful: true });
     this.#cluster.note(`handing over to ${edge.name}: ${answer?.status ?? "no answer"} ${answer?.body ?? ""}`);
-    if (answer?.status === 200) this.counts.promotions++;
-    else this.counts.refusedPromotions++;
+    if (answer?.status === 200) this.#cluster.counts.add("promotions");
+    else this.#cluster.counts.add("promotions refused");
   }
 
   /** The same without faults: then it must succeed. */
@@ -192,7 +177,7 @@ export class Operator {
   async demote(machine: Machine): Promise<void> {
     if (machine === this.#cluster.primary) await this.#acceptSuccessor(machine);
     if (machine === this.#cluster.primary) return;
-    this.counts.demotions++;
+    this.#cluster.counts.add("primaries of before made edges");
     await machine.stop();
     void this.#cluster.start(machine, "edge");
   }
@@ -211,7 +196,6 @@ export class Operator {
     // A primary's database cannot be repaired; its edges have the data.
     if (machine === this.#cluster.primary) return;
     this.keepUnreplicated();
-    this.counts.wiped++;
     machine.wipe();
     void this.#cluster.start(machine, "edge");
   }

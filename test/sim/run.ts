@@ -2,16 +2,11 @@
 import { startLogging } from "../../src/telemetry/logger.ts";
 import { must } from "../../src/util/assert.ts";
 import { reasonOf } from "../../src/util/reason.ts";
-import type { BrokerCounts } from "./brokers.ts";
-import type { ClientCounts } from "./clients.ts";
 import { Cluster, retentionEvents } from "./cluster.ts";
-import type { DiskCounts } from "./disks.ts";
 import { faults } from "./faults.ts";
 import { backFrom, isWithin, Violation, type Point } from "./histories.ts";
-import { positionOf, type CheckerCounts } from "./checker.ts";
-import type { LeaseCounts } from "./leases.ts";
-import type { NetworkCounts } from "./network.ts";
-import { Operator, primariesOf, type OperatorCounts, type Unreplicated } from "./operator.ts";
+import { positionOf } from "./checker.ts";
+import { Operator, primariesOf, type Unreplicated } from "./operator.ts";
 import { noMutation, type Mutation } from "./mutations.ts";
 import { unrest } from "./quiescence.ts";
 import { actor } from "./time.ts";
@@ -19,20 +14,10 @@ import { type Fault, fits, type Scene } from "./scene.ts";
 
 export interface Outcome {
   readonly seed: number;
-  readonly steps: number;
-  readonly simulatedMs: number;
-  readonly states: number;
   /** The number of faults by name. */
   readonly faults: Readonly<Record<string, number>>;
-  readonly clients: ClientCounts;
-  readonly answers: CheckerCounts;
-  readonly network: NetworkCounts;
-  readonly brokers: BrokerCounts;
-  readonly operator: OperatorCounts;
-  readonly leases: LeaseCounts & { readonly chosen: number };
-  readonly disks: DiskCounts & { readonly commitsFound: number };
-  /** Acknowledged writes that the surviving history lacks, for allowed reasons. */
-  readonly lost: number;
+  /** See `counts.ts`. */
+  readonly counts: Readonly<Record<string, number>>;
   readonly failure: Error | undefined;
   readonly trace: readonly string[];
 }
@@ -76,23 +61,14 @@ export async function runSeed(seed: number, mutation: Mutation = noMutation): Pr
   }
   failure ??= cluster.violation;
   cluster.close();
-  return {
-    seed,
-    steps,
-    simulatedMs: cluster.time.nowMs,
-    states: cluster.histories.size,
-    faults: struck,
-    clients: cluster.clients.counts,
-    answers: cluster.checker.counts,
-    network: cluster.network.counts,
-    brokers: sum(cluster.brokers.map(({ counts }) => counts)),
-    operator: operator.counts,
-    leases: { ...cluster.engine.counts, chosen: cluster.chosen.size },
-    disks: { ...cluster.disks, commitsFound: cluster.histories.revived },
-    lost,
-    failure,
-    trace: cluster.trace,
-  };
+  const { counts } = cluster;
+  counts.add("steps", steps);
+  counts.add("simulated seconds", Math.round(cluster.time.nowMs / 1000));
+  counts.add("committed states", cluster.histories.size);
+  counts.add("acknowledged writes lost as announced", lost);
+  counts.add("of these found after a crash", cluster.histories.revived);
+  counts.add("primaries chosen by a lease", cluster.chosen.size);
+  return { seed, faults: struck, counts: counts.byName, failure, trace: cluster.trace };
 }
 
 async function boot(cluster: Cluster): Promise<void> {
@@ -209,8 +185,8 @@ function requireKept(cluster: Cluster, operator: Operator): number {
  * backup, a history that was abandoned for a rival may survive after all if the rival is lost with its primary
  * (`hasRivalOf`).
  */
-function requireGone({ histories }: Cluster, { counts }: Operator, saved: readonly Unreplicated[], end: Point): void {
-  if (counts.forcedPromotions > 0 || counts.restores > 0) return;
+function requireGone({ histories }: Cluster, operator: Operator, saved: readonly Unreplicated[], end: Point): void {
+  if (operator.mayHaveLostHistory) return;
   const points = new Map([...backFrom(end, () => true)].map((point) => [point.offset, point]));
   const there = saved.find(({ epoch, offset, request }) => {
     const point = points.get(offset);
@@ -234,10 +210,4 @@ function requireExcuse({ shape, chosen }: Cluster, { promotions }: Operator, poi
   throw new Violation(
     `a write was acknowledged by ${shape.ack} edges (${positionOf(point)}) and is gone since ${begin.by} was promoted at ${positionOf(begin)}`,
   );
-}
-
-function sum(all: readonly BrokerCounts[]): BrokerCounts {
-  const total: BrokerCounts = { published: 0, dropped: 0, doubled: 0, late: 0, restarts: 0, takeovers: 0, lies: 0 };
-  for (const counts of all) for (const key of Object.keys(total) as (keyof BrokerCounts)[]) total[key] += counts[key];
-  return total;
 }

@@ -13,40 +13,9 @@ export function noTotals(): Totals {
 }
 
 export function addOutcome(totals: Totals, outcome: Outcome): Totals {
-  const { steps, simulatedMs, states, lost, clients, answers, network, brokers, operator, leases, disks } = outcome;
   totals.runs++;
   if (outcome.failure !== undefined) totals.failures++;
-  addCounts(totals.counts, {
-    steps,
-    "simulated seconds": Math.round(simulatedMs / 1000),
-    "committed states": states,
-    "writes acknowledged": clients.acknowledged,
-    "of these sent again": clients.repeated,
-    "writes given up": clients.unanswered,
-    "questions answered and checked": answers.answers,
-    "of these with a token": answers.withToken,
-    "tokens of lost writes refused": answers.lost,
-    "of these not lost but not heard of": answers.lostEarly,
-    "acknowledged writes lost as announced": lost,
-    "requests lost, reset or broken": network.lost + network.reset + network.broken + network.damaged,
-    "messages dropped": brokers.dropped,
-    "messages doubled": brokers.doubled,
-    "messages late": brokers.late,
-    "messages of brokers that lied": brokers.lies,
-    "answers whose freshness was checked": answers.fresh,
-    "answers of the latest": answers.latest,
-    "commits failed on a disk": disks.commitsFailed,
-    "of these left on the disk": disks.commitsLeft,
-    "of these found after a crash": disks.commitsFound,
-    "snapshots failed on a disk": disks.snapshotsFailed,
-    "records of the lease written": leases.writes,
-    "of these over one that had changed": leases.conflicts,
-    "calls of the coordination service without an answer": leases.unanswered,
-    "primaries chosen by a lease": leases.chosen,
-    promotions: operator.promotions,
-    "promotions refused": operator.refusedPromotions,
-    "primaries of before made edges": operator.demotions,
-  });
+  addCounts(totals.counts, outcome.counts);
   addCounts(totals.faults, outcome.faults);
   return totals;
 }

@@ -153,6 +153,7 @@ describe("a closure matches the facts", () => {
         }),
         { numRuns: runs, seed },
       );
+      console.log(`seed ${seed}, ${runs} histories: ${rows} rows at their ends`);
       expect(rows).toBeGreaterThanOrEqual(quota(runs, 2));
     },
     randomTestMs,

@@ -155,6 +155,7 @@ describe.each(seededRuns(20_240_501, 40))("random, $runs times with seed $seed:"
       }),
       { ...parameters, numRuns: runs * 5 },
     );
+    console.log(`seed ${seed}, ${runs * 5} changed texts: ${parsed} parse`);
     expect(parsed).toBeGreaterThanOrEqual(quota(runs * 5, 0.1));
   });
 });

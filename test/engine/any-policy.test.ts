@@ -71,7 +71,7 @@ test.each(seededRuns(20_261, 200))(
       { numRuns: runs, seed },
     );
     console.log(`seed ${seed}, ${runs} runs: ${policies} policies`);
-  expect(policies).toBeGreaterThanOrEqual(quota(runs, 0.08));
+    expect(policies).toBeGreaterThanOrEqual(quota(runs, 0.08));
   },
   randomTestMs,
 );

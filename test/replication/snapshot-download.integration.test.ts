@@ -2,6 +2,7 @@
  * Downloads of snapshots over connections that break, from senders that have a new snapshot meanwhile, and requests for
  * ranges.
  */
+import * as Bun from "bun";
 import { expect, setDefaultTimeout, test } from "bun:test";
 import {
   closeSync,

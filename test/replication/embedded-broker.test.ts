@@ -1,5 +1,4 @@
 /** The embedded broker with real MQTT clients: permissions, and the two ways in which aedes hung on Bun. */
-import * as Bun from "bun";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { once } from "node:events";
 import { connect as connectSocket, createServer, type AddressInfo, type Server, type Socket } from "node:net";

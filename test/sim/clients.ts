@@ -5,10 +5,9 @@
 import { deadline } from "../../src/util/clock.ts";
 import { adminKey } from "../replication/cluster.ts";
 import { Violation, type Histories, type Point } from "./histories.ts";
-import type { Checker } from "./checker.ts";
-import type { Network } from "./network.ts";
+import type { Cluster } from "./cluster.ts";
 import type { Random } from "./random.ts";
-import { clockOf, type Owner, type Time } from "./time.ts";
+import { clockOf, type Owner } from "./time.ts";
 
 export interface Acknowledged {
   readonly request: string;
@@ -16,22 +15,6 @@ export interface Acknowledged {
   /** The position of the write. Undefined if it changed nothing. */
   readonly point: Point | undefined;
   readonly atMs: number;
-}
-
-export interface ClientOptions {
-  readonly time: Time;
-  readonly network: Network;
-  readonly histories: Histories;
-  readonly checker: Checker;
-  readonly random: Random;
-  readonly trace: (text: string) => void;
-  readonly fail: (violation: Violation) => void;
-  /** The names of the nodes that accept writes, and of all nodes. */
-  readonly writable: readonly string[];
-  readonly all: readonly string[];
-  readonly mayLosePolicy: boolean;
-  /** Whether a lease determines the primary. */
-  readonly isLeased: boolean;
 }
 
 export interface Answer {
@@ -50,20 +33,22 @@ const tokensKept = 30;
 
 export class Clients {
   readonly acknowledged: Acknowledged[] = [];
-  readonly #options: ClientOptions;
+  readonly #cluster: Cluster;
+  readonly #random: Random;
   readonly #owner: Owner = { name: "client", alive: true, frozenUntilMs: 0 };
   /** When the primary of each term first acknowledged a write. */
   readonly #firstAcknowledged: { readonly term: number; readonly atMs: number }[] = [];
   #requests = 0;
   #policies = 0;
 
-  constructor(options: ClientOptions) {
-    this.#options = options;
+  constructor(cluster: Cluster, random: Random) {
+    this.#cluster = cluster;
+    this.#random = random;
   }
 
   /** Writes something, and repeats it until it gets a response or gives up. */
   async write(host?: string): Promise<void> {
-    const { random } = this.#options;
+    const random = this.#random;
     const kind = random.next();
     if (kind < 0.02) await this.#write("/api/clear_data", {});
     else if (kind < 0.05) await this.loadPolicy();
@@ -89,11 +74,11 @@ export class Clients {
   }
 
   async #inTime(what: string, ...asked: Parameters<Clients["call"]>): Promise<Answer | undefined> {
-    const { time, fail, trace } = this.#options;
+    const { time, fail } = this.#cluster;
     const startMs = time.nowMs;
     const answer = await this.call(...asked);
     const tookMs = Math.round(time.nowMs - startMs);
-    trace(`${what} at ${asked[0]}: ${answer?.status ?? "no answer"} after ${tookMs} ms`);
+    this.#cluster.note(`${what} at ${asked[0]}: ${answer?.status ?? "no answer"} after ${tookMs} ms`);
     if (answer?.status === 200 && tookMs <= promptMs) return answer;
     // A write may also fail by chance.
     if (answer?.status === 503 && answer.body.includes("the disk is full")) return undefined;
@@ -111,7 +96,7 @@ export class Clients {
   }
 
   async ask(host?: string): Promise<void> {
-    const { random } = this.#options;
+    const random = this.#random;
     const recent = this.acknowledged.slice(-tokensKept);
     if (recent.length > 0 && random.chance(0.6)) await this.#ask({ OsoOffset: random.pick(recent).token }, host);
     else if (random.chance(0.3)) await this.askLatest(host);
@@ -123,7 +108,8 @@ export class Clients {
   }
 
   async #ask(headers: Record<string, string>, host: string | undefined): Promise<void> {
-    const { random, all } = this.#options;
+    const random = this.#random;
+    const all = this.#cluster.machines.map(({ name }) => name);
     const [user, repo] = [random.pick(users), random.pick(repos)];
     const to = host ?? random.pick(all);
     const kind = random.below(3);
@@ -141,7 +127,8 @@ export class Clients {
     body?: unknown,
     headers: Record<string, string> = {},
   ): Promise<Answer | undefined> {
-    const { network, time, random } = this.#options;
+    const { network, time } = this.#cluster;
+    const random = this.#random;
     using late = deadline(
       clockOf(time, this.#owner, random, () => 0),
       clientTimeoutMs,
@@ -161,26 +148,28 @@ export class Clients {
 
   /** Begins at the given node, if any. */
   async #write(path: string, body: unknown, host?: string): Promise<void> {
-    const { random, writable, time, trace } = this.#options;
+    const random = this.#random;
+    const { time, members } = this.#cluster;
+    const writable = members.map(({ name }) => name);
     const name = `w${this.#requests++}`;
     for (let attempt = 0; attempt < attemptsMax; attempt++) {
       const to = attempt === 0 && host !== undefined ? host : random.pick(writable);
       const sentMs = time.nowMs;
       const answer = await this.call(to, "POST", path, body, { "X-Request-ID": name });
-      trace(`${name} at ${to}: ${answer?.status ?? "no answer"} ${answer?.token ?? ""}`);
+      this.#cluster.note(`${name} at ${to}: ${answer?.status ?? "no answer"} ${answer?.token ?? ""}`);
       if (answer?.status === 200) {
         this.#requireOnePrimary(name, answer, attempt, sentMs);
         return this.#acknowledge(name, answer, attempt);
       }
       // Without acknowledgements, the only policy may be lost with its primary.
-      const hasNoPolicy = this.#options.mayLosePolicy && answer?.body.includes("no policy is loaded yet") === true;
+      const hasNoPolicy = this.#cluster.shape.ack === 0 && answer?.body.includes("no policy is loaded yet") === true;
       if (answer !== undefined && answer.status !== 503 && !hasNoPolicy)
-        return this.#options.fail(
+        return this.#cluster.fail(
           new Violation(`${to} answers the write ${name} with ${answer.status} ${answer.body}`),
         );
       await time.sleep(random.between(20, 1500));
     }
-    this.#options.network.counts.add("writes given up");
+    this.#cluster.network.counts.add("writes given up");
   }
 
   /**
@@ -188,8 +177,8 @@ export class Clients {
    * one.
    */
   #requireOnePrimary(name: string, { token }: Answer, attempt: number, sentMs: number): void {
-    const { histories, time, fail, isLeased } = this.#options;
-    if (!isLeased || token === null) return;
+    const { histories, time, fail, shape } = this.#cluster;
+    if (!shape.failover || token === null) return;
     const term = histories.termOf(token.split(":")[0] ?? "");
     const later = this.#firstAcknowledged.find((first) => first.term > term && first.atMs < sentMs);
     // A repeated write may be answered with its first position.
@@ -204,9 +193,9 @@ export class Clients {
   }
 
   #acknowledge(name: string, { token, body }: Answer, attempt: number): void {
-    const { histories, checker, time, fail } = this.#options;
-    this.#options.network.counts.add("writes acknowledged");
-    if (attempt > 0) this.#options.network.counts.add("of these sent again");
+    const { histories, checker, time, fail } = this.#cluster;
+    this.#cluster.network.counts.add("writes acknowledged");
+    if (attempt > 0) this.#cluster.network.counts.add("of these sent again");
     if (token === null) return fail(new Violation(`the write ${name} was answered without a token`));
     const request = `admin/${name}`;
     const isThere = (candidate: Point): boolean => isAt(histories, candidate, token);
@@ -231,7 +220,7 @@ export class Clients {
   }
 
   #changes(): unknown {
-    const { random } = this.#options;
+    const random = this.#random;
     return Array.from({ length: 1 + random.below(3) }, () => {
       const fact = () => ({
         predicate: "has_role",

@@ -14,7 +14,7 @@ import { Histories, type Point, type Violation } from "./histories.ts";
 import { Checker } from "./checker.ts";
 import { SimulatedLeaseService } from "./leases.ts";
 import { Network } from "./network.ts";
-import { Machine, type World } from "./machines.ts";
+import { Machine } from "./machines.ts";
 import type { Mutation } from "./mutations.ts";
 import { Random } from "./random.ts";
 import { Time } from "./time.ts";
@@ -87,8 +87,7 @@ export class Cluster {
       ...mutation.shape,
     };
     this.root = mkdtempSync(join(hasMemory() ? inMemory : tmpdir(), "ostiary-sim-"));
-    const { time, histories } = this;
-    const fail = (violation: Error): void => void (this.violation ??= violation);
+    const { time } = this;
     this.network = new Network(time, this.random.fork("network"), this.counts);
     this.engine = new SimulatedLeaseService(time, this.network, this.random.fork("engine"));
     this.brokers = Array.from(
@@ -106,49 +105,27 @@ export class Cluster {
     this.checker = new Checker({
       time,
       counts: this.counts,
-      fail,
+      fail: this.fail,
       maxStalenessMs: this.shape.strict ? maxStalenessMs : undefined,
       isLeased: this.shape.failover,
       living: () => this.primary.point,
     });
-    const world: World = {
-      time,
-      network: this.network,
-      brokers: this.brokers,
-      histories,
-      counts: this.counts,
-      checker: this.checker,
-      engine: this.engine,
-      random: this.random.fork("machines"),
-      mutation,
-      trace: (text) => this.note(text),
-      fail: (violation: Violation) => fail(violation),
-    };
-    this.members = ["a", "b", "c", "d"].map((name) => new Machine(name, this.root, world));
-    this.fallback = new Machine("f", this.root, world);
-    this.duplicate = new Machine("t", this.root, world);
+    const machines = this.random.fork("machines");
+    const machine = (name: string): Machine => new Machine(name, this, machines.fork(name));
+    this.members = ["a", "b", "c", "d"].map((name) => machine(name));
+    this.fallback = machine("f");
+    this.duplicate = machine("t");
     const clocks = this.random.fork("clocks");
     if (this.shape.skewed) for (const machine of this.machines) machine.skewMs = clocks.pick(skewsMs);
     this.primary = must(this.members[0]);
-    const names = this.members.map(({ name }) => name);
-    this.clients = new Clients({
-      time,
-      network: this.network,
-      histories,
-      checker: this.checker,
-      random: this.random.fork("clients"),
-      trace: (text) => this.note(text),
-      fail,
-      writable: names,
-      all: [...names, this.fallback.name],
-      mayLosePolicy: this.shape.ack === 0,
-      isLeased: this.shape.failover,
-    });
+    this.clients = new Clients(this, this.random.fork("clients"));
   }
 
   get machines(): readonly Machine[] {
     return [...this.members, this.fallback];
   }
+
+  readonly fail = (violation: Violation): void => void (this.violation ??= violation);
 
   note(text: string): void {
     this.trace.push(`${(this.time.nowMs / 1000).toFixed(3).padStart(9)} ${text}`);

@@ -29,33 +29,16 @@ import type { RunningNode } from "../../src/roles/node-service.ts";
 import { closeRawFiles } from "../../src/store/integrity/raw-files.ts";
 import type { Clock } from "../../src/util/clock.ts";
 import { flipBit } from "../replication/flip-bit.ts";
-import { SimulatedClient, type SimulatedBroker } from "./brokers.ts";
+import { SimulatedClient } from "./brokers.ts";
+import type { Cluster } from "./cluster.ts";
 import { closeConnections } from "./connections.ts";
-import type { Counts } from "./counts.ts";
 import { attachDisk, SimulatedDisk } from "./disks.ts";
-import { Violation, type Histories, type Point } from "./histories.ts";
-import type { Checker } from "./checker.ts";
-import type { SimulatedLeaseService } from "./leases.ts";
-import type { Network, Serve } from "./network.ts";
-import type { Mutation } from "./mutations.ts";
+import { Violation, type Point } from "./histories.ts";
+import type { Serve } from "./network.ts";
 import type { Random } from "./random.ts";
 import { approveSimulated, spawnSimulated } from "./threads.ts";
 import { actor, clockOf, type Owner, type Time } from "./time.ts";
 import { StoreWatcher } from "./observed-writer.ts";
-
-export interface World {
-  readonly time: Time;
-  readonly network: Network;
-  readonly brokers: readonly SimulatedBroker[];
-  readonly histories: Histories;
-  readonly counts: Counts;
-  readonly random: Random;
-  readonly checker: Checker;
-  readonly engine: SimulatedLeaseService;
-  readonly mutation: Mutation;
-  readonly trace: (text: string) => void;
-  readonly fail: (violation: Violation) => void;
-}
 
 /** The pages with facts. */
 function leavesOfFacts(path: string): readonly number[] {
@@ -95,13 +78,13 @@ export class Process implements Owner {
   stopping: Promise<void> | undefined;
   writer: StoreWriter | undefined;
 
-  constructor(name: string, role: Config["role"], directory: string, clock: (owner: Owner) => Clock, world: World) {
+  constructor(name: string, role: Config["role"], directory: string, clock: (owner: Owner) => Clock, cluster: Cluster) {
     this.name = name;
     this.role = role;
     this.directory = directory;
     this.clock = clock(this);
-    this.watcher = new StoreWatcher(name, world.time, world.histories, world.fail);
-    this.#time = world.time;
+    this.watcher = new StoreWatcher(name, cluster.time, cluster.histories, cluster.fail);
+    this.#time = cluster.time;
   }
 
   /** Since when its responses may be of an older state than its file. */
@@ -113,7 +96,7 @@ export class Process implements Owner {
 export class Machine {
   readonly name: string;
   readonly disk: SimulatedDisk;
-  readonly #world: World;
+  readonly #cluster: Cluster;
   readonly #root: string;
   readonly #random: Random;
   #directories = 0;
@@ -126,13 +109,13 @@ export class Machine {
   /** How wrong its wall clock is. */
   skewMs = 0;
 
-  constructor(name: string, root: string, world: World) {
+  constructor(name: string, cluster: Cluster, random: Random) {
     this.name = name;
-    this.#world = world;
-    this.#root = join(root, name);
-    this.#random = world.random.fork(name);
+    this.#cluster = cluster;
+    this.#root = join(cluster.root, name);
+    this.#random = random;
     mkdirSync(this.directory, { recursive: true });
-    this.disk = new SimulatedDisk(this.directory, this.#random.fork("disk faults"), world.counts);
+    this.disk = new SimulatedDisk(this.directory, this.#random.fork("disk faults"), cluster.counts);
   }
 
   get url(): string {
@@ -168,7 +151,7 @@ export class Machine {
 
   /** Resolves when the node runs, or its start has failed. */
   async start(config: Config): Promise<void> {
-    const world = this.#world;
+    const cluster = this.#cluster;
     // One stream per start, because otherwise all starts would create the same epochs.
     const random = this.#random.fork(`start ${++this.#starts}`);
     const process = new Process(
@@ -177,18 +160,18 @@ export class Machine {
       this.directory,
       (owner) =>
         clockOf(
-          world.time,
+          cluster.time,
           owner,
           random.fork("clock"),
           () => this.skewMs,
           (error) => this.#timerFailed(error),
         ),
-      world,
+      cluster,
     );
     this.#process = process;
     attachDisk(process, this.disk, process.watcher);
-    world.trace(`${this.name} starts as ${config.role}`);
-    const { fragileTimer, starting } = world.mutation;
+    cluster.note(`${this.name} starts as ${config.role}`);
+    const { fragileTimer, starting } = cluster.mutation;
     starting?.(this.directory);
     if (fragileTimer !== undefined) process.clock.every(1000, () => fragileTimer(process));
     const system = this.#systemOf(process, random);
@@ -196,19 +179,19 @@ export class Machine {
     await actor.run(process, async () => {
       try {
         process.running = await start({ ...config, data: process.directory }, system);
-        world.trace(`${this.name} is up`);
+        cluster.note(`${this.name} is up`);
       } catch (error) {
         process.failed = error;
-        world.trace(`${this.name} failed to start: ${String(error)}`);
+        cluster.note(`${this.name} failed to start: ${String(error)}`);
       }
     });
   }
 
   /** A node survives system errors in timers; any other error ends it. */
   #timerFailed(error: unknown): void {
-    const { mutation, fail, trace } = this.#world;
+    const { mutation, fail } = this.#cluster;
     if (isSystemError(error) && mutation.fragileTimer === undefined)
-      trace(`  ${this.name}: a timer failed: ${String(error)}`);
+      this.#cluster.note(`  ${this.name}: a timer failed: ${String(error)}`);
     else fail(new Violation(`${this.name} ends, since a timer failed: ${String(error)}`));
   }
 
@@ -216,7 +199,7 @@ export class Machine {
   async stop(): Promise<void> {
     const process = this.#process;
     if (process?.running === undefined) return this.kill();
-    this.#world.trace(`${this.name} is stopped`);
+    this.#cluster.note(`${this.name} is stopped`);
     process.stopping ??= actor.run(process, () => process.running!.stop());
     await process.stopping;
     process.alive = false;
@@ -237,8 +220,8 @@ export class Machine {
 
   freeze(durationMs: number): void {
     if (this.#process === undefined) return;
-    this.#process.frozenFromMs = this.#world.time.nowMs;
-    this.#process.frozenUntilMs = this.#world.time.nowMs + durationMs;
+    this.#process.frozenFromMs = this.#cluster.time.nowMs;
+    this.#process.frozenUntilMs = this.#cluster.time.nowMs + durationMs;
   }
 
   /** Copies all of its files, as they are on the disk. */
@@ -282,7 +265,7 @@ export class Machine {
    */
   flipBits(): boolean {
     const process = this.#process;
-    const { nowMs } = this.#world.time;
+    const { nowMs } = this.#cluster.time;
     const opened = process?.watcher.opened;
     if (process === undefined || opened === undefined || nowMs < opened.atMs + knowsPagesAfterMs) return false;
     const pages = leavesOfFacts(opened.path);
@@ -300,7 +283,7 @@ export class Machine {
   /** Checks a log line of its node: a sound database must never be reported as damaged. */
   checkLogLine(text: string): void {
     if (this.#wasTorn || !damageReported.test(text)) return;
-    this.#world.fail(new Violation(`${this.name} takes a sound database for a damaged one: ${text}`));
+    this.#cluster.fail(new Violation(`${this.name} takes a sound database for a damaged one: ${text}`));
   }
 
   #end(machine: boolean): void {
@@ -310,11 +293,11 @@ export class Machine {
     process.watcher.letGo();
     this.#leftAt = process.watcher.point ?? this.#leftAt;
     this.#process = undefined;
-    this.#world.network.crashed(process, machine);
-    for (const broker of this.#world.brokers) broker.crashed(process, machine);
+    this.#cluster.network.crashed(process, machine);
+    for (const broker of this.#cluster.brokers) broker.crashed(process, machine);
     const from = this.directory;
     // Connections of the dead process are still open and may write when they are collected, but not to these files.
-    const { forgetfulDisks, hastyEdges } = this.#world.mutation;
+    const { forgetfulDisks, hastyEdges } = this.#cluster.mutation;
     const isHasty = hastyEdges === true && process.role === "edge";
     const forgetful = machine && (process.watcher.synchronous === "NORMAL" || forgetfulDisks || isHasty);
     this.#moveTo((target) => {
@@ -335,7 +318,7 @@ export class Machine {
   }
 
   #systemOf(process: Process, random: Random): ClusterSystem {
-    const { time, network, brokers } = this.#world;
+    const { time, network, brokers } = this.#cluster;
     const fetch = network.fetchFrom(this.name, process);
     const threads = random.fork("threads");
     return {
@@ -372,7 +355,7 @@ export class Machine {
         };
         return { ...client, snapshot };
       },
-      openLease: (options) => this.#world.engine.open(options, this.name, process, process.clock),
+      openLease: (options) => this.#cluster.engine.open(options, this.name, process, process.clock),
       spawnWorker: (kind) =>
         spawnSimulated(kind, {
           time,
@@ -381,7 +364,7 @@ export class Machine {
           random: threads,
           machineDisk: this.disk,
           watcher: process.watcher,
-          mutation: this.#world.mutation,
+          mutation: this.#cluster.mutation,
           onWriter: (writer) => (process.writer = writer),
         }),
       approvePolicies: (limits) => approveSimulated({ time, owner: process, random: random.fork("policies") }, limits),
@@ -395,7 +378,7 @@ export class Machine {
   }
 
   #listen(process: Process, serve: Serve, stopGraceMs: number): ReturnType<ClusterSystem["serve"]> {
-    const { time, network, mutation, checker } = this.#world;
+    const { time, network, mutation, checker } = this.#cluster;
     const mutated: Serve = (request) => mutation.serve?.(process, request, serve) ?? serve(request);
     let inFlight = 0;
     let idle = (): void => {};

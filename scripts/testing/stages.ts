@@ -80,6 +80,9 @@ const longer: readonly Stage[] = [
     FUZZ_RUNS: "400",
     HISTORY_STEPS: "5000",
   }),
+  tests("imports-long", "local", "more random models and types", files(/\/(?:random-models|agreement)\./), {
+    FUZZ_RUNS: "800",
+  }),
   testsOnDeno("deno", "deno", "cases and runtime on Deno", files(/^test\/(?:cases|runtime\/.*)\.test\.ts$/)),
 ];
 
@@ -98,6 +101,19 @@ const longest: readonly Stage[] = [
     "300",
   ),
   longRun("siege", "siege", "ten minutes of attacks", "siege.ts", "--seconds", "600"),
+  tests(
+    "http-long",
+    "http",
+    "longer random requests, pages and histories",
+    files(/^test\/http\/(?:random-requests|paging|past-decisions|property-facts)\.|^test\/environments\/comparison\./),
+    {
+      RANDOM_REQUESTS: "20000",
+      PAGING_STEPS: "20000",
+      PAST_DECISION_STEPS: "2000",
+      FUZZ_RUNS: "1000",
+      ENVIRONMENT_STEPS: "1500",
+    },
+  ),
   tests("lists", "random", "lists under 20,000 random policies", files(/\/open-lists\./), { FUZZ_RUNS: "20000" }),
   tests("local-long", "local", "300 random policies for each database", local, { FUZZ_RUNS: "300", LOCAL_FULL: "1" }),
   tests("example", "local", "the issue tracker with a million issues", files(/^test\/local\/example\./), {

@@ -45,14 +45,18 @@ function expectShares(counts: HistoryCounts): void {
   }).toEqual({ frequent: true, repeated: true, rare: true, rarest: true });
 }
 
-test("a printed history can be read", async () => {
-  for (const drawn of fc.sample(drawnHistory, { numRuns: 2, seed: treeSeed })) {
-    const policies = policiesOf(drawn);
-    const { steps } = await replay(policies, plansOf(drawn), emptyCounts());
-    const text = printHistory({ name: "drawn", policies, steps });
-    const read = parseHistory(text);
-    expect(printHistory(read)).toBe(text);
-    const plans = read.steps.map((step) => () => [step]);
-    expect((await replay(read.policies, plans, emptyCounts())).problems).toEqual([]);
-  }
-}, 60_000);
+test(
+  "a printed history can be read",
+  async () => {
+    for (const drawn of fc.sample(drawnHistory, { numRuns: 1, seed: treeSeed })) {
+      const policies = policiesOf(drawn);
+      const { steps } = await replay(policies, plansOf(drawn), emptyCounts());
+      const text = printHistory({ name: "drawn", policies, steps });
+      const read = parseHistory(text);
+      expect(printHistory(read)).toBe(text);
+      const plans = read.steps.map((step) => () => [step]);
+      expect((await replay(read.policies, plans, emptyCounts())).problems).toEqual([]);
+    }
+  },
+  randomTestMs,
+);

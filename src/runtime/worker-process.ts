@@ -49,7 +49,7 @@ export interface WorkerProcess<C extends Commands> {
   limitMemory(bytesMax: number, reason: Error): void;
   /** The memory of the process without pages of files; 0 on systems that do not report it. */
   memoryBytes(): number;
-  /** How long its thread that waited most has waited for a processor so far; 0 on systems that do not report it. */
+  /** How long its threads have waited for a processor so far, together; 0 on systems that do not report it. */
   waitedMs(): number;
   /** Lowers the priority of the process further: its work has taken long. */
   lowerPriority(): void;
@@ -196,7 +196,8 @@ function waitedMs(pid: number): number {
     const text = tryTo(() => readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8")) ?? "";
     return Number(text.split(" ")[1] ?? 0) / 1e6;
   });
-  return Math.max(0, ...times);
+  // One thread also waits for another one, such as that of the garbage collector, which has no processor.
+  return times.reduce((sum, ms) => sum + ms, 0);
 }
 
 /** Other systems have no `/proc`, a thread may have ended, and lowering may not be permitted. */

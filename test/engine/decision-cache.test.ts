@@ -93,7 +93,7 @@ function compiled(source: string): Policy {
   return must(checkPolicy([{ name: "decisions.polar", text: source }], { runTests: false }).policy);
 }
 
-const runs = seededRuns(20_271, 30_000, { seed: "DECISION_CACHE_SEED", runs: "DECISION_CACHE_STEPS" });
+const runs = seededRuns(20_271, 12_000, { seed: "DECISION_CACHE_SEED", runs: "DECISION_CACHE_STEPS" });
 
 /** Random whole numbers below a bound; the same seed gives the same numbers. */
 function drawing(from: number): (bound: number) => number {

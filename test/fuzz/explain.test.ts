@@ -31,7 +31,7 @@ const sample: fc.Arbitrary<Sample> = fc.record({
   hits: fc.array(fc.nat(10_000), { maxLength: 3, size: "max" }),
 });
 
-test.each(seededRuns(20_251, 12))(
+test.each(seededRuns(20_251, 8))(
   "$runs runs with seed $seed",
   ({ seed, runs }) => {
     const counts = { allowed: 0, denied: 0, replayed: 0, truncated: 0 };

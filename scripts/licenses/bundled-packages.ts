@@ -38,12 +38,12 @@ export function componentsIn(packageFolders: Iterable<string>): LicensedComponen
   return [...unique.values()].toSorted((a, b) => (a.purl < b.purl ? -1 : 1));
 }
 
-/** The files that contribute to the output of the bundler. */
+/** The files that contribute to the output of the bundler, which names them relative to the working directory. */
 async function bundledFiles(entrypoints: string[], target: "bun" | "browser"): Promise<string[]> {
   const { metafile } = await Bun.build({ entrypoints, target, format: "esm", minify: true, metafile: true });
   if (metafile === undefined) throw new Error("the bundler says nothing of its inputs");
   return Object.values(metafile.outputs).flatMap(({ inputs }) =>
-    Object.entries(inputs).flatMap(([path, { bytesInOutput }]) => (bytesInOutput > 0 ? [path] : [])),
+    Object.entries(inputs).flatMap(([path, { bytesInOutput }]) => (bytesInOutput > 0 ? [resolve(path)] : [])),
   );
 }
 

@@ -33,6 +33,13 @@ const usage = `scripts/test [--integration | --full] [NAME ...] [options]
   --help           show this, and the names of all stages`;
 
 const laneMax = 4;
+const minute = 60_000;
+/** A stage that hangs fails then. */
+const stageTimeoutMs: Readonly<Record<Tier, number>> = {
+  default: 10 * minute,
+  integration: 30 * minute,
+  full: 60 * minute,
+};
 
 interface Request {
   readonly tier: Tier;
@@ -145,9 +152,9 @@ async function runGroup(group: readonly Stage[], request: Request): Promise<read
   return results;
 }
 
-async function runStage({ name, files, run }: Stage, { pattern }: Request): Promise<Result> {
+async function runStage({ name, run }: Stage, { tier, pattern }: Request): Promise<Result> {
   const startMs = performance.now();
-  const result = await run(files.length > 0 ? { pattern } : {});
+  const result = await run({ pattern, timeoutMs: stageTimeoutMs[tier] });
   const times = `${secondsSince(startMs).toFixed(1)} s, ${result.processorSeconds.toFixed(1)} s of a processor`;
   console.log(`   ${name.padEnd(nameWidth)}  ${describe(result)}  (${times})`);
   for (const failure of result.failures) console.log(`      ${paint("stdout", "red", "failed:")} ${failure.name}`);

@@ -17,14 +17,11 @@ export interface Stage {
   readonly description: string;
   /** The test files, by their paths; none for checks and long runs. */
   readonly files: readonly string[];
-  run(options?: RunOptions): Promise<Result>;
+  run(options: RunOptions): Promise<Result>;
 }
 
 type Environment = Readonly<Record<string, string>>;
 
-const minute = 60_000;
-/** No stage may take longer. */
-const stageTimeoutMs = 60 * minute;
 const bun = process.execPath;
 
 /** By the first part of a path below `test/`. The areas with the most work come first, so that all lanes end together. */
@@ -72,17 +69,17 @@ const checks: readonly Stage[] = [
 ];
 
 const files = (pattern: RegExp): readonly string[] => everyTestFile.filter((path) => pattern.test(path));
-const [fuzz, local] = [files(/^test\/fuzz\//), files(/^test\/local\/(?:chains|differential|ids)\./)];
+const randomTests = files(/^test\/fuzz\/(?!.*faults)/);
+const localTests = files(/^test\/local\/(?:chains|differential|ids|servers)\./);
+const randomModels = files(/\/(?:random-models|agreement)\./);
+const randomHttp = files(
+  /^test\/http\/(?:random-requests|paging|past-decisions|property-facts)\.|^test\/environments\/comparison\./,
+);
 
 /** More runs of random tests than those of the default tier, and a part of the tests on Deno. */
 const longer: readonly Stage[] = [
-  tests("random-long", "random", "more random policies and histories", fuzz, {
-    FUZZ_RUNS: "400",
-    HISTORY_STEPS: "5000",
-  }),
-  tests("imports-long", "local", "more random models and types", files(/\/(?:random-models|agreement)\./), {
-    FUZZ_RUNS: "800",
-  }),
+  tests("random-long", "random", "more random policies and histories", randomTests, { FUZZ_FACTOR: "5" }),
+  tests("imports-long", "local", "more random models and types", randomModels, { FUZZ_RUNS: "800" }),
   testsOnDeno("deno", "deno", "cases and runtime on Deno", files(/^test\/(?:cases|runtime\/.*)\.test\.ts$/)),
 ];
 
@@ -90,32 +87,21 @@ const longer: readonly Stage[] = [
 const longest: readonly Stage[] = [
   longRun("seeds", "simulation", "1,000 simulated clusters", "sim.ts", "--seeds", "1000"),
   longRun("chaos", "chaos", "five minutes of faults in a cluster of processes", "chaos.ts", "--seconds", "300"),
-  longRun(
-    "failover",
-    "chaos",
-    "the same with automatic failover",
-    "chaos.ts",
-    "--failover",
-    "etcd",
-    "--seconds",
-    "300",
-  ),
+  longRun("failover", "chaos", "the same with elections", "chaos.ts", "--failover", "etcd", "--seconds", "300"),
   longRun("siege", "siege", "ten minutes of attacks", "siege.ts", "--seconds", "600"),
-  tests(
-    "http-long",
-    "http",
-    "longer random requests, pages and histories",
-    files(/^test\/http\/(?:random-requests|paging|past-decisions|property-facts)\.|^test\/environments\/comparison\./),
-    {
-      RANDOM_REQUESTS: "20000",
-      PAGING_STEPS: "20000",
-      PAST_DECISION_STEPS: "2000",
-      FUZZ_RUNS: "1000",
-      ENVIRONMENT_STEPS: "1500",
-    },
-  ),
+  tests("http-long", "http", "longer random requests, pages and histories", randomHttp, {
+    RANDOM_REQUESTS: "20000",
+    PAGING_STEPS: "20000",
+    PAST_DECISION_STEPS: "2000",
+    FUZZ_RUNS: "1000",
+    ENVIRONMENT_STEPS: "1500",
+  }),
   tests("lists", "random", "lists under 20,000 random policies", files(/\/open-lists\./), { FUZZ_RUNS: "20000" }),
-  tests("local-long", "local", "300 random policies for each database", local, { FUZZ_RUNS: "300", LOCAL_FULL: "1" }),
+  tests("random-longest", "random", "thousands of random policies", randomTests, { FUZZ_FACTOR: "50" }),
+  tests("local-long", "local", "300 random policies for each database", localTests, {
+    FUZZ_RUNS: "300",
+    LOCAL_FULL: "1",
+  }),
   tests("example", "local", "the issue tracker with a million issues", files(/^test\/local\/example\./), {
     EXAMPLE_ISSUES: "1000000",
   }),
@@ -159,7 +145,7 @@ function tests(
     area,
     description,
     files,
-    run: (options) => runTests(name, files, { timeoutMs: stageTimeoutMs, environment, ...options }),
+    run: (options) => runTests(name, files, { environment, ...options }),
   };
 }
 
@@ -175,7 +161,7 @@ function testsOnDeno(
     area,
     description,
     files,
-    run: () => runTestsOnDeno(name, files, { timeoutMs: stageTimeoutMs, environment }),
+    run: (options) => runTestsOnDeno(name, files, { environment, ...options }),
   };
 }
 
@@ -187,6 +173,6 @@ function longRun(name: string, area: string, description: string, file: string, 
     area,
     description,
     files: [],
-    run: () => runProgram(name, command, { timeoutMs: stageTimeoutMs, isShown: true }),
+    run: (options) => runProgram(name, command, { isShown: true, ...options }),
   };
 }

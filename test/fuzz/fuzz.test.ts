@@ -8,7 +8,7 @@ import { quota, randomTestMs, seededRuns } from "../seeds.ts";
 import { compareRandomly } from "./compare-randomly.ts";
 import { randomSample } from "./differential.ts";
 
-test.each(seededRuns(20_251, 40))(
+test.each(seededRuns(20_251, 60))(
   "$runs random policies with seed $seed",
   ({ seed, runs }) => {
     const counts = compareRandomly(randomSample, { seed, runs });

@@ -27,11 +27,12 @@ const usage = `scripts/test [--integration | --full] [NAME ...] [options]
 
   NAME             a stage of the tier, or a test file of any tier
   --test PATTERN   only the tests whose names match the regular expression; needs a NAME
-  --parallel N     how many stages run at a time (default: one for each processor, at most 4; one with --full)
+  --parallel N     how many stages run at a time (default: one more than processors, at most 4; one with --full)
   --background     return immediately; the output goes to a file
   --status         the areas of --full that have passed
   --help           show this, and the names of all stages`;
 
+/** One more than processors, because tests of nodes wait often. */
 const laneMax = 4;
 const minute = 60_000;
 /** A stage that hangs fails then. */
@@ -62,7 +63,7 @@ async function main(words: readonly string[]): Promise<number> {
     console.log(describeProgress());
     return 0;
   }
-  const lanes = Number(values.parallel ?? (tier === "full" ? 1 : Math.min(availableParallelism(), laneMax)));
+  const lanes = Number(values.parallel ?? (tier === "full" ? 1 : Math.min(availableParallelism() + 1, laneMax)));
   if (!Number.isInteger(lanes) || lanes < 1) throw new UsageError("--parallel must be a whole number from 1 on");
   const request: Request = { tier, names: positionals, pattern: values.test, lanes };
   if (request.pattern !== undefined && request.names.length === 0) throw new UsageError("--test needs a NAME");

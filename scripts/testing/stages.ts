@@ -24,11 +24,11 @@ type Environment = Readonly<Record<string, string>>;
 
 const bun = process.execPath;
 
-/** By the first part of a path below `test/`. The areas with the most work come first, so that all lanes end together. */
+/** By the first part of a path below `test/`. The areas that take longest come first, so that all lanes end together. */
 const areas: readonly (readonly [name: string, description: string, parts: readonly string[]])[] = [
-  ["system", "the built binary as a cluster of processes, and attacks on it", ["e2e", "hostile"]],
   ["replication", "log, replicas, brokers, snapshots, failover", ["replication", "runtime"]],
   ["http", "the API, its clients, metrics and traces", ["http", "client", "telemetry", "cases-over-http"]],
+  ["system", "the built binary as a cluster of processes, and attacks on it", ["e2e", "hostile"]],
   ["simulation", "whole clusters under faults, in simulated time", ["sim", "chaos", "siege", "harness"]],
   ["engine", "language, planner, evaluator, store", ["engine", "polar", "datalog", "store", "util"]],
   ["random", "random policies and histories against the oracle", ["fuzz", "histories", "oracle"]],

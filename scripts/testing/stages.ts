@@ -26,9 +26,12 @@ const bun = process.execPath;
 
 /** By the first part of a path below `test/`. The areas that take longest come first, so that all lanes end together. */
 const areas: readonly (readonly [name: string, description: string, parts: readonly string[]])[] = [
+  ["packages", "packages, compose files, Kubernetes", ["packages", "kubernetes", "appliance", "compose"]],
+  ["releases", "data and nodes of earlier releases", ["releases", "data-directories"]],
   ["replication", "log, replicas, brokers, snapshots, failover", ["replication", "runtime"]],
   ["http", "the API, its clients, metrics and traces", ["http", "client", "telemetry", "cases-over-http"]],
-  ["system", "the built binary as a cluster of processes, and attacks on it", ["e2e", "hostile"]],
+  ["system", "the built binary as a cluster of processes", ["e2e"]],
+  ["hostile", "attacks of the threat model", ["hostile"]],
   ["simulation", "whole clusters under faults, in simulated time", ["sim", "chaos", "siege", "harness"]],
   ["engine", "language, planner, evaluator, store", ["engine", "polar", "datalog", "store", "util"]],
   ["random", "random policies and histories against the oracle", ["fuzz", "histories", "oracle"]],
@@ -37,8 +40,6 @@ const areas: readonly (readonly [name: string, description: string, parts: reado
   ["local", "local authorization, and imports of other models", ["local", "import"]],
   ["environments", "several environments in one process", ["environments"]],
   ["console", "the web console", ["console"]],
-  ["releases", "data and nodes of earlier releases", ["releases", "data-directories"]],
-  ["packages", "packages, compose files, Kubernetes", ["packages", "kubernetes", "appliance", "compose"]],
   ["deno", "the runner of tests on Deno", ["deno"]],
   ["tidy", "rules for the source", ["tidy"]],
 ];
@@ -76,11 +77,20 @@ const randomHttp = files(
   /^test\/http\/(?:random-requests|paging|past-decisions|property-facts)\.|^test\/environments\/comparison\./,
 );
 
+/** Tests of connections, threads, processes, files and SQLite. The others test code that is the same on each runtime. */
+const denoSample = [
+  ...files(/^test\/(?:cases|runtime\/.*)\.test\.ts$/),
+  ...files(/^test\/http\/(?:access-table|event-stream|limits)\./),
+  ...files(
+    /^test\/replication\/(?:replica|writer|embedded-broker|fallback|fallback-files|snapshot-download|failover)\./,
+  ),
+];
+
 /** More runs of random tests than those of the default tier, and a part of the tests on Deno. */
 const longer: readonly Stage[] = [
   tests("random-long", "random", "more random policies and histories", randomTests, { FUZZ_FACTOR: "5" }),
   tests("imports-long", "local", "more random models and types", randomModels, { FUZZ_RUNS: "800" }),
-  testsOnDeno("deno", "deno", "cases and runtime on Deno", files(/^test\/(?:cases|runtime\/.*)\.test\.ts$/)),
+  testsOnDeno("deno", "deno", "cases, runtime, and a part of the API and of replication on Deno", denoSample),
 ];
 
 /** Runs of many minutes. */

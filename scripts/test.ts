@@ -10,7 +10,7 @@ import { join, relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { paint } from "../src/cli/color.ts";
 import { treeSeed } from "../test/seeds.ts";
-import { projectRoot } from "./built-binary.ts";
+import { builtBinary, projectRoot } from "./built-binary.ts";
 import { progressDirectory, readProgress, recordOutcome } from "./testing/full-progress.ts";
 import { runTests, type Result } from "./testing/run.ts";
 import { stages, type Stage, type Tier, tierOf } from "./testing/stages.ts";
@@ -125,7 +125,10 @@ async function runFiles(files: readonly string[], { pattern }: Request): Promise
 
 async function runStages(groups: readonly (readonly Stage[])[], request: Request): Promise<readonly Result[]> {
   if (groups.length === 0) return [];
-  if (request.tier !== "default") await installTools(groups.flat().flatMap(({ files }) => files));
+  if (request.tier !== "default") {
+    await installTools(groups.flat().flatMap(({ files }) => files));
+    await builtBinary();
+  }
   console.log(`seeds: those that stay, and ${treeSeed} from this tree`);
   const results: Result[] = [];
   for (const group of groups) {

@@ -1,4 +1,5 @@
 /** `ostiary reconcile` with CSV files and a development node: what it compares, prints, changes and refuses. */
+import * as Bun from "bun";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { factKey, factOf, factOfKey } from "../../src/cli/reconcile/row-facts.ts";
 import { columnsOf, parseSignature } from "../../src/local/signature.ts";
@@ -99,8 +100,47 @@ describe("ostiary reconcile", () => {
       ],
       deletes: [],
       inserts: [],
+      revoked: [],
+      left_alone: 0,
+      revoked_again: 0,
     });
   }, 60_000);
+
+  test.each([
+    // The node is read for two signatures in each comparison; the next request but one to it is a batch of insertions.
+    ["between the comparisons", 3, "1 facts changed while the command ran, and were left alone\n", 1],
+    ["after the comparisons", 6, "1 inserted facts were deleted again, because they disappeared from the source", 2],
+  ])(
+    "a role that is revoked %s does not come back",
+    async (_, request, said, inserted) => {
+      let requests = 0;
+      const bodies: string[] = [];
+      const proxy = Bun.serve({
+        port: 0,
+        async fetch(received) {
+          const { pathname, search } = new URL(received.url);
+          const body = await received.text();
+          requests += 1;
+          if (body !== "") bodies.push(body);
+          if (requests === request) write("roles.csv", "team,id,user,role\nred,1,ann,lead\n");
+          const { method, headers } = received;
+          return fetch(node.url + pathname + search, { method, headers, ...(body !== "" && { body }) });
+        },
+      });
+      const access = { ...node.access, OSO_URL: `http://127.0.0.1:${proxy.port}` };
+      const { status, output } = await run(["reconcile", "reconcile.yaml", "--perform-updates"], "", access);
+      await proxy.stop(true);
+      expect({ status, output }).toEqual({ status: 0, output: expect.stringContaining(said) });
+      expect(output).toEndWith("run the command again to see the differences that remain\n");
+      // What was written besides the deletions that the sources have always shown.
+      expect(bodies.filter((body) => body.includes('"inserts"')).length).toBe(1);
+      expect(bodies.some((body) => body.includes('"inserts"') && body.includes('"bob"'))).toBe(inserted === 2);
+      expect((await stored()).filter((fact) => fact.startsWith("has_role"))).toEqual([
+        "has_role(User:ann, String:lead, Team:red)",
+      ]);
+    },
+    60_000,
+  );
 
   test("does not delete everything because a source is empty, unless it is told to", async () => {
     write("roles.csv", "team,id,user,role\n");

@@ -1,4 +1,7 @@
-/** Compares the facts of a node with those of the sources. */
+/**
+ * Compares the facts of a node with those of the sources. Applications write to both while they are read, so that one
+ * comparison shows differences which are none: only what two comparisons show is changed (`confirmed`).
+ */
 import { AppError } from "../../util/app-error.ts";
 import type { Fact } from "../../store/facts/fact.ts";
 import type { FactSource } from "./reconcile-file.ts";
@@ -10,6 +13,18 @@ export interface Comparison {
   readonly inserts: readonly Fact[];
   readonly deletes: readonly Fact[];
   readonly counts: readonly Counts[];
+  /** Facts that only one of two comparisons would change. */
+  readonly leftAlone: number;
+}
+
+/** A fact by its key, and the index of its signature. */
+type Changes = ReadonlyMap<string, number>;
+
+interface Differences {
+  readonly inserts: Changes;
+  readonly deletes: Changes;
+  /** Distinct facts that both have, for each signature. */
+  readonly same: readonly number[];
 }
 
 /** Distinct facts. A fact that several signatures match counts at the first of them. */
@@ -31,7 +46,7 @@ export async function compare(
   sources: readonly FactSource[],
   readNode: (signature: Signature) => AsyncIterable<Fact>,
   readSource: (source: FactSource) => AsyncIterable<Row>,
-): Promise<Comparison> {
+): Promise<Differences> {
   /** The signature of each fact of the node; null once a source has it. */
   const stored = new Map<string, number | null>();
   for (const [index, { signature }] of sources.entries()) {
@@ -40,32 +55,61 @@ export async function compare(
       if (!stored.has(key)) stored.set(key, index);
     }
   }
-  const inserts = new Set<string>();
-  const counts: Counts[] = [];
-  for (const source of sources) {
-    let [same, insert, row] = [0, 0, 0];
-    for await (const columns of readSource(source)) {
-      row += 1;
-      const fact = factOf(source.signature, columns);
-      if (typeof fact === "string")
-        throw new AppError("invalid_request", `\`facts.${source.signature.text}\`, row ${row}: column ${fact}`);
-      const key = factKey(fact);
+  const inserts = new Map<string, number>();
+  const same: number[] = sources.map(() => 0);
+  for (const [index, source] of sources.entries()) {
+    for await (const key of factsOf(source, readSource)) {
       const isStored = stored.get(key);
-      if (isStored !== undefined) {
-        if (isStored !== null) same += 1;
-        stored.set(key, null);
-      } else if (!inserts.has(key)) {
-        inserts.add(key);
-        insert += 1;
-      }
+      if (isStored === undefined) inserts.getOrInsert(key, index);
+      else if (isStored !== null) same[index] = (same[index] ?? 0) + 1;
+      if (isStored !== undefined) stored.set(key, null);
     }
-    counts.push({ signature: source.signature.text, source: same + insert, same, insert, delete: 0 });
   }
-  const deletes = [...stored].flatMap(([key, index]) => (index === null ? [] : [{ fact: factOfKey(key), index }]));
-  const deletedOf = Map.groupBy(deletes, ({ index }) => index);
+  const deletes = [...stored].filter((entry): entry is [string, number] => entry[1] !== null);
+  return { inserts, deletes: new Map(deletes), same };
+}
+
+/** Those of the facts that no source gives. */
+export async function missingIn(
+  sources: readonly FactSource[],
+  facts: readonly Fact[],
+  readSource: (source: FactSource) => AsyncIterable<Row>,
+): Promise<readonly Fact[]> {
+  const missing = new Map(facts.map((fact) => [factKey(fact), fact]));
+  for (const source of sources) for await (const key of factsOf(source, readSource)) missing.delete(key);
+  return [...missing.values()];
+}
+
+/** The keys of the facts of a source. */
+async function* factsOf(
+  source: FactSource,
+  readSource: (source: FactSource) => AsyncIterable<Row>,
+): AsyncGenerator<string> {
+  let row = 0;
+  for await (const columns of readSource(source)) {
+    row += 1;
+    const fact = factOf(source.signature, columns);
+    if (typeof fact === "string")
+      throw new AppError("invalid_request", `\`facts.${source.signature.text}\`, row ${row}: column ${fact}`);
+    yield factKey(fact);
+  }
+}
+
+/** The changes that the last comparison and an earlier one show, or all of a single one. */
+export function confirmed(sources: readonly FactSource[], last: Differences, earlier = last): Comparison {
+  const both = (kind: "inserts" | "deletes"): readonly (readonly [string, number])[] =>
+    [...last[kind]].filter(([key]) => earlier[kind].has(key));
+  const [inserts, deletes] = [both("inserts"), both("deletes")];
+  const size = ({ inserts: some, deletes: others }: Differences): number => some.size + others.size;
+  const countOf = (changes: readonly (readonly [string, number])[], index: number): number =>
+    changes.filter(([, own]) => own === index).length;
   return {
-    inserts: [...inserts].map(factOfKey),
-    deletes: deletes.map(({ fact }) => fact),
-    counts: counts.map((each, index) => ({ ...each, delete: deletedOf.get(index)?.length ?? 0 })),
+    inserts: inserts.map(([key]) => factOfKey(key)),
+    deletes: deletes.map(([key]) => factOfKey(key)),
+    counts: sources.map(({ signature }, index) => {
+      const [same, insert] = [last.same[index] ?? 0, countOf(inserts, index)];
+      return { signature: signature.text, source: same + insert, same, insert, delete: countOf(deletes, index) };
+    }),
+    leftAlone: size(last) + size(earlier) - 2 * (inserts.length + deletes.length),
   };
 }

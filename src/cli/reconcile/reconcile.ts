@@ -11,9 +11,9 @@ import { accessOf, type NodeAccess, withAccess } from "../node-api.ts";
 import { formatFact } from "../parse-fact.ts";
 import { type ProgressLine, withProgress } from "../progress-line.ts";
 import { readFacts, sendBatch } from "../stored-facts.ts";
-import { compare, type Comparison } from "./compare.ts";
-import { readReconcileFile, type ReconcileFile } from "./reconcile-file.ts";
-import { openSource, type Source } from "./sources.ts";
+import { compare, type Comparison, confirmed, missingIn } from "./compare.ts";
+import { type FactSource, readReconcileFile, type ReconcileFile } from "./reconcile-file.ts";
+import { openSource, type Row, type Source } from "./sources.ts";
 import type { Signature } from "../../local/signature.ts";
 
 const details = `
@@ -28,7 +28,8 @@ The file says which facts come from which query:
       db: app
       query: SELECT user_id, role, team_id FROM memberships
 
-Without --perform-updates nothing changes. All facts of the node that match a signature and that no query gives are
+Without --perform-updates nothing changes. With it, only facts change that differ in two comparisons, one after the other,
+and inserted facts that disappear from the source meanwhile are deleted again. All facts of the node that match a signature and that no query gives are
 deleted. Deletions come first, in transactions of up to 1,000 facts. If the sources of a signature are empty although the
 node has facts, the update is refused unless --allow-empty is given: most likely the query or the database is wrong.
 
@@ -56,51 +57,87 @@ export const reconcileCommand: AddCommand = (program) => {
     .action(async (path: string, options: Options, command: Command) => {
       const access = accessOf(command, "write");
       const file = await readReconcileFile(path);
-      const comparison = await withProgress((progress) => compareAll(access, file, progress));
+      const comparison = await withProgress(async (progress) => {
+        const first = await compareAll(access, file, progress);
+        // Applications write while a comparison reads. What they have changed meanwhile is no difference the second time.
+        const second = options.performUpdates ? await compareAll(access, file, progress) : first;
+        return confirmed(file.facts, second, first);
+      });
       // Before the update, so that the changes are known even if it fails.
       if (!options.json) await printChanges(comparison, options);
+      let revoked: readonly Fact[] = [];
       if (options.performUpdates) {
         if (!options.allowEmpty) refuseEmptySources(comparison);
-        await withProgress((progress) => update(access, comparison, progress));
+        await withProgress(async (progress) => {
+          await update(access, comparison, progress);
+          revoked = await takeBack(access, file, comparison.inserts, progress);
+        });
       }
-      await printResult(comparison, options);
+      await printResult(comparison, revoked, options);
     });
 };
 
-async function compareAll(
-  access: NodeAccess,
-  { facts, databases }: ReconcileFile,
-  progress: ProgressLine,
-): Promise<Comparison> {
-  const sources = new Map<string, Source>();
+function compareAll(access: NodeAccess, file: ReconcileFile, progress: ProgressLine) {
   progress.begin("comparing");
   let [stored, rows] = [0, 0];
   const describe = (): void => progress.describe(`${stored} facts of the node and ${rows} rows read`);
+  const readNode = async function* (signature: Signature): AsyncGenerator<Fact> {
+    for await (const fact of storedFacts(access, signature)) {
+      stored += 1;
+      if (stored % 1000 === 0) describe();
+      yield fact;
+    }
+  };
+  const onRow = (): void => {
+    rows += 1;
+    if (rows % 1000 === 0) describe();
+  };
+  return withSources(file, onRow, (readSource) => compare(file.facts, readNode, readSource));
+}
+
+/** Opens each database when it is first read, and closes all at the end. */
+async function withSources<T>(
+  { databases }: ReconcileFile,
+  onRow: () => void,
+  body: (readSource: (from: FactSource) => AsyncIterable<Row>) => Promise<T>,
+): Promise<T> {
+  const sources = new Map<string, Source>();
   try {
-    return await compare(
-      facts,
-      async function* (signature) {
-        for await (const fact of storedFacts(access, signature)) {
-          stored += 1;
-          if (stored % 1000 === 0) describe();
-          yield fact;
-        }
-      },
-      async function* (from) {
-        const database = databases.find(({ name }) => name === from.database);
-        if (database === undefined) return;
-        const source = sources.get(database.name) ?? (await openSource(database));
-        sources.set(database.name, source);
-        for await (const row of source.rows(from)) {
-          rows += 1;
-          if (rows % 1000 === 0) describe();
-          yield row;
-        }
-      },
-    );
+    return await body(async function* (from) {
+      const database = databases.find(({ name }) => name === from.database);
+      if (database === undefined) return;
+      const source = sources.get(database.name) ?? (await openSource(database));
+      sources.set(database.name, source);
+      for await (const row of source.rows(from)) {
+        onRow();
+        yield row;
+      }
+    });
   } finally {
     await Promise.all([...sources.values()].map((source) => source.close()));
   }
+}
+
+/**
+ * Deletes the inserted facts that no source gives any more: an application revoked them in the moment before they were
+ * written. Returns them.
+ */
+async function takeBack(
+  access: NodeAccess,
+  file: ReconcileFile,
+  inserted: readonly Fact[],
+  progress: ProgressLine,
+): Promise<readonly Fact[]> {
+  if (inserted.length === 0) return [];
+  progress.begin("checking");
+  let rows = 0;
+  const onRow = (): void => {
+    rows += 1;
+    if (rows % 1000 === 0) progress.describe(`${rows} rows read`);
+  };
+  const revoked = await withSources(file, onRow, (readSource) => missingIn(file.facts, inserted, readSource));
+  await update(access, { inserts: [], deletes: revoked }, progress);
+  return revoked;
 }
 
 /** The facts of the node that match the signature, page by page. */
@@ -120,7 +157,11 @@ function refuseEmptySources({ counts }: Comparison): void {
 }
 
 /** Deletions first: a fact too few denies, and a fact too many allows. */
-async function update(access: NodeAccess, { inserts, deletes }: Comparison, progress: ProgressLine): Promise<void> {
+async function update(
+  access: NodeAccess,
+  { inserts, deletes }: Pick<Comparison, "inserts" | "deletes">,
+  progress: ProgressLine,
+): Promise<void> {
   const total = inserts.length + deletes.length;
   progress.begin("updating");
   let done = 0;
@@ -148,11 +189,16 @@ async function printChanges({ deletes, inserts }: Comparison, { summarizedOutput
   await print(lines.join(""));
 }
 
-async function printResult({ counts, deletes, inserts }: Comparison, options: Options): Promise<void> {
+async function printResult(
+  { counts, deletes, inserts, leftAlone }: Comparison,
+  revoked: readonly Fact[],
+  options: Options,
+): Promise<void> {
   const { performUpdates = false, summarizedOutput, json } = options;
   if (json) {
-    const changes = summarizedOutput ? {} : { deletes, inserts };
-    await print(`${JSON.stringify({ performed: performUpdates, facts: counts, ...changes })}\n`);
+    const changes = summarizedOutput ? {} : { deletes, inserts, revoked };
+    const summary = { performed: performUpdates, facts: counts, left_alone: leftAlone, revoked_again: revoked.length };
+    await print(`${JSON.stringify({ ...summary, ...changes })}\n`);
     return;
   }
   const rows = [
@@ -168,5 +214,13 @@ async function printResult({ counts, deletes, inserts }: Comparison, options: Op
   });
   const isEqual = deletes.length + inserts.length === 0;
   const advice = isEqual ? "the facts are equal\n" : "nothing was changed: --perform-updates makes these changes\n";
-  await print(`${table.join("")}${performUpdates && !isEqual ? "the changes were made\n" : advice}`);
+  const meanwhile = [
+    ...(leftAlone === 0 ? [] : [`${leftAlone} facts changed while the command ran, and were left alone\n`]),
+    ...(revoked.length === 0
+      ? []
+      : [`${revoked.length} inserted facts were deleted again, because they disappeared from the source meanwhile\n`]),
+    ...(leftAlone + revoked.length === 0 ? [] : ["run the command again to see the differences that remain\n"]),
+  ];
+  const done = performUpdates && !isEqual ? "the changes were made\n" : advice;
+  await print(`${table.join("")}${done}${meanwhile.join("")}`);
 }

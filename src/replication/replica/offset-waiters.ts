@@ -14,8 +14,8 @@ export interface OffsetWaitersOptions {
   readonly state: () => StoreState | undefined;
   /** The epochs of the database. Called only for tokens of another than the current epoch. */
   readonly epochs: () => readonly Epoch[];
-  /** Whether this node is known to have all events. */
-  readonly isNewest: () => boolean;
+  /** Whether this node is known to have had all events at a moment of the last `withinMs`. */
+  readonly isNewest: (withinMs: number) => boolean;
   /** A request waits for an unknown epoch: the primary should be asked whether this node has all events. */
   readonly onUnknownEpoch?: () => void;
   /** A request has waited longer than the event stream usually takes. */
@@ -48,6 +48,8 @@ export class OffsetWaiters {
   /** Resolves when the token's position is applied. `Node.waitFor` lists what it throws. */
   async waitFor(token: string, waitMs: number): Promise<void> {
     const { epoch, offset } = parseToken(token);
+    const { clock } = this.#options;
+    const begunMs = clock.monotonicMs();
     let reach = this.#reach(epoch, offset);
     const mayArrive = reach === "pending" || (reach === "unknown" && this.#options.mayLearnEpochs);
     if (reach === "unknown") this.#options.onUnknownEpoch?.();
@@ -58,7 +60,8 @@ export class OffsetWaiters {
     if (reach === "reached") return;
     if (reach === "pending" || this.#options.state() === undefined)
       throw new AppError("not_ready", "this node has not yet reached the position of the consistency token, try again");
-    if (reach === "unknown" && !this.#options.isNewest())
+    // The write of the token was before the request.
+    if (reach === "unknown" && !this.#options.isNewest(clock.monotonicMs() - begunMs))
       throw new AppError(
         "not_ready",
         "this node does not know the epoch of the consistency token yet, ask another node or try again",

@@ -86,9 +86,12 @@ export class PrimaryMonitor {
     return ageMs === null ? null : Math.round(ageMs);
   }
 
-  /** Whether the primary itself, not only the event stream, has just confirmed that this replica has all events. */
-  get isConfirmed(): boolean {
-    return this.freshness.confirmedMsAgo <= this.#options.limits.brokerSilenceMsMax;
+  /**
+   * Whether the primary itself, not only the event stream, has confirmed in the last `withinMs`, or just now, that this
+   * replica has all events.
+   */
+  isConfirmed(withinMs: number): boolean {
+    return this.freshness.confirmedMsAgo <= Math.max(withinMs, this.#options.limits.brokerSilenceMsMax);
   }
 
   /** Whether the primary waits for acknowledgements of this replica. */

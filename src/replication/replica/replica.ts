@@ -126,7 +126,7 @@ export async function openReplica(
     state,
     epochs: () => readEpochs(database.reader()),
     // A broker may hold back heads of later epochs.
-    isNewest: () => loop.monitor.isConfirmed,
+    isNewest: (withinMs) => loop.monitor.isConfirmed(withinMs),
     onUnknownEpoch: () => loop.monitor.requestConfirmation(),
     onSlowWait: () => loop.requestCatchUp(),
     mayLearnEpochs: true,

@@ -107,7 +107,9 @@ test("a collector that fails is logged once, and gets the metrics when it works 
       hostname: "127.0.0.1",
       port: 0,
       development: false,
-      fetch(request) {
+      async fetch(request) {
+        // An answer before the end of the body closes the connection while the sender writes.
+        await request.bytes();
         expect(new URL(request.url).pathname).toBe("/metrics-only");
         requests++;
         return new Response(new Uint8Array(), { status: isBroken ? 400 : 200 });
@@ -137,7 +139,10 @@ test("a collector that does not answer delays neither the start nor the stop", a
     hostname: "127.0.0.1",
     port: 0,
     development: false,
-    fetch: () => new Promise<Response>(() => {}),
+    async fetch(request) {
+      await request.bytes();
+      return new Promise<Response>(() => {});
+    },
   });
   const variables = {
     OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${server.port}`,

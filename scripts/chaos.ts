@@ -56,8 +56,7 @@ interface Options {
 async function main({ plan, seconds, seed, writes, kinds, proxies, json }: Options): Promise<number> {
   const tell = (text: string): void => void process.stderr.write(`${text}\n`);
   if (!isInside()) {
-    const others = plan.members === undefined ? [] : ["faketime", ...(plan.members.failover ? ["etcd-server"] : [])];
-    await installTools(["mosquitto", "iproute2", ...others]);
+    await installTools(["scripts/chaos.ts"]);
     await builtBinary();
     const missing = proxies ? "--proxies" : missingForNamespaces();
     if (missing === undefined) return inNamespace();

@@ -1,6 +1,6 @@
 /**
- * The programs of the system that tests need. A test file needs those that it names, or that a file names which it
- * imports. As root on Debian, missing ones are installed with apt-get. Tests of a program that is still missing fail.
+ * The programs of the system that tests need. A test file or script needs those that it names, or that a file names which
+ * it imports. As root on Debian, missing ones are installed with apt-get. Tests of a program that is still missing fail.
  */
 import * as Bun from "bun";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -52,20 +52,19 @@ const tools: readonly Tool[] = [
 const isMissing = ({ name, paths }: Tool): boolean =>
   paths === undefined ? findProgram(name) === null : !paths.every((path) => existsSync(path));
 
-/** Installs what these test files need, or all tools. Returns the packages that are still missing, and prints them. */
-export async function installTools(testFiles?: readonly string[]): Promise<readonly string[]> {
-  const needed = testFiles === undefined ? tools : toolsOf(testFiles);
+/** Installs what these files need; prints the packages that are still missing. */
+export async function installTools(files: readonly string[]): Promise<void> {
+  const needed = toolsOf(files);
   const packages = packagesOf(needed.filter(isMissing));
   if (packages.length > 0 && process.getuid?.() === 0 && Bun.which("apt-get") !== null) await install(packages);
   const missing = packagesOf(needed.filter(isMissing));
   if (missing.length > 0) console.log(`not installed, so tests that need them fail: ${missing.join(", ")}`);
-  return missing;
 }
 
 const packagesOf = (some: readonly Tool[]): string[] => [...new Set(some.flatMap(({ packages }) => packages))];
 
-/** The tools that these files and their imports name. */
-export function toolsOf(testFiles: readonly string[]): readonly Tool[] {
+/** The tools that these files, by their paths in the project, and their imports name. */
+export function toolsOf(files: readonly string[]): readonly Tool[] {
   const transpiler = new Bun.Transpiler({ loader: "ts" });
   const [names, seen] = [new Set<string>(), new Set<string>()];
   const visit = (path: string): void => {
@@ -77,7 +76,10 @@ export function toolsOf(testFiles: readonly string[]): readonly Tool[] {
     for (const { path: imported } of transpiler.scanImports(text))
       if (imported.startsWith(".")) visit(join(dirname(path), imported));
   };
-  for (const path of testFiles) visit(path);
+  for (const path of files) {
+    if (!existsSync(join(projectRoot, path))) throw new Error(`there is no file ${path}`);
+    visit(path);
+  }
   return tools.filter(({ name }) => names.has(name));
 }
 

@@ -21,7 +21,6 @@ import { connectAsync } from "mqtt";
 import { Repository, User } from "../../scripts/example/facts.ts";
 import { builtBinary } from "../../scripts/built-binary.ts";
 import { freePort, newAdminKey, NodeProcess } from "../../scripts/node-process.ts";
-import { installTools } from "../../scripts/test-tools.ts";
 import { currentStorePath } from "../../src/store/directory/data-directory.ts";
 import { must } from "../../src/util/assert.ts";
 import { Clocks } from "../chaos/clocks.ts";
@@ -44,8 +43,6 @@ const readyMs = 90_000;
 
 /** Alerts that fired in a test which caused their failure. */
 const fired = new Set<string>();
-
-beforeAll(() => installTools(["prometheus", "mosquitto", "etcd-server", "faketime"]), 600_000);
 
 /** The names that `promtool check metrics` criticises and that stay, because others know them. */
 const keptNames = ["oso_fallback_snapshot_age_ms"];

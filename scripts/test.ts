@@ -12,7 +12,7 @@ import { paint } from "../src/cli/color.ts";
 import { treeSeed } from "../test/seeds.ts";
 import { builtBinary, projectRoot } from "./built-binary.ts";
 import { progressDirectory, readProgress, recordOutcome } from "./testing/full-progress.ts";
-import { runTests, type Result } from "./testing/run.ts";
+import { endRuns, runTests, type Result } from "./testing/run.ts";
 import { stages, type Stage, type Tier, tierOf } from "./testing/stages.ts";
 import { installTools } from "./test-tools.ts";
 
@@ -25,11 +25,11 @@ const usage = `scripts/test [--integration | --full] [NAME ...] [options]
   scripts/test --full           everything else, area by area, for hours: long random runs, chaos, siege, all releases.
                                 An area that has passed runs again only after a change, or if it is named
 
-  NAME             a stage of the tier, or a test file of any tier
+  NAME             a stage or an area of the tier, or a test file of any tier
   --test PATTERN   only the tests whose names match the regular expression; needs a NAME
   --parallel N     how many stages run at a time (default: one more than processors, at most 4; one with --full)
   --background     return immediately; the output goes to a file
-  --status         the areas of --full that have passed
+  --status         which areas of --full have passed, and how long they took
   --help           show this, and the names of all stages`;
 
 /** One more than processors, because tests of nodes wait often. */
@@ -67,12 +67,12 @@ async function main(words: readonly string[]): Promise<number> {
   if (!Number.isInteger(lanes) || lanes < 1) throw new UsageError("--parallel must be a whole number from 1 on");
   const request: Request = { tier, names: positionals, pattern: values.test, lanes };
   if (request.pattern !== undefined && request.names.length === 0) throw new UsageError("--test needs a NAME");
-  const { files, groups } = select(request);
+  const { files, groups, earlier } = select(request);
   if (values.background) return runInBackground(words);
 
   const startMs = performance.now();
   const results = [...(await runFiles(files, request)), ...(await runStages(groups, request))];
-  return report(results, request, (performance.now() - startMs) / 1000);
+  return report(results, request, earlier, (performance.now() - startMs) / 1000);
 }
 
 function parse(words: readonly string[]) {
@@ -107,19 +107,26 @@ function select({ tier, names }: Request) {
       groups.flat().some((stage) => unknown.includes(stage.name) || unknown.includes(stage.area)),
     );
     const hint = elsewhere.map(([other]) => (other === "default" ? "without a flag" : `with --${other}`)).join(" or ");
-    throw new UsageError(`no such stage or file: ${unknown.join(", ")}${hint === "" ? "" : `; there is one ${hint}`}`);
+    throw new UsageError(
+      `no such stage, area or file: ${unknown.join(", ")}${hint === "" ? "" : `; there is one ${hint}`}`,
+    );
   }
-  const passed = tier === "full" && names.length === 0 ? readProgress() : {};
+  const progress = tier === "full" && names.length === 0 ? readProgress() : {};
+  const earlier = Object.fromEntries(Object.entries(progress).filter(([, { failed }]) => failed === 0));
   const isWanted = ({ name, area }: Stage): boolean =>
-    names.length === 0 ? passed[area]?.failed !== 0 : wanted.includes(name) || wanted.includes(area);
-  return { files, groups: stages[tier].map((group) => group.filter(isWanted)).filter(({ length }) => length > 0) };
+    names.length === 0 ? earlier[area] === undefined : wanted.includes(name) || wanted.includes(area);
+  const groups = stages[tier].map((group) => group.filter(isWanted)).filter(({ length }) => length > 0);
+  return { files, groups, earlier };
 }
 
 /** Runs the files one after another, and shows all of their output. */
 async function runFiles(files: readonly string[], { pattern }: Request): Promise<readonly Result[]> {
   const results: Result[] = [];
   await installTools(files.filter((path) => tierOf(path) !== "default"));
-  for (const file of files) results.push(await runTests(file, [file], { pattern, isShown: true }));
+  for (const file of files) {
+    const timeoutMs = stageTimeoutMs[tierOf(file)];
+    results.push(await runTests(file, [file], { pattern, timeoutMs, isShown: true }));
+  }
   return results;
 }
 
@@ -137,8 +144,9 @@ async function runStages(groups: readonly (readonly Stage[])[], request: Request
     results.push(...ofGroup);
     // A group of --full is an area.
     const [{ area } = { area: "" }] = group;
-    if (request.tier === "full" && group.length === areaSize(area))
-      recordOutcome(area, { ...add(ofGroup), seconds: secondsSince(startMs) });
+    const isWhole = request.tier === "full" && request.pattern === undefined && group.length === areaSize(area);
+    if (isWhole && !recordOutcome(area, { ...add(ofGroup), seconds: secondsSince(startMs) }))
+      console.log(`   files have changed since the start, so the next run repeats ${area}`);
   }
   return results;
 }
@@ -167,13 +175,15 @@ async function runStage({ name, run }: Stage, { tier, pattern }: Request): Promi
 
 const nameWidth = Math.max(...Object.values(stages).flatMap((groups) => groups.flat().map(({ name }) => name.length)));
 
-function report(results: readonly Result[], request: Request, seconds: number): number {
+function report(results: readonly Result[], request: Request, earlier: Outcomes, seconds: number): number {
   for (const { name, lines } of results.flatMap(({ failures }) => failures)) {
     console.log(`\n${paint("stdout", "red", "failed:")} ${name}`);
     for (const line of lines) console.log(`   ${line}`);
   }
   for (const line of describeSkips(results.flatMap(({ skips }) => skips))) console.log(line);
-  const sum = add(results);
+  const passedEarlier = Object.keys(earlier).join(", ");
+  if (passedEarlier !== "") console.log(`\npassed earlier, with the same files, and counted below: ${passedEarlier}`);
+  const sum = add([...results, ...Object.values(earlier)]);
   console.log(`\n${describeRest(request)}it took ${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`);
   console.log(describe(sum));
   return sum.failed === 0 && sum.passed > 0 ? 0 : 1;
@@ -199,7 +209,10 @@ function describeRest({ tier, names }: Request): string {
 function describeStages(): string {
   return Object.entries(stages)
     .map(([tier, groups]) => {
-      const lines = groups.flat().map(({ name, description }) => `  ${name.padEnd(nameWidth)}  ${description}`);
+      const lines = groups.flat().map(({ name, area, description }) => {
+        const isOfArea = area === name ? "" : ` (area ${area})`;
+        return `  ${name.padEnd(nameWidth)}  ${description}${isOfArea}`;
+      });
       return `\n${tier === "default" ? "by default" : `--${tier}`}:\n${lines.join("\n")}`;
     })
     .join("\n");
@@ -229,6 +242,7 @@ function runInBackground(words: readonly string[]): number {
   return 0;
 }
 
+type Outcomes = Readonly<Record<string, Counts>>;
 type Counts = Pick<Result, "passed" | "failed" | "skipped">;
 
 function add(results: readonly Counts[]): Counts {
@@ -241,6 +255,13 @@ const secondsSince = (startMs: number): number => (performance.now() - startMs) 
 function describe({ passed, failed, skipped }: Counts): string {
   return `${passed} passed, ${failed} failed${skipped === 0 ? "" : `, ${skipped} skipped`}`;
 }
+
+for (const [signal, status] of [
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+  ["SIGHUP", 129],
+] as const)
+  process.once(signal, () => void endRuns().finally(() => process.exit(status)));
 
 try {
   process.exitCode = await main(process.argv.slice(2));

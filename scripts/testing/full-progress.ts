@@ -23,7 +23,9 @@ interface Progress {
 }
 
 const present = (): string =>
-  treeHash("src", "test", "scripts", "appliance", "package.json", "bun.lock").toString("hex");
+  treeHash("src", "test", "scripts", "appliance", "compose", "README.md", "package.json", "bun.lock").toString("hex");
+/** What a run reads: files that change meanwhile are not what it has tested. */
+const atStart = present();
 
 /** By the name of the area. */
 export function readProgress(): Readonly<Record<string, AreaOutcome>> {
@@ -33,12 +35,15 @@ export function readProgress(): Readonly<Record<string, AreaOutcome>> {
   } catch {
     return {};
   }
-  return progress.tree === present() ? progress.areas : {};
+  return progress.tree === atStart ? progress.areas : {};
 }
 
-export function recordOutcome(area: string, outcome: AreaOutcome): void {
-  const progress: Progress = { tree: present(), areas: { ...readProgress(), [area]: outcome } };
+/** Whether the outcome is kept: not if files have changed since the start. */
+export function recordOutcome(area: string, outcome: AreaOutcome): boolean {
+  if (present() !== atStart) return false;
+  const progress: Progress = { tree: atStart, areas: { ...readProgress(), [area]: outcome } };
   mkdirSync(progressDirectory, { recursive: true });
   writeFileSync(`${path}.new`, JSON.stringify(progress, null, 2));
   renameSync(`${path}.new`, path);
+  return true;
 }

@@ -1,6 +1,6 @@
 /** Runs programs and test files for the stages of `scripts/test`, and reads their results. */
 import * as Bun from "bun";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { projectRoot } from "../built-binary.ts";
@@ -64,6 +64,8 @@ export async function runTests(name: string, files: readonly string[], options: 
   const output = new TestOutput(name);
   const { status, processorSeconds } = await run(command, (line) => output.line(line), options);
   const counts = readReport(report);
+  // The report counts tests with other names as skipped.
+  if (pattern !== undefined) counts.skipped = output.skips.length;
   rmSync(directory, { recursive: true, force: true });
   return resultOf(output, counts, status, processorSeconds);
 }
@@ -141,12 +143,53 @@ class TestOutput {
 }
 
 /** The totals of the outermost element of a JUnit report; zeros without a report. */
-function readReport(path: string): Counts {
+function readReport(path: string): { passed: number; failed: number; skipped: number } {
   const report = existsSync(path) ? readFileSync(path, "utf8") : "";
   const outermost = /<testsuites [^>]*>/.exec(report)?.[0] ?? "";
   const number = (name: string): number => Number(new RegExp(` ${name}="(\\d+)"`).exec(outermost)?.[1] ?? 0);
   const [failed, skipped] = [number("failures") + number("errors"), number("skipped")];
   return { passed: number("tests") - failed - skipped, failed, skipped };
+}
+
+const running = new Set<Bun.Subprocess>();
+let isEnding = false;
+const endingMs = 5000;
+
+/** Ends all runs with their processes. Those that clean up have some seconds for it. */
+export async function endRuns(): Promise<void> {
+  isEnding = true;
+  const children = [...running];
+  const ids = children.flatMap(({ pid }) => withDescendants(pid));
+  signalAll(ids, "SIGTERM");
+  await Promise.race([Promise.all(children.map(({ exited }) => exited)), Bun.sleep(endingMs)]);
+  signalAll(ids, "SIGKILL");
+}
+
+/** A process and all that come from it, also those with a session of their own, like nodes; only on Linux. */
+function withDescendants(pid: number): readonly number[] {
+  const parents = new Map<number, number>();
+  for (const name of existsSync("/proc/self/stat") ? readdirSync("/proc") : []) {
+    try {
+      // The name of the program, in parentheses, can contain anything.
+      const [, parent] = /^.*\) \S (\d+)/s.exec(readFileSync(join("/proc", name, "stat"), "utf8")) ?? [];
+      if (parent !== undefined) parents.set(Number(name), Number(parent));
+    } catch {
+      // It is no process, or has ended.
+    }
+  }
+  const found = new Set([pid]);
+  for (const each of found) for (const [id, parent] of parents) if (parent === each) found.add(id);
+  return [...found];
+}
+
+function signalAll(ids: readonly number[], signal: NodeJS.Signals): void {
+  for (const id of ids) {
+    try {
+      process.kill(id, signal);
+    } catch {
+      // It has ended.
+    }
+  }
 }
 
 async function run(
@@ -160,16 +203,28 @@ async function run(
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
-    timeout: timeoutMs,
-    killSignal: "SIGKILL",
+    // A process group, so that what the run leaves behind can be ended.
+    detached: true,
   });
+  running.add(child);
   const take = (line: string): void => {
     if (isShown) console.log(line);
     onLine(line);
   };
-  await Promise.all([eachLine(child.stdout, take), eachLine(child.stderr, take)]);
+  const output = Promise.all([eachLine(child.stdout, take), eachLine(child.stderr, take)]);
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    signalAll(withDescendants(child.pid), "SIGKILL");
+  }, timeoutMs);
   const status = await child.exited;
-  if (child.signalCode === "SIGKILL") take(`ended after ${timeoutMs / minute} minutes`);
+  clearTimeout(timer);
+  // A process that is left would keep the output open.
+  signalAll([-child.pid], "SIGKILL");
+  running.delete(child);
+  if (isEnding) return new Promise(() => {});
+  await output;
+  if (isLate) take(`ended after ${timeoutMs / minute} minutes`);
   return { status, processorSeconds: Number(child.resourceUsage()?.cpuTime.total ?? 0) / 1e6 };
 }
 

@@ -96,8 +96,8 @@ const longer: readonly Stage[] = [
 /** Runs of many minutes. */
 const longest: readonly Stage[] = [
   longRun("seeds", "simulation", "1,000 simulated clusters", "sim.ts", "--seeds", "1000"),
-  longRun("chaos", "chaos", "five minutes of faults in a cluster of processes", "chaos.ts", "--seconds", "300"),
-  longRun("failover", "chaos", "the same with elections", "chaos.ts", "--failover", "etcd", "--seconds", "300"),
+  longRun("chaos", "replication", "five minutes of faults in a cluster of processes", "chaos.ts", "--seconds", "300"),
+  longRun("failover", "replication", "the same with elections", "chaos.ts", "--failover", "etcd", "--seconds", "300"),
   longRun("siege", "siege", "ten minutes of attacks", "siege.ts", "--seconds", "600"),
   tests("http-long", "http", "longer random requests, pages and histories", randomHttp, {
     RANDOM_REQUESTS: "20000",

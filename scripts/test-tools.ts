@@ -29,6 +29,7 @@ const tools: readonly Tool[] = [
   tool("etcd", "etcd-server"),
   tool("faketime"),
   tool("fish"),
+  tool("groff", "groff-base"),
   { ...tool("initdb", "postgresql"), paths: ["/usr/lib/postgresql"] },
   tool("ip", "iproute2"),
   tool("kubectl"),
@@ -82,6 +83,12 @@ export function toolsOf(files: readonly string[]): readonly Tool[] {
   }
   return tools.filter(({ name }) => names.has(name));
 }
+
+/** Whether the text of a test looks itself for a tool, without which it skips tests. */
+export const looksForTool = (text: string): boolean =>
+  [...text.matchAll(/(?:findProgram|Bun\.which)\("([\w-]+)"\)/g)].some(([, found]) =>
+    tools.some(({ name }) => name === found),
+  );
 
 const ownPath = relative(projectRoot, import.meta.filename);
 

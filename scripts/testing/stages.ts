@@ -4,8 +4,10 @@
  * `--full`. Its place below `test/` says to which area it belongs.
  */
 import * as Bun from "bun";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { projectRoot } from "../built-binary.ts";
+import { looksForTool } from "../test-tools.ts";
 import { runProgram, runTests, runTestsOnDeno, type Result, type RunOptions } from "./run.ts";
 
 export type Tier = "default" | "integration" | "full";
@@ -86,10 +88,16 @@ const denoSample = [
   ),
 ];
 
-/** More runs of random tests than those of the default tier, and a part of the tests on Deno. */
+/** The default tier skips a part of them on a machine without openssl, fish, zsh or mandoc. */
+const testsWithTools = everyTestFile.filter(
+  (path) => tierOf(path) === "default" && looksForTool(readFileSync(join(projectRoot, path), "utf8")),
+);
+
+/** More runs of random tests than those of the default tier, what it may skip, and a part of the tests on Deno. */
 const longer: readonly Stage[] = [
   tests("random-long", "random", "more random policies and histories", randomTests, { FUZZ_FACTOR: "5" }),
   tests("imports-long", "local", "more random models and types", randomModels, { FUZZ_RUNS: "800" }),
+  tests("programs", "programs", "what the default tier skips without openssl or other shells", testsWithTools),
   testsOnDeno("deno", "deno", "cases, runtime, and a part of the API and of replication on Deno", denoSample),
 ];
 

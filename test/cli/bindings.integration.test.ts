@@ -1,24 +1,22 @@
-/** `ostiary bindings check` with the database servers that are installed. */
+/** `ostiary bindings check` with database servers. */
 import { describe } from "bun:test";
-import { hasMariaDb, postgresFolder, startMariaDb, startPostgres } from "../database-servers.ts";
+import { startMariaDb, startPostgres } from "../database-servers.ts";
 import { testWithDatabase } from "./bindings-with-database.ts";
 
-describe.skipIf(postgresFolder === undefined)("PostgreSQL (skipped without a server)", () =>
+describe("PostgreSQL", () =>
   testWithDatabase({
     name: "PostgreSQL",
     dialect: "postgres",
     types: ["bigint", "character varying", "boolean"],
     inexact: "numeric",
     open: startPostgres,
-  }),
-);
+  }));
 
-describe.skipIf(!hasMariaDb)("MariaDB (skipped without a server)", () =>
+describe("MariaDB", () =>
   testWithDatabase({
     name: "MariaDB",
     dialect: "mysql",
     types: ["bigint", "varchar", "tinyint"],
     inexact: "decimal",
     open: startMariaDb,
-  }),
-);
+  }));

@@ -1,13 +1,13 @@
 /** `ostiary explain --bindings` with PostgreSQL. */
 import { expect, test } from "bun:test";
-import { postgresFolder, startPostgres } from "../database-servers.ts";
+import { startPostgres } from "../database-servers.ts";
 import { startDevNode } from "./dev-node.ts";
 import { exampleTables, readExample } from "./issue-tracker.ts";
 import { workspace } from "./workspace.ts";
 
 const { write, path, run } = workspace();
 
-test.skipIf(postgresFolder === undefined)("with PostgreSQL (skipped without a server)", async () => {
+test("with PostgreSQL", async () => {
   const server = await startPostgres();
   write("policy.polar", readExample("policy.polar"));
   const node = await startDevNode(["policy.polar"], { directory: path("") });

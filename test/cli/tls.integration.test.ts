@@ -7,14 +7,13 @@ import { join } from "node:path";
 import { builtBinary } from "../../scripts/built-binary.ts";
 import { freePort, newAdminKey, NodeProcess, randomHex } from "../../scripts/node-process.ts";
 import { makeAuthority, type Authority, type Certificate } from "../e2e/certificates.ts";
-import { findProgram } from "../e2e/program.ts";
 import { eventually } from "../replication/cluster.ts";
 import { workspace } from "./workspace.ts";
 
 const { run, runProcess } = workspace();
 const adminKey = newAdminKey();
 
-describe.skipIf(findProgram("openssl") === null)("a node with TLS (skipped without openssl)", () => {
+describe("a node with TLS", () => {
   let directory: string;
   let authority: Authority;
   let foreign: Authority;

@@ -2,14 +2,12 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { prepareMosquitto } from "../e2e/mosquitto.ts";
-import { findProgram } from "../e2e/program.ts";
 import { adminKey, eventually, withCluster } from "../replication/cluster.ts";
 import { ask, createEnvironment, fill, isReader, mayRead } from "./host.ts";
 
 const timeoutMs = 60_000;
-const installed = findProgram("mosquitto") !== null;
 
-describe.skipIf(!installed)("with a real Mosquitto (skipped if it is not installed)", () => {
+describe("with a real Mosquitto", () => {
   test.each([{ copy_of: "test" }, {}])(
     "an id is used again at an external broker: %p",
     (more) =>

@@ -9,7 +9,6 @@ import { nextFailoverTerm } from "../../src/store/log/terms.ts";
 import { systemClock } from "../../src/util/clock.ts";
 import { makeAuthority, type Certificate } from "../e2e/certificates.ts";
 import { Etcd } from "../e2e/etcd.ts";
-import { findProgram } from "../e2e/program.ts";
 import { eventually } from "./cluster.ts";
 import { acquired, refused, testLeaseConformance } from "./lease/conformance.ts";
 import { lossyFetch } from "./lease/lossy-fetch.ts";
@@ -27,7 +26,7 @@ afterAll(() => rmSync(directory, { recursive: true, force: true }));
 let places = 0;
 const fresh = (): string => `place-${++places}`;
 
-describe.skipIf(findProgram("etcd") === null)("etcd (skipped if it is not installed)", () => {
+describe("etcd", () => {
   let etcd: Etcd;
   beforeAll(async () => void (etcd = await Etcd.start(join(directory, "one"))));
   afterAll(() => etcd?.stop());
@@ -40,7 +39,7 @@ describe.skipIf(findProgram("etcd") === null)("etcd (skipped if it is not instal
   });
 });
 
-describe.skipIf(findProgram("etcd") === null)("a cluster of etcd", () => {
+describe("a cluster of etcd", () => {
   let etcd: Etcd;
   const ttlMs = 12_000;
   const open = (url: string, node: string): Lease =>
@@ -92,7 +91,7 @@ describe.skipIf(findProgram("etcd") === null)("a cluster of etcd", () => {
   });
 });
 
-describe.skipIf(findProgram("etcd") === null)("etcd with users", () => {
+describe("etcd with users", () => {
   let etcd: Etcd;
   const password = "correct horse";
   beforeAll(async () => {
@@ -126,7 +125,7 @@ describe.skipIf(findProgram("etcd") === null)("etcd with users", () => {
   });
 });
 
-describe.skipIf(findProgram("etcd") === null || findProgram("openssl") === null)("etcd over TLS", () => {
+describe("etcd over TLS", () => {
   test("presents the client certificate, and trusts only the named authority", async () => {
     const authority = makeAuthority(directory, "etcd");
     const server = authority.issue("etcd", ["IP:127.0.0.1"]);

@@ -11,7 +11,6 @@ import { BrokerConnection, type BrokerConnectionOptions } from "../../src/replic
 import { topicsOf } from "../../src/replication/transport/topics.ts";
 import type { PrimaryNode } from "../../src/roles/primary.ts";
 import { prepareMosquitto, type Mosquitto, type MosquittoOptions } from "../e2e/mosquitto.ts";
-import { findProgram } from "../e2e/program.ts";
 import { converged, eventually, insert, loadPolicy, reader, refusal, untraced, withCluster } from "./cluster.ts";
 import { withCapturedLog } from "./captured-log.ts";
 import { openBrokerProxy } from "./broker-proxy.ts";
@@ -19,7 +18,6 @@ import { openBrokerProxy } from "./broker-proxy.ts";
 // A timeout of the test runner would kill the broker of all later tests.
 setDefaultTimeout(120_000);
 
-const installed = findProgram("mosquitto") !== null;
 const topics = topicsOf("ostiary/v1", "test");
 const linkDefaults = { clientId: "edge-9", connectTimeoutMs: 2000, keepaliveMs: 5000, ownership: false } as const;
 
@@ -67,7 +65,7 @@ async function insertMuch(node: PrimaryNode, name: string): Promise<void> {
   await node.writes.batch([{ inserts: users }], untraced);
 }
 
-describe.skipIf(!installed)("a real Mosquitto (skipped if it is not installed)", () => {
+describe("a real Mosquitto", () => {
   test("is used with MQTT 5", () =>
     withMosquitto({}, (mosquitto) =>
       withCluster(async (cluster) => {

@@ -11,7 +11,6 @@ import { BrokerConnection } from "../../src/replication/transport/broker-connect
 import { realSystem } from "../../src/replication/system.ts";
 import { topicsOf } from "../../src/replication/transport/topics.ts";
 import { prepareMosquitto, type Mosquitto } from "../e2e/mosquitto.ts";
-import { findProgram } from "../e2e/program.ts";
 import {
   converged,
   eventually,
@@ -28,10 +27,9 @@ import {
 // A timeout of the test runner would kill the broker of all later tests.
 setDefaultTimeout(120_000);
 
-const installed = findProgram("mosquitto") !== null;
 const topics = topicsOf("ostiary/v1", "test");
 
-describe.skipIf(!installed)("with a real Mosquitto (skipped if it is not installed)", () => {
+describe("with a real Mosquitto", () => {
   let directory: string;
   let mosquitto: Mosquitto;
 

@@ -16,7 +16,6 @@ import { verifiesClients } from "../../src/runtime/serve.ts";
 import { must } from "../../src/util/assert.ts";
 import { systemClock } from "../../src/util/clock.ts";
 import { makeAuthority, type Authority, type Certificate } from "../e2e/certificates.ts";
-import { findProgram } from "../e2e/program.ts";
 import { withCapturedLog } from "./captured-log.ts";
 import {
   adminKey,
@@ -43,7 +42,7 @@ interface Json {
   readonly token?: string;
 }
 
-describe.skipIf(findProgram("openssl") === null)("nodes with TLS (skipped without openssl)", () => {
+describe("nodes with TLS", () => {
   let directory: string;
   let authority: Authority;
   let strangers: Authority;

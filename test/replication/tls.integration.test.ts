@@ -14,7 +14,6 @@ import { topicsOf } from "../../src/replication/transport/topics.ts";
 import { must } from "../../src/util/assert.ts";
 import { makeAuthority, type Authority, type Certificate } from "../e2e/certificates.ts";
 import { prepareMosquitto, prepareMosquittoTls, type Mosquitto } from "../e2e/mosquitto.ts";
-import { findProgram } from "../e2e/program.ts";
 import {
   converged,
   eventually,
@@ -32,10 +31,9 @@ import { closeOn, runNextTimer, SimulatedClock } from "./simulated-clock.ts";
 // A timeout of the test runner would kill the broker of all later tests.
 setDefaultTimeout(120_000);
 
-const installed = findProgram("mosquitto") !== null && findProgram("openssl") !== null;
 const topics = topicsOf("ostiary/v1", "test");
 
-describe.skipIf(!installed)("TLS with a real Mosquitto (skipped if it or openssl is not installed)", () => {
+describe("TLS with a real Mosquitto", () => {
   let directory: string;
   let authority: Authority;
   let strangers: Authority;

@@ -8,7 +8,6 @@ import type { Node } from "../../src/replication/node.ts";
 import type { PrimaryNode } from "../../src/roles/primary.ts";
 import { metrics } from "../../src/telemetry/metrics.ts";
 import { prepareMosquitto, type Mosquitto } from "../e2e/mosquitto.ts";
-import { findProgram } from "../e2e/program.ts";
 import {
   converged,
   eventually,
@@ -25,8 +24,6 @@ import {
 // A timeout of the test runner would kill the broker of all later tests.
 setDefaultTimeout(120_000);
 
-const installed = findProgram("mosquitto") !== null;
-
 /** So long that an event that the brokers do not deliver, or that waits for a hanging one, does not arrive in a test. */
 const brokersOnly = {
   "advanced.pollIntervalMs": "10m",
@@ -36,7 +33,7 @@ const brokersOnly = {
   "advanced.brokerKeepaliveMs": "10m",
 };
 
-describe.skipIf(!installed)("with two Mosquittos (skipped if it is not installed)", () => {
+describe("with two Mosquittos", () => {
   let directory: string;
   let first: Mosquitto;
   let second: Mosquitto;

@@ -15,7 +15,6 @@ import type { PrimaryNode } from "../../src/roles/primary.ts";
 import { metrics } from "../../src/telemetry/metrics.ts";
 import { must } from "../../src/util/assert.ts";
 import { prepareMosquitto, type Mosquitto } from "../e2e/mosquitto.ts";
-import { findProgram } from "../e2e/program.ts";
 import { converged, eventually, insert, loadPolicy, mayRead, refusal, withCluster, type Running } from "./cluster.ts";
 import { withCapturedLog } from "./captured-log.ts";
 
@@ -35,7 +34,7 @@ interface Scene {
   readonly lines: readonly string[];
 }
 
-describe.skipIf(findProgram("mosquitto") === null)("with an access list that permits everything", () => {
+describe("with an access list that permits everything", () => {
   const refused = async (): Promise<number> => (await metrics.brokerMessagesRejected.get()).values[0]?.value ?? 0;
 
   test("a forged event is not applied, although its offset and its hash are right", () =>

@@ -24,6 +24,8 @@ export function seedsOf(fixed: number, variable = "FUZZ_SEED"): readonly number[
 export interface SeededRuns {
   readonly seed: number;
   readonly runs: number;
+  /** Whether the samples include those that every run of all tests has made, whatever the tree. */
+  readonly isKnown: boolean;
 }
 
 /** The environment variables that repeat a test (`seed`), and that make it longer (`runs`). */
@@ -43,16 +45,21 @@ export function seededRuns(
 ): readonly SeededRuns[] {
   const seeds = seedsOf(fixed, variables.seed);
   const runs = Number(process.env[variables.runs] ?? usual * Number(process.env["FUZZ_FACTOR"] ?? 1));
-  return seeds.map((seed) => ({ seed, runs: Math.ceil(runs / seeds.length) }));
+  return seeds.map((seed) => {
+    const share = Math.ceil(runs / seeds.length);
+    return { seed, runs: share, isKnown: seed === fixed && share >= usual / 2 };
+  });
 }
 
 /**
  * The least that a count must reach after some random runs. `rate` is at most half of what a run adds on average. The
  * least is four standard deviations below it, so no seed fails by chance, and few runs need not reach anything. The
- * deviation is that of a rare event, or as large as `rate` if the event is frequent.
+ * deviation is that of a rare event, or as large as `rate` if the event is frequent. Known samples must reach something:
+ * they have before.
  */
-export function quota(runs: number, rate: number): number {
-  return Math.max(0, Math.floor(rate * runs - 4 * Math.max(rate, Math.sqrt(rate)) * Math.sqrt(runs)));
+export function quota(runs: number, rate: number, isKnown = false): number {
+  const least = Math.floor(rate * runs - 4 * Math.max(rate, Math.sqrt(rate)) * Math.sqrt(runs));
+  return Math.max(isKnown ? 1 : 0, least);
 }
 
 /** The time limit of a random test, which may be told to make any number of runs. */

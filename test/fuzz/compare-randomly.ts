@@ -7,7 +7,10 @@ import { type Counts, differencesOf, noCounts, type Sample } from "./differentia
 import { printCase } from "./print-case.ts";
 
 /** Prints and returns what was counted. */
-export function compareRandomly(samples: fc.Arbitrary<Sample>, { seed, runs }: SeededRuns): Counts {
+export function compareRandomly(
+  samples: fc.Arbitrary<Sample>,
+  { seed, runs }: Pick<SeededRuns, "seed" | "runs">,
+): Counts {
   const counts = noCounts();
   const result = fc.check(
     fc.property(samples, (one) => expect(differencesOf(one, counts)).toEqual([])),

@@ -85,7 +85,7 @@ async function askFallback(file: string, asked: Case, primary: Running<Node>, cl
 }
 
 async function reaches(node: Node, other: Node): Promise<void> {
-  for (const end = Date.now() + 10_000; node.health().digest !== other.health().digest; await Bun.sleep(5)) {
+  for (const end = Date.now() + 45_000; node.health().digest !== other.health().digest; await Bun.sleep(5)) {
     if (Date.now() > end) throw new Error(`the ${node.role} did not come to the state of the ${other.role}`);
   }
 }

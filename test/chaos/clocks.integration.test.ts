@@ -37,5 +37,5 @@ test.skipIf(new Clocks(tmpdir()).missing !== undefined)(
       rmSync(folder, { recursive: true, force: true });
     }
   },
-  20_000,
+  120_000,
 );

@@ -31,7 +31,7 @@ export class ServerProgram {
   }
 
   /** Resolves when it accepts connections. Throws if it ends before or needs more than `timeoutMs`. */
-  async start(timeoutMs = 15_000): Promise<void> {
+  async start(timeoutMs = 45_000): Promise<void> {
     this.launch();
     const deadline = Date.now() + timeoutMs;
     while (!(await this.#listens())) {

@@ -37,7 +37,6 @@ setDefaultTimeout(90_000);
 
 const topics = topicsOf("ostiary/v1", "test");
 const maxStalenessMs = 1000;
-/** The tolerance for a busy machine. */
 
 /** Shorter than the defaults, for shorter bounds. */
 const quick = {

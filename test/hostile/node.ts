@@ -160,7 +160,7 @@ export async function ask(node: NodeProcess, method: string, path: string, body?
     method,
     headers: { Authorization: `Bearer ${adminKey}`, "Content-Type": "application/json" },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    signal: AbortSignal.timeout(10_000),
+    signal: AbortSignal.timeout(30_000),
   });
   return { status: response.status, text: await response.text(), retryAfter: response.headers.get("retry-after") };
 }

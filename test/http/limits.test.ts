@@ -201,11 +201,13 @@ describe("the rate of reads", () => {
   test("is 429 with Retry-After over HTTP", () =>
     withPrimary(
       async (api) => {
+        const startMs = performance.now();
         const answers = await Promise.all(Array.from({ length: 50 }, () => api.call("GET", "/api/policy")));
+        const seconds = (performance.now() - startMs) / 1000;
         const refused = answers.filter(({ status }) => status === 429);
         expect(answers.length - refused.length).toBeGreaterThanOrEqual(2);
-        // To be allowed all, they would have to take 24 seconds.
-        expect(refused.length).toBeGreaterThan(0);
+        // A slow machine makes more of them in their time, not above the rate.
+        expect(answers.length - refused.length).toBeLessThanOrEqual(2 + Math.ceil(2 * seconds));
         for (const answer of refused) expect(answer.headers.get("retry-after")).toBe("1");
       },
       { "advanced.keyReadsPerSecondMax": "2" },

@@ -50,6 +50,8 @@ export async function runProgram(name: string, command: readonly string[], optio
 /** One run of `bun test` with these files, relative to the project. */
 export async function runTests(name: string, files: readonly string[], options: RunOptions = {}): Promise<Result> {
   const directory = mkdtempSync(join(tmpdir(), "ostiary-test-"));
+  const remove = (): void => rmSync(directory, { recursive: true, force: true });
+  process.once("exit", remove);
   const report = join(directory, "report.xml");
   const { pattern } = options;
   const command = [
@@ -66,7 +68,8 @@ export async function runTests(name: string, files: readonly string[], options: 
   const counts = readReport(report);
   // The report counts tests with other names as skipped.
   if (pattern !== undefined) counts.skipped = output.skips.length;
-  rmSync(directory, { recursive: true, force: true });
+  process.off("exit", remove);
+  remove();
   return resultOf(output, counts, status, processorSeconds);
 }
 

@@ -95,11 +95,13 @@ export async function runTestsOnDeno(
 
 type Counts = Pick<Result, "passed" | "failed" | "skipped">;
 
-/** A run that failed without a failed test, or in which no test ran, is a failure of its own. */
+/** A run that failed without a named failure, or in which no test ended, is a failure of its own. */
 function resultOf(output: TestOutput, counts: Counts, status: number, processorSeconds: number): Result {
   const { failures, skips } = output;
-  const result = { ...counts, failures, skips, processorSeconds };
-  if (counts.failed > 0 || (status === 0 && counts.passed + counts.skipped > 0)) return result;
+  // The report does not count errors outside of tests.
+  const failed = Math.max(counts.failed, failures.length);
+  const result = { ...counts, failed, failures, skips, processorSeconds };
+  if (counts.passed + counts.failed + counts.skipped > 0 && (failed > 0 || status === 0)) return result;
   const ended = { name: `${output.stage}: the run ended with status ${status}`, lines: output.lastLines };
   return { ...result, failed: failures.length + 1, failures: [...failures, ended] };
 }
@@ -110,6 +112,9 @@ class TestOutput {
   /** By name, because bun test repeats failures at the end. */
   readonly #failures = new Map<string, Failure>();
   readonly #skips = new Set<string>();
+  #file = "";
+  /** The lines of an error that no test has caused, until its end. */
+  #outside: string[] | undefined;
   /** Printed since the last test ended. */
   #lines: string[] = [];
 
@@ -130,13 +135,25 @@ class TestOutput {
   }
 
   line(line: string): void {
-    if (line.startsWith("(fail)")) this.#fail(line.slice("(fail)".length).trim());
+    if (line === "# Unhandled error between tests") {
+      this.#outside = [];
+    } else if (this.#outside !== undefined) {
+      if (!/^-+$/.test(line)) this.#outside.push(line);
+      else if (this.#outside.length > 0) this.#failOutside(this.#outside);
+    } else if (line.startsWith("(fail)")) this.#fail(line.slice("(fail)".length).trim());
     else if (line.startsWith("(skip)")) this.#skips.add(`${this.stage}: ${line.slice("(skip)".length).trim()}`);
-    else if (!/^\(pass\)|^test\/.*:$/.test(line)) {
+    else if (/^test\/.*:$/.test(line)) this.#file = line.slice(0, -1);
+    else if (!line.startsWith("(pass)")) {
       this.#lines.push(line);
       return;
     }
     this.#lines = [];
+  }
+
+  #failOutside(lines: readonly string[]): void {
+    const name = `${this.stage}: outside of the tests of ${this.#file}`;
+    this.#failures.set(name, { name, lines: lines.slice(0, shownLinesMax) });
+    this.#outside = undefined;
   }
 
   #fail(test: string): void {

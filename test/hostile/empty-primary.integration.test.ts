@@ -14,6 +14,7 @@ import { freePort } from "../../scripts/node-process.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { approve } from "../../src/replication/history-notes.ts";
 import { drainRead } from "../../src/replication/transport/embedded-broker-stream.ts";
+import { topicsOf } from "../../src/replication/transport/topics.ts";
 import type { Node } from "../../src/replication/node.ts";
 import type { PrimaryNode } from "../../src/roles/primary.ts";
 import { importSnapshot } from "../../src/replication/snapshots/import-snapshot.ts";
@@ -44,6 +45,8 @@ import {
 import { withCapturedLog } from "../replication/captured-log.ts";
 
 setDefaultTimeout(90_000);
+
+const { head } = topicsOf("ostiary/v1", "test");
 
 const quick = {
   "advanced.headIntervalMs": "100ms",
@@ -372,11 +375,10 @@ describe("a primary without a database", () => {
     }, quick));
 
   test("does not start if an external broker has retained a head of an older one with a valid MAC", () =>
-    withBroker((broker) =>
+    withBroker((broker, retained) =>
       withCluster(async (cluster) => {
         const { port, primary, history } = await filled(cluster, { broker });
-        await eventually(() => expect(primary.node.health().isBrokerConnected).toBe(true));
-        await Bun.sleep(300);
+        await retained();
         await primary.stop();
         const { message } = await refusal(startEmpty(cluster, port, { broker }));
         expect(message).toContain(`the broker 127.0.0.1:${new URL(broker).port} has the history ${history}`);
@@ -398,13 +400,12 @@ describe("a primary without a database", () => {
     ));
 
   test("that was started anyway does not stop the right one when it is back", () =>
-    withBroker((broker) =>
+    withBroker((broker, retained) =>
       withCluster(async (cluster) => {
         const { port, primary } = await filled(cluster);
         await primary.stop();
         const empty = await startEmpty(cluster, "0", { broker });
-        await eventually(() => expect(empty.node.health().isBrokerConnected).toBe(true));
-        await Bun.sleep(300);
+        await retained();
         await empty.stop();
         const back = await cluster.primary({ port, broker });
         await eventually(() => expect(back.node.health().isBrokerConnected).toBe(true));
@@ -430,12 +431,16 @@ describe("a primary without a database", () => {
     }));
 });
 
-async function withBroker(body: (url: string) => Promise<void>): Promise<void> {
+/** `retained` resolves when the broker has a head for later subscribers. */
+async function withBroker(body: (url: string, retained: () => Promise<void>) => Promise<void>): Promise<void> {
   const broker = await Aedes.createBroker();
+  let heads = 0;
+  broker.on("publish", ({ topic, retain }) => void (heads += retain && topic === head ? 1 : 0));
+  const retained = (): Promise<void> => eventually(() => expect(heads).toBeGreaterThan(0));
   const server = createServer((socket) => broker.handle(drainRead(socket)));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   try {
-    await body(`mqtt://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    await body(`mqtt://127.0.0.1:${(server.address() as AddressInfo).port}`, retained);
   } finally {
     await new Promise<void>((resolve) => broker.close(() => resolve()));
     server.close();

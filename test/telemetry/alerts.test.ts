@@ -1,6 +1,7 @@
 /**
- * The alerts for Prometheus: each belongs to a section of the manual, and asks for metrics and labels that exist. With a
- * real Prometheus, `test/e2e/monitoring.full.test.ts` runs the unit tests of `ostiary.rules.test.yaml`, and causes each failure.
+ * The alerts for Prometheus: each belongs to a section of the manual, and asks for metrics and labels that exist.
+ * `test/e2e/monitoring.integration.test.ts` runs the unit tests of `ostiary.rules.test.yaml`, and with a real Prometheus,
+ * `test/e2e/monitoring.full.test.ts` causes each failure.
  */
 import { describe, expect, test } from "bun:test";
 import { anchorsOf, linksOf, readDocument } from "../manual/document.ts";

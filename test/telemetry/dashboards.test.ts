@@ -1,6 +1,6 @@
 /**
  * The dashboards for Grafana: valid as far as the parts of its schema that they use are known, with variables and
- * metrics that exist. `test/e2e/monitoring.full.test.ts` runs their queries with a real Prometheus.
+ * metrics that exist. `test/e2e/monitoring.integration.test.ts` runs their queries with a real Prometheus.
  */
 import { describe, expect, test } from "bun:test";
 import { z } from "zod";

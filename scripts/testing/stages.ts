@@ -101,6 +101,10 @@ const longer: readonly Stage[] = [
   testsOnDeno("deno", "deno", "cases, runtime, and a part of the API and of replication on Deno", denoSample),
 ];
 
+/** Without it, scenarios run with Mosquitto only. */
+const everyBroker = { BROKERS: "all" };
+const scenarios = files(/^test\/e2e\/(?:access|failure|mixed-runtimes|replication|stop)\.integration\./);
+
 /** Runs of many minutes. */
 const longest: readonly Stage[] = [
   longRun("seeds", "simulation", "1,000 simulated clusters", "sim.ts", "--seeds", "1000"),
@@ -126,17 +130,23 @@ const longest: readonly Stage[] = [
   tests("console-facts", "console", "a million facts in the console", files(/^test\/console\/flows\/facts\./), {
     CONSOLE_FACTS: "1000000",
   }),
-  tests("upgrade", "releases", "an upgrade with every broker", files(/\/mixed-versions\./), { BROKERS: "all" }),
+  tests("upgrade", "releases", "an upgrade with every broker", files(/\/mixed-versions\./), everyBroker),
+  tests("brokers", "system", "scenarios of the second tier with every broker", scenarios, everyBroker),
   testsOnDeno("deno-http", "deno", "the API on Deno", files(/^test\/http\//)),
   testsOnDeno("deno-replication", "deno", "replication on Deno", files(/^test\/replication\//)),
   testsOnDeno("deno-random", "deno", "random policies on Deno", files(/\/fuzz\.test/), { FUZZ_RUNS: "3000" }),
+  testsOnDeno("deno-histories", "deno", "random histories on Deno", files(/^test\/fuzz\/history\./), {
+    HISTORY_STEPS: "2000",
+  }),
 ];
 
 /** The groups run one after another, and the stages of a group concurrently. With `--full` each area is a group. */
 export const stages: Readonly<Record<Tier, readonly (readonly Stage[])[]>> = {
   default: [checks, testsOf("default")],
   integration: [[...testsOf("integration"), ...longer]],
-  full: Object.values(Object.groupBy([...testsOf("full"), ...longest], ({ area }) => area)).map((group) => group ?? []),
+  full: Object.values(Object.groupBy([...testsOf("full", everyBroker), ...longest], ({ area }) => area)).map(
+    (group) => group ?? [],
+  ),
 };
 
 function check(name: string, description: string, command: readonly string[]): Stage {
@@ -144,10 +154,10 @@ function check(name: string, description: string, command: readonly string[]): S
 }
 
 /** A stage for each area that has files in the tier. */
-function testsOf(tier: Tier): readonly Stage[] {
+function testsOf(tier: Tier, environment: Environment = {}): readonly Stage[] {
   return areas.flatMap(([name, description]) => {
     const files = everyTestFile.filter((path) => areaOf(path) === name && tierOf(path) === tier);
-    return files.length === 0 ? [] : [tests(name, name, description, files)];
+    return files.length === 0 ? [] : [tests(name, name, description, files, environment)];
   });
 }
 

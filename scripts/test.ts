@@ -27,13 +27,14 @@ const usage = `scripts/test [--integration | --full] [NAME ...] [options]
 
   NAME             a stage or an area of the tier, or a test file of any tier
   --test PATTERN   only the tests whose names match the regular expression; needs a NAME
-  --parallel N     how many stages run at a time (default: one more than processors, at most 4; one with --full)
+  --parallel N     how many stages run at a time (default: 1 or 2 more than processors, at most 4; 1 with --full)
   --background     return immediately; the output goes to a file
   --status         which areas of --full have passed, and how long they took
   --help           show this, and the names of all stages`;
 
-/** One more than processors, because tests of nodes wait often. */
 const laneMax = 4;
+/** How many more stages run than there are processors, because tests of nodes and of other programs often wait. */
+const waiting = { default: 1, integration: 2 };
 const minute = 60_000;
 /** A stage that hangs fails then. */
 const stageTimeoutMs: Readonly<Record<Tier, number>> = {
@@ -63,7 +64,9 @@ async function main(words: readonly string[]): Promise<number> {
     console.log(describeProgress());
     return 0;
   }
-  const lanes = Number(values.parallel ?? (tier === "full" ? 1 : Math.min(availableParallelism() + 1, laneMax)));
+  const lanes = Number(
+    values.parallel ?? (tier === "full" ? 1 : Math.min(availableParallelism() + waiting[tier], laneMax)),
+  );
   if (!Number.isInteger(lanes) || lanes < 1) throw new UsageError("--parallel must be a whole number from 1 on");
   const request: Request = { tier, names: positionals, pattern: values.test, lanes };
   if (request.pattern !== undefined && request.names.length === 0) throw new UsageError("--test needs a NAME");

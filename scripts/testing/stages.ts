@@ -95,7 +95,7 @@ const testsWithTools = everyTestFile.filter(
 
 /** More runs of random tests than those of the default tier, what it may skip, and a part of the tests on Deno. */
 const longer: readonly Stage[] = [
-  tests("random-long", "random", "more random policies and histories", randomTests, { FUZZ_FACTOR: "5" }),
+  tests("random-long", "random", "more random policies and histories", randomTests, { FUZZ_FACTOR: "3" }),
   tests("imports-long", "local", "more random models and types", randomModels, { FUZZ_RUNS: "800" }),
   tests("programs", "programs", "what the default tier skips without openssl or other shells", testsWithTools),
   testsOnDeno("deno", "deno", "cases, runtime, and a part of the API and of replication on Deno", denoSample),
@@ -143,7 +143,7 @@ const longest: readonly Stage[] = [
 /** The groups run one after another, and the stages of a group concurrently. With `--full` each area is a group. */
 export const stages: Readonly<Record<Tier, readonly (readonly Stage[])[]>> = {
   default: [checks, testsOf("default")],
-  integration: [[...testsOf("integration"), ...longer]],
+  integration: [[...longer, ...testsOf("integration")]],
   full: Object.values(Object.groupBy([...testsOf("full", everyBroker), ...longest], ({ area }) => area)).map(
     (group) => group ?? [],
   ),

@@ -29,9 +29,10 @@ The file says which facts come from which query:
       query: SELECT user_id, role, team_id FROM memberships
 
 Without --perform-updates nothing changes. With it, only facts change that differ in two comparisons, one after the other,
-and inserted facts that disappear from the source meanwhile are deleted again. All facts of the node that match a signature and that no query gives are
-deleted. Deletions come first, in transactions of up to 1,000 facts. If the sources of a signature are empty although the
-node has facts, the update is refused unless --allow-empty is given: most likely the query or the database is wrong.
+and inserted facts that disappear from the source meanwhile are deleted again. All facts of the node that match a
+signature and that no query gives are deleted. Deletions come first, in transactions of up to 1,000 facts. If the sources
+of a signature are empty although the node has facts, the update is refused unless --allow-empty is given: most likely the
+query or the database is wrong.
 
 Examples:
   ostiary reconcile reconcile.yaml

@@ -207,6 +207,7 @@ function decisionSql(goal: LocalGoal, name: string, options: LocalSqlOptions): s
 function conditionOn(column: string, type: string, goal: LocalGoal, options: LocalSqlOptions): string {
   const dialect = dialectOf(options.bindings);
   if (!isColumn(column)) throw notAColumn(column);
+  if (dialect.name === "sqlite" && sqliteRowId.test(column)) throw notARowId(column);
   const sqlType = hasForms(type) ? undefined : options.bindings.sqlTypes.get(type);
   const typed = sqlType && column;
   const value = { kind: "column", type, id: dialect.id(column, type, sqlType), column: typed } as const;
@@ -366,6 +367,16 @@ const columnName =
 /** The column becomes SQL as it is. */
 function isColumn(column: string): boolean {
   return column.length <= 256 && columnName.test(column);
+}
+
+/** In SQLite before 3.36, a subquery has a row id as well, which is NULL. */
+const sqliteRowId = /^(["`]?)(?:rowid|oid|_rowid_)\1$/i;
+
+function notARowId(column: string): AppError {
+  return new AppError(
+    "invalid_request",
+    `\`${column}\` is a row id of each source in SQLite: write its table before it, such as \`document.rowid\``,
+  );
 }
 
 function notAColumn(column: string): AppError {

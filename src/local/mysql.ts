@@ -36,7 +36,8 @@ function id(expression: string, type: string, sqlType?: SqlType, isStrict = fals
       `WHEN ${exact(`LOWER(${text})`)} IN (${booleanTexts[value].map(hexadecimal).join(", ")}) THEN '${value}'`;
     return exact(`CASE ${means("true")} ${means("false")}${otherwise} END`);
   }
-  const isNumber = `${text} REGEXP _utf8mb4 ${hexadecimal(`^${integerPattern}\\z`)}`;
+  // `^` can be the begin of any line, as `default_regex_flags` says.
+  const isNumber = `${text} REGEXP _utf8mb4 ${hexadecimal(`\\A${integerPattern}\\z`)}`;
   const value = `CAST(${text} AS DECIMAL(65, 0))`;
   const isInteger = `CASE WHEN ${isNumber} THEN ${value} BETWEEN ${integerMin} AND ${integerMax} ELSE FALSE END`;
   return exact(`CASE WHEN ${isInteger} THEN CAST(${number(text)} AS CHAR)${otherwise} END`);

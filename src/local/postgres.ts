@@ -89,7 +89,11 @@ export const postgres: Dialect = {
         return `CASE WHEN ${isBetween(number(text), must(type.min), must(type.max))} THEN CAST(${text} AS ${type.name}) END`;
     }
   },
-  query: (query, alias, columns) => `(${query}\n) AS ${alias}(${columns.join(", ")})`,
+  query(query, alias, columns) {
+    // A column without a name of ours would keep its own, and capture a column of the query around.
+    const listed = columns.join(", ");
+    return `(SELECT ${listed} FROM (${query}\n) AS ${alias}q(${listed})) AS ${alias}`;
+  },
   values: (rows, alias, columns) =>
     `(VALUES ${rows.map((row) => `(${row.map((id) => must(string(id))).join(", ")})`).join(", ")}) AS ${alias}(${columns.join(", ")})`,
 };

@@ -24,8 +24,8 @@ const exact = (expression: string): string =>
 
 function id(expression: string, type: string, _sqlType?: SqlType, isStrict = false): string {
   const text = `CAST(${expression} AS TEXT)`;
-  // The text is no JSON, and the error of the function has no other cause.
-  const otherwise = isStrict ? ` WHEN ${expression} IS NOT NULL THEN json(${text} || ' is no ${type}')` : "";
+  // What begins so is no JSON, whatever follows, and the error of the function has no other cause.
+  const otherwise = isStrict ? ` WHEN ${expression} IS NOT NULL THEN json('no ${type} ' || ${text})` : "";
   if (type === "Boolean") {
     const means = (value: "true" | "false"): string =>
       `WHEN lower(${text}) IN (${booleanLiterals(value, string)}) THEN '${value}'`;
@@ -41,7 +41,9 @@ function isInteger(expression: string, text: string): string {
   const significant = `ltrim(${digits}, '0')`;
   const largest = `CASE substr(${text}, 1, 1) WHEN '-' THEN '${-integerMin}' ELSE '${integerMax}' END`;
   const has64Bits = `(length(${significant}) < 19 OR (length(${significant}) = 19 AND ${significant} <= ${largest}))`;
-  const isNumber = `length(${digits}) BETWEEN 1 AND 64 AND ${digits} NOT GLOB ${must(string("*[^0-9]*"))}`;
+  // The functions end a text at its first U+0000.
+  const isWhole = `length(CAST(${text} AS BLOB)) = length(${text})`;
+  const isNumber = `${isWhole} AND length(${digits}) BETWEEN 1 AND 64 AND ${digits} NOT GLOB ${must(string("*[^0-9]*"))}`;
   return `(typeof(${expression}) = 'integer' OR (${isNumber} AND ${has64Bits}))`;
 }
 

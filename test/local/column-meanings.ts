@@ -51,10 +51,12 @@ const written = texts(
   "2",
   "",
   " true",
+  "true//",
+  '"x" //',
 );
 const numbers = texts(
   "varchar(90)",
-  ...["5", "05", "+5", "-0", "-5", "5.0", "5e0", " 5", "+", `${"0".repeat(63)}5`, `${"0".repeat(64)}5`],
+  ...["5", "05", "+5", "-0", "-5", "5.0", "5e0", " 5", "+", "5 //", "x\n5", `${"0".repeat(63)}5`, `${"0".repeat(64)}5`],
   ...["9223372036854775807", "9223372036854775808", "-9223372036854775808", "-9223372036854775809"],
 );
 const nulls = [column("varchar(90)", "NULL", null)];
@@ -68,6 +70,8 @@ const columns: Readonly<Record<DialectName, readonly Column[]>> = {
       column("", "2", "2"),
       column("", "5", "5"),
       column("", "5.0", "5.0"),
+      column("", "CAST(X'350078' AS TEXT)", "5\0x"),
+      column("", "CAST(X'310078' AS TEXT)", "1\0x"),
     ],
   ],
   postgres: [

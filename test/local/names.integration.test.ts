@@ -1,16 +1,20 @@
 /** Names of the generated SQL are never those of the application: on database servers. */
-import { afterAll, test } from "bun:test";
-import { expectSameAnswers } from "./application-names.ts";
+import { afterAll, describe, test } from "bun:test";
+import { expectNoExtraColumns, expectSameAnswers } from "./application-names.ts";
 import { installedDatabases, stopDatabases } from "./databases.ts";
 
 afterAll(stopDatabases);
 
-test.each(installedDatabases())(
-  "%s",
-  async (_, open) => {
+describe.each(installedDatabases())("%s", (_, open) => {
+  test("names of the generated SQL as columns and tables of the application change no answer", async () => {
     const database = await open();
     await expectSameAnswers(database, 60);
     await database.close();
-  },
-  600_000,
-);
+  }, 600_000);
+
+  test("a column that a query has besides those of its signature captures nothing", async () => {
+    const database = await open();
+    await expectNoExtraColumns(database);
+    await database.close();
+  }, 60_000);
+});

@@ -97,12 +97,12 @@ test("an id with U+0000 is a value of its own, which no fact has", () => {
 
 test("a role on a bound relation", () => {
   expect(list("ann", "delete", bindings("postgres", relations))).toMatchInlineSnapshot(`
-    "(COALESCE(CAST(repos.id AS text) COLLATE "C" NOT IN (''), FALSE) AND EXISTS (SELECT 1 FROM (SELECT id, org FROM repos
-    ) AS ost_0(ost_c0, ost_c1) WHERE COALESCE(CAST(ost_0.ost_c0 AS text) COLLATE "C" NOT IN ('', E'\\U0000002a'), FALSE) AND CAST(repos.id AS text) COLLATE "C" = CAST(ost_0.ost_c0 AS text) COLLATE "C" AND COALESCE(CAST(ost_0.ost_c1 AS text) COLLATE "C" NOT IN ('', E'\\U0000002a'), FALSE) AND CAST(ost_0.ost_c1 AS text) COLLATE "C" = E'o\\U00000027x'))"
+    "(COALESCE(CAST(repos.id AS text) COLLATE "C" NOT IN (''), FALSE) AND EXISTS (SELECT 1 FROM (SELECT ost_c0, ost_c1 FROM (SELECT id, org FROM repos
+    ) AS ost_0q(ost_c0, ost_c1)) AS ost_0 WHERE COALESCE(CAST(ost_0.ost_c0 AS text) COLLATE "C" NOT IN ('', E'\\U0000002a'), FALSE) AND CAST(repos.id AS text) COLLATE "C" = CAST(ost_0.ost_c0 AS text) COLLATE "C" AND COALESCE(CAST(ost_0.ost_c1 AS text) COLLATE "C" NOT IN ('', E'\\U0000002a'), FALSE) AND CAST(ost_0.ost_c1 AS text) COLLATE "C" = E'o\\U00000027x'))"
   `);
   expect(list("ann", "delete", bindings("postgres", relations, { Repo: "uuid", Org: "text" }))).toMatchInlineSnapshot(`
-    "(repos.id IS NOT NULL AND NOT (FALSE AND pg_catalog.uuid_eq(repos.id, repos.id)) AND EXISTS (SELECT 1 FROM (SELECT id, org FROM repos
-    ) AS ost_0(ost_c0, ost_c1) WHERE ost_0.ost_c0 IS NOT NULL AND NOT (FALSE AND pg_catalog.uuid_eq(ost_0.ost_c0, ost_0.ost_c0)) AND repos.id = ost_0.ost_c0 AND COALESCE(CAST(ost_0.ost_c1 AS text) COLLATE "C" NOT IN ('', E'\\U0000002a'), FALSE) AND ost_0.ost_c1 = CAST(E'o\\U00000027x' AS text) AND CAST(ost_0.ost_c1 AS text) COLLATE "C" = E'o\\U00000027x'))"
+    "(repos.id IS NOT NULL AND NOT (FALSE AND pg_catalog.uuid_eq(repos.id, repos.id)) AND EXISTS (SELECT 1 FROM (SELECT ost_c0, ost_c1 FROM (SELECT id, org FROM repos
+    ) AS ost_0q(ost_c0, ost_c1)) AS ost_0 WHERE ost_0.ost_c0 IS NOT NULL AND NOT (FALSE AND pg_catalog.uuid_eq(ost_0.ost_c0, ost_0.ost_c0)) AND repos.id = ost_0.ost_c0 AND COALESCE(CAST(ost_0.ost_c1 AS text) COLLATE "C" NOT IN ('', E'\\U0000002a'), FALSE) AND ost_0.ost_c1 = CAST(E'o\\U00000027x' AS text) AND CAST(ost_0.ost_c1 AS text) COLLATE "C" = E'o\\U00000027x'))"
   `);
   expect(list("ann", "delete", bindings("sqlite", relations, { Repo: "integer" }))).toMatchInlineSnapshot(`
     "(COALESCE(CAST(repos.id AS TEXT) COLLATE BINARY NOT IN (''), 0) AND EXISTS (SELECT 1 FROM (WITH ost_0q(ost_c0, ost_c1) AS (SELECT id, org FROM repos
@@ -117,10 +117,10 @@ test("a role on a bound relation", () => {
 test("recursion over rows", () => {
   const parent = { ...relations, "has_relation(Repo:_, parent, Repo:_)": "SELECT id, parent FROM repos" };
   expect(list("ann", "read", bindings("postgres", parent))).toMatchInlineSnapshot(`
-    "(COALESCE(CAST(repos.id AS text) COLLATE "C" NOT IN (''), FALSE) AND CAST(repos.id AS text) COLLATE "C" IN (WITH RECURSIVE ost_r0(ost_tag, ost_c0) AS (SELECT 0 AS ost_tag, CAST(ost_0.ost_c0 AS text) COLLATE "C" AS ost_c0 FROM (SELECT id, org FROM repos
-    ) AS ost_0(ost_c0, ost_c1) WHERE COALESCE(CAST(ost_0.ost_c0 AS text) COLLATE "C" NOT IN ('', E'\\U0000002a'), FALSE) AND COALESCE(CAST(ost_0.ost_c1 AS text) COLLATE "C" NOT IN ('', E'\\U0000002a'), FALSE) AND CAST(ost_0.ost_c1 AS text) COLLATE "C" IN ('acme', E'o\\U00000027x') UNION SELECT ost_step.ost_tag, ost_step.ost_c0 FROM ost_r0 AS ost_1 CROSS JOIN LATERAL (SELECT 0 AS ost_tag, CAST(ost_2.ost_c0 AS text) COLLATE "C" AS ost_c0 FROM (SELECT id, parent FROM repos
-    ) AS ost_2(ost_c0, ost_c1) WHERE ost_1.ost_tag = 0 AND COALESCE(CAST(ost_2.ost_c0 AS text) COLLATE "C" NOT IN ('', E'\\U0000002a'), FALSE) AND COALESCE(CAST(ost_2.ost_c1 AS text) COLLATE "C" NOT IN ('', E'\\U0000002a'), FALSE) AND ost_1.ost_c0 COLLATE "C" = CAST(ost_2.ost_c1 AS text) COLLATE "C") AS ost_step(ost_tag, ost_c0)) SELECT CAST(ost_3.ost_c0 AS text) COLLATE "C" FROM (SELECT id FROM repos WHERE live
-    ) AS ost_3(ost_c0) CROSS JOIN ost_r0 AS ost_4 WHERE COALESCE(CAST(ost_3.ost_c0 AS text) COLLATE "C" NOT IN ('', E'\\U0000002a'), FALSE) AND ost_4.ost_tag = 0 AND CAST(ost_3.ost_c0 AS text) COLLATE "C" = ost_4.ost_c0 COLLATE "C"))"
+    "(COALESCE(CAST(repos.id AS text) COLLATE "C" NOT IN (''), FALSE) AND CAST(repos.id AS text) COLLATE "C" IN (WITH RECURSIVE ost_r0(ost_tag, ost_c0) AS (SELECT 0 AS ost_tag, CAST(ost_0.ost_c0 AS text) COLLATE "C" AS ost_c0 FROM (SELECT ost_c0, ost_c1 FROM (SELECT id, org FROM repos
+    ) AS ost_0q(ost_c0, ost_c1)) AS ost_0 WHERE COALESCE(CAST(ost_0.ost_c0 AS text) COLLATE "C" NOT IN ('', E'\\U0000002a'), FALSE) AND COALESCE(CAST(ost_0.ost_c1 AS text) COLLATE "C" NOT IN ('', E'\\U0000002a'), FALSE) AND CAST(ost_0.ost_c1 AS text) COLLATE "C" IN ('acme', E'o\\U00000027x') UNION SELECT ost_step.ost_tag, ost_step.ost_c0 FROM ost_r0 AS ost_1 CROSS JOIN LATERAL (SELECT 0 AS ost_tag, CAST(ost_2.ost_c0 AS text) COLLATE "C" AS ost_c0 FROM (SELECT ost_c0, ost_c1 FROM (SELECT id, parent FROM repos
+    ) AS ost_2q(ost_c0, ost_c1)) AS ost_2 WHERE ost_1.ost_tag = 0 AND COALESCE(CAST(ost_2.ost_c0 AS text) COLLATE "C" NOT IN ('', E'\\U0000002a'), FALSE) AND COALESCE(CAST(ost_2.ost_c1 AS text) COLLATE "C" NOT IN ('', E'\\U0000002a'), FALSE) AND ost_1.ost_c0 COLLATE "C" = CAST(ost_2.ost_c1 AS text) COLLATE "C") AS ost_step(ost_tag, ost_c0)) SELECT CAST(ost_3.ost_c0 AS text) COLLATE "C" FROM (SELECT ost_c0 FROM (SELECT id FROM repos WHERE live
+    ) AS ost_3q(ost_c0)) AS ost_3 CROSS JOIN ost_r0 AS ost_4 WHERE COALESCE(CAST(ost_3.ost_c0 AS text) COLLATE "C" NOT IN ('', E'\\U0000002a'), FALSE) AND ost_4.ost_tag = 0 AND CAST(ost_3.ost_c0 AS text) COLLATE "C" = ost_4.ost_c0 COLLATE "C"))"
   `);
   expect(list("ann", "read", bindings("sqlite", parent))).toMatchInlineSnapshot(`
     "(COALESCE(CAST(repos.id AS TEXT) COLLATE BINARY NOT IN (''), 0) AND CAST(repos.id AS TEXT) COLLATE BINARY IN (WITH RECURSIVE ost_r0(ost_tag, ost_c0) AS (SELECT 0 AS ost_tag, CAST(ost_0.ost_c0 AS TEXT) COLLATE BINARY AS ost_c0 FROM (WITH ost_0q(ost_c0, ost_c1) AS (SELECT id, org FROM repos
@@ -169,6 +169,14 @@ describe("is refused", () => {
       );
     },
   );
+
+  test.each(["rowid", '"OID"', "`_rowid_`"])("the row id %s of any table, in SQLite", (column) => {
+    expect(() => list("ann", "read", bindings("sqlite", relations), [], column)).toThrow(
+      `\`${column}\` is a row id of each source in SQLite: write its table before it, such as \`document.rowid\``,
+    );
+    expect(list("ann", "read", bindings("sqlite", relations), [], `repos.${column}`)).toContain(`repos.${column}`);
+    expect(list("ann", "read", bindings("postgres", relations), [], column)).toContain(column);
+  });
 });
 
 test.each(["id", "repos.id", "ost_0.ost_c0", 'public."Repos"."the id"', "`repos`.`id`", "größe"])(

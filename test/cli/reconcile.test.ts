@@ -155,6 +155,27 @@ describe("ostiary reconcile", () => {
     expect((await stored()).filter((fact) => fact.startsWith("has_role"))).toEqual([]);
   }, 60_000);
 
+  test("does not delete the facts of an empty source that match another signature, too", async () => {
+    write(
+      "reconcile.yaml",
+      `version: 1
+source: csv
+facts:
+  has_role(User:_, String:_, Team:_): { file: roles.csv, columns: [user, role, team] }
+  has_role(User:_, member, Team:_): { file: members.csv }
+`,
+    );
+    write("roles.csv", "team,id,user,role\nred,1,ann,lead\n");
+    write("members.csv", "user,team\n");
+    const refused = await ostiary("reconcile", "reconcile.yaml", "--perform-updates");
+    expect(refused).toMatchObject({
+      status: 1,
+      errors: expect.stringContaining(
+        "the source of `has_role(User:_, member, Team:_)` is empty, and the node has 1 facts of it",
+      ),
+    });
+  }, 60_000);
+
   test("keeps what another signature gives", async () => {
     write(
       "reconcile.yaml",

@@ -13,6 +13,8 @@ export interface Comparison {
   readonly inserts: readonly Fact[];
   readonly deletes: readonly Fact[];
   readonly counts: readonly Counts[];
+  /** Signatures whose sources are empty, and the deletions that match them: also those that count at another signature. */
+  readonly emptied: readonly { readonly signature: string; readonly delete: number }[];
   /** Facts that only one of two comparisons would change. */
   readonly leftAlone: number;
 }
@@ -25,6 +27,8 @@ interface Differences {
   readonly deletes: Changes;
   /** Distinct facts that both have, for each signature. */
   readonly same: readonly number[];
+  /** Whether the source of each signature has no row. */
+  readonly isEmpty: readonly boolean[];
 }
 
 /** Distinct facts. A fact that several signatures match counts at the first of them. */
@@ -57,8 +61,10 @@ export async function compare(
   }
   const inserts = new Map<string, number>();
   const same: number[] = sources.map(() => 0);
+  const isEmpty: boolean[] = sources.map(() => true);
   for (const [index, source] of sources.entries()) {
     for await (const key of factsOf(source, readSource)) {
+      isEmpty[index] = false;
       const isStored = stored.get(key);
       if (isStored === undefined) inserts.getOrInsert(key, index);
       else if (isStored !== null) same[index] = (same[index] ?? 0) + 1;
@@ -66,7 +72,7 @@ export async function compare(
     }
   }
   const deletes = [...stored].filter((entry): entry is [string, number] => entry[1] !== null);
-  return { inserts, deletes: new Map(deletes), same };
+  return { inserts, deletes: new Map(deletes), same, isEmpty };
 }
 
 /** Those of the facts that no source gives. */
@@ -103,13 +109,28 @@ export function confirmed(sources: readonly FactSource[], last: Differences, ear
   const size = ({ inserts: some, deletes: others }: Differences): number => some.size + others.size;
   const countOf = (changes: readonly (readonly [string, number])[], index: number): number =>
     changes.filter(([, own]) => own === index).length;
+  const deleted = deletes.map(([key]) => factOfKey(key));
   return {
     inserts: inserts.map(([key]) => factOfKey(key)),
-    deletes: deletes.map(([key]) => factOfKey(key)),
+    deletes: deleted,
     counts: sources.map(({ signature }, index) => {
       const [same, insert] = [last.same[index] ?? 0, countOf(inserts, index)];
       return { signature: signature.text, source: same + insert, same, insert, delete: countOf(deletes, index) };
     }),
+    emptied: sources.flatMap(({ signature }, index) => {
+      const count = last.isEmpty[index] === true ? deleted.filter((fact) => matches(fact, signature)).length : 0;
+      return count === 0 ? [] : [{ signature: signature.text, delete: count }];
+    }),
     leftAlone: size(last) + size(earlier) - 2 * (inserts.length + deletes.length),
   };
+}
+
+function matches({ predicate, args }: Fact, signature: Signature): boolean {
+  return (
+    predicate === signature.predicate &&
+    args.length === signature.args.length &&
+    signature.args.every(
+      ({ type, id }, index) => args[index]?.type === type && (id ?? args[index].id) === args[index].id,
+    )
+  );
 }

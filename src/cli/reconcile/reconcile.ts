@@ -136,7 +136,12 @@ async function takeBack(
     rows += 1;
     if (rows % 1000 === 0) progress.describe(`${rows} rows read`);
   };
-  const revoked = await withSources(file, onRow, (readSource) => missingIn(file.facts, inserted, readSource));
+  const revoked = await withSources(file, onRow, (readSource) => missingIn(file.facts, inserted, readSource)).catch(
+    (error: unknown) => {
+      const text = "the changes were made, but the sources could not be read again, to find facts revoked meanwhile";
+      throw new AppError("invalid_request", `${text}; run the command again: ${reasonOf(error)}`, { cause: error });
+    },
+  );
   await update(access, { inserts: [], deletes: revoked }, progress);
   return revoked;
 }
@@ -148,8 +153,7 @@ async function* storedFacts(access: NodeAccess, { predicate, args }: Signature):
     for (const fact of facts) if (fact.args.length === args.length) yield fact;
 }
 
-function refuseEmptySources({ counts }: Comparison): void {
-  const empty = counts.find((each) => each.source === 0 && each.delete > 0);
+function refuseEmptySources({ emptied: [empty] }: Comparison): void {
   if (empty === undefined) return;
   throw new AppError(
     "invalid_request",

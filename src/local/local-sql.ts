@@ -20,6 +20,7 @@ import { type CentralReader, type LocalClause, type LocalVariable, splitClause, 
 import { hasForms } from "./column-values.ts";
 import { allOf, conditionSql } from "./condition.ts";
 import { type Dialect, isValue, noQuestion } from "./dialect.ts";
+import type { DialectName } from "./dialect-names.ts";
 import { LocalEmitter, type Scope } from "./emit.ts";
 import { type LocalGoal, type LocalRules, type LocalShapes, type ShapeOptions } from "./shapes.ts";
 import { mysql } from "./mysql.ts";
@@ -204,10 +205,9 @@ function decisionSql(goal: LocalGoal, name: string, options: LocalSqlOptions): s
   });
 }
 
-function conditionOn(column: string, type: string, goal: LocalGoal, options: LocalSqlOptions): string {
+function conditionOn(given: string, type: string, goal: LocalGoal, options: LocalSqlOptions): string {
   const dialect = dialectOf(options.bindings);
-  if (!isColumn(column)) throw notAColumn(column);
-  if (dialect.name === "sqlite" && sqliteRowId.test(column)) throw notARowId(column);
+  const column = columnOf(given, dialect.name);
   const sqlType = hasForms(type) ? undefined : options.bindings.sqlTypes.get(type);
   const typed = sqlType && column;
   const value = { kind: "column", type, id: dialect.id(column, type, sqlType), column: typed } as const;
@@ -369,14 +369,20 @@ function isColumn(column: string): boolean {
   return column.length <= 256 && columnName.test(column);
 }
 
-/** In SQLite before 3.36, a subquery has a row id as well, which is NULL. */
-const sqliteRowId = /^(["`]?)(?:rowid|oid|_rowid_)\1$/i;
-
-function notARowId(column: string): AppError {
-  return new AppError(
-    "invalid_request",
-    `\`${column}\` is a row id of each source in SQLite: write its table before it, such as \`document.rowid\``,
-  );
+/** The column as SQL that can only be a column. Throws `invalid_request`. */
+function columnOf(column: string, dialect: DialectName): string {
+  if (!isColumn(column)) throw notAColumn(column);
+  if (dialect === "mysql" && column.replaceAll(/`[^`]*`/g, "").includes('"'))
+    throw new AppError("invalid_request", `\`${column}\` is a text in MySQL: write \` instead of "`);
+  if (dialect !== "sqlite") return column;
+  // Before 3.36, a subquery has a row id as well, which is NULL.
+  if (/^(["`]?)(?:rowid|oid|_rowid_)\1$/i.test(column))
+    throw new AppError(
+      "invalid_request",
+      `\`${column}\` is a row id of each source in SQLite: write its table before it, such as \`document.rowid\``,
+    );
+  // A name in double quotes that no column has is a text.
+  return column.replace(/^"([^"`]+)"$/, "`$1`");
 }
 
 function notAColumn(column: string): AppError {

@@ -22,7 +22,11 @@ has_permission(u: User, "audit", r: Repo) if link(v, r) and near(u, v) and v mat
 near(u: User, v: User) if near(u, m) and near(m, v) and m matches User;
 `;
 
-function bindings(dialect: "postgres" | "sqlite", facts: Record<string, string>, sqlTypes = {}): DataBindings {
+function bindings(
+  dialect: "postgres" | "sqlite" | "mysql",
+  facts: Record<string, string>,
+  sqlTypes = {},
+): DataBindings {
   const entries = Object.entries(facts).map(([signature, query]) => [signature, { query }]);
   return parseBindings(
     JSON.stringify({ dialect, facts: Object.fromEntries(entries), sql_types: sqlTypes }),
@@ -177,6 +181,18 @@ describe("is refused", () => {
     expect(list("ann", "read", bindings("sqlite", relations), [], `repos.${column}`)).toContain(`repos.${column}`);
     expect(list("ann", "read", bindings("postgres", relations), [], column)).toContain(column);
   });
+
+  test.each(['"id"', 'repos."id"', '"a`b`"'])("%s with MySQL, where it is a text", (column) => {
+    expect(() => list("ann", "read", bindings("mysql", relations), [], column)).toThrow("is a text in MySQL");
+    expect(list("ann", "read", bindings("mysql", relations), [], '`a"b`.`c`')).toContain('`a"b`.`c`');
+  });
+});
+
+test("a name in double quotes cannot become a text in SQLite", () => {
+  const condition = list("ann", "read", bindings("sqlite", relations), [], '"no column"');
+  expect(condition).toContain("`no column`");
+  expect(condition).not.toContain('"');
+  expect(list("ann", "read", bindings("sqlite", relations), [], 'repos."id"')).toContain('repos."id"');
 });
 
 test.each(["id", "repos.id", "ost_0.ost_c0", 'public."Repos"."the id"', "`repos`.`id`", "größe"])(

@@ -167,14 +167,9 @@ function tests(
   description: string,
   files: readonly string[],
   environment: Environment = {},
+  runFiles: typeof runTests = runTests,
 ): Stage {
-  return {
-    name,
-    area,
-    description,
-    files,
-    run: (options) => runTests(name, files, { environment, ...options }),
-  };
+  return { name, area, description, files, run: (options) => runFiles(name, files, { environment, ...options }) };
 }
 
 function testsOnDeno(
@@ -184,13 +179,7 @@ function testsOnDeno(
   files: readonly string[],
   environment: Environment = {},
 ): Stage {
-  return {
-    name,
-    area,
-    description,
-    files,
-    run: (options) => runTestsOnDeno(name, files, { environment, ...options }),
-  };
+  return tests(name, area, description, files, environment, runTestsOnDeno);
 }
 
 /** A script that must end with status 0. Its output is shown immediately. */

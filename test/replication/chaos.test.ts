@@ -155,9 +155,9 @@ test.each(seedsOf(1))("seed %d: after drops, duplicates, delays and reordering, 
   }),
 );
 
-async function gapsAndCatchUps(): Promise<number[]> {
-  const counters = await Promise.all([metrics.brokerGaps.get(), metrics.catchUps.get()]);
-  return counters.map(({ values }) => values.reduce((sum, { value }) => sum + value, 0));
+async function catchUps(): Promise<number> {
+  const { values } = await metrics.catchUps.get();
+  return values.reduce((sum, { value }) => sum + value, 0);
 }
 
 test("malformed messages and messages of other environments change nothing", () =>
@@ -218,9 +218,9 @@ test("a forged head with another digest at the same position: the replica asks t
       const head = { ...position, d: "0123456789abcdef", from: [0, "0000000000000000"], role: "primary", ack: false };
       const receive = (number: object): void =>
         loop.receiveHead(Buffer.from(JSON.stringify({ ...head, ...number })), false, "embedded");
-      const [, before = 0] = await gapsAndCatchUps();
+      const before = await catchUps();
       receive({ q: 1_000_000 });
-      await eventually(async () => expect(await gapsAndCatchUps()).toEqual([expect.any(Number), before + 1]));
+      await eventually(async () => expect(await catchUps()).toBeGreaterThan(before));
       expect(loop.isDiverged).toBe(false);
       expect(snapshots()).toBe(1);
       // If the primary cannot be asked, a head of the event stream is enough: no answer is better than a wrong one. But

@@ -126,7 +126,8 @@ describe.skipIf(findProgram("openssl") === null)("the TLS files of a node (skipp
   test("a changed file that cannot be used is reported, and the earlier content stays in use", () =>
     withCapturedLog(async (lines) => {
       const files = mountedFiles(join(directory, "identity"), server);
-      const clock = new SimulatedClock(0, Date.now());
+      // Certificates of this test begin after its start.
+      const clock = new SimulatedClock(0, Date.now() + 60_000);
       const identity = new TlsIdentity({ tlsCert: files.cert, tlsKey: files.key, tlsCa: authority.cert }, clock);
       const used = identity.server;
       let changes = 0;

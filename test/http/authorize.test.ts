@@ -51,8 +51,9 @@ test("both ways of a request give the same response", () =>
       );
       expect([what, direct?.status, direct?.json]).toEqual([what, status, routed?.json]);
       expect([what, routed?.status]).toEqual([what, status]);
+      // The two times of a response differ from one response to the next.
       const shown = ({ headers: found }: { headers: Headers }) =>
-        [...found].map(([name, value]) => [name, name === "server-timing" ? value.replace(/[\d.]+/, "") : value]);
+        [...found].map(([name, value]) => [name, ["date", "server-timing"].includes(name) ? typeof value : value]);
       expect(shown(must(direct))).toEqual(shown(must(routed)));
     }
   }));

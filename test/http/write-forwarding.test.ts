@@ -8,15 +8,18 @@ import { realSystem } from "../../src/replication/system.ts";
 import { createWriteForwarder } from "../../src/replication/replica/write-forwarding.ts";
 import { systemClock } from "../../src/util/clock.ts";
 import { eventually, refusal } from "../replication/cluster.ts";
+import { SimulatedClock } from "../replication/simulated-clock.ts";
 
-function forwarderTo(primaryUrl: string) {
+type System = Parameters<typeof createWriteForwarder>[0]["system"];
+
+function forwarderTo(primaryUrl: string, timeoutMs = 2000, system: System = realSystem) {
   return createWriteForwarder({
-    system: realSystem,
+    system,
     isForeign: () => false,
     history: () => undefined,
     describeClient: () => "",
     primaryUrl: () => primaryUrl,
-    timeoutMs: 2000,
+    timeoutMs,
     waitMs: 0,
     waiters: new OffsetWaiters({
       state: () => undefined,
@@ -175,6 +178,32 @@ describe("a write whose connection was closed without an answer", () => {
       expect(await refusal(forwarderTo(url)(request("/api/batch")))).toMatchObject(brokeOff);
       expect(requests.length).toBe(1);
     }));
+});
+
+test.each([
+  { answersUntilMs: 0, refusedByMs: 1000 },
+  { answersUntilMs: 10_000, refusedByMs: 13_000 },
+])("a primary that hangs is noticed within seconds, however long a write may take: %p", async (primary) => {
+  const clock = new SimulatedClock();
+  const fetch = (url: string | URL | Request, init?: RequestInit): Promise<Response> => {
+    if (String(url).endsWith("/healthcheck") && clock.monotonicMs() < primary.answersUntilMs)
+      return Promise.resolve(new Response("ok"));
+    return new Promise((_resolve, reject) =>
+      init?.signal?.addEventListener("abort", () => reject(init.signal?.reason as Error)),
+    );
+  };
+  const forward = forwarderTo("http://primary", 60_000, { clock, fetch: fetch as System["fetch"] });
+  let refusedAtMs = Infinity;
+  const refused = refusal(
+    forward({ method: "POST", path: "/api/batch", requestId: "1", address: null, headers: {}, body: "[]" }),
+  ).finally(() => (refusedAtMs = clock.monotonicMs()));
+  for (let passedMs = 0; passedMs < 20_000; passedMs += 50) await clock.passSettled(50);
+  expect(await refused).toMatchObject({
+    message: "the primary did not answer in time, repeat the write to be sure of it",
+    mayBeDone: true,
+  });
+  expect(refusedAtMs).toBeGreaterThan(primary.answersUntilMs);
+  expect(refusedAtMs).toBeLessThanOrEqual(primary.refusedByMs);
 });
 
 test("an answer that is not from a primary is not passed on", async () => {

@@ -33,12 +33,6 @@ export interface PolicyLine {
   readonly relation?: { readonly type: string; readonly name: string; readonly place: Place };
 }
 
-/** `allow(subject, name, object)` or `has_relation(object, name, subject)`. */
-export interface Question {
-  readonly predicate: "allow" | "has_relation";
-  readonly name: string;
-}
-
 /** What a relation of the model is in the policy. */
 interface Plan {
   readonly kind: "role" | "permission" | "relation";
@@ -168,13 +162,14 @@ export class PolarPolicy {
     return name === undefined ? undefined : { type: name, id };
   }
 
-  /** How to ask whether a subject of one type has the relation to an object of another; undefined if nothing has it. */
-  question(subjectType: string, relation: string, objectType: string): Question | undefined {
+  /**
+   * The action to ask for, to know whether a subject of one type has the relation to an object of another. Undefined if
+   * the model lacks the relation or the type.
+   */
+  action(subjectType: string, relation: string, objectType: string): string | undefined {
     if (this.#relation(objectType, relation) === undefined || !this.#names.has(subjectType)) return undefined;
     const { kind, stored } = this.#plan(objectType, relation);
-    const name = kind === "relation" ? must(stored).name : relation;
-    // `allow` asks for actors, and other objects are related too.
-    return { predicate: kind === "relation" && !this.#actors.has(subjectType) ? "has_relation" : "allow", name };
+    return kind === "relation" ? must(stored).name : relation;
   }
 
   #factFor(stored: Store, object: ObjectId, subject: Relationship["subject"], end: number | undefined): Fact {
@@ -346,7 +341,22 @@ export class PolarPolicy {
     return [
       { text: "# Roles and relations can be asked for like permissions." },
       { text: `allow(actor: Actor, action: String, resource: Resource) if ${conditions.join(" or ")};` },
+      ...this.#relatedResources(),
     ];
+  }
+
+  /** A question may also name a resource as the subject of a relation: `allow(folder, "parent", document)`. */
+  #relatedResources(): PolicyLine[] {
+    return [...this.#types.values()].flatMap((type) => {
+      const related = type.relations.filter(({ name }) => this.#plan(type.name, name).kind === "relation");
+      const subjects = new Set(related.flatMap(leadsTo).filter((subject) => !this.#actors.has(subject)));
+      return [...subjects].map((name): PolicyLine => {
+        const scope = new Scope(this.#typeName(type.name));
+        const subject = scope.variable(name);
+        const head = `allow(${subject}: ${this.#typeName(name)}, action: String, ${scope.object}: ${this.#typeName(type.name)})`;
+        return { text: `${head} if has_relation(${scope.object}, action, ${subject});` };
+      });
+    });
   }
 
   #rules(type: ObjectType, relation: Relation): { shorthand: PolicyLine[]; longhand: PolicyLine[] } {
@@ -589,7 +599,7 @@ function leadsTo({ expression }: Relation): string[] {
 class Scope {
   /** The variable of the object that the rule is about. */
   readonly object: string;
-  readonly #taken = new Set(["actor", "end"]);
+  readonly #taken = new Set(["actor", "action", "end"]);
   /** How often each name was wanted. A rule may have thousands of variables. */
   readonly #wanted = new Map<string, number>();
 

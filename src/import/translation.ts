@@ -187,14 +187,13 @@ function assertion(policy: PolarPolicy, expectation: Expectation, untranslated: 
       ? [undefined, expectation.object]
       : [expectation.subject, "object" in expectation ? expectation.object : undefined];
   const [subjectType, objectType] = [subject?.type ?? listedType(expectation), object?.type ?? listedType(expectation)];
-  const question = policy.question(subjectType, relation, objectType);
-  if (question === undefined) return leaveOut("the model has no such relation or type");
+  const action = policy.action(subjectType, relation, objectType);
+  if (action === undefined) return leaveOut("the model has no such relation or type");
   const ask = (found: string): string => {
     const [by, on] = [subject, object].map((each) =>
       each === undefined ? found : printValue(must(policy.value(each))),
     );
-    const name = stringLiteral(question.name);
-    return question.predicate === "allow" ? `allow(${by}, ${name}, ${on})` : `has_relation(${on}, ${name}, ${by})`;
+    return `allow(${by}, ${stringLiteral(action)}, ${on})`;
   };
   if (expectation.kind === "check") return [`${expectation.holds ? "assert" : "assert_not"} ${ask("")};`];
   const values = expectation.ids.map((id) => must(policy.value({ type: expectation.type, id })));

@@ -144,12 +144,12 @@ describe.skipIf(spiceDb === undefined)("the translation of a schema (skipped whe
             for (const strategy of ["statement", "evaluator"] as const) {
               using engine = openEngineInMemory({ policy, facts, contextFacts: [], now }, { strategy });
               for (const { user, relation, type, id, holds } of expected.answers) {
-                const { name } = must(polar.question("user", relation, type));
+                const action = must(polar.action("user", relation, type));
                 const [actor, resource] = [
                   must(polar.value({ type: "user", id: user })),
                   must(polar.value({ type, id })),
                 ];
-                const got = engine.authorize({ actor, action: name, resource });
+                const got = engine.authorize({ actor, action, resource });
                 expect([user, relation, id, got, text, expected.accepted]).toEqual([
                   user,
                   relation,

@@ -125,9 +125,8 @@ function questionOf(assertion: Assertion, policy: PolarPolicy, stage: string): Q
   if (subject.relation !== undefined || subject.id === "*")
     return "it asks about a set of users, and Polar asks about one actor";
   const object = kind === "check" ? subjectOf(asked, place) : { type: asked, id: "" };
-  const question = policy.question(subject.type, relation, object.type);
-  if (question === undefined) return "the model has no such relation or type";
-  if (question.predicate === "has_relation") return "it asks about an object that no relation makes an actor";
+  const action = policy.action(subject.type, relation, object.type);
+  if (action === undefined) return "the model has no such relation or type";
   const contextFacts = contextualTuples.map((tuple) => policy.fact(relationshipOf(tuple, place)));
   const refused = contextFacts.find((fact) => typeof fact === "string");
   if (refused !== undefined) return refused;
@@ -136,7 +135,7 @@ function questionOf(assertion: Assertion, policy: PolarPolicy, stage: string): Q
     kind,
     text: `${stage}: ${user} ${relation} ${asked}`,
     actor: must(policy.value(subject)),
-    action: question.name,
+    action,
     resource: { type: resource.type, id: kind === "check" ? resource.id : undefined },
     contextFacts: contextFacts.filter((fact) => typeof fact !== "string"),
     expected: expected.map((found) => subjectOf(found, place).id).toSorted(),

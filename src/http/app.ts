@@ -24,6 +24,7 @@ import { RequestLimits } from "./request/request-limits.ts";
 import { ByteBudget } from "./response/byte-budget.ts";
 import { apiKeyFinder } from "./middleware/access.ts";
 import { errors, errorResponse } from "./middleware/errors.ts";
+import type { FindKey } from "./middleware/principal.ts";
 import { EventPages, LogReadQueue } from "./events/log-read-queue.ts";
 import { EventStreams } from "./events/event-streams.ts";
 import { DecisionStreams } from "./events/decision-streams.ts";
@@ -88,6 +89,8 @@ export interface App {
   /** The number of requests without a response. */
   readonly inFlight: number;
   readonly routes: readonly RegisteredRoute[];
+  /** See `apiKeyFinder`. */
+  readonly findKey: FindKey;
   /** Ends all streams and the worker threads. */
   close(): void;
   /** Ends responses without a natural end: event streams, and long polls of other nodes. */
@@ -157,16 +160,21 @@ export function createApp(
   const large = new LargeResponses(budget, limits);
   const pages = new ListPages(node, limits, queries, decisions);
   const authorize = authorizeHandler(node, limits, queries, bodies, parity, decisions);
+  /** The routes of `open-paths.ts`: only the default environment is asked for them. */
+  const openRoutes = () =>
+    new Elysia()
+      .use(healthRoutes(node))
+      .use(openApiRoute(limits))
+      .use(authzenDiscovery(publicUrl))
+      .use(loginRoutes({ oidc, people, redeemLoginCode }))
+      .use(serveConsole === undefined ? new Elysia() : consoleRoutes(serveConsole));
   const makeApi = () =>
     routed(
       newRoutes()
-        // They need no key, so anybody could ask for the position of an environment.
-        .use(isHosted ? new Elysia() : healthRoutes(node))
-        .use(openApiRoute(limits))
+        .use(isHosted ? new Elysia() : openRoutes())
         .use(authorizeRoute(authorize))
         .use(questionRoutes(node, limits, queries, bodies, pages, decisions))
         .use(localRoutes(node, limits, queries, bodies, decisions))
-        .use(authzenDiscovery(publicUrl))
         .use(authzenRoutes(node, limits, queries, bodies, pages, decisions))
         .use(decisionRoutes(limits, bodies, decisions, decisionStreams, past))
         .use(parityRoutes(limits, bodies, decisions, parity))
@@ -178,7 +186,6 @@ export function createApp(
         .use(keyReads(node, limits))
         .use(bindingsReads(node, limits))
         .use(whoamiRoute(node, limits))
-        .use(loginRoutes({ oidc, people, redeemLoginCode }))
         .use(writeRoutes(node, limits, bodies, queries, isHosted))
         .use(isHosted ? refusedApplianceRoutes(node) : applianceRoutes(node, limits, bodies, environments))
         .use(backupRoutes(node, limits))
@@ -187,7 +194,6 @@ export function createApp(
         .use(metricHistoryRoutes(node, limits, history))
         .use(nodeRoutes(node, limits))
         .use(traceRoutes(node, limits, traces))
-        .use(serveConsole === undefined ? new Elysia() : consoleRoutes(serveConsole))
         .use(replicationRoutes(node))
         .use(createTestEnvironment === undefined ? new Elysia() : testEnvironmentRoutes(createTestEnvironment)),
     );
@@ -210,6 +216,7 @@ export function createApp(
   });
   return {
     fetch: exchanges.fetch,
+    findKey,
     get inFlight() {
       return exchanges.inFlight;
     },

@@ -17,7 +17,7 @@ import { foreignHealth } from "../replication/history-guard.ts";
 import { nodeIdOf, nodeKeyHashesOf, nodeKeyVerifier } from "../replication/identity.ts";
 import { KeyUses } from "../replication/key-uses.ts";
 import type { Node, NodeHealth, Promoted } from "../replication/node.ts";
-import { keyLookup } from "../replication/replica/key-lookup.ts";
+import { keyLookup, keyLookupLimit } from "../replication/replica/key-lookup.ts";
 import { openReplica, type Replica } from "../replication/replica/replica.ts";
 import { createWriteForwarder } from "../replication/replica/write-forwarding.ts";
 import { reporterOf } from "../replication/survey/node-report.ts";
@@ -35,6 +35,7 @@ import type { AuditDraft, AuditEntry } from "../store/log/audit-entry.ts";
 import type { StoreState } from "../store/log/store-state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { must } from "../util/assert.ts";
+import type { TokenBuckets } from "../util/token-buckets.ts";
 import { realClusterSystem, type ClusterSystem } from "./cluster-system.ts";
 import type { Takeover } from "./primary.ts";
 
@@ -47,15 +48,18 @@ export interface EdgeOptions {
   readonly onEnding?: (requests: number) => Promise<void>;
   /** The lease of the primary, with `failover`. The edge acquires it when it is free, and then asks for votes. */
   readonly lease?: Lease | undefined;
+  /** `keyLookupLimit` of the process. */
+  readonly keyLookups?: TokenBuckets | undefined;
 }
 
 export async function startEdgeNode(
   config: Config,
-  { becomePrimary, onEnding = async () => {}, lease }: EdgeOptions = {},
+  { becomePrimary, onEnding = async () => {}, lease, keyLookups: given }: EdgeOptions = {},
   system: ClusterSystem = realClusterSystem,
 ): Promise<Node> {
   const { limits, environment, data, consistencyWait } = config;
   const { clock } = system;
+  const keyLookups = given ?? keyLookupLimit(config, clock);
   const nodeKeyHashes = must(nodeKeyHashesOf(config), "an edge has a node key");
   // The parts stop in reverse order, also if a later part fails to start.
   await using started = new AsyncDisposableStack();
@@ -194,7 +198,7 @@ export async function startEdgeNode(
       isPrimaryAlive: () => loop.stateName === "LIVE",
       onNoAnswer: () => void peers.findPrimary(),
     }),
-    lookUpKey: keyLookup(config, () => peers.primary.client, clock),
+    lookUpKey: keyLookup(keyLookups, () => peers.primary.client),
     promote: becomePrimary && promotions.promote,
     previewPromotion:
       becomePrimary &&

@@ -5,17 +5,18 @@
  * environments there are; this node starts and stops its own ones accordingly.
  */
 import type { Config } from "../config/config.ts";
-import { authenticate } from "../engine/authenticate.ts";
 import type { EnvironmentInfo, Environments } from "../http/routes/environments.ts";
 import { systemOfEnvironment } from "../replication/transport/environment-system.ts";
 import { writePromotionNote } from "../replication/role-notes.ts";
 import { hostedNodeId, nodeIdOf, nodeKeyHashesOf } from "../replication/identity.ts";
 import type { Node, PromoteOptions } from "../replication/node.ts";
+import { keyLookupLimit } from "../replication/replica/key-lookup.ts";
 import { copyEnvironment } from "../replication/snapshots/copy-environment.ts";
 import { TlsIdentity } from "../replication/tls-identity.ts";
 import { SharedBroker } from "../replication/transport/shared-broker.ts";
 import { descriptorLimit, lowestFreeDescriptor } from "../runtime/accepted-connections.ts";
 import { mintApiKey } from "../store/keys/api-keys.ts";
+import type { NodeKeyHashes } from "../store/keys/node-keys.ts";
 import { operator } from "../store/log/audit-entry.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
@@ -26,12 +27,13 @@ import { sleep } from "../util/clock.ts";
 import { rateLimiter } from "../util/rate-limiter.ts";
 import { reasonOf } from "../util/reason.ts";
 import { type ClusterSystem, realClusterSystem } from "./cluster-system.ts";
+import { EnvironmentAdmission } from "./environment-admission.ts";
 import { EnvironmentDirectories } from "./environment-directories.ts";
 import { EnvironmentListener } from "./environment-listener.ts";
 import { EnvironmentRegistry, registryEnvironment, type RegisteredEnvironment } from "./environment-registry.ts";
 import { startFallback } from "./fallback.ts";
 import { type MemberOptions, startEdge, startPrimary } from "./member.ts";
-import type { RunningNode } from "./node-service.ts";
+import { openPeople, type RunningNode } from "./node-service.ts";
 import { RegistryDiscovery } from "./registry-discovery.ts";
 import { systemWithTls } from "./tls-system.ts";
 
@@ -83,6 +85,8 @@ class EnvironmentHost implements Environments {
   readonly #config: Config;
   readonly #system: ClusterSystem;
   readonly #listener: EnvironmentListener;
+  /** What all environments have in common, so that no limit tells which of them exist. */
+  readonly #shared: Pick<MemberOptions, "people" | "keyLookups">;
   readonly #directories: EnvironmentDirectories;
   readonly #discovery: RegistryDiscovery;
   /** By environment. */
@@ -106,14 +110,26 @@ class EnvironmentHost implements Environments {
     this.#config = config;
     const broker = new SharedBroker(identity);
     this.#system = { ...system, openBroker: (options) => broker.open(options) };
-    this.#listener = new EnvironmentListener(config.environment, (id) => this.#isExpected(id), system);
+    this.#shared = { people: openPeople(config, system), keyLookups: keyLookupLimit(config, system.clock) };
+    const admissions = new EnvironmentAdmission({
+      people: this.#shared.people,
+      hosted: (id) => this.#hosted.get(id)?.service,
+      default: () => must(this.#default),
+      isExpected: (id) => this.#isExpected(id),
+      knowsAllKeys: () => this.#knowsAllKeys(),
+      nodeKeyHashes: () => this.#nodeKeyHashes(),
+    });
+    this.#listener = new EnvironmentListener(config.environment, (id) => this.#isExpected(id), admissions, system);
     this.#directories = new EnvironmentDirectories(config.data);
     this.#discovery = new RegistryDiscovery(config, this.#system);
   }
 
   async start(): Promise<RunningNode> {
     const system = { ...this.#system, serve: this.#listener.serveDefault };
-    const service = await startOf(this.#config.role)(this.#config, system, { environments: this });
+    const service = await startOf(this.#config.role)(this.#config, system, {
+      environments: this,
+      ...this.#shared,
+    });
     this.#default = service;
     const logged = rateLimiter(warningIntervalMs, this.#system.clock);
     const report = (error: unknown): void => {
@@ -322,16 +338,11 @@ class EnvironmentHost implements Environments {
     return deletedMs === undefined && (this.#config.environments?.includes(id) ?? true);
   }
 
-  /** Whether the environment has this API key. Also while it starts, or if it has to ask the primary. */
-  #mayKnow(id: string, key: string): boolean {
-    const node = this.#hosted.get(id)?.service.node();
-    if (node === undefined || node.lookUpKey !== undefined) return true;
-    try {
-      return authenticate(node.engine(), key) !== undefined;
-    } catch {
-      // It has no usable database, which its answer says.
-      return true;
-    }
+  /** Whether all environments of this node run and have a database, which has their keys. */
+  #knowsAllKeys(): boolean {
+    if (this.#isStopped || !this.#hasCompared) return false;
+    const entries = this.#registry === undefined ? [] : this.#registry.entries();
+    return entries?.every((entry) => !this.#isFollowed(entry) || hasDatabase(this.#hosted.get(entry.id))) === true;
   }
 
   async #openRegistry(): Promise<void> {
@@ -450,11 +461,12 @@ class EnvironmentHost implements Environments {
     };
     const system: ClusterSystem = {
       ...systemOfEnvironment(this.#system, id),
-      serve: (options) => this.#listener.serveHosted(id, options, (key) => this.#mayKnow(id, key)),
+      serve: (options) => this.#listener.serveHosted(id, options),
     };
     const options: MemberOptions = {
       isHosted: true,
-      nodeKeyHashes: nodeKeyHashesOf(this.#config) ?? must(this.#default).node().nodeKeyHashes,
+      nodeKeyHashes: this.#nodeKeyHashes(),
+      ...this.#shared,
       begins: begins && (id === registryEnvironment ? "once" : "anew"),
     };
     // A promoted edge is the primary of this environment after a restart as well.
@@ -473,6 +485,10 @@ class EnvironmentHost implements Environments {
       Number.MAX_SAFE_INTEGER,
     ];
     return { ack: 0, limits: { ...this.#config.limits, servingThreadAnswerValuesMax, servingThreadQueryRowsMax } };
+  }
+
+  #nodeKeyHashes(): NodeKeyHashes | undefined {
+    return nodeKeyHashesOf(this.#config) ?? must(this.#default).node().nodeKeyHashes;
   }
 
   async #close(id: string): Promise<void> {
@@ -524,6 +540,14 @@ function requireDescriptors(): void {
 async function promoteIn(id: string, service: RunningNode, options: PromoteOptions): Promise<void> {
   // The edge may have ended meanwhile.
   await inEnvironment(id, () => service.node().promote?.(options));
+}
+
+function hasDatabase(hosted: HostedEnvironment | undefined): boolean {
+  try {
+    return hosted?.service.node().engine() !== undefined;
+  } catch {
+    return false;
+  }
 }
 
 function hereOf(node: Node): EnvironmentInfo["here"] {

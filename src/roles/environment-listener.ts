@@ -1,17 +1,18 @@
 /**
  * The listener of a process that hosts several environments. It passes each request to the service of its environment:
  * the one that the API key names, or the header `Ostiary-Environment` for a person's token, or the path for a request of
- * another node. All other requests, those for unknown environments, and those for the health of the node go to the
- * default environment, so that nobody learns from an answer without a valid key which environments there are.
+ * another node. All requests of senders that the environment does not know, and those that need no key, go to the default
+ * environment (`environment-admission.ts`).
  */
 import type { Listener, ServeOptions, WebSocketEndpoint } from "../runtime/serve.ts";
-import { environmentHeader } from "../http/middleware/access.ts";
-import { healthPaths } from "../http/routes/health.ts";
+import { environmentHeader, isApiKey } from "../http/middleware/access.ts";
+import { isOpenPath } from "../http/routes/open-paths.ts";
 import type { System } from "../replication/system.ts";
 import { inEnvironment } from "../telemetry/current-environment.ts";
 import { sleep, type Clock } from "../util/clock.ts";
 import { pathOf, pathStart } from "../util/request-url.ts";
 import { registryEnvironment } from "./environment-registry.ts";
+import type { Admission, EnvironmentAdmission } from "./environment-admission.ts";
 import { EnvironmentTurns } from "./environment-turns.ts";
 
 type Fetch = ServeOptions["fetch"];
@@ -19,14 +20,11 @@ type Connections = Parameters<Fetch>[1];
 
 interface Service {
   readonly options: ServeOptions;
-  readonly mayKnow: KeyCheck;
-  /** Whether a request with a key that it may know has arrived. */
-  isUsed: boolean;
   inFlight: number;
 }
 
-/** Whether the environment has this API key, or cannot say it. */
-export type KeyCheck = (key: string) => boolean;
+/** Who may enter the environments of the process. */
+export type Admissions = Pick<EnvironmentAdmission, "of" | "isOfNode">;
 
 /** The start of the paths for requests of other nodes about a hosted environment. */
 export const environmentPaths = "/environments/";
@@ -39,6 +37,7 @@ export class EnvironmentListener {
   readonly #defaultEnvironment: string;
   /** Whether requests for an environment without a service are refused with 503, because it may have one soon. */
   readonly #isExpected: (environment: string) => boolean;
+  readonly #admissions: Admissions;
   readonly #system: Pick<System, "serve" | "clock">;
   readonly #services = new Map<string, Service>();
   readonly #turns: EnvironmentTurns;
@@ -48,10 +47,12 @@ export class EnvironmentListener {
   constructor(
     defaultEnvironment: string,
     isExpected: (environment: string) => boolean,
+    admissions: Admissions,
     system: Pick<System, "serve" | "clock">,
   ) {
     this.#defaultEnvironment = defaultEnvironment;
     this.#isExpected = isExpected;
+    this.#admissions = admissions;
     this.#system = system;
     this.#turns = new EnvironmentTurns(system.clock);
   }
@@ -72,8 +73,8 @@ export class EnvironmentListener {
   };
 
   /** As `serve` of the system, for a hosted environment: it has no port of its own. */
-  serveHosted(environment: string, options: ServeOptions, mayKnow: KeyCheck): Listener {
-    const service: Service = { options, mayKnow, isUsed: false, inFlight: 0 };
+  serveHosted(environment: string, options: ServeOptions): Listener {
+    const service: Service = { options, inFlight: 0 };
     this.#services.set(environment, service);
     return {
       port: Number(new URL(this.#url).port),
@@ -95,37 +96,38 @@ export class EnvironmentListener {
     const { fetch } = this.#default as ServeOptions;
     const path = pathStart(request.url);
     if (request.url.startsWith(environmentPaths, path)) return this.#dispatchNode(request, path, connections);
-    const { environment, key } = addressed(request);
-    if (environment === undefined || environment === this.#defaultEnvironment) {
-      if (this.#services.size === 0) return fetch(request, connections);
-      return this.#turns.take(this.#defaultEnvironment, () => fetch(request, connections));
-    }
-    const isOfDefault = environment === registryEnvironment || healthPaths.has(pathOf(request.url).replace(/\/$/, ""));
-    if (isOfDefault) return fetch(request, connections);
-    const service = this.#services.get(environment);
-    if (service !== undefined) {
-      // Its first request makes its API, which takes ten milliseconds. A wrong key must not show that it exists.
-      if (!service.isUsed && key !== undefined && !service.mayKnow(key)) return fetch(request, connections);
-      service.isUsed = true;
+    if (isOpenPath(pathOf(request.url))) return fetch(request, connections);
+    const toDefault = (): Response | Promise<Response> =>
+      this.#services.size === 0
+        ? fetch(request, connections)
+        : this.#turns.take(this.#defaultEnvironment, () => fetch(request, connections));
+    const { environment, authorization } = addressed(request);
+    if (environment === undefined || environment === this.#defaultEnvironment || environment === registryEnvironment)
+      return toDefault();
+    const enter = (admission: Admission): Response | Promise<Response> => {
+      if (admission === "refused") return toDefault();
+      const service = this.#services.get(environment);
+      if (admission === "starting" || service === undefined) return startingResponse();
       return this.#turns.take(environment, () => this.#run(environment, service, request, connections));
-    }
-    return this.#isExpected(environment) ? startingResponse() : fetch(request, connections);
+    };
+    const admission = this.#admissions.of(environment, authorization, request);
+    return admission instanceof Promise ? admission.then(enter) : enter(admission);
   };
 
   /**
    * `/environments/<id>/replication/…`: the service gets the path behind the id, and authenticates the other node. For
-   * an unknown environment the default one does so, and then says that there is nothing. That answer is final for the
-   * other node, so a node that starts or stops does not give it.
+   * a sender without the node key, and for an unknown environment, the default one does so, and then says that there is
+   * nothing. That answer is final for the other node, so a node that starts or stops does not give it.
    */
   #dispatchNode(request: Request, path: number, connections: Connections): Response | Promise<Response> {
     const { url } = request;
     const begin = path + environmentPaths.length;
     const end = url.indexOf("/", begin);
     const environment = url.slice(begin, end);
-    const service = this.#services.get(environment);
-    const isOfNode = url.startsWith(nodePaths, end);
-    if (!isOfNode) return (this.#default as ServeOptions).fetch(request, connections);
-    if (service === undefined && this.#isExpected(environment)) return startingResponse();
+    if (!url.startsWith(nodePaths, end)) return (this.#default as ServeOptions).fetch(request, connections);
+    const isOfNode = this.#admissions.isOfNode(request);
+    const service = isOfNode ? this.#services.get(environment) : undefined;
+    if (isOfNode && service === undefined && this.#isExpected(environment)) return startingResponse();
     const pathname = service === undefined ? `${nodePaths}v1/unknown-environment` : url.slice(end);
     const inner = new Request(url.slice(0, path) + pathname, request);
     if (service === undefined) return (this.#default as ServeOptions).fetch(inner, connections);
@@ -146,14 +148,17 @@ export class EnvironmentListener {
   }
 }
 
-/** The environment that the request names, and the API key that does so. */
-function addressed({ headers }: Request): { readonly environment: string | undefined; readonly key?: string } {
+/** The environment that a request with a credential names, and the header with the credential. */
+function addressed({ headers }: Request): {
+  readonly environment?: string | undefined;
+  readonly authorization: string;
+} {
   const authorization = headers.get("authorization") ?? "";
-  const begin = authorization.lastIndexOf(" ") + 1;
-  if (!authorization.startsWith(keyPrefix, begin)) return { environment: headers.get(environmentHeader) ?? undefined };
-  const key = authorization.slice(begin);
+  if (!/^bearer /i.test(authorization)) return { authorization };
+  if (!isApiKey(authorization)) return { environment: headers.get(environmentHeader) ?? undefined, authorization };
+  const begin = authorization.lastIndexOf(" ") + 1 + keyPrefix.length;
   // The id of a hosted environment contains no `_`. That of the default one may.
-  return { environment: key.slice(keyPrefix.length, key.indexOf("_", keyPrefix.length)), key };
+  return { environment: authorization.slice(begin, authorization.indexOf("_", begin)), authorization };
 }
 
 async function waitUntilIdle(service: Service, graceMs: number, clock: Clock): Promise<void> {

@@ -28,6 +28,7 @@ import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import { sleep } from "../util/clock.ts";
 import { reasonOf } from "../util/reason.ts";
+import type { TokenBuckets } from "../util/token-buckets.ts";
 import { serveNode, type RunningNode, type ServiceOptions } from "./node-service.ts";
 
 const log = getLogger("node");
@@ -45,6 +46,8 @@ export interface MemberOptions extends ServiceOptions {
    * of its id is of an earlier environment, which was deleted.
    */
   readonly begins?: "once" | "anew" | undefined;
+  /** The lookups of API keys that all environments of the process may make; undefined for one environment alone. */
+  readonly keyLookups?: TokenBuckets | undefined;
 }
 
 /** Starts the log, then the brokers, then the API. The keys that a first start makes are shown once. */
@@ -150,7 +153,9 @@ class Member {
   #startEdge(): Promise<Node> {
     const becomePrimary = (takeover: Takeover): Promise<Promoted> => this.#becomePrimary(takeover);
     const onEnding = (requests: number): Promise<void> => must(this.#service).drain(requests);
-    return startEdgeNode(asEdge(this.#config), { becomePrimary, onEnding, lease: this.#lease }, this.#system);
+    const { keyLookups } = this.#options;
+    const options = { becomePrimary, onEnding, lease: this.#lease, keyLookups };
+    return startEdgeNode(asEdge(this.#config), options, this.#system);
   }
 
   /** The edge has just ended. */

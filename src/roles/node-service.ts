@@ -4,9 +4,11 @@
  */
 import type { Config } from "../config/config.ts";
 import { DecisionLog } from "../decisions/decision-log.ts";
+import { authenticate } from "../engine/authenticate.ts";
 import { type App, createApp } from "../http/app.ts";
 import { ParityLog } from "../http/parity/parity-log.ts";
 import type { Node } from "../replication/node.ts";
+import { bearerIn, knowsKey } from "../http/middleware/access.ts";
 import { People } from "../http/oidc/people.ts";
 import { watchNewestBackup } from "../replication/backup/newest-backup.ts";
 import { listStoredBackups } from "../replication/backup/stored-backups.ts";
@@ -29,6 +31,8 @@ export interface RunningNode {
   readonly url: string;
   /** The node that answers now. */
   node(): Node;
+  /** See `knowsKey`; during a change of the role, the next node says it. `isForwarded`: whether an edge forwards the request. */
+  knowsKey(authorization: string, isForwarded: () => boolean): boolean | undefined | Promise<boolean | undefined>;
   /** New requests wait for the next node. Resolves when the earlier ones, but for `besides`, end or after 1 s. */
   drain(besides: number): Promise<void>;
   /** There is no next node yet: requests that wait for it fail, and so do new requests until `replace`. */
@@ -48,6 +52,8 @@ export interface ServiceOptions {
   readonly environments?: Environments | undefined;
   /** Whether this is another environment than the default one of the process. Its API is made at the first request. */
   readonly isHosted?: boolean;
+  /** Those of the process. Without them, the service has its own ones. */
+  readonly people?: People | undefined;
 }
 
 /** Serves the node's API, and MQTT over WebSocket with an embedded broker. */
@@ -55,7 +61,7 @@ export async function serveNode(
   config: Config,
   first: Node,
   system: Pick<System, "serve" | "clock" | "fetch"> = realSystem,
-  { testEnvironments, redeemLoginCode, environments, isHosted = false }: ServiceOptions = {},
+  { testEnvironments, redeemLoginCode, environments, isHosted = false, people: shared }: ServiceOptions = {},
 ): Promise<RunningNode> {
   const createTestEnvironment = testEnvironments && ((isCopy: boolean) => testEnvironments.create(isCopy));
   const { host, port, publicUrl, trustedProxies, oidc, limits } = config;
@@ -66,7 +72,7 @@ export async function serveNode(
   const traces = { list: () => recentTraces.list(environment), url: config.trace.url };
   let node = first;
   try {
-    const people = openPeople(config, system);
+    const people = shared ?? openPeople(config, system);
     const admission = { people, environments, isHosted, createTestEnvironment, redeemLoginCode, trustedProxies };
     const serveConsole = config.console && !isHosted ? consoleServer() : undefined;
     const { backupDirectory: directory, environment } = config;
@@ -101,9 +107,17 @@ export async function serveNode(
     const unobserve = exposeNode(() => ({ ...readNode(node), newestBackupMs: newestBackup?.madeMs() }));
     const unguard = limitConnections(config, listener.connections, system.clock);
     history.start();
+    // A wrong key must not make the API: that takes ten milliseconds, and would show that the environment exists.
+    const findKey = (authorization: string) =>
+      made === undefined ? authenticate(node.engine(), bearerIn(authorization)) : made.findKey(authorization);
+    const knowsKeyNow: RunningNode["knowsKey"] = (authorization, isForwarded) =>
+      change === undefined
+        ? knowsKey(node, findKey, authorization, isForwarded)
+        : change.over.then((isOver) => (isOver ? knowsKeyNow(authorization, isForwarded) : undefined));
     return {
       url: listener.url,
       node: () => node,
+      knowsKey: knowsKeyNow,
       async drain(besides) {
         change ??= startRoleChange(system.clock);
         made?.endStreams();
@@ -150,7 +164,7 @@ function consoleServer(): ServeConsole {
 }
 
 /** Undefined without an OIDC issuer. A start does not wait for the issuer, which may be down. */
-function openPeople(config: Config, { fetch, clock }: Pick<System, "clock" | "fetch">): People | undefined {
+export function openPeople(config: Config, { fetch, clock }: Pick<System, "clock" | "fetch">): People | undefined {
   const { issuer, ca: path } = config.oidc;
   if (issuer === undefined) return undefined;
   const readFiles = () => ({ ca: readAuthority("oidcCa", path), cert: undefined, key: undefined });

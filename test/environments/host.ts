@@ -81,3 +81,22 @@ export async function mayRead(node: { readonly url: string }, key: string, user:
   const { status, json } = await ask(node, key, "POST", "/api/authorize", { ...question, context_facts: [] });
   return status === 200 ? json.allowed === true : status;
 }
+
+/** Without what differs between two runs: ids, times and durations. Entries of one millisecond have no order. */
+export function comparable({ status, headers, text }: Reply): unknown {
+  const shown = [...headers]
+    .filter(([name]) => !["date", "x-request-id", "server-timing", "osooffset", "content-length"].includes(name))
+    .toSorted();
+  return [
+    status,
+    shown,
+    text
+      .replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}/g, "<uuid>")
+      .replaceAll(/\b[0-9a-f]{12,64}\b/g, "<id>")
+      .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "<time>")
+      .replaceAll(/\d{13}/g, "<ms>")
+      .replaceAll(/127\.0\.0\.1:\d+/g, "<url>")
+      .split(/(?=\{"id":)/)
+      .toSorted(),
+  ];
+}

@@ -161,6 +161,35 @@ export function forwardGuard(node: Node): (exchange: Exchange, request: Request,
   };
 }
 
+/**
+ * Whether a node has this API key, an expired one included. Undefined if it cannot say that, because it has no database.
+ * For a request that it would forward, an edge asks the primary. `findKey` is `apiKeyFinder`, or a part of it.
+ */
+export function knowsKey(
+  { lookUpKey }: Pick<Node, "lookUpKey">,
+  findKey: (authorization: string) => unknown,
+  authorization: string,
+  isForwarded: () => boolean,
+): boolean | undefined | Promise<boolean> {
+  let known: boolean | undefined;
+  try {
+    known = findKey(authorization) !== undefined;
+  } catch (error) {
+    if (error instanceof AppError && error.code === "unauthorized") return true;
+  }
+  if (known === true || lookUpKey === undefined || !isForwarded()) return known;
+  // If the primary cannot be asked, the environment itself says so.
+  return lookUpKey(bearerIn(authorization)).then(
+    (found) => found !== "unknown",
+    () => true,
+  );
+}
+
+/** Whether the header has an API key, and not the token of a person. */
+export function isApiKey(authorization: string): boolean {
+  return authorization.startsWith("e_", authorization.lastIndexOf(" ") + 1);
+}
+
 /** The result of `find`; undefined if this node has no database yet. */
 function ifReady<T>(find: () => T): T | undefined {
   try {
@@ -280,7 +309,7 @@ export function authorizationOf(request: Request): string {
 }
 
 /** Returns the API key in the header. Throws `unauthorized` if the header has another scheme. */
-function bearerIn(authorization: string): string {
+export function bearerIn(authorization: string): string {
   const space = authorization.indexOf(" ");
   if (authorization.slice(0, space).toLowerCase() !== "bearer") {
     throw new AppError("unauthorized", "the `Authorization` header must be `Bearer <key>`");

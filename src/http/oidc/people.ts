@@ -115,20 +115,44 @@ export class People {
    * it is not valid, `forbidden` if it gives no role in the environment, `not_ready` if it cannot be verified now.
    */
   find(token: string, scope: TokenScope): Person | Promise<Person> {
+    try {
+      const verified = this.#tokenOf(token);
+      if (verified instanceof Promise) return this.#whenVerified(verified, scope);
+      metrics.oidcTokens.inc({ result: "known" });
+      return this.#withRole(verified, scope);
+    } catch (error) {
+      throw counted(error);
+    }
+  }
+
+  /** Whether the token is valid and gives a role in the environment. No metric counts it. */
+  async hasRole(token: string, scope: TokenScope): Promise<boolean> {
+    try {
+      return roleIn((await this.#tokenOf(token)).roles, scope) !== undefined;
+    } catch (error) {
+      if (error instanceof AppError) return false;
+      throw error;
+    }
+  }
+
+  #tokenOf(token: string): VerifiedToken | Promise<VerifiedToken> {
     if (token.length > this.#limits.oidcTokenBytesMax)
       throw refusedToken(`it is longer than the ${this.#limits.oidcTokenBytesMax} bytes of \`oidcTokenBytesMax\``);
     const id = hash("sha256", token, "base64url");
     const known = this.#verified.get(id);
-    if (known !== undefined && this.isCurrent(known.person)) {
-      metrics.oidcTokens.inc({ result: "known" });
-      return this.#withRole(known, scope);
-    }
-    return this.#verify(token, id, scope);
+    return known !== undefined && this.isCurrent(known.person) ? known : this.#verify(token, id);
   }
 
-  async #verify(token: string, id: string, scope: TokenScope): Promise<Person> {
+  async #verify(token: string, id: string): Promise<VerifiedToken> {
     const verified = await this.#check(token);
     this.#verified.set(id, verified);
+    return verified;
+  }
+
+  async #whenVerified(verification: Promise<VerifiedToken>, scope: TokenScope): Promise<Person> {
+    const verified = await verification.catch((error: unknown) => {
+      throw counted(error);
+    });
     metrics.oidcTokens.inc({ result: "verified" });
     return this.#withRole(verified, scope);
   }
@@ -212,6 +236,12 @@ export class People {
       `this person has no role here${orUnknown}: no value of the claim \`${this.#oidc.roleClaim}\` in the token gives one (\`oidc.admin\`, \`oidc.write\`, \`oidc.read\`${form})`,
     );
   }
+}
+
+/** Counts the refusal of a token. */
+function counted(error: unknown): unknown {
+  if (error instanceof AppError && error.code === "unauthorized") metrics.oidcTokens.inc({ result: "refused" });
+  return error;
 }
 
 /** A part of the header for a message. */

@@ -9,7 +9,7 @@ import { exchangeOf } from "../middleware/exchange.ts";
  */
 export type ServeConsole = (path: string, headers: Headers) => Promise<Response>;
 
-const consolePath = "/console";
+export const consolePath = "/console";
 
 export function consoleRoutes(serve: ServeConsole) {
   return new Elysia().get(consolePath, answer).get(`${consolePath}/*`, answer);

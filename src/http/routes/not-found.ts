@@ -39,7 +39,8 @@ function methodsOf(routes: readonly RegisteredRoute[], path: string): string[] {
   return methods.length === 0 ? [] : [...new Set(methods), "OPTIONS"];
 }
 
-function matches(pattern: string, path: string): boolean {
+/** Whether the path is one of the route. */
+export function matches(pattern: string, path: string): boolean {
   const parts = path.split("/");
   const expected = pattern.split("/");
   return (

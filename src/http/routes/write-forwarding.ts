@@ -11,6 +11,7 @@ import { pathAndQueryOf } from "../../util/request-url.ts";
 import { clientOf } from "../middleware/audit.ts";
 import { forwardGuard } from "../middleware/access.ts";
 import { addResponseHeaders, exchangeOf, markDecoded } from "../middleware/exchange.ts";
+import { matches } from "./not-found.ts";
 
 /** The routes, with the weakest role that is accepted. */
 const writeRoutes = [
@@ -38,6 +39,13 @@ const environmentRoutes = [
   ["POST", "/api/environments/:id/restore", "admin"],
   ["POST", "/api/environments/:id/keys", "admin"],
 ] as const;
+
+/** Whether an edge forwards this request to the primary. */
+export function isForwarded(method: string, path: string): boolean {
+  return [...writeRoutes, ...environmentRoutes].some(
+    ([ofRoute, pattern]) => ofRoute === method && matches(pattern, path),
+  );
+}
 
 /** The header of a request that an edge has forwarded. */
 const forwardedHeader = "Ostiary-Forwarded";

@@ -142,8 +142,9 @@ function brokerOptions(limits: BrokerLimits, tenants: Tenants, connections: Clie
     const id = username === client.id ? parseNodeId(client.id) : undefined;
     if (id === undefined) return "the user name must be the client id";
     const tenant = tenants.get(id.environment);
+    // The key is checked for each environment, so that the time does not tell which ones there are.
+    if (!(tenant ?? tenants.any())?.verifyNodeKey(password)) return "wrong node key";
     if (tenant === undefined) return "no primary of its environment is in this process";
-    if (!tenant.verifyNodeKey(password)) return "wrong node key";
     if (!client.clean) return "messages for a persistent session would grow without a limit: use a clean session";
     if (connections.logIn(client.conn, tenants.clientsOf(tenant), id.environment)) {
       tenants.assign(client, tenant);
@@ -209,6 +210,11 @@ class Tenants {
 
   get(environment: string | undefined): BrokerTenant | undefined {
     return this.#attached.get(environment);
+  }
+
+  /** All environments of a process have the same node keys. */
+  any(): BrokerTenant | undefined {
+    return this.#attached.values().next().value;
   }
 
   clientsOf(tenant: BrokerTenant): Set<Client> {

@@ -10,7 +10,10 @@ import { systemAuthorities } from "../replication/tls-identity.ts";
 import { AppError } from "../util/app-error.ts";
 import { backoffMs } from "../util/backoff.ts";
 import { certificateProblem } from "../util/certificate-problem.ts";
+import { hintHeader, textOfHeader } from "../util/header-text.ts";
+import { printable } from "../util/printable.ts";
 import { connectionProblem, reasonOf } from "../util/reason.ts";
+import { printWarning } from "./color.ts";
 import { UsageError } from "./command.ts";
 import { currentToken } from "./oidc/current-token.ts";
 import { readLogins } from "./oidc/stored-logins.ts";
@@ -133,6 +136,9 @@ function requestOf(method: string, path: string, body: object | undefined): Node
 
 async function jsonOf({ url }: NodeAccess, response: Response): Promise<unknown> {
   if (!response.ok) throw await errorFrom(url, response);
+  const hint = response.headers.get(hintHeader);
+  // On standard error, like all messages: programs read the answer on standard output.
+  if (hint !== null) await printWarning(printable(textOfHeader(hint)));
   return response.json().catch(() => ({}));
 }
 

@@ -27,6 +27,7 @@ import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import { factPageRowsExamined, factPageRowsSorted } from "../util/tuning.ts";
 import { activationOf } from "./policy/activation.ts";
+import { noPolicy, unknownNamesIn } from "./policy/question-names.ts";
 import { suggestionsFor } from "./policy/suggestions.ts";
 import { activate } from "./policy/active-policy.ts";
 import { type FactUses, factUsesOf } from "./policy/fact-schema.ts";
@@ -41,6 +42,7 @@ import {
 import { LocalAnswers } from "./local/local-answers.ts";
 import type { ReadFactTypes } from "./policy/head-facts.ts";
 import { Admission } from "./query/admission.ts";
+import type { CachedDecision } from "./query/decision-cache.ts";
 import { OffloadRequired } from "./query/offload-required.ts";
 import { mergeWildcards, otherTypeThan, typingsOf } from "./query/pattern-typings.ts";
 import type { Plan, Planner } from "./query/planner.ts";
@@ -106,6 +108,8 @@ export class Engine {
   #answeredAt = 0;
   #wasCached = false;
   #version: AnswerVersion | undefined;
+  /** Of the last decision. */
+  #unknown: readonly string[] = [];
 
   /** `database` is a read-only connection that only this engine uses. */
   constructor(database: Connection, options: EngineOptions = {}) {
@@ -148,8 +152,31 @@ export class Engine {
   cachedDecision(question: AuthorizeQuestion | string, now = this.#clock()): boolean | undefined {
     const decision = this.#view.cachedDecision(question, now);
     if (decision === undefined) return undefined;
+    return this.#hit(decision, now);
+  }
+
+  /** As `unknownNames`, of the last decision. */
+  get unknown(): readonly string[] {
+    return this.#unknown;
+  }
+
+  /**
+   * One sentence for each name in the question that the policy does not have, if the question found nothing. Ask right
+   * after the answer.
+   */
+  unknownNames<Kind extends QuestionKind>(
+    kind: Kind,
+    question: Questions[Kind]["question"],
+    answer: Questions[Kind]["answer"],
+  ): readonly string[] {
+    if (kind === "authorize") return this.unknown;
+    return unknownNamesIn(kind, question, answer, () => this.#view.read(() => activationOf(this.#database))?.active);
+  }
+
+  #hit({ allowed, unknown }: CachedDecision, now: number): boolean {
     this.#noteAnswer(now, true);
-    return tracedHit(decision);
+    this.#unknown = unknown;
+    return tracedHit(allowed);
   }
 
   #noteAnswer(now: number, isCached: boolean): void {
@@ -166,21 +193,21 @@ export class Engine {
     const handle = this.#view.begin();
     try {
       const planner = this.#view.planner(handle);
+      this.#unknown = [noPolicy];
       if (planner === undefined) return false;
       const decision = decisions.find(question, now);
-      if (decision !== undefined) {
-        this.#noteAnswer(now, true);
-        return tracedHit(decision);
-      }
+      if (decision !== undefined) return this.#hit(decision, now);
       const constant = planner.isConstant(action) ? action : undefined;
       const context = factTypesOf(contextFacts);
       const shape = planner.allowShapes.of("authorize", actor.type, constant, resource.type, context);
       const execution = this.#execution(planner, shape, contextFacts, now);
       const values: GivenValues = [actor, { type: "String", id: action }, resource];
       const allowed = execution.holds(values);
+      const unknown = unknownNamesIn("authorize", question, allowed, () => planner.active);
+      this.#unknown = unknown;
       const key = decisions.keyOf(question);
       if (key !== undefined)
-        decisions.add(key, execution.plan, allowed, execution.dependsOnTime(values) ? now : undefined);
+        decisions.add(key, execution.plan, { allowed, unknown }, execution.dependsOnTime(values) ? now : undefined);
       return allowed;
     } finally {
       this.#view.end("authorize", handle);

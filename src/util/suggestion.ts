@@ -1,42 +1,53 @@
 /** The known name with the smallest edit distance, if the distance is small enough. */
 export function suggestion(name: string, known: Iterable<string>): string | undefined {
+  if (name.length > lengthMax) return undefined;
+  const lowerCase = name.toLowerCase();
   let best: { name: string; distance: number } | undefined;
-  let tried = 0;
+  let work = 0;
   for (const candidate of known) {
-    if ((tried += 1) > candidatesMax) break;
+    if ((work += 1) > workMax) break;
     const most = Math.min(best?.distance ?? Infinity, Math.floor(Math.max(name.length, candidate.length) / 3) + 1);
-    if (Math.abs(candidate.length - name.length) >= most || name.length > lengthMax) continue;
-    const distance = editDistance(name.toLowerCase(), candidate.toLowerCase());
+    if (Math.abs(candidate.length - name.length) >= most) continue;
+    work += most * candidate.length;
+    const distance = editDistance(lowerCase, candidate.toLowerCase(), most);
     if (distance < most) best = { name: candidate, distance };
   }
   return best?.name;
 }
 
-/** A bound on the work, so that suggestions do not dominate the check of a large policy. */
-const candidatesMax = 1000;
+/**
+ * Roughly the pairs of characters to compare, about two milliseconds of work: suggestions must not dominate the check of
+ * a large policy, nor delay other requests.
+ */
+const workMax = 20_000;
 
 /** Longer names are rarely typing errors, and slow to compare. */
 const lengthMax = 60;
 
-/** Insertions, deletions, replacements, and swaps of adjacent letters, which are the most frequent typing error. */
-function editDistance(source: string, target: string): number {
-  let beforePrevious: number[] = [];
-  let previous = Array.from({ length: target.length + 1 }, (_, index) => index);
+/**
+ * Insertions, deletions, replacements, and swaps of adjacent letters, which are the most frequent typing error. Returns
+ * `most` if there are at least so many.
+ */
+function editDistance(source: string, target: string, most: number): number {
+  const width = target.length + 1;
+  // The rows before the last one, the last one, and the current one.
+  let rows = [new Uint8Array(width), new Uint8Array(width), new Uint8Array(width)] as const;
+  for (let column = 0; column < width; column += 1) rows[1][column] = column;
   for (let row = 1; row <= source.length; row += 1) {
-    const current = [row];
-    for (let column = 1; column <= target.length; column += 1) {
-      const replaced = (previous[column - 1] ?? 0) + (source[row - 1] === target[column - 1] ? 0 : 1);
-      const swapped = source[row - 1] === target[column - 2] && source[row - 2] === target[column - 1];
-      current.push(
-        Math.min(
-          replaced,
-          (previous[column] ?? 0) + 1,
-          (current[column - 1] ?? 0) + 1,
-          swapped ? (beforePrevious[column - 2] ?? Infinity) + 1 : Infinity,
-        ),
-      );
+    const [beforePrevious, previous, current] = rows;
+    let least = (current[0] = row);
+    for (let column = 1; column < width; column += 1) {
+      const isSame = source[row - 1] === target[column - 1];
+      let distance = (previous[column - 1] ?? 0) + (isSame ? 0 : 1);
+      distance = Math.min(distance, Math.min(previous[column] ?? 0, current[column - 1] ?? 0) + 1);
+      const isSwapped = column > 1 && source[row - 1] === target[column - 2] && source[row - 2] === target[column - 1];
+      if (isSwapped) distance = Math.min(distance, (beforePrevious[column - 2] ?? 0) + 1);
+      current[column] = distance;
+      least = Math.min(least, distance);
     }
-    [beforePrevious, previous] = [previous, current];
+    // Each later row has at least these distances, a swap too.
+    if (least > most) return most;
+    rows = [previous, current, beforePrevious];
   }
-  return previous[target.length] ?? 0;
+  return rows[1][width - 1] ?? 0;
 }

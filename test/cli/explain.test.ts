@@ -100,6 +100,32 @@ test("wrong usage has status 2 and a message with the correct usage, a refusal o
   expect(unknown.errors).toContain("answered 401");
 }, 30_000);
 
+test("questions that found nothing name what the policy does not have", async () => {
+  const noType = "warning: the policy has no type `Repositry`: did you mean `Repository`?\n";
+  const noAction = "warning: the policy has no permission `delte` of `Repository`: did you mean `delete`?\n";
+  const none = "(no results)\n";
+  const asked = [
+    [["authorize", "User:tom", "read", "Repository:compiler"], 0, "Allowed\n", ""],
+    [["authorize", "User:tom", "read", "Repositry:compiler"], 1, "Denied\n", noType],
+    [["authorize", "User:tom", "read", "Repositry:compiler", "--json"], 1, '{"allowed":false}\n', noType],
+    [["authorize", "User:tom", "delte", "Repository:compiler"], 1, "Denied\n", noAction],
+    [["authorize-resources", "User:tom", "read", "Repositry:compiler"], 0, "", noType + none],
+    [["list", "User:tom", "read", "Repositry"], 0, "", noType + none],
+    [["actions", "User:tom", "Repositry:compiler", "--json"], 0, "[]\n", noType],
+    [["query", "allow", "User:tom", "delte", "Repository:_"], 0, none, noAction],
+    [
+      ["query", "has_rle", "User:tom", "_", "_"],
+      0,
+      none,
+      "warning: the policy has no predicate `has_rle`: did you mean `has_role`?\n",
+    ],
+  ] as const;
+  for (const [parameters, status, output, errors] of asked)
+    expect([parameters, await run(parameters, "", access)]).toEqual([parameters, { status, output, errors }]);
+  const explained = await run(["explain", "User:tom", "read", "Repositry:compiler"], "", access);
+  expect(explained.output).toContain("the policy has no type `Repositry`: did you mean `Repository`?");
+});
+
 describe("values on the command line", () => {
   test.each([
     ["User:ann", "User", "ann"],

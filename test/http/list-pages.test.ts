@@ -18,7 +18,7 @@ const epoch = "0123456789abcdef";
 
 const decisions = new DecisionLog(unloggedDecisions(defaultLimits));
 const span = trace.wrapSpanContext(INVALID_SPAN_CONTEXT);
-const asking = { requestId: "1", principal: undefined, span, startedMs: 0 };
+const asking = { requestId: "1", principal: undefined, span, startedMs: 0, hints: [] };
 
 function engineWith(...ids: string[]): Engine {
   const members = ids.map((id) => fact("has_role", "User:ann", "String:member", `Org:${id}`));

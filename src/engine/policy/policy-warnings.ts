@@ -20,6 +20,7 @@ import { factKey } from "../request/keys.ts";
 import type { ActivePolicy } from "./active-policy.ts";
 import { replacedDefaultWarnings } from "./custom-allow.ts";
 import { checkFactSchema } from "./fact-schema.ts";
+import { unknownNames } from "./unknown-names.ts";
 import { unusedRuleWarnings } from "./unused-rules.ts";
 
 export function policyWarnings(active: ActivePolicy, typingsMax: number): Diagnostic[] {
@@ -117,7 +118,10 @@ function assertionWarnings(
   if (!expected) {
     if (isConceivable(pattern, reach, active)) return [];
     const message = "no rule and no fact could ever make this true, so it cannot fail";
-    return [warning("test/cannot-fail", span, message, "look for a typing mistake in a name or a type")];
+    const asked = params.map(({ term }) => (term.kind === "literal" ? { type: term.type, id: term.id } : {}));
+    const unknown = unknownNames({ predicate, args: asked }, active);
+    const hint = unknown.length > 0 ? unknown.join("; ") : "look for a typing mistake in a name or a type";
+    return [warning("test/cannot-fail", span, message, hint)];
   }
   const args = params.flatMap(({ term }) => (term.kind === "literal" ? [term] : []));
   if (args.length < params.length || !facts.has(factKey({ predicate, args }))) return [];

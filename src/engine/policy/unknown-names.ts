@@ -12,19 +12,45 @@ import type { ActivePolicy } from "./active-policy.ts";
 export interface AskedCall {
   readonly predicate: string;
   /** `id` is absent if the question does not give the value. */
-  readonly args: readonly { readonly type: string; readonly id?: string }[];
+  readonly args: readonly AskedArgument[];
+}
+
+/** `type` is absent if the question means values of any type, and `id` if it does not give the value. */
+interface AskedArgument {
+  readonly type?: string | undefined;
+  readonly id?: string | undefined;
 }
 
 /** One sentence for each unknown name. */
 export function unknownNames(call: AskedCall, active: ActivePolicy): string[] {
-  const types = call.args.flatMap((_, position) => unknownType(call, position, active));
-  return [...unknownPredicate(call, active), ...new Set(types), ...unknownName(call, active)];
+  const known = knownNames(active);
+  const hasUnknownType = call.args.some(({ type }) => type !== undefined && !known.types.has(type));
+  const types = hasUnknownType ? call.args.flatMap((_, position) => unknownType(call, position, active, known)) : [];
+  return [...unknownPredicate(call, known), ...new Set(types), ...unknownName(call, active, known)];
 }
 
-function unknownPredicate({ predicate, args }: AskedCall, { program, factTypes }: ActivePolicy): string[] {
-  const keys = new Set([...program.heads.keys(), ...factTypes.map((fact) => fact.predicate)]);
-  if (keys.has(predicateKey(predicate, args.length))) return [];
-  const arities = Map.groupBy([...keys].map(splitKey), ([name]) => name);
+/** Most questions have only known names: for them there is little work if these sets are made once for each policy. */
+interface KnownNames {
+  /** Keys, such as `has_role/3`. */
+  readonly predicates: ReadonlySet<string>;
+  readonly types: ReadonlySet<string>;
+  /** The actions, roles or relations by their kind, the type that has them and the number of arguments; filled on demand. */
+  readonly names: Map<string, ReadonlySet<string>>;
+}
+
+const knownOf = new WeakMap<ActivePolicy, KnownNames>();
+
+function knownNames(active: ActivePolicy): KnownNames {
+  return knownOf.getOrInsertComputed(active, ({ program, factTypes, policy, types }) => ({
+    predicates: new Set([...program.heads.keys(), ...factTypes.map((fact) => fact.predicate)]),
+    types: new Set([...policy.types.keys(), ...types, ...builtIn]),
+    names: new Map(),
+  }));
+}
+
+function unknownPredicate({ predicate, args }: AskedCall, { predicates }: KnownNames): string[] {
+  if (predicates.has(predicateKey(predicate, args.length))) return [];
+  const arities = Map.groupBy([...predicates].map(splitKey), ([name]) => name);
   const known = arities.get(predicate)?.map(([, arity]) => arity) ?? [];
   if (known.length === 0)
     return [`the policy has no predicate ${quote(predicate)}${didYouMean(predicate, arities.keys())}`];
@@ -35,13 +61,12 @@ function unknownPredicate({ predicate, args }: AskedCall, { program, factTypes }
 const builtIn: readonly string[] = ["String", "Integer", "Boolean"];
 
 /** If the rules accept any type, an unknown type is reported only if it is similar to a known one. */
-function unknownType(call: AskedCall, position: number, active: ActivePolicy): string[] {
-  const type = call.args[position]?.type ?? "";
-  const known = new Set([...active.policy.types.keys(), ...active.types, ...builtIn]);
-  if (known.has(type)) return [];
+function unknownType(call: AskedCall, position: number, active: ActivePolicy, { types }: KnownNames): string[] {
+  const type = call.args[position]?.type;
+  if (type === undefined || types.has(type)) return [];
   if (type === "Actor" || type === "Resource")
     return [`no value has the type ${quote(type)} itself: use a concrete type`];
-  const hint = didYouMean(type, known);
+  const hint = didYouMean(type, types);
   return hint === "" && takesAny(call, position, active) ? [] : [`the policy has no type ${quote(type)}${hint}`];
 }
 
@@ -59,16 +84,20 @@ const kinds: ReadonlyMap<string, DeclaredName["kind"]> = new Map([
 ]);
 
 /** An action, a role or a relation that neither the block of the type declares nor a rule mentions. */
-function unknownName({ predicate, args }: AskedCall, active: ActivePolicy): string[] {
+function unknownName({ predicate, args }: AskedCall, active: ActivePolicy, { names }: KnownNames): string[] {
   const kind = kinds.get(predicate);
   const name = args[1];
   if (kind === undefined || name?.type !== "String" || name.id === undefined || args.length > 3) return [];
   const asked = args[ownerOf(predicate)]?.type;
   const owner = asked !== undefined && active.types.has(asked) ? asked : undefined;
-  const known = new Set([
-    ...declaredNames(kind, owner, args.length, active),
-    ...active.program.rules.flatMap((rule) => namesIn(rule, kind, owner, args.length)),
-  ]);
+  const known = names.getOrInsertComputed(
+    `${kind}/${args.length} ${owner ?? ""}`,
+    () =>
+      new Set([
+        ...declaredNames(kind, owner, args.length, active),
+        ...active.program.rules.flatMap((rule) => namesIn(rule, kind, owner, args.length)),
+      ]),
+  );
   // If the policy mentions no such name, all of them are data.
   if (known.size === 0 || known.has(name.id)) return [];
   const where = owner === undefined ? "" : ` of ${quote(owner)}`;

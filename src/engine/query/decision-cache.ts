@@ -10,8 +10,13 @@ import { questionKey } from "../request/keys.ts";
 import type { AuthorizeQuestion } from "../request/questions.ts";
 import type { Plan, StatementPlan } from "./planner.ts";
 
-interface Entry {
+export interface CachedDecision {
   readonly allowed: boolean;
+  /** As `AnswerNote.unknown`. */
+  readonly unknown: readonly string[];
+}
+
+interface Entry extends CachedDecision {
   readonly planVersion: PlanVersion;
   readonly invalidations: number;
   /** The only second since 1970 in which the entry is valid; `undefined` if it does not depend on the time. */
@@ -58,7 +63,7 @@ export class DecisionCache {
   }
 
   /** The cached decision, if it is valid at `now` and in the state of the last `invalidateChanged`. */
-  find(question: AuthorizeQuestion | string, now: number): boolean | undefined {
+  find(question: AuthorizeQuestion | string, now: number): CachedDecision | undefined {
     if (this.#entriesMax === 0) return undefined;
     const key = typeof question === "string" ? bodyKey(question) : this.keyOf(question);
     if (key === undefined) return undefined;
@@ -70,7 +75,7 @@ export class DecisionCache {
     if (!isValid) return undefined;
     entry.wasUsed = true;
     metrics.decisionCache.inc(hit);
-    return entry.allowed;
+    return entry;
   }
 
   /** The key of a decision on the question; `undefined` if the decision is not cached. */
@@ -84,12 +89,18 @@ export class DecisionCache {
   }
 
   /** Caches a decision under a key from `keyOf`. `second` is as in `Entry`. */
-  add(key: string, plan: Plan, allowed: boolean, second: number | undefined): void {
+  add(key: string, plan: Plan, decision: CachedDecision, second: number | undefined): void {
     if (plan.kind !== "statement") return;
     metrics.decisionCache.inc(miss);
     const planVersion = this.#planVersionOf(plan);
     if (this.#entries.size >= this.#entriesMax && !this.#entries.has(key)) this.#evictOne();
-    this.#entries.set(key, { allowed, planVersion, invalidations: planVersion.invalidations, second, wasUsed: false });
+    this.#entries.set(key, {
+      ...decision,
+      planVersion,
+      invalidations: planVersion.invalidations,
+      second,
+      wasUsed: false,
+    });
   }
 
   /** Forgets everything, because the plans have changed. */

@@ -162,6 +162,11 @@ export class Planner {
     return list?.candidates(types) ?? [];
   }
 
+  /** The policy that answers. */
+  get active(): ActivePolicy {
+    return this.#active;
+  }
+
   /** The rules of the policy. */
   get program(): DatalogProgram {
     return this.#active.program;

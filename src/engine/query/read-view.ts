@@ -11,7 +11,7 @@ import type { Clock } from "../../util/clock.ts";
 import { type Activation, type AnswerPosition, snapshotState, type SnapshotState } from "../policy/activation.ts";
 import { type ReadFactTypes, readFactTypes } from "../policy/head-facts.ts";
 import type { AuthorizeQuestion } from "../request/questions.ts";
-import { DecisionCache } from "./decision-cache.ts";
+import { type CachedDecision, DecisionCache } from "./decision-cache.ts";
 import { Planner, type Strategy } from "./planner.ts";
 import { ReadSnapshot } from "./read-snapshot.ts";
 
@@ -137,7 +137,7 @@ export class ReadView {
   }
 
   /** A cached decision, if the store has not changed since the last query: then no snapshot is needed. */
-  cachedDecision(question: AuthorizeQuestion | string, now: number): boolean | undefined {
+  cachedDecision(question: AuthorizeQuestion | string, now: number): CachedDecision | undefined {
     const valid = this.#decisionsSequence;
     if (valid === undefined || !this.#changes || readSequence(this.#changes) !== valid) return undefined;
     const decision = this.decisions.find(question, now);

@@ -9,11 +9,15 @@ import type { DecisionKind, ListResult, Questions } from "./questions.ts";
  */
 export function listResultOf(kind: DecisionKind, answer: Questions[DecisionKind]["answer"]): ListResult | undefined {
   if (typeof answer === "boolean") return undefined;
-  if ("sql" in answer)
-    return { count: neverTrue.test(answer.sql) ? 0 : 1, digest: shortDigest(JSON.stringify(answer)) };
+  if ("sql" in answer) return { count: isNeverTrue(answer.sql) ? 0 : 1, digest: shortDigest(JSON.stringify(answer)) };
   if ("ids" in answer) return stringsResult(answer.ids);
   if (kind === "list") return stringsResult(packStrings(answer as string[]));
   return { count: answer.length, digest: shortDigest(JSON.stringify(answer)) };
+}
+
+/** Whether the SQL of local authorization is false for all rows. */
+export function isNeverTrue(sql: string): boolean {
+  return neverTrue.test(sql);
 }
 
 const neverTrue = /^(?:SELECT )?FALSE(?: AS \w+)?$| WHERE 1 = 0(?:\) AS ost_rows)?$/;

@@ -189,10 +189,14 @@ export interface SuggestedArgument {
 /** The kinds of questions whose answers are decisions: they depend on facts and policy. */
 export type DecisionKind = Exclude<QuestionKind, "facts" | "suggestions" | "metadata" | "bindingsCheck">;
 
-/** Gets what an answer was computed from, and the result if it is a list: for the decision log. */
+/**
+ * Gets what an answer was computed from, and the result if it is a list: for the decision log. And one sentence for each
+ * name of the question that the policy does not have, if it found nothing.
+ */
 export interface AnswerNote {
   version?: AnswerVersion | undefined;
   result?: ListResult | undefined;
+  unknown?: readonly string[] | undefined;
 }
 
 /** A list as the decision log has it (`list-result.ts`). */

@@ -126,7 +126,7 @@ const commands = {
       const question = questionOf(request);
       const answer = askEngine(engine, request.kind, question);
       const parsed = "bindings" in question ? engine.local.parsedBindings(question.bindings) : undefined;
-      return { answer, note: noteOf(engine, request.kind, answer), parsed };
+      return { answer, note: noteOf(engine, request.kind, question, answer), parsed };
     });
   },
 
@@ -135,9 +135,11 @@ const commands = {
     answerLimits = request.limits;
     return withinMemory(request.limits, () => {
       const engine = engineOver(request);
-      const items = itemsOf(engine, request);
+      const question = questionOf(request);
+      const items = itemsOf(engine, request.kind, question);
       answerPieces = listPieces(items, request.key);
-      return { ...takePart(answerPieces), note: Array.isArray(items) ? noteOf(engine, request.kind, items) : {} };
+      const note = Array.isArray(items) ? noteOf(engine, request.kind, question, items) : {};
+      return { ...takePart(answerPieces), note };
     });
   },
 
@@ -170,16 +172,28 @@ let answerPieces: Iterator<string> | undefined;
 let answerLimits = defaultLimits;
 
 /** Facts are read from the store while they are sent; other answers must be complete before they can be sorted. */
-function itemsOf(engine: Engine, request: PartsRequest): Iterable<unknown> {
-  const question = questionOf(request);
-  if (request.kind === "facts") return engine.eachFact(question as FactPattern);
-  return askEngine<ListAnswerKind>(engine, request.kind, question);
+function itemsOf(
+  engine: Engine,
+  kind: ListAnswerKind,
+  question: Questions[ListAnswerKind]["question"],
+): Iterable<unknown> {
+  if (kind === "facts") return engine.eachFact(question as FactPattern);
+  return askEngine<ListAnswerKind>(engine, kind, question);
 }
 
-function noteOf(engine: Engine, kind: QuestionKind, answer: Questions[QuestionKind]["answer"]): AnswerNote {
+function noteOf(
+  engine: Engine,
+  kind: QuestionKind,
+  question: Questions[typeof kind]["question"],
+  answer: Questions[typeof kind]["answer"],
+): AnswerNote {
   if (kind === "facts" || kind === "suggestions" || kind === "metadata" || kind === "bindingsCheck") return {};
   const decided = answer as Questions[DecisionKind]["answer"];
-  return { version: engine.answered, result: listResultOf(kind, decided) };
+  return {
+    version: engine.answered,
+    result: listResultOf(kind, decided),
+    unknown: engine.unknownNames<QuestionKind>(kind, question, answer),
+  };
 }
 
 function questionOf<Kind extends QuestionKind>({ kind, question }: AnswerRequest<Kind>): Questions[Kind]["question"] {

@@ -11,7 +11,6 @@ import { OffloadRequired } from "../query/offload-required.ts";
 import { listResultOf } from "../request/list-result.ts";
 import {
   type AnswerNote,
-  type AnswerVersion,
   type DecisionKind,
   type ListAnswerKind,
   type QuestionKind,
@@ -53,9 +52,10 @@ export class QueryDispatcher {
     return this.#engine().cachedDecision(text);
   }
 
-  /** As `Engine.answered`, after an answer that was no promise. */
-  get answered(): AnswerVersion {
-    return this.#engine().answered;
+  /** The note of the cached decision that was returned just now. */
+  get cachedNote(): AnswerNote {
+    const { answered, unknown } = this.#engine();
+    return { version: answered, unknown };
   }
 
   /**
@@ -71,10 +71,8 @@ export class QueryDispatcher {
     note?: AnswerNote,
   ): Questions[Kind]["answer"] | Promise<Questions[Kind]["answer"]> {
     const engine = this.#engine();
-    const answer = answerOnServingThread(engine, kind, question);
-    if (answer === undefined) return this.#offload(engine, kind, textOf(question), holder, note);
-    if (note !== undefined) noteAnswer(engine, kind, answer, note);
-    return answer;
+    const answer = answerOnServingThread(engine, kind, question, note);
+    return answer === undefined ? this.#offload(engine, kind, textOf(question), holder, note) : answer;
   }
 
   /**
@@ -87,8 +85,7 @@ export class QueryDispatcher {
     { holder, key, note }: { readonly holder: string; readonly key?: string; readonly note?: AnswerNote | undefined },
   ): Promise<object | AnswerParts> {
     const engine = this.#engine();
-    const answer = answerOnServingThread(engine, kind, question);
-    if (answer !== undefined && note !== undefined) noteAnswer(engine, kind, answer, note);
+    const answer = answerOnServingThread(engine, kind, question, note);
     if (answer !== undefined) return key === undefined ? answer : { [key]: answer };
     metrics.offloadedQueries.inc({ kind });
     const store = this.#storeOf(engine);
@@ -143,9 +140,11 @@ export class QueryDispatcher {
 function noteAnswer<Kind extends QuestionKind>(
   engine: Engine,
   kind: Kind,
+  question: Questions[Kind]["question"],
   answer: Questions[Kind]["answer"],
   note: AnswerNote,
 ): void {
+  note.unknown = engine.unknownNames(kind, question, answer);
   note.version = engine.answered;
   if (typeof answer === "boolean") return;
   note.result = listResultOf(kind as DecisionKind, answer as Questions[DecisionKind]["answer"]);
@@ -156,10 +155,13 @@ function answerOnServingThread<Kind extends QuestionKind>(
   engine: Engine,
   kind: Kind,
   question: Questions[Kind]["question"] | SerializedQuestion<Kind>,
+  note: AnswerNote | undefined,
 ): Questions[Kind]["answer"] | undefined {
   if (question instanceof SerializedQuestion) return undefined;
   try {
-    return askEngine(engine, kind, question);
+    const answer = askEngine(engine, kind, question);
+    if (note !== undefined) noteAnswer(engine, kind, question, answer, note);
+    return answer;
   } catch (error) {
     if (error instanceof OffloadRequired) return undefined;
     throw error;

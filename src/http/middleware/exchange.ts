@@ -4,6 +4,7 @@
  */
 import { SpanStatusCode, type Span } from "@opentelemetry/api";
 import { responseChunkBytes } from "../../util/tuning.ts";
+import type { AnswerNote } from "../../engine/request/questions.ts";
 import type { AnswerParts } from "../../engine/workers/answer-parts.ts";
 import type { AuditDetails, Node } from "../../replication/node.ts";
 import { getLogger, isDebugging } from "../../telemetry/logger.ts";
@@ -13,6 +14,7 @@ import { recordSpan } from "../../telemetry/tracing.ts";
 import type { ErrorCode } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import { preciseNow } from "../../util/clock.ts";
+import { headerText, hintHeader } from "../../util/header-text.ts";
 import type { People } from "../oidc/people.ts";
 import type { BodyOwner, BodyReader } from "../request/body-reader.ts";
 import { requestIdCharactersMax } from "../request/request-schemas.ts";
@@ -78,6 +80,8 @@ export interface Exchange extends ExchangeParts, BodyOwner {
   decision: "allow" | "deny" | undefined;
   /** Who sent the request; undefined if the route is open to everybody. */
   principal: Principal | undefined;
+  /** What the client should know beside the body: sentences about names that the policy does not have. */
+  hints: readonly string[];
   /** When the API key was checked and the body was read; only for a traced request. */
   decodedMs: number | undefined;
 }
@@ -116,10 +120,18 @@ export function beginExchange(
     errorCode: undefined,
     decision: undefined,
     principal: undefined,
+    hints: noHints,
     decodedMs: undefined,
     bodyIsRead: false,
     bodyReservation: undefined,
   };
+}
+
+const noHints: readonly string[] = [];
+
+/** Adds what the note of an answer says about the names of the question. */
+export function addHints(exchange: Pick<Exchange, "hints">, { unknown = noHints }: AnswerNote): void {
+  if (unknown.length > 0) exchange.hints = [...exchange.hints, ...unknown];
 }
 
 /** Makes the exchange available to code that has only the request. */
@@ -249,6 +261,7 @@ function commonHeaders(exchange: Exchange): Record<string, string> {
     "X-Request-ID": exchange.longRequestId ?? exchange.requestId,
     "Server-Timing": `oso;dur=${(performance.now() - exchange.startedMs).toFixed(3)}`,
   };
+  if (exchange.hints.length > 0) headers[hintHeader] = headerText([...new Set(exchange.hints)].join("; "));
   const traceId = traceIdOf(exchange.span);
   if (traceId !== null) headers["X-Trace-Id"] = traceId;
   if (exchange.node.role === "fallback") {

@@ -11,6 +11,7 @@ export function authzenOperations(bodies: RequestParsers): Operation[] {
     role: "read",
     errors: questionErrors,
     errorBody: errorTextSchema,
+    hasHint: true,
   } as const;
   const search = { ...question, errors: [...questionErrors, "list_gone"] } as const;
   const discovery = {

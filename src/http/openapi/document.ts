@@ -13,6 +13,7 @@ import {
 import packageJson from "../../../package.json" with { type: "json" };
 import type { Limits } from "../../config/limits.ts";
 import type { ErrorCode } from "../../util/app-error.ts";
+import { hintHeader } from "../../util/header-text.ts";
 import { errorCatalogue } from "../middleware/error-catalogue.ts";
 import { requestParsers } from "../request/request-schemas.ts";
 import { authzenOperations } from "./authzen.ts";
@@ -147,15 +148,32 @@ const writeHeaders = z.object({
     }),
 });
 
-function successes({ kind, responses }: Operation): ZodOpenApiResponsesObject {
-  const headers = z.object({ OsoOffset: z.string().meta({ header: { description: "The position of the write" } }) });
+function successes({ kind, hasHint, responses }: Operation): ZodOpenApiResponsesObject {
+  const headers = kind === "write" ? positionHeader : hasHint ? hintHeaders : undefined;
   return Object.fromEntries(
     Object.entries(responses).map(([status, response]) => [
       status,
-      { ...describeResponse(response), ...(kind === "write" && { headers }) },
+      { ...describeResponse(response), ...(headers && { headers }) },
     ]),
   );
 }
+
+const positionHeader = z.object({
+  OsoOffset: z.string().meta({ header: { description: "The position of the write" } }),
+});
+
+const hintHeaders = z.object({
+  [hintHeader]: z
+    .string()
+    .optional()
+    .meta({
+      header: {
+        id: "OstiaryHint",
+        description:
+          "For people, if nothing was found: the names of the question that the policy does not have, each with the most similar name that it has, or that there is no policy. Characters other than printable ASCII, and `%`, are percent-encoded UTF-8",
+      },
+    }),
+});
 
 function describeResponse({ description, content }: ResponseBody) {
   const types = Object.entries(content).map(([type, schema]) => [type, { schema }] as const);

@@ -5,7 +5,7 @@ import { json, messageSchema, type Operation, questionErrors } from "./operation
 
 export function localOperations(bodies: RequestParsers): Operation[] {
   const errors = [...questionErrors, "not_found"] as const;
-  const question = { method: "post", tag: "local", kind: "read", role: "read", errors } as const;
+  const question = { method: "post", tag: "local", kind: "read", role: "read", errors, hasHint: true } as const;
   const read = { method: "get", tag: "local", kind: "read", role: "read" } as const;
   const write = { tag: "local", kind: "write", role: "admin" } as const;
   const sql = (description: string) => ({ 200: json(description, sqlSchema) });

@@ -30,6 +30,8 @@ export interface Operation {
   readonly errorBodies?: Readonly<Partial<Record<ErrorCode, z.ZodType>>>;
   /** The body of all other errors, if it is not the usual one. */
   readonly errorBody?: z.ZodType;
+  /** Whether a response can have a hint about unknown names. */
+  readonly hasHint?: boolean;
   readonly deprecated?: boolean;
   /** Only `ostiary dev` has it. */
   readonly isDevelopment?: boolean;

@@ -5,7 +5,8 @@ import type { RequestParsers } from "../request/request-schemas.ts";
 import { json, namesSchema, type Operation, questionErrors, valuesSchema } from "./operation.ts";
 
 export function questionOperations(bodies: RequestParsers): Operation[] {
-  const question = { method: "post", tag: "questions", kind: "read", role: "read", errors: questionErrors } as const;
+  const common = { method: "post", tag: "questions", kind: "read", role: "read", errors: questionErrors } as const;
+  const question = { ...common, hasHint: true } as const;
   const old = { ...question, tag: "old", deprecated: true } as const;
   return [
     {
@@ -66,7 +67,7 @@ export function questionOperations(bodies: RequestParsers): Operation[] {
       },
     },
     {
-      ...question,
+      ...common,
       path: "/api/explain",
       id: "explain",
       summary: "Why is this question of `authorize` answered as it is?",

@@ -50,15 +50,15 @@ export class ListPages {
    * ones have the maximum size. Throws like `Engine.list`. The whole list is logged as one decision, here and where a
    * later page computes it again.
    */
-  async first(question: PagedQuestion, size: number, asking: Asking): Promise<ListPageBody> {
+  async first(question: PagedQuestion, size: number, asker: Asker): Promise<ListPageBody> {
     const engine = this.#currentEngine();
-    const cached = this.#resultSets.isEmpty ? undefined : this.#firstOfCached(engine, question, size, asking);
+    const cached = this.#resultSets.isEmpty ? undefined : this.#firstOfCached(engine, question, size, asker);
     if (cached) return cached;
-    const listing = await this.#compute(question, asking);
+    const listing = await this.#compute(question, asker);
     const page = pageOf(listing.ids, 0, size);
     if (page.next === null) return { results: page.ids, next_page_token: null };
     const digest = questionDigest(question);
-    this.#resultSets.add(digest, listing, holderOf(asking));
+    this.#resultSets.add(digest, listing, holderOf(asker));
     return pageBody(page, listing, size || this.#limits.listPageEntriesMax, digest);
   }
 
@@ -66,7 +66,7 @@ export class ListPages {
    * The page of a token. Throws `invalid_request` for a token that is malformed or of another question, `list_gone` if
    * the list cannot be continued, `not_ready` if this node does not reach the token's revision in time.
    */
-  async next(question: PagedQuestion, text: string, asking: Asking): Promise<ListPageBody> {
+  async next(question: PagedQuestion, text: string, asker: Asker): Promise<ListPageBody> {
     const digest = questionDigest(question);
     const token = parsePageToken(text, digest);
     const { start, second } = token;
@@ -75,42 +75,42 @@ export class ListPages {
     // Also for a cached result set: a node that does not trust its database answers no query.
     this.#currentEngine();
     const page =
-      this.#resultSets.page(digest, token, start, size) ?? (await this.#computeAgain(question, token, size, asking));
+      this.#resultSets.page(digest, token, start, size) ?? (await this.#computeAgain(question, token, size, asker));
     if (page.ids.length === 0) throw malformedToken();
     return pageBody(page, token, size, digest);
   }
 
   /** The first page of a result set that another client got at this revision and, if it matters, in this second. */
-  #firstOfCached(engine: Engine, question: PagedQuestion, size: number, asking: Asking): ListPageBody | undefined {
+  #firstOfCached(engine: Engine, question: PagedQuestion, size: number, asker: Asker): ListPageBody | undefined {
     const digest = questionDigest(question);
     const { epoch, offset } = engine.revision();
     for (const second of [null, secondNow()]) {
       const version = { epoch, offset, second };
       const found = this.#resultSets.begin(digest, version, size);
       if (found === undefined) continue;
-      if (found.note) this.#decisions.listed(asking, kindOf(question), question, found.note);
+      if (found.note) this.#decisions.listed(asker, kindOf(question), question, found.note);
       return pageBody(found.page, version, size || this.#limits.listPageEntriesMax, digest);
     }
     return undefined;
   }
 
   /** Computes the list again at the token's revision and for its second, and caches it if more pages follow. */
-  async #computeAgain(question: PagedQuestion, token: PageToken, size: number, asking: Asking): Promise<ResultPage> {
+  async #computeAgain(question: PagedQuestion, token: PageToken, size: number, asker: Asker): Promise<ResultPage> {
     // A client must not ask for the future.
     if (token.second !== null && token.second > secondNow()) throw listGone();
     await this.#reach(token);
-    const listing = await this.#compute({ ...question, now: token.second ?? undefined }, asking);
+    const listing = await this.#compute({ ...question, now: token.second ?? undefined }, asker);
     const isSame = isAt(listing, token) && (listing.second === null || listing.second === token.second);
     if (!isSame) throw listGone();
     const page = pageOf(listing.ids, token.start, size);
     if (page.next !== null)
-      this.#resultSets.add(questionDigest(question), { ...listing, second: token.second }, holderOf(asking));
+      this.#resultSets.add(questionDigest(question), { ...listing, second: token.second }, holderOf(asker));
     return page;
   }
 
   /** Computes the list in the current database. A result of an earlier one must not get the revision of this one. */
-  async #compute(question: PagedQuestion & Pick<ListingQuestion, "now">, asking: Asking): Promise<NotedListing> {
-    const holder = holderOf(asking);
+  async #compute(question: PagedQuestion & Pick<ListingQuestion, "now">, asker: Asker): Promise<NotedListing> {
+    const holder = holderOf(asker);
     for (;;) {
       const engine = this.#currentEngine();
       const note: AnswerNote = {};
@@ -120,7 +120,8 @@ export class ListPages {
           : await this.#queries.ask("listing", question, holder, note);
       if (this.#currentEngine() !== engine) continue;
       const { now: _, ...asked } = question;
-      this.#decisions.listed(asking, kindOf(question), asked, note);
+      this.#decisions.listed(asker, kindOf(question), asked, note);
+      asker.hints = note.unknown ?? [];
       return { ...listing, note };
     }
   }
@@ -153,6 +154,9 @@ export class ListPages {
     return engine;
   }
 }
+
+/** Gets the hints about the names of the question. */
+type Asker = Asking & { hints: readonly string[] };
 
 type NotedListing = Listing & { readonly note: AnswerNote };
 

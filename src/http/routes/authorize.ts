@@ -5,7 +5,7 @@
 import { Elysia } from "elysia";
 import type { Limits } from "../../config/limits.ts";
 import type { DecisionLog } from "../../decisions/decision-log.ts";
-import type { AnswerNote, AnswerVersion, AuthorizeQuestion } from "../../engine/request/questions.ts";
+import type { AnswerNote, AuthorizeQuestion } from "../../engine/request/questions.ts";
 import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
 import type { Node } from "../../replication/node.ts";
 import { metrics } from "../../telemetry/metrics.ts";
@@ -14,7 +14,7 @@ import { readGuard } from "../middleware/access.ts";
 import type { ParityLog } from "../parity/parity-log.ts";
 import { parseJson } from "../request/body-reader.ts";
 import type { BodyParser } from "../request/body-parser.ts";
-import { type Exchange, exchangeOf, holderOf, markDecoded, replyJson } from "../middleware/exchange.ts";
+import { addHints, type Exchange, exchangeOf, holderOf, markDecoded, replyJson } from "../middleware/exchange.ts";
 import { simpleAuthorizeQuestion } from "../request/request-schemas.ts";
 
 /** A longer body is not logged as it is: the question can be much shorter. */
@@ -42,9 +42,10 @@ export function authorizeHandler(
     exchange: Exchange,
     allowed: boolean,
     asked: string | AuthorizeQuestion,
-    version: AnswerVersion | undefined,
+    note: AnswerNote,
   ): Response => {
-    decisions.authorized(exchange, asked, allowed, must(version, "an answer has a version"));
+    addHints(exchange, note);
+    decisions.authorized(exchange, asked, allowed, must(note.version, "an answer has a version"));
     parity.decided(holderOf(exchange), exchange.requestId);
     const decision = allowed ? allow : deny;
     metrics.decisions.inc(decision);
@@ -61,22 +62,17 @@ export function authorizeHandler(
     if (typeof text !== "string") {
       const question = await bodies.parse("authorize", text);
       const note: AnswerNote = {};
-      return reply(
-        exchange,
-        await queries.ask("authorize", question, holderOf(exchange), note),
-        question,
-        note.version,
-      );
+      return reply(exchange, await queries.ask("authorize", question, holderOf(exchange), note), question, note);
     }
     const isShort = text.length <= loggedBodyCharactersMax;
     const cached = queries.cachedDecision(text);
-    if (cached !== undefined) return reply(exchange, cached, isShort ? text : questionOf(text), queries.answered);
+    if (cached !== undefined) return reply(exchange, cached, isShort ? text : questionOf(text), queries.cachedNote);
     const question = questionOf(text);
     const note: AnswerNote = {};
     const decision = queries.ask("authorize", question, holderOf(exchange), note);
     // An `await` of a value that is already there would take a twentieth of the whole request.
     const allowed = typeof decision === "boolean" ? decision : await decision;
-    return reply(exchange, allowed, isShort ? text : question, note.version);
+    return reply(exchange, allowed, isShort ? text : question, note);
   };
 }
 

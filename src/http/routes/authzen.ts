@@ -13,7 +13,7 @@ import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import { jsonReadAccess } from "../middleware/access.ts";
 import { errorCatalogue } from "../middleware/error-catalogue.ts";
-import { type Exchange, exchangeOf, holderOf } from "../middleware/exchange.ts";
+import { addHints, type Exchange, exchangeOf, holderOf } from "../middleware/exchange.ts";
 import type { ListPages } from "../pages/list-pages.ts";
 import { type Evaluation, evaluationOf, type Evaluations } from "../request/authzen-schemas.ts";
 import type { BodyParser } from "../request/body-parser.ts";
@@ -65,6 +65,7 @@ export function authzenRoutes(
       return { question: asked, note: noted, allowed: answer };
     });
     decisions.authorized(exchange, question, allowed, must(note.version, "an answer has a version"));
+    addHints(exchange, note);
     return allowed;
   }
 
@@ -144,6 +145,7 @@ export function authzenRoutes(
         return { asked: withContext, note: noted, names: found };
       });
       decisions.listed(exchange, "actions", asked, note);
+      addHints(exchange, note);
       return { results: names.map((name) => ({ name })) };
     });
 }

@@ -16,7 +16,7 @@ import {
 import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
 import type { Node } from "../../replication/node.ts";
 import { readAccess } from "../middleware/access.ts";
-import { exchangeOf, holderOf } from "../middleware/exchange.ts";
+import { addHints, exchangeOf, holderOf } from "../middleware/exchange.ts";
 import type { BodyParser } from "../request/body-parser.ts";
 
 export function localRoutes(
@@ -41,6 +41,7 @@ export function localRoutes(
       question instanceof SerializedQuestion ? question : loggedQuestion(question),
       note,
     );
+    addHints(exchange, note);
     return answer;
   };
   return new Elysia()

@@ -17,7 +17,7 @@ import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
 import type { Node } from "../../replication/node.ts";
 import { readAccess } from "../middleware/access.ts";
 import type { BodyParser } from "../request/body-parser.ts";
-import { exchangeOf, holderOf, jsonResponse } from "../middleware/exchange.ts";
+import { addHints, exchangeOf, holderOf, jsonResponse } from "../middleware/exchange.ts";
 import type { ListPages } from "../pages/list-pages.ts";
 
 export function questionRoutes(
@@ -40,6 +40,7 @@ export function questionRoutes(
     const note: AnswerNote = {};
     const answer = await queries.askList(kind, question, { holder: holderOf(exchange), ...(key && { key }), note });
     decisions.listed(exchange, kind, question, note);
+    addHints(exchange, note);
     return answer;
   };
   return (
@@ -66,6 +67,7 @@ export function questionRoutes(
         const note: AnswerNote = {};
         const results = await queries.ask("actions", question, holderOf(exchange), note);
         decisions.listed(exchange, "actions", question, note);
+        addHints(exchange, note);
         return { results };
       })
       .post("/api/bulk_actions", async ({ body, request }) => {

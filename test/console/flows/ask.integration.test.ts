@@ -84,6 +84,10 @@ flow("a permission has rules with lines and a path, and lists lead to the reason
   await page.getByRole("link", { name: "alice", exact: true }).waitFor();
   await tab.open("ask/actions?actor=User%3Acarol&resource=Issue%3Atypo");
   await page.getByText(words.results.count("3", false), { exact: true }).waitFor();
+  const unknown = "the policy has no type `Repositry`: did you mean `Repository`?";
+  await tab.open("ask/list?actor=User%3Aalice&action=read&type=Repositry");
+  await page.getByText(words.results.none, { exact: true }).waitFor();
+  await page.getByText(unknown, { exact: true }).waitFor();
   await tab.open("ask/query");
   const calls = 'allow(User:bob, "read", repository: Repository)\nhas_relation(repository, "folder", folder: Folder)';
   await page.getByLabel(words.fields.calls, { exact: true }).fill(calls);

@@ -17,6 +17,8 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
   /** How long the node may take. */
   readonly timeoutMs?: number;
+  /** Is called with what the node says beside the body: which names of the question its policy does not have. */
+  readonly onHint?: (hint: string) => void;
   /** Also returns the body of a 503, as `/healthcheck` answers of a node that is not ready. */
   readonly acceptsNotReady?: boolean;
 }
@@ -57,7 +59,7 @@ const base = new URL("../", location.href.replace(/#.*/s, ""));
 export async function callNode(
   credential: Credential | undefined,
   path: string,
-  { method = "GET", body, signal, acceptsNotReady = false, timeoutMs = timeoutDefaultMs }: CallOptions = {},
+  { method = "GET", body, signal, onHint, acceptsNotReady = false, timeoutMs = timeoutDefaultMs }: CallOptions = {},
 ): Promise<unknown> {
   const headers = {
     ...credentialHeaders(credential),
@@ -73,7 +75,11 @@ export async function callNode(
       ...sentAlways,
     });
     signal?.throwIfAborted();
-    if (response?.ok === true || (response?.status === 503 && acceptsNotReady)) return contentOf(response);
+    if (response?.ok === true || (response?.status === 503 && acceptsNotReady)) {
+      const hint = response.headers.get("ostiary-hint");
+      if (hint !== null) onHint?.(decodeURIComponent(hint));
+      return contentOf(response);
+    }
     const isFinal = response !== undefined && !temporary.has(response.status);
     const mayRepeat = method === "GET" || !unrepeatable.test(path);
     if (isFinal || !mayRepeat || tries === triesMax)

@@ -14,6 +14,8 @@ export interface AnswerState {
   readonly allowed?: boolean;
   readonly explanation?: Explanation;
   readonly rows?: readonly ResultRow[];
+  /** Why there may be no rows; an explanation has it too. */
+  readonly hint?: string | undefined;
   /** Of the next page of a list. */
   readonly next?: string | null;
   readonly error?: unknown;
@@ -29,7 +31,7 @@ export function useAnswer(question: Question) {
     running.current?.abort();
     const controller = new AbortController();
     running.current = controller;
-    setState((before) => ({ ...before, isPending: true, error: undefined }));
+    setState((before) => ({ ...before, isPending: true, error: undefined, hint: undefined }));
     body(controller.signal).then(
       () => !controller.signal.aborted && setState((before) => ({ ...before, isPending: false })),
       (error: unknown) => !controller.signal.aborted && setState((before) => ({ ...before, isPending: false, error })),
@@ -59,7 +61,8 @@ type Show = (part: Partial<AnswerState>) => void;
 async function answer(question: Question, signal: AbortSignal, show: Show): Promise<void> {
   if (question.kind === "list") return listPage(question, { isPending: true, isComplete: false }, signal, show);
   const { path, body } = requestOf(question);
-  const asked = call(path, { method: "POST", body, signal });
+  const onHint = (hint: string): void => show({ hint });
+  const asked = call(path, { method: "POST", body, signal, onHint });
   if (question.kind === "authorize") {
     const explained = call("/api/explain", { method: "POST", body, signal }) as Promise<Explanation>;
     // It is awaited below, unless the question itself fails.
@@ -85,7 +88,8 @@ async function listPage(
 ): Promise<void> {
   const { path, body } = requestOf(question);
   const page = { page_size: listPageSize, ...(typeof next === "string" && { page_token: next }) };
-  const answered = (await call(path, { method: "POST", body: { ...body, ...page }, signal })) as {
+  const onHint = (hint: string): void => show({ hint });
+  const answered = (await call(path, { method: "POST", body: { ...body, ...page }, signal, onHint })) as {
     readonly results: readonly string[];
     readonly next_page_token: string | null;
   };

@@ -232,6 +232,7 @@ function AnswerTo({ draft, question }: { readonly draft: Draft; readonly questio
       <h2>{words.answer}</h2>
       <div role="status">
         <AnswerText state={state} />
+        {state.hint !== undefined && state.explanation === undefined && <p>{state.hint}</p>}
       </div>
       {state.isPending && (
         <button type="button" onClick={cancel}>

@@ -1,0 +1,209 @@
+/**
+ * The header `Ostiary-Hint`: which names of a question the policy does not have. Without it a typing mistake looks like a
+ * denial or like an empty list. Bodies do not change, because official clients accept no other members.
+ */
+import { expect, test } from "bun:test";
+import { headerText, textOfHeader } from "../../src/util/header-text.ts";
+import { type Api, fact, sharedPrimary, User, value, withPrimary } from "./api.ts";
+
+const withCleanPrimary = sharedPrimary();
+
+const policy = `
+actor User {}
+resource Project {
+  roles = ["member"];
+  permissions = ["read", "delete", "löschen"];
+  relations = { parent: Project };
+  "read" if "member";
+  "delete" if "member";
+  "member" if "member" on "parent";
+}
+`;
+
+async function load(api: Api): Promise<void> {
+  await api.call("POST", "/api/policy", { body: { src: policy } });
+  const member = fact("has_role", User("ann"), value("String", "member"), value("Project", "x"));
+  await api.call("POST", "/api/batch", { body: [{ inserts: [member] }] });
+}
+
+async function ask(api: Api, path: string, body: object) {
+  const { status, json, headers } = await api.call("POST", path, {
+    body,
+    headers: { "content-type": "application/json" },
+  });
+  const hint = headers.get("ostiary-hint");
+  return { status, json, hint: hint === null ? null : textOfHeader(hint) };
+}
+
+const ann = { actor_type: "User", actor_id: "ann" };
+const x = { resource_type: "Project", resource_id: "x" };
+const noType = "the policy has no type `Projct`: did you mean `Project`?";
+const noAction = "the policy has no permission `delet` of `Project`: did you mean `delete`?";
+const projct = { ...x, resource_type: "Projct" };
+const row = (type: string) => ({ type, ids: null });
+const bound = (type: string, id: string) => ({ type, ids: [id] });
+
+const bindings = `
+dialect: postgres
+facts:
+  has_relation(Project:_, String:parent, Project:_):
+    query: SELECT id, parent FROM project
+`;
+
+const questions: readonly (readonly [path: string, body: object, json: unknown, hint: string | null])[] = [
+  ["/api/authorize", { ...ann, action: "read", ...x }, { allowed: true }, null],
+  ["/api/authorize", { ...ann, action: "löschen", ...x }, { allowed: false }, null],
+  ["/api/authorize", { ...ann, action: "read", ...projct }, { allowed: false }, noType],
+  ["/api/authorize", { ...ann, action: "delet", ...x }, { allowed: false }, noAction],
+  ["/api/authorize", { ...ann, action: "read", ...x, actor_type: "Usr" }, { allowed: false }, noTypeOf("Usr", "User")],
+  [
+    "/api/authorize_resources",
+    { ...ann, action: "read", resources: [value("Project", "x"), value("Projct", "x"), value("Projct", "y")] },
+    { results: [value("Project", "x")] },
+    noType,
+  ],
+  ["/api/list", { ...ann, action: "read", resource_type: "Projct" }, { results: [] }, noType],
+  ["/api/list", { ...ann, action: "delet", resource_type: "Project" }, { results: [] }, noAction],
+  [
+    "/api/list",
+    { ...ann, action: "read", resource_type: "Projct", page_size: 5 },
+    { results: [], next_page_token: null },
+    noType,
+  ],
+  ["/api/list", { ...ann, action: "read", resource_type: "Project" }, { results: ["x"] }, null],
+  ["/api/actions", { ...ann, ...projct }, { results: [] }, noType],
+  [
+    "/api/bulk_actions",
+    [
+      { ...ann, ...x },
+      { ...ann, ...projct },
+    ],
+    [{ results: ["delete", "read"] }, { results: [] }],
+    noType,
+  ],
+  [
+    "/api/query",
+    { fact: fact("has_relation", value("Project", "x"), value("String", "parnt"), value("Project", "y")) },
+    { results: [] },
+    "the policy has no relation `parnt` of `Project`: did you mean `parent`?",
+  ],
+  [
+    "/api/evaluate_query",
+    {
+      predicate: ["has_role", ["u", "r", "p"]],
+      calls: [],
+      constraints: { u: row("User"), r: bound("String", "membr"), p: row("Project") },
+      context_facts: [],
+    },
+    { results: [] },
+    "the policy has no role `membr` of `Project`: did you mean `member`?",
+  ],
+  ["/api/evaluate_query", queryOf("is_membr"), { results: [] }, "the policy has no predicate `is_membr`"],
+  [
+    "/access/v1/evaluation",
+    { subject: User("ann"), action: { name: "delet" }, resource: value("Project", "x") },
+    { decision: false },
+    noAction,
+  ],
+  [
+    "/access/v1/evaluations",
+    {
+      subject: User("ann"),
+      action: { name: "read" },
+      evaluations: ["Project", "Projct", "Projct"].map((type) => ({ resource: value(type, "x") })),
+    },
+    { evaluations: [{ decision: true }, { decision: false }, { decision: false }] },
+    noType,
+  ],
+  [
+    "/access/v1/search/subject",
+    { subject: { type: "Usr" }, action: { name: "read" }, resource: value("Project", "x") },
+    { results: [] },
+    noTypeOf("Usr", "User"),
+  ],
+  [
+    "/access/v1/search/resource",
+    { subject: User("ann"), action: { name: "read" }, resource: { type: "Projct" } },
+    { results: [] },
+    noType,
+  ],
+  [
+    "/api/authorize_query",
+    { query: { ...ann, action: "delet", ...x }, data_bindings: bindings },
+    { sql: "SELECT FALSE AS allowed" },
+    noAction,
+  ],
+  ["/access/v1/search/action", { subject: User("ann"), resource: value("Projct", "x") }, { results: [] }, noType],
+];
+
+function noTypeOf(type: string, meant: string): string {
+  return `the policy has no type \`${type}\`: did you mean \`${meant}\`?`;
+}
+
+function queryOf(predicate: string): object {
+  return { predicate: [predicate, ["u"]], calls: [], constraints: { u: row("User") }, context_facts: [] };
+}
+
+test("each kind of question names what the policy does not have", () =>
+  withCleanPrimary(async (api) => {
+    await load(api);
+    for (const [path, body, json, hint] of questions) {
+      // The second answer comes from the caches.
+      for (const round of ["first", "again"])
+        expect([path, round, await ask(api, path, body)]).toEqual([path, round, { status: 200, json, hint }]);
+    }
+  }));
+
+test("a question that worker processes answer has the same hint", () =>
+  withCleanPrimary(async (api) => {
+    await load(api);
+    const resources = Array.from({ length: 200 }, (_, index) => value("Projct", `${"y".repeat(500)}${index}`));
+    const asked = { ...ann, action: "read", resources };
+    expect(await ask(api, "/api/authorize_resources", asked)).toEqual({
+      status: 200,
+      json: { results: [] },
+      hint: noType,
+    });
+  }));
+
+test("without a policy each answer that found nothing says so", () =>
+  withPrimary(async (api) => {
+    const hint = "no policy is loaded, and nothing is allowed without one";
+    expect(await ask(api, "/api/authorize", { ...ann, action: "read", ...x })).toMatchObject({ hint });
+    expect(await ask(api, "/api/list", { ...ann, action: "read", resource_type: "Project" })).toMatchObject({ hint });
+  }));
+
+test("a new policy makes the hint of a cached denial disappear", () =>
+  withCleanPrimary(async (api) => {
+    await load(api);
+    const question = { ...ann, action: "delet", ...x };
+    expect((await ask(api, "/api/authorize", question)).hint).toBe(noAction);
+    await api.call("POST", "/api/policy", { body: { src: policy.replace('"delete", ', '"delete", "delet", ') } });
+    expect(await ask(api, "/api/authorize", question)).toMatchObject({ json: { allowed: false }, hint: null });
+  }));
+
+test("names of a question can neither break the header nor make it long", () =>
+  withCleanPrimary(async (api) => {
+    await load(api);
+    const hostile = ["delet\r\nSet-Cookie: a=b", "100% löschen\u202e", "😀".repeat(128), "%0d%0aX: y"];
+    for (const action of hostile) {
+      const body = { ...ann, action, ...x };
+      const { headers, json } = await api.call("POST", "/api/authorize", { body });
+      const hint = headers.get("ostiary-hint") ?? "";
+      expect([action, json, hint]).toEqual([action, { allowed: false }, expect.stringMatching(/^[ -~]{20,1000}$/)]);
+      expect(headers.get("set-cookie")).toBeNull();
+    }
+    const resources = Array.from({ length: 500 }, (_, index) => value(`${index} ${"ä".repeat(50)}`, "x"));
+    const { headers } = await api.call("POST", "/api/authorize_resources", {
+      body: { ...ann, action: "read", resources },
+    });
+    expect(headers.get("ostiary-hint")).toMatch(/^[ -~]{900,1000} \.\.\.$/);
+  }));
+
+test("a header has each text, except for lone surrogates and what is too long", () => {
+  for (const text of ["a `b` c", "50 % of %41", "ä\r\n\0\u007f", "😀"])
+    expect([text, textOfHeader(headerText(text))]).toEqual([text, text]);
+  expect(textOfHeader(headerText("\ud800"))).toBe("\ufffd");
+  expect(headerText("ä".repeat(1000)).length).toBeLessThanOrEqual(1000);
+  expect(textOfHeader("100%")).toBe("100%");
+});

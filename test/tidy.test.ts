@@ -136,6 +136,8 @@ describe("a banned thing is noticed", () => {
     ["test/b.test.ts", `test.only("x", () => {});`, "left out or alone"],
     ["test/b.test.ts", `describe.skip("x", () => {});`, "left out or alone"],
     ["test/b.test.ts", `test.todo("x");`, "left out or alone"],
+    ["test/b.test.ts", `fc.assert(fc.property(fc.nat(), holds));`, "without a seed"],
+    ["test/b.test.ts", `fc.assert(fc.property(fc.nat(), holds), { numRuns: 5 });`, "without a seed"],
     ["src/a/b.ts", `import { c } from "./c";`, "lacks its ending"],
     ["src/a/b.ts", `const root = "/${"work"}/main/src";`, "somebody's machine"],
     ["src/a/index.ts", `export const x = 1;`, "named by its one idea"],
@@ -154,6 +156,7 @@ describe("a banned thing is noticed", () => {
       ["src/http/b.ts", `const now = Date.now(); const anything: unknown = company.only(1);`],
       ["scripts/b.ts", `console.log(Bun.version);`],
       ["test/b.test.ts", `test.skipIf(process.getuid?.() !== 0)("x", () => {});`],
+      ["test/b.test.ts", `fc.assert(property, { seed }); fc.assert(property, parameters);`],
     ] as const;
     expect(allowed.flatMap(([path, text]) => checkBans(parseSource(path, text)))).toEqual([]);
   });

@@ -32,7 +32,8 @@ const valuePattern = new RegExp(
   "yu",
 );
 const entityPattern = new RegExp(`^(${name}):(.+)$`, "su");
-const wholeUnquotedId = new RegExp(`^(?!_$)${unquotedId}$`, "u");
+/** After a type, a colon at the beginning would continue the name of the type. */
+const wholeUnquotedId = new RegExp(`^(?!_$|:)${unquotedId}$`, "u");
 /** A word that is a call, such as `has_role(User:ann, _, _)`. */
 const callStart = new RegExp(String.raw`\s*(${name})\s*\(\s*`, "yu");
 

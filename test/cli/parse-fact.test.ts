@@ -8,6 +8,7 @@ import {
   parsePatternWord,
   parsePatternWords,
 } from "../../src/cli/parse-fact.ts";
+import { seededRuns } from "../seeds.ts";
 
 const value = (type: string | null, id: string | null) => ({ type, id });
 
@@ -82,18 +83,20 @@ test("the printed form of every fact is understood again, as one word, on one li
   const type = fc.constantFrom("User", "String", "Integer", "A::B");
   const id = fc.oneof(
     fc.string({ unit: "grapheme", minLength: 1 }),
-    fc.constantFrom("_", '"', "a:b", "\u202ex", "(,)", "5"),
+    fc.constantFrom("_", '"', "a:b", "\u202ex", "(,)", "5", ":B:x"),
   );
   const fact = fc.record({
     predicate: fc.constantFrom("p", "has_role"),
     args: fc.array(fc.record({ type, id }), { minLength: 1, maxLength: 5 }),
   });
-  fc.assert(
-    fc.property(fact, (given) => {
-      const text = formatFact(given);
-      expect(text).not.toContain("\n");
-      expect(parseFactWords([text])).toEqual(given);
-      expect(parsePatternWords([text])).toEqual(given);
-    }),
-  );
+  for (const { seed, runs } of seededRuns(1, 200))
+    fc.assert(
+      fc.property(fact, (given) => {
+        const text = formatFact(given);
+        expect(text).not.toContain("\n");
+        expect(parseFactWords([text])).toEqual(given);
+        expect(parsePatternWords([text])).toEqual(given);
+      }),
+      { numRuns: runs, seed },
+    );
 });

@@ -23,11 +23,16 @@ import { layoutOf } from "../../src/console/ui/object/layout.ts";
 import { holdersIn } from "../../src/console/ui/object/role-holders.ts";
 import { must } from "../../src/util/assert.ts";
 import { parseFactText } from "../../src/cli/parse-fact.ts";
+import { seededRuns } from "../seeds.ts";
 
 const User = (id: string) => ({ type: "User", id });
 const Text = (id: string) => ({ type: "String", id });
 const role: Fact = { predicate: "has_role", args: [User("ann"), Text("reader"), { type: "a::Repo", id: "x/y" }] };
-const idOf = fc.oneof(fc.string({ minLength: 1 }), fc.string({ minLength: 1, unit: "grapheme" }));
+const idOf = fc.oneof(
+  fc.string({ minLength: 1 }),
+  fc.string({ minLength: 1, unit: "grapheme" }),
+  fc.constantFrom("_", '"a"', ":A: ", ":B:x"),
+);
 const valueOf = fc.oneof(
   fc.record({ type: fc.constantFrom("User", "Ünit", "a::Repo", "String"), id: idOf }),
   fc.record({ type: fc.constant("Integer"), id: fc.integer().map(String) }),
@@ -41,20 +46,24 @@ const factOf = fc.record({
 describe("the text of a fact", () => {
   test("is what the command line reads as well", () => {
     expect(formatFact(role)).toBe('has_role(User:ann, "reader", a::Repo:x/y)');
-    fc.assert(
-      fc.property(factOf, (fact) => {
-        expect(parseFact(formatFact(fact))).toEqual(fact);
-        expect(parseFactText(formatFact(fact))).toEqual(fact as never);
-      }),
-    );
+    for (const { seed, runs } of seededRuns(1, 200))
+      fc.assert(
+        fc.property(factOf, (fact) => {
+          expect(parseFact(formatFact(fact))).toEqual(fact);
+          expect(parseFactText(formatFact(fact))).toEqual(fact as never);
+        }),
+        { numRuns: runs, seed },
+      );
   });
 
   test("of a value stays the same in an address", () => {
-    fc.assert(
-      fc.property(fc.constantFrom("User", "a::Repo"), idOf, (type, id) => {
-        expect(parseValue(valueParameter({ type, id }))).toEqual({ type, id });
-      }),
-    );
+    for (const { seed, runs } of seededRuns(1, 200))
+      fc.assert(
+        fc.property(fc.constantFrom("User", "a::Repo"), idOf, (type, id) => {
+          expect(parseValue(valueParameter({ type, id }))).toEqual({ type, id });
+        }),
+        { numRuns: runs, seed },
+      );
     expect(parseValue("User:a b, c")).toEqual(User("a b, c"));
     expect([parseValue("User"), parseValue(":x"), parseValue("User:"), parseValue("")]).toEqual(
       new Array(4).fill(undefined),
@@ -179,19 +188,25 @@ describe("the visible rows", () => {
   });
 
   test("cover the view at each position of a list of any length, within the height that browsers allow", () => {
-    fc.assert(
-      fc.property(fc.integer({ min: 0, max: 10_000_000 }), fc.double({ min: 0, max: 1, noNaN: true }), (rows, part) => {
-        const long = { ...view, rows };
-        const { height } = windowOf(long, 0);
-        expect(height).toBeLessThanOrEqual(heightMax);
-        const scrollTop = part * Math.max(0, height - 400);
-        const { first, end, top } = windowOf(long, scrollTop);
-        expect(end - first).toBeLessThanOrEqual(28);
-        expect(top).toBeLessThanOrEqual(scrollTop + 1e-6);
-        if (rows >= 10) expect(top + (end - first) * 40).toBeGreaterThanOrEqual(scrollTop + 400 - 1e-6);
-        if (rows > 10) expect(windowOf(long, scrollTopOf(long, rows)).end).toBe(rows);
-      }),
-    );
+    for (const { seed, runs } of seededRuns(1, 200))
+      fc.assert(
+        fc.property(
+          fc.integer({ min: 0, max: 10_000_000 }),
+          fc.double({ min: 0, max: 1, noNaN: true }),
+          (rows, part) => {
+            const long = { ...view, rows };
+            const { height } = windowOf(long, 0);
+            expect(height).toBeLessThanOrEqual(heightMax);
+            const scrollTop = part * Math.max(0, height - 400);
+            const { first, end, top } = windowOf(long, scrollTop);
+            expect(end - first).toBeLessThanOrEqual(28);
+            expect(top).toBeLessThanOrEqual(scrollTop + 1e-6);
+            if (rows >= 10) expect(top + (end - first) * 40).toBeGreaterThanOrEqual(scrollTop + 400 - 1e-6);
+            if (rows > 10) expect(windowOf(long, scrollTopOf(long, rows)).end).toBe(rows);
+          },
+        ),
+        { numRuns: runs, seed },
+      );
   });
 
   test("stay when a long list grows", () => {

@@ -7,6 +7,7 @@ import fc from "fast-check";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { requestParsers, simpleAuthorizeQuestion } from "../../src/http/request/request-schemas.ts";
 import { AppError } from "../../src/util/app-error.ts";
+import { seededRuns } from "../seeds.ts";
 
 const limits = { ...defaultLimits, identifierBytesMax: 8 };
 const parseAuthorize = requestParsers(limits).authorize;
@@ -67,19 +68,20 @@ function bySchema(given: unknown): ReturnType<typeof parseAuthorize> | undefined
 describe("the fast path of authorize", () => {
   test("gives the question that the schema gives, or leaves the body to the schema", () => {
     const counts = { fast: 0, schema: 0, invalid: 0 };
-    fc.assert(
-      fc.property(anyBody, (given) => {
-        const json = received(given);
-        const fast = simpleAuthorizeQuestion(json, "text", limits);
-        const question = bySchema(json);
-        if (fast !== undefined) expect<object>({ ...question, text: "text" }).toEqual(fast);
-        // The fast path leaves a valid body to the schema only because of its context facts.
-        else if (question !== undefined)
-          expect((json as { context_facts: unknown }).context_facts ?? [0]).not.toEqual([]);
-        counts[fast !== undefined ? "fast" : question !== undefined ? "schema" : "invalid"]++;
-      }),
-      { numRuns: 5000 },
-    );
+    for (const { seed, runs } of seededRuns(1, 5000))
+      fc.assert(
+        fc.property(anyBody, (given) => {
+          const json = received(given);
+          const fast = simpleAuthorizeQuestion(json, "text", limits);
+          const question = bySchema(json);
+          if (fast !== undefined) expect<object>({ ...question, text: "text" }).toEqual(fast);
+          // The fast path leaves a valid body to the schema only because of its context facts.
+          else if (question !== undefined)
+            expect((json as { context_facts: unknown }).context_facts ?? [0]).not.toEqual([]);
+          counts[fast !== undefined ? "fast" : question !== undefined ? "schema" : "invalid"]++;
+        }),
+        { numRuns: runs, seed },
+      );
     for (const count of Object.values(counts)) expect(count).toBeGreaterThan(50);
   });
 });

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { describeJsonError } from "../../src/http/request/json-error.ts";
+import { seededRuns } from "../seeds.ts";
 
 const problems: readonly (readonly [text: string, description: string])[] = [
   ["", "line 1, column 1: the text ends, expected a value"],
@@ -36,15 +37,16 @@ describe("the position of the first JSON error", () => {
 
   test("is found exactly if JSON.parse refuses the text", () => {
     const damaged = fc.tuple(fc.json(), fc.nat(), fc.constantFrom("", '"', ",", "{", "]", "\\", "1", "e", " ", "\n"));
-    fc.assert(
-      fc.property(damaged, ([json, place, piece]) => {
-        const at = place % (json.length + 1);
-        const text = json.slice(0, at) + piece + json.slice(at + (place % 2));
-        const found = describeJsonError(text);
-        expect(found.endsWith("it is nested too deeply")).toBe(isJson(text));
-      }),
-      { numRuns: 5000 },
-    );
+    for (const { seed, runs } of seededRuns(1, 5000))
+      fc.assert(
+        fc.property(damaged, ([json, place, piece]) => {
+          const at = place % (json.length + 1);
+          const text = json.slice(0, at) + piece + json.slice(at + (place % 2));
+          const found = describeJsonError(text);
+          expect(found.endsWith("it is nested too deeply")).toBe(isJson(text));
+        }),
+        { numRuns: runs, seed },
+      );
   });
 });
 

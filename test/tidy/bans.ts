@@ -70,6 +70,11 @@ const bans: readonly Ban[] = [
     applies: (path) => path.startsWith("src/console/ui/"),
     matches: isShownText,
   },
+  {
+    why: "no random test without a seed: take it from `test/seeds.ts`, so that a run can be repeated",
+    applies: (path) => path.startsWith("test/"),
+    matches: isWithoutSeed,
+  },
   { why: "a test that is left out or alone: mend it or take it away", matches: isLeftOut },
 ];
 
@@ -159,4 +164,17 @@ function isLeftOut(node: Node): boolean {
 
 function isIdentifier(value: unknown, name: string): boolean {
   return isNode(value) && value.type === "Identifier" && value["name"] === name;
+}
+
+/** `fc.assert(property)` whose last parameter has no seed. A variable may have one. */
+function isWithoutSeed(node: Node): boolean {
+  const { callee, arguments: given } = node;
+  if (node.type !== "CallExpression" || !isNode(callee) || !Array.isArray(given)) return false;
+  if (!["assert", "check", "sample"].some((name) => isMember(callee, "fc", name))) return false;
+  const last: unknown = given.at(-1);
+  if (!isNode(last) || last.type === "Identifier") return false;
+  const properties: readonly unknown[] = Array.isArray(last["properties"]) ? last["properties"] : [];
+  return !properties.some(
+    (property) => isNode(property) && (property.type === "SpreadElement" || isIdentifier(property["key"], "seed")),
+  );
 }

@@ -37,7 +37,8 @@ const valueText = new RegExp(
 );
 const valueName = new RegExp(`^(${name}):(.+)$`, "su");
 const wholeQuoted = new RegExp(`^${quoted}$`, "su");
-const wholeUnquotedId = new RegExp(`^(?!_$)${unquotedId}$`, "u");
+/** After a type, a colon at the beginning would continue the name of the type. */
+const wholeUnquotedId = new RegExp(`^(?!_$|:)${unquotedId}$`, "u");
 
 /** The types whose values are not objects. */
 const primitives: ReadonlySet<string> = new Set(["String", "Integer", "Boolean"]);
@@ -110,7 +111,7 @@ export function parseValue(text: string): Value | undefined {
 
 /** `Type:id`, which `parseValue` reads, for addresses. */
 export function valueParameter({ type, id }: Value): string {
-  return `${type}:${wholeQuoted.test(id) ? JSON.stringify(id) : id}`;
+  return `${type}:${wholeQuoted.test(id) || id.startsWith(":") ? JSON.stringify(id) : id}`;
 }
 
 /** A value of a policy: `User{"ann"}`. */

@@ -10,7 +10,7 @@ import { printable } from "../util/printable.ts";
 import { reasonOf } from "../util/reason.ts";
 import { printFailure } from "./color.ts";
 import { type AddCommand, UsageError } from "./command.ts";
-import { checkFiles, printProblems, printReport } from "./policy-files.ts";
+import { checkFiles, printProblems, printReport, readWatched } from "./policy-files.ts";
 import { runNode } from "./serve.ts";
 import { type EffectiveConfig, effectiveConfig } from "./setting-options.ts";
 import { watchFiles } from "./watch-files.ts";
@@ -60,7 +60,7 @@ export const devCommand: AddCommand = (program, finish) => {
       if (options.watchForChanges && files.length === 0)
         throw new UsageError("`--watch-for-changes` needs the policy files to watch: name them");
       const watch = await watchFiles(files);
-      const policy = await checkFiles(files, { runTests: true });
+      const policy = await checkFiles(files, { runTests: true }, options.watchForChanges && readWatched);
       await (policy.good ? printProblems(policy) : printReport(policy));
       if (!policy.good) return finish(1);
       const kept = options.data ?? (process.env["OSO_DIRECTORY"] || undefined);
@@ -91,7 +91,7 @@ export const devCommand: AddCommand = (program, finish) => {
 /** Loads the changed files, or reports why the old policy stays. Never rejects. */
 async function reload(node: DevNode, files: readonly string[]): Promise<void> {
   const names = files.map(printable).join(", ");
-  const policy = await checkFiles(files, { runTests: true });
+  const policy = await checkFiles(files, { runTests: true }, readWatched);
   try {
     await (policy.good ? printProblems(policy) : printReport(policy));
     if (policy.good) await node.load(policy.sources);

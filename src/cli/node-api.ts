@@ -5,7 +5,7 @@ import type { Command } from "commander";
 import type { z } from "zod";
 import { fetch, tlsFetchOptions } from "../runtime/fetch.ts";
 import type { ApiKeyRole } from "../engine/state/event.ts";
-import { readAuthority } from "../replication/tls-files.ts";
+import { authorityIn, readPemFiles } from "../replication/tls-files.ts";
 import { systemAuthorities } from "../replication/tls-identity.ts";
 import { AppError } from "../util/app-error.ts";
 import { backoffMs } from "../util/backoff.ts";
@@ -82,7 +82,7 @@ export async function fetchNode(
   init: RequestInit,
   urlSources?: string,
 ): Promise<Response> {
-  const tls = tlsFetchOptions({ ca: readAuthority("--ca", ca) });
+  const tls = tlsFetchOptions({ ca: authorityIn(readPemFiles({ "--ca": ca }), "--ca") });
   try {
     return await fetch(`${url}${path}`, { ...init, ...tls });
   } catch (error) {

@@ -3,8 +3,8 @@
  * the certificate. This request has no secret, so that it may accept any, and says whether it is that of the file.
  */
 import { X509Certificate } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { connect } from "node:tls";
+import { readRegularFileSync } from "../util/regular-file.ts";
 
 interface Answer {
   readonly status: number;
@@ -14,6 +14,7 @@ interface Answer {
 }
 
 const answerBytesMax = 1024 * 1024;
+const certificateBytesMax = 1024 * 1024;
 
 /** `cert` is the path of the file, if it is known. Rejects if there is no answer in time. */
 export function requestOwnNode(
@@ -69,7 +70,10 @@ function parse(bytes: Buffer): Pick<Answer, "status" | "body"> | undefined {
 function isCertificate(presented: Buffer | undefined, path: string | undefined): boolean | undefined {
   if (path === undefined) return undefined;
   try {
-    return presented !== undefined && new X509Certificate(readFileSync(path)).raw.equals(presented);
+    return (
+      presented !== undefined &&
+      new X509Certificate(readRegularFileSync(path, certificateBytesMax).bytes).raw.equals(presented)
+    );
   } catch {
     return undefined;
   }

@@ -12,6 +12,7 @@ import type { Source } from "../polar/source.ts";
 import { print, printColored, wantsColor } from "../runtime/process.ts";
 import { must } from "../util/assert.ts";
 import { fileProblem } from "../util/reason.ts";
+import { readRegularFile } from "../util/regular-file.ts";
 import { printable } from "../util/printable.ts";
 import { paint } from "./color.ts";
 
@@ -22,11 +23,18 @@ export interface CheckedPolicy extends PolicyCheck {
   readonly good: boolean;
 }
 
-/** Reads and checks policy files. A file that cannot be read is reported like the other problems of a policy. */
-export async function checkFiles(paths: readonly string[], options: CheckOptions): Promise<CheckedPolicy> {
-  const read = await Promise.all(paths.map(readPolicyFile));
-  const sources = read.flatMap((file) => ("text" in file ? [file] : []));
-  const diagnostics = read.flatMap((file) => ("text" in file ? [] : [file]));
+/**
+ * Reads and checks policy files. A file that cannot be read is reported like the other problems of a policy. Only regular
+ * files can be watched: `readOnce` also reads a pipe, such as `<(…)`.
+ */
+export async function checkFiles(
+  paths: readonly string[],
+  options: CheckOptions,
+  read: ReadBytes = readOnce,
+): Promise<CheckedPolicy> {
+  const files = await Promise.all(paths.map((path) => readPolicyFile(path, read)));
+  const sources = files.flatMap((file) => ("text" in file ? [file] : []));
+  const diagnostics = files.flatMap((file) => ("text" in file ? [] : [file]));
   // Without the declarations in an unreadable file there would be many other problems, which would hide this one.
   if (diagnostics.length > 0)
     return { policy: undefined, active: undefined, diagnostics, tests: undefined, sources, options, good: false };
@@ -34,14 +42,21 @@ export async function checkFiles(paths: readonly string[], options: CheckOptions
   return { ...checked, sources, options, good: checked.policy !== undefined && checked.tests?.success !== false };
 }
 
-async function readPolicyFile(path: string): Promise<Source | Diagnostic> {
-  const bytes = await readBytes(path);
+type ReadBytes = (path: string) => Promise<Uint8Array>;
+const readOnce: ReadBytes = (path) => readFile(path);
+
+/** Many times what a node accepts as a policy by default. */
+const watchedBytesMax = 16 * 1024 * 1024;
+export const readWatched: ReadBytes = async (path) => (await readRegularFile(path, watchedBytesMax)).bytes;
+
+async function readPolicyFile(path: string, read: ReadBytes): Promise<Source | Diagnostic> {
+  const bytes = await readBytes(path, read);
   return "code" in bytes ? bytes : decode(path, bytes);
 }
 
-export async function readBytes(path: string): Promise<Uint8Array | Diagnostic> {
+export async function readBytes(path: string, read = readOnce): Promise<Uint8Array | Diagnostic> {
   try {
-    return await readFile(path);
+    return await read(path);
   } catch (error) {
     return unreadable(path, `the file cannot be read: ${fileProblem(error)}; name a readable policy file`);
   }

@@ -2,7 +2,7 @@
 import { printError, stopSignal } from "../runtime/process.ts";
 import { printable } from "../util/printable.ts";
 import type { AddCommand } from "./command.ts";
-import { checkFiles, printReport, printReportAsJson } from "./policy-files.ts";
+import { checkFiles, readWatched, printReport, printReportAsJson } from "./policy-files.ts";
 import { watchFiles } from "./watch-files.ts";
 
 const details = `
@@ -51,7 +51,7 @@ export const testCommand: AddCommand = (program, finish) => {
 };
 
 async function run(files: readonly string[], { coverage, json, watch }: Options): Promise<boolean> {
-  const checked = await checkFiles(files, { runTests: true, coverage: coverage === true });
+  const checked = await checkFiles(files, { runTests: true, coverage: coverage === true }, watch && readWatched);
   if (json) await printReportAsJson(checked, watch ? 0 : 2);
   else await printReport(checked);
   return checked.good;

@@ -2,8 +2,8 @@
  * Secrets in files of their own, as Docker and Kubernetes mount them: `adminKeyFile` in place of `adminKey`. Neither the
  * environment of the process nor its configuration file has the secret then.
  */
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { fileProblem } from "../util/reason.ts";
+import { readRegularFileSync } from "../util/regular-file.ts";
 import { fileSettingOf, type Setting } from "./settings.ts";
 
 /** The secrets that can be in a file. The name of the other setting ends with `File`. */
@@ -28,11 +28,13 @@ export function readSecretFiles(collected: Record<string, unknown>, settings: re
       continue;
     }
     try {
-      const { text, isOpen } = readSecret(path);
+      const { bytes, stats } = readRegularFileSync(path, bytesMax);
+      const text = bytes.toString().replace(/\r?\n$/, "");
       if (!setting.schema.safeParse(text).success)
         problems.push(`${inFile} holds no valid ${name}; allowed: ${setting.allowed}`);
       else collected[name] = text;
-      if (isOpen) warnings.push(`${inFile} can be read or changed by other users of this machine: ${remedy}`);
+      if (isOpenToOthers(stats))
+        warnings.push(`${inFile} can be read or changed by other users of this machine: ${remedy}`);
     } catch (error) {
       problems.push(
         `${inFile} can't be read: ${fileProblem(error)}; name another, or make it readable for this process`,
@@ -44,20 +46,6 @@ export function readSecretFiles(collected: Record<string, unknown>, settings: re
 
 const remedy = "remove the permissions with `chmod go=`, or set `defaultMode: 0440` of a Kubernetes secret";
 const bytesMax = 4096;
-
-/** The text without the line break at its end, and whether others than its owner have too many permissions. */
-function readSecret(path: string): { readonly text: string; readonly isOpen: boolean } {
-  const file = openSync(path, "r");
-  try {
-    const bytes = Buffer.alloc(bytesMax);
-    let length = 0;
-    for (let read = -1; read !== 0 && length < bytesMax; length += read)
-      read = readSync(file, bytes, length, bytesMax - length, null);
-    return { text: bytes.toString("utf8", 0, length).replace(/\r?\n$/, ""), isOpen: isOpenToOthers(fstatSync(file)) };
-  } finally {
-    closeSync(file);
-  }
-}
 
 /**
  * The owner of a mounted secret can be root while this process is another user: then it needs the permission of the

@@ -7,13 +7,30 @@ import { tlsFetchOptions } from "../runtime/fetch.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { systemClock } from "../util/clock.ts";
 import { reasonOf } from "../util/reason.ts";
-import { describeInvalid, readTlsFiles, type TlsFiles } from "./tls-files.ts";
+import {
+  authorityIn,
+  describeInvalid,
+  type PemFiles,
+  type PemPaths,
+  readPemFiles,
+  readPemFilesAgain,
+  type TlsFiles,
+  tlsFilesIn,
+} from "./tls-files.ts";
 
 const log = getLogger("tls");
 
+/** An attempt does not wait longer for a file system. The next one gets what was read. */
+const waitMsMax = 250;
+
+/** The texts, and what others will refuse about them. */
+type Parse = (files: PemFiles) => TlsFiles & { readonly invalid?: string | undefined };
+
 export class RenewedTlsFiles {
-  readonly #readFiles: () => TlsFiles;
-  readonly #describeInvalid: () => string | undefined;
+  readonly #paths: PemPaths;
+  readonly #parse: Parse;
+  readonly #isEmpty: boolean;
+  #reading: Promise<void> | undefined;
   #loggedInvalid: string | undefined;
   #texts: TlsFiles;
   #fetchOptions: RequestInit | undefined;
@@ -21,41 +38,63 @@ export class RenewedTlsFiles {
   #problem: string | undefined;
   #loggedProblem: string | undefined;
 
-  /** Reads the files, and throws as `readFiles` does. `describeInvalid` says what others will refuse. */
-  constructor(readFiles: () => TlsFiles, describeInvalid: () => string | undefined = () => undefined) {
-    this.#readFiles = readFiles;
-    this.#describeInvalid = describeInvalid;
-    this.#texts = readFiles();
-    this.#noteInvalid();
+  /** Reads the files of the settings. Throws as `parse` does. */
+  constructor(paths: PemPaths, parse: Parse) {
+    this.#paths = paths;
+    this.#parse = parse;
+    const files = readPemFiles(paths);
+    this.#isEmpty = files.size === 0;
+    const { invalid, ...texts } = parse(files);
+    this.#texts = texts;
+    this.#noteInvalid(invalid);
   }
 
-  /** The texts of the files, as they are now if they can be used. */
-  read(): TlsFiles {
+  /** The texts that were read last. */
+  get texts(): TlsFiles {
+    return this.#texts;
+  }
+
+  /** The texts of the files, as they are now if they can be used. Does not reject. */
+  async read(): Promise<TlsFiles> {
+    if (this.#isEmpty) return this.#texts;
+    this.#reading ??= this.#readAgain().finally(() => (this.#reading = undefined));
+    const late = Promise.withResolvers<void>();
+    const cancel = systemClock.after(waitMsMax, () => {
+      this.#noteProblem(
+        `reading the files of ${Object.keys(this.#paths).join(", ")} takes longer than ${waitMsMax} ms`,
+      );
+      late.resolve();
+    });
+    await Promise.race([this.#reading, late.promise]);
+    cancel();
+    return this.#texts;
+  }
+
+  /** To be merged with the other options of one `fetch`. */
+  async fetchOptions(): Promise<RequestInit> {
+    const texts = await this.read();
+    return (this.#fetchOptions ??= tlsFetchOptions(texts));
+  }
+
+  async #readAgain(): Promise<void> {
+    const files = await readPemFilesAgain(this.#paths);
     try {
-      const texts = this.#readFiles();
+      const { invalid, ...texts } = this.#parse(files);
       const { ca, cert, key } = this.#texts;
       if (texts.ca !== ca || texts.cert !== cert || texts.key !== key) {
         // Throws for what only TLS itself refuses.
         this.#fetchOptions = tlsFetchOptions(texts);
         this.#texts = texts;
       }
-      this.#noteInvalid();
+      this.#noteInvalid(invalid);
       this.#problem = undefined;
       this.#loggedProblem = undefined;
     } catch (error) {
       this.#noteProblem(reasonOf(error));
     }
-    return this.#texts;
   }
 
-  /** To be merged with the other options of one `fetch`. */
-  fetchOptions(): RequestInit {
-    const texts = this.read();
-    return (this.#fetchOptions ??= tlsFetchOptions(texts));
-  }
-
-  #noteInvalid(): void {
-    const invalid = this.#describeInvalid();
+  #noteInvalid(invalid: string | undefined): void {
     if (invalid !== undefined && invalid !== this.#loggedInvalid)
       log.error("{invalid}; others refuse connections with it", { invalid });
     this.#loggedInvalid = invalid;
@@ -71,7 +110,16 @@ export class RenewedTlsFiles {
 }
 
 /** `owner` is the prefix of the settings. AppError `conflict` names the setting whose file cannot be read or used. */
-export function renewedTlsFiles(owner: "broker" | "failover", paths: TlsFiles): RenewedTlsFiles {
-  const invalid = (): string | undefined => describeInvalid(owner, paths, systemClock.wallMs());
-  return new RenewedTlsFiles(() => readTlsFiles(owner, paths), invalid);
+export function renewedTlsFiles(owner: "broker" | "failover", { ca, cert, key }: TlsFiles): RenewedTlsFiles {
+  return new RenewedTlsFiles({ [`${owner}Ca`]: ca, [`${owner}Cert`]: cert, [`${owner}Key`]: key }, (files) => ({
+    ...tlsFilesIn(owner, files),
+    invalid: describeInvalid(owner, files, systemClock.wallMs()),
+  }));
+}
+
+/** Only the authority that a setting names. AppError `conflict` if its file cannot be read or used. */
+export function renewedAuthority(setting: string, path: string | undefined): RenewedTlsFiles {
+  return new RenewedTlsFiles({ [setting]: path }, (files) => ({
+    ...{ ca: authorityIn(files, setting), cert: undefined, key: undefined },
+  }));
 }

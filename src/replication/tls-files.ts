@@ -1,10 +1,10 @@
 /** Reads and checks the PEM files for TLS that settings and options name. */
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { createSecureContext } from "node:tls";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import { fileProblem, reasonOf } from "../util/reason.ts";
+import { readRegularFile, readRegularFileSync, type RegularFile } from "../util/regular-file.ts";
 import { requireValid, validityOf } from "./certificate-validity.ts";
 
 /** Paths of PEM files, or their texts. */
@@ -16,20 +16,72 @@ export interface TlsFiles {
   readonly key: string | undefined;
 }
 
+/** Paths of PEM files, by setting or option. */
+export type PemPaths = Readonly<Record<string, string | undefined>>;
+
+interface PemFile {
+  readonly path: string;
+  /** AppError `conflict` if the file could not be read. */
+  readonly content: RegularFile | AppError;
+}
+
+/** What the files contain, by setting. Settings without a path are not in it. */
+export type PemFiles = ReadonlyMap<string, PemFile>;
+
+/** Four times the authorities of a system. */
+const bytesMax = 1024 * 1024;
+
+/** Reads the files at a start, or for a command. One that cannot be read is refused where its content is wanted. */
+export function readPemFiles(paths: PemPaths): PemFiles {
+  return new Map(
+    named(paths).map(([setting, path]) => {
+      let content: PemFile["content"];
+      try {
+        content = readRegularFileSync(path, bytesMax);
+      } catch (error) {
+        content = unreadable(setting, path, error);
+      }
+      return [setting, { path, content }];
+    }),
+  );
+}
+
+/** The same while a node runs: it does not wait for the file system. Never rejects. */
+export async function readPemFilesAgain(paths: PemPaths): Promise<PemFiles> {
+  const read = named(paths).map(async ([setting, path]): Promise<[string, PemFile]> => {
+    const content = readRegularFile(path, bytesMax).catch((error: unknown) => unreadable(setting, path, error));
+    return [setting, { path, content: await content }];
+  });
+  return new Map(await Promise.all(read));
+}
+
+const named = (paths: PemPaths): [setting: string, path: string][] =>
+  Object.entries(paths).flatMap(([setting, path]): [string, string][] => (path === undefined ? [] : [[setting, path]]));
+
+const refusal = (setting: string, path: string, problem: string, cause: unknown): AppError =>
+  new AppError("conflict", `the file \`${path}\` of \`${setting}\` ${problem}`, { cause });
+
+function unreadable(setting: string, path: string, error: unknown): AppError {
+  const problem = `can't be read: ${fileProblem(error)}; name another, or make it readable for this process`;
+  return refusal(setting, path, problem, error);
+}
+
+/** Equal for equal files. */
+export function identityOf(files: PemFiles): string {
+  return [...files.values()]
+    .map(({ content }) => ("bytes" in content ? content.bytes.toString() : content.message))
+    .join("\0");
+}
+
 /**
  * What makes connections with these files fail, which is no reason not to start: a node answers without a broker, too.
- * Undefined if the certificate is valid now, or there is none. Throws as `readTlsFiles` does.
+ * Undefined if the certificate is valid now, or there is none. Throws as `tlsFilesIn` does.
  */
-export function describeInvalid(
-  owner: "broker" | "failover",
-  { cert: path }: TlsFiles,
-  nowMs: number,
-): string | undefined {
-  const setting = `${owner}Cert`;
-  const cert = readPem(setting, path, certificate);
-  if (cert === undefined || path === undefined) return undefined;
+export function describeInvalid(owner: "broker" | "failover", files: PemFiles, nowMs: number): string | undefined {
+  const cert = parseFile(files, `${owner}Cert`, certificate);
+  if (cert === undefined) return undefined;
   try {
-    requireValid(setting, path, validityOf(cert.parsed), nowMs);
+    requireValid(cert.setting, cert.path, validityOf(cert.parsed), nowMs);
     return undefined;
   } catch (error) {
     return reasonOf(error);
@@ -37,56 +89,47 @@ export function describeInvalid(
 }
 
 /** `owner` is the prefix of the settings. AppError `conflict` names the setting whose file cannot be read or used. */
-export function readTlsFiles(owner: "broker" | "failover", paths: TlsFiles): TlsFiles {
-  const ca = readPem(`${owner}Ca`, paths.ca, certificates);
-  const cert = readPem(`${owner}Cert`, paths.cert, certificate);
-  const key = readPem(`${owner}Key`, paths.key, privateKey);
-  if (cert !== undefined && key !== undefined)
-    requirePair(
-      { setting: `${owner}Cert`, path: paths.cert, parsed: cert.parsed },
-      { setting: `${owner}Key`, path: paths.key, parsed: key.parsed },
-    );
+export function tlsFilesIn(owner: "broker" | "failover", files: PemFiles): TlsFiles {
+  const ca = parseFile(files, `${owner}Ca`, certificates);
+  const cert = parseFile(files, `${owner}Cert`, certificate);
+  const key = parseFile(files, `${owner}Key`, privateKey);
+  if (cert !== undefined && key !== undefined) requirePair(cert, key);
   return { ca: ca?.text, cert: cert?.text, key: key?.text };
 }
 
-/** The text of the certificate authority that a setting names. AppError `conflict` if it cannot be read or used. */
-export function readAuthority(setting: string, path: string | undefined): string | undefined {
-  return readPem(setting, path, certificates)?.text;
+/** The text of the authorities in the file of a setting or an option. AppError `conflict` if it cannot be read or used. */
+export function authorityIn(files: PemFiles, setting: string): string | undefined {
+  return parseFile(files, setting, certificates)?.text;
 }
 
-interface Certificates {
-  readonly text: string;
-  /** At least one, in the order of the file. */
-  readonly parsed: readonly [X509Certificate, ...X509Certificate[]];
-}
-
-/** All certificates in the file of a setting. AppError `conflict` if it cannot be read or used. */
-export function certificatesIn(setting: string, path: string): Certificates {
-  const { text, parsed } = must(readPem(setting, path, certificates));
-  const [first, ...more] = parsed;
-  return { text, parsed: [must(first), ...more] };
+/** All certificates in the file of a setting, in their order. AppError `conflict` if it cannot be read or used. */
+export function certificatesIn(
+  files: PemFiles,
+  setting: string,
+): InFile<readonly [X509Certificate, ...X509Certificate[]]> | undefined {
+  const file = parseFile(files, setting, certificates);
+  if (file === undefined) return undefined;
+  const [first, ...more] = file.parsed;
+  return { ...file, parsed: [must(first), ...more] };
 }
 
 /** The private key of a certificate. AppError `conflict` if it cannot be read or used, or is the key of another one. */
-export function privateKeyOf(
-  setting: string,
-  path: string,
-  cert: { readonly setting: string; readonly path: string; readonly text: string; readonly parsed: X509Certificate },
-): string {
-  const { text, parsed } = must(readPem(setting, path, privateKey));
-  requirePair(cert, { setting, path, parsed });
+export function privateKeyOf(files: PemFiles, setting: string, cert: InFile<X509Certificate>): string {
+  const key = must(parseFile(files, setting, privateKey));
+  requirePair(cert, key);
   try {
-    createSecureContext({ cert: cert.text, key: text });
+    createSecureContext({ cert: cert.text, key: key.text });
   } catch (cause) {
     const problem = `the certificate in the file \`${cert.path}\` of \`${cert.setting}\` can't be used for TLS`;
     throw new AppError("conflict", `${problem} with its key: ${reasonOf(cause)}`, { cause });
   }
-  return text;
+  return key.text;
 }
 
 interface InFile<T> {
   readonly setting: string;
-  readonly path: string | undefined;
+  readonly path: string;
+  readonly text: string;
   readonly parsed: T;
 }
 
@@ -111,23 +154,19 @@ const certificates = {
 };
 const privateKey = { what: "unencrypted private key in PEM form", parse: (text: string) => createPrivateKey(text) };
 
-function readPem<T>(
+function parseFile<T>(
+  files: PemFiles,
   setting: string,
-  path: string | undefined,
   { what, parse }: { readonly what: string; readonly parse: (text: string) => T },
-): { readonly text: string; readonly parsed: T } | undefined {
-  if (path === undefined) return undefined;
-  const refuse = (problem: string, cause: unknown): AppError =>
-    new AppError("conflict", `the file \`${path}\` of \`${setting}\` ${problem}`, { cause });
-  let text: string;
+): InFile<T> | undefined {
+  const file = files.get(setting);
+  if (file === undefined) return undefined;
+  const { path, content } = file;
+  if (content instanceof AppError) throw content;
   try {
-    text = readFileSync(path, "utf8");
+    const text = content.bytes.toString();
+    return { setting, path, text, parsed: parse(text) };
   } catch (cause) {
-    throw refuse(`can't be read: ${fileProblem(cause)}; name another, or make it readable for this process`, cause);
-  }
-  try {
-    return { text, parsed: parse(text) };
-  } catch (cause) {
-    throw refuse(`holds no ${what}`, cause);
+    throw refusal(setting, path, `holds no ${what}`, cause);
   }
 }

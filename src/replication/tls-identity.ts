@@ -3,7 +3,6 @@
  * read again every few seconds, so that a renewed certificate needs no restart. A changed file that cannot be used is
  * reported, and the earlier content stays in use.
  */
-import { readFileSync, statSync } from "node:fs";
 import type { Config } from "../config/config.ts";
 import { isOpenToOthers } from "../config/secret-files.ts";
 import type { ServerTls } from "../runtime/platform.ts";
@@ -15,7 +14,15 @@ import type { Clock } from "../util/clock.ts";
 import { rateLimiter } from "../util/rate-limiter.ts";
 import { reasonOf } from "../util/reason.ts";
 import { iso, requireValid, type Validity, validityOf } from "./certificate-validity.ts";
-import { certificatesIn, privateKeyOf } from "./tls-files.ts";
+import {
+  certificatesIn,
+  identityOf,
+  type PemFiles,
+  type PemPaths,
+  privateKeyOf,
+  readPemFiles,
+  readPemFilesAgain,
+} from "./tls-files.ts";
 
 const log = getLogger("tls");
 
@@ -24,8 +31,6 @@ const readIntervalMs = 2000;
 const day = 24 * 60 * 60 * 1000;
 /** How long before its end a certificate should have been renewed; a third of its time if that is less. */
 const renewalMs = 14 * day;
-
-type TlsPaths = Readonly<Partial<Record<"tlsCert" | "tlsKey" | "tlsCa" | "nodeClientCa", string | undefined>>>;
 
 /** What the files contain. */
 interface Material {
@@ -37,7 +42,7 @@ interface Material {
 }
 
 export class TlsIdentity {
-  readonly #paths: TlsPaths;
+  readonly #paths: PemPaths;
   readonly #clock: Pick<Clock, "wallMs" | "every">;
   readonly #listeners = new Set<() => void>();
   readonly #warnings: ReturnType<typeof rateLimiter>;
@@ -45,6 +50,7 @@ export class TlsIdentity {
   #used: string;
   #last: string;
   #problem: string | undefined;
+  #checking: Promise<void> | undefined;
 
   /** Undefined if no setting names a file. AppError `conflict` names a file that cannot be used. */
   static open(config: Config, clock: Clock): TlsIdentity | undefined {
@@ -53,14 +59,15 @@ export class TlsIdentity {
     return new TlsIdentity({ tlsCert, tlsKey, tlsCa, nodeClientCa }, clock);
   }
 
-  constructor(paths: TlsPaths, clock: Pick<Clock, "wallMs" | "every" | "monotonicMs">) {
+  constructor(paths: PemPaths, clock: Pick<Clock, "wallMs" | "every" | "monotonicMs">) {
     this.#paths = paths;
     this.#clock = clock;
     this.#warnings = rateLimiter(day, clock);
-    this.#used = this.#last = this.#read();
-    this.#material = load(paths, clock.wallMs());
+    const files = readPemFiles(paths);
+    this.#used = this.#last = identityOf(files);
+    this.#material = load(files, clock.wallMs());
     this.#show();
-    this.#warnOfOpenKey();
+    this.#warnOfOpenKey(files);
   }
 
   /** What the node's port presents; undefined without a certificate. */
@@ -81,12 +88,13 @@ export class TlsIdentity {
 
   /** For messages: whom the node trusts. */
   get trusted(): string {
-    return this.#paths.tlsCa === undefined ? systemAuthorities : `the file \`${this.#paths.tlsCa}\` of \`tlsCa\``;
+    const tlsCa = this.#paths["tlsCa"];
+    return tlsCa === undefined ? systemAuthorities : `the file \`${tlsCa}\` of \`tlsCa\``;
   }
 
   /** For messages: where the certificate is that the node presents. */
   get presented(): string {
-    const { tlsCert } = this.#paths;
+    const tlsCert = this.#paths["tlsCert"];
     return tlsCert === undefined ? "in `tlsCert`" : `in the file \`${tlsCert}\` of \`tlsCert\``;
   }
 
@@ -98,20 +106,27 @@ export class TlsIdentity {
 
   /** Begins to read the files regularly. The result ends that. */
   watch(): () => void {
-    return this.#clock.every(readIntervalMs, () => this.check());
+    return this.#clock.every(readIntervalMs, () => void this.check());
   }
 
-  /** Reads the files once. */
-  check(): void {
+  /** Reads the files once. A read that the file system does not end is the only one, and is reported. */
+  check(): Promise<void> {
     this.#warnBeforeEnd();
-    const read = this.#read();
+    if (this.#checking !== undefined)
+      this.#setProblem(`reading the files takes longer than ${readIntervalMs / 1000} s`);
+    return (this.#checking ??= this.#readAgain().finally(() => (this.#checking = undefined)));
+  }
+
+  async #readAgain(): Promise<void> {
+    const files = await readPemFilesAgain(this.#paths);
+    const read = identityOf(files);
     const isSettled = read === this.#last;
     this.#last = read;
     if (!isSettled) return;
     if (read === this.#used) return this.#setProblem(undefined);
     try {
-      this.#material = load(this.#paths, this.#clock.wallMs());
-      this.#warnOfOpenKey();
+      this.#material = load(files, this.#clock.wallMs());
+      this.#warnOfOpenKey(files);
     } catch (error) {
       return this.#setProblem(reasonOf(error));
     }
@@ -119,9 +134,7 @@ export class TlsIdentity {
     this.#setProblem(undefined);
     this.#show();
     log.info("the changed files of {settings} are in use{expiry}", {
-      settings: Object.entries(this.#paths)
-        .flatMap(([setting, path]) => (path === undefined ? [] : [setting]))
-        .join(", "),
+      settings: [...files.keys()].join(", "),
       expiry: this.#expiryText(),
     });
     for (const listener of this.#listeners) listener();
@@ -149,7 +162,7 @@ export class TlsIdentity {
       if (to - nowMs > Math.min(renewalMs, (to - from) / 3) || this.#warnings(setting) === 0) continue;
       const level = to > nowMs ? "warning" : "error";
       log[level]("a certificate in the file {path} of {setting} {ends} {expiry}: renew it and replace the file", {
-        path: this.#paths[setting as keyof TlsPaths],
+        path: this.#paths[setting],
         setting,
         ends: to > nowMs ? "expires on" : "has expired on",
         expiry: iso(to),
@@ -157,10 +170,9 @@ export class TlsIdentity {
     }
   }
 
-  #warnOfOpenKey(): void {
-    const { tlsKey: path } = this.#paths;
-    const stats = path === undefined ? undefined : statSync(path, { throwIfNoEntry: false });
-    if (stats !== undefined && isOpenToOthers(stats))
+  #warnOfOpenKey(files: PemFiles): void {
+    const { path, content } = files.get("tlsKey") ?? {};
+    if (content !== undefined && "stats" in content && isOpenToOthers(content.stats))
       log.warning("other users of this machine can read or change the file {path} of tlsKey: use `chmod go=`", {
         path,
       });
@@ -172,44 +184,31 @@ export class TlsIdentity {
       metrics.tlsLifetime.set({ setting }, (to - from) / 1000);
     }
   }
-
-  /** The content of all files, or why they cannot be read. Equal for equal files. */
-  #read(): string {
-    const texts = Object.values(this.#paths).map((path) => {
-      try {
-        return path === undefined ? "" : readFileSync(path, "utf8");
-      } catch (error) {
-        return String((error as NodeJS.ErrnoException).code);
-      }
-    });
-    return texts.join("\0");
-  }
 }
 
 /** For messages: whom a node or a command trusts by default. */
 export const systemAuthorities = "the authorities of the system";
 
-function load({ tlsCert, tlsKey, tlsCa, nodeClientCa }: TlsPaths, nowMs: number): Material {
+function load(files: PemFiles, nowMs: number): Material {
   const validities = new Map<string, Validity>();
   let own: Material["own"];
-  if (tlsCert !== undefined && tlsKey !== undefined) {
-    const { text: cert, parsed } = certificatesIn("tlsCert", tlsCert);
-    const owner = { setting: "tlsCert", path: tlsCert, text: cert, parsed: parsed[0] };
-    own = { cert, key: privateKeyOf("tlsKey", tlsKey, owner) };
-    const all = parsed.map(validityOf);
-    requireValid("tlsCert", tlsCert, must(all[0]), nowMs);
+  const cert = certificatesIn(files, "tlsCert");
+  if (cert !== undefined && files.has("tlsKey")) {
+    own = { cert: cert.text, key: privateKeyOf(files, "tlsKey", { ...cert, parsed: cert.parsed[0] }) };
+    const all = cert.parsed.map(validityOf);
+    requireValid("tlsCert", cert.path, must(all[0]), nowMs);
     // Clients may find a way without another certificate of the chain that has expired, so that is only reported.
     const validity = { from: Math.max(...all.map(({ from }) => from)), to: Math.min(...all.map(({ to }) => to)) };
     validities.set("tlsCert", validity);
   }
-  const authority = (setting: string, path: string | undefined): string | undefined => {
-    if (path === undefined) return undefined;
-    const { text, parsed } = certificatesIn(setting, path);
+  const authority = (setting: string): string | undefined => {
+    const file = certificatesIn(files, setting);
+    if (file === undefined) return undefined;
     // While authorities change, the file has the old one beside the new one.
-    const validity = parsed.map(validityOf).reduce((last, each) => (each.to > last.to ? each : last));
-    requireValid(setting, path, validity, nowMs);
+    const validity = file.parsed.map(validityOf).reduce((last, each) => (each.to > last.to ? each : last));
+    requireValid(setting, file.path, validity, nowMs);
     validities.set(setting, validity);
-    return text;
+    return file.text;
   };
-  return { own, ca: authority("tlsCa", tlsCa), clientCa: authority("nodeClientCa", nodeClientCa), validities };
+  return { own, ca: authority("tlsCa"), clientCa: authority("nodeClientCa"), validities };
 }

@@ -20,8 +20,7 @@ import { currentEnvironment } from "../telemetry/current-environment.ts";
 import { MetricHistory } from "../telemetry/metric-history.ts";
 import { recentTraces } from "../telemetry/recent-traces.ts";
 import { realSystem, type System } from "../replication/system.ts";
-import { RenewedTlsFiles } from "../replication/renewed-tls-files.ts";
-import { readAuthority } from "../replication/tls-files.ts";
+import { renewedAuthority } from "../replication/renewed-tls-files.ts";
 import { sleep } from "../util/clock.ts";
 import { limitConnections } from "./connection-limit.ts";
 import { exposeNode, readNode } from "./node-metrics.ts";
@@ -165,11 +164,11 @@ function consoleServer(): ServeConsole {
 
 /** Undefined without an OIDC issuer. A start does not wait for the issuer, which may be down. */
 export function openPeople(config: Config, { fetch, clock }: Pick<System, "clock" | "fetch">): People | undefined {
-  const { issuer, ca: path } = config.oidc;
+  const { issuer, ca } = config.oidc;
   if (issuer === undefined) return undefined;
-  const readFiles = () => ({ ca: readAuthority("oidcCa", path), cert: undefined, key: undefined });
-  const tls = new RenewedTlsFiles(readFiles);
-  const people = new People(issuer, config, (url, init) => fetch(url, { ...init, ...tls.fetchOptions() }), clock);
+  const tls = renewedAuthority("oidcCa", ca);
+  const request: System["fetch"] = async (url, init) => fetch(url, { ...init, ...(await tls.fetchOptions()) });
+  const people = new People(issuer, config, request, clock);
   void people.prepare();
   return people;
 }

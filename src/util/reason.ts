@@ -28,6 +28,7 @@ const fileProblems: Readonly<Record<string, string>> = {
   EACCES: "reading it is not permitted",
   EPERM: "reading it is not permitted",
   EEXIST: "a part of its path is a file",
+  ENXIO: "it is no regular file",
   ELOOP: "its symbolic links lead in a circle",
 };
 

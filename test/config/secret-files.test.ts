@@ -1,5 +1,6 @@
 /** Secrets in files of their own: what is read, what is refused, and which permissions cause a warning. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { execFileSync } from "node:child_process";
 import { chmodSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -76,13 +77,17 @@ describe("a file with a secret", () => {
       `${adminKey}\n\n`,
       ` ${adminKey}`,
       "secret-text",
-      "x".repeat(100_000),
+      "x".repeat(4000),
       new Uint8Array([255, 0]),
     ]) {
       const text = problem(secretFile(content));
       expect(text).toContain("holds no valid adminKey; allowed: `e_<environment>_<key id>_<secret>`");
       expect(text).not.toMatch(/0123456789abcdef|secret-text|xxx/);
     }
+    expect(problem(secretFile("x".repeat(100_000)))).toContain("it is larger than 4 KiB");
+    const pipe = join(directory, "pipe");
+    execFileSync("mkfifo", [pipe]);
+    for (const path of [pipe, "/dev/zero"]) expect(problem(path)).toContain("it is no regular file");
     // The checks of the setting hold for the file as well.
     const other = secretFile("e_other_admin_0123456789abcdef");
     expect(problem(other)).toContain("adminKey is a key of environment `other`");

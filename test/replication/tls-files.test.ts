@@ -1,9 +1,10 @@
 /** Files with certificate authorities: what TLS accepts is accepted, and nothing else. */
 import { expect, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { RenewedTlsFiles } from "../../src/replication/renewed-tls-files.ts";
-import { readAuthority } from "../../src/replication/tls-files.ts";
+import { renewedAuthority } from "../../src/replication/renewed-tls-files.ts";
+import { authorityIn, readPemFiles } from "../../src/replication/tls-files.ts";
 import { makeAuthority } from "../e2e/certificates.ts";
 import { findProgram } from "../e2e/program.ts";
 import { withDirectory } from "./cluster.ts";
@@ -11,14 +12,14 @@ import { withDirectory } from "./cluster.ts";
 const missing = findProgram("openssl") === null;
 
 test.skipIf(missing)("a file of authorities can have several, with text around them, and each has to be whole", () =>
-  withDirectory((directory) => {
+  withDirectory(async (directory) => {
     const [first, second] = ["first", "second"].map((name) =>
       readFileSync(makeAuthority(directory, name).cert, "utf8"),
     );
     const file = join(directory, "ca.crt");
     const read = (text: string): string | undefined => {
       writeFileSync(file, text);
-      return readAuthority("brokerCa", file);
+      return authorityIn(readPemFiles({ brokerCa: file }), "brokerCa");
     };
     const commented = (text = ""): string => text.replaceAll(/^/gm, "# ");
     for (const text of [
@@ -35,16 +36,18 @@ test.skipIf(missing)("a file of authorities can have several, with text around t
 
     // A renewed file that is cut off does not replace the earlier one.
     read(`${first}`);
-    const texts = () => ({ ca: readAuthority("brokerCa", file), cert: undefined, key: undefined });
-    const files = new RenewedTlsFiles(texts);
-    expect(files.read().ca).toBe(`${first}`);
-    const options = files.fetchOptions();
+    const files = renewedAuthority("brokerCa", file);
+    expect((await files.read()).ca).toBe(`${first}`);
+    const options = await files.fetchOptions();
     writeFileSync(file, `${second}${half}`);
-    expect(files.read().ca).toBe(`${first}`);
-    expect(files.fetchOptions()).toBe(options);
+    expect((await files.read()).ca).toBe(`${first}`);
+    expect(await files.fetchOptions()).toBe(options);
+    rmSync(file);
+    execFileSync("mkfifo", [file]);
+    expect((await files.read()).ca).toBe(`${first}`);
+    rmSync(file);
     writeFileSync(file, `${second}`);
-    expect(files.read().ca).toBe(`${second}`);
-    expect(files.fetchOptions()).not.toBe(options);
-    return Promise.resolve();
+    expect((await files.read()).ca).toBe(`${second}`);
+    expect(await files.fetchOptions()).not.toBe(options);
   }),
 );

@@ -4,7 +4,17 @@
  */
 import * as Bun from "bun";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { once } from "node:events";
 import { connect as connectPlain } from "node:net";
 import { tmpdir } from "node:os";
@@ -132,30 +142,30 @@ describe.skipIf(findProgram("openssl") === null)("the TLS files of a node (skipp
       const used = identity.server;
       let changes = 0;
       identity.onChange(() => changes++);
-      const replaceBy = (certificate: Certificate): void => {
+      const replaceBy = async (certificate: Certificate): Promise<void> => {
         files.replace(certificate);
-        identity.check();
+        await identity.check();
         // Another program could be writing.
         expect(identity.server).toBe(used);
-        identity.check();
+        await identity.check();
       };
       for (const make of Object.values(unusable)) {
-        replaceBy(make());
+        await replaceBy(make());
         expect(identity.server).toBe(used);
         expect(lines.at(-1)).toContain(files.cert);
         expect(await refused()).toBe(1);
         const { length } = lines;
-        identity.check();
+        await identity.check();
         expect(lines.length).toBe(length);
       }
       expect(lines.join("")).not.toContain("PRIVATE KEY");
       const renewed = authority.issue("identity-renewed", hosts);
-      replaceBy(renewed);
+      await replaceBy(renewed);
       expect(identity.server).toMatchObject({ cert: pem(renewed.cert), key: pem(renewed.key) });
       expect([changes, await refused()]).toEqual([1, 0]);
       // Two days later it has expired, and is in use nevertheless: clients refuse it.
       clock.pass(3 * 24 * 60 * 60 * 1000);
-      identity.check();
+      await identity.check();
       expect(lines.at(-1)).toContain(`has expired on`);
       expect(identity.server).toMatchObject({ cert: pem(renewed.cert) });
     }, "info"));
@@ -184,7 +194,7 @@ describe.skipIf(findProgram("openssl") === null)("the TLS files of a node (skipp
       const old = authority.issue("old-root", hosts, ["20200101000000Z", "20200201000000Z"]);
       writeFileSync(chain, pem(server.cert) + pem(old.cert));
       const identity = new TlsIdentity({ tlsCert: chain, tlsKey: server.key }, systemClock);
-      identity.check();
+      await identity.check();
       expect(identity.server?.cert).toBe(pem(chain));
       expect(lines.join("")).toContain(`${chain} of tlsCert has expired on 2020-02-01T00:00:00Z`);
     }));
@@ -208,7 +218,7 @@ describe.skipIf(findProgram("openssl") === null)("the TLS files of a node (skipp
   });
 
   test("a renewed key that others can read or change causes a warning, as the first one does", () =>
-    withCapturedLog((lines) => {
+    withCapturedLog(async (lines) => {
       const files = { cert: join(directory, "open.crt"), key: join(directory, "open.key") };
       const writeAll = (certificate: Certificate, mode: number): void => {
         copyFileSync(certificate.cert, files.cert);
@@ -219,40 +229,48 @@ describe.skipIf(findProgram("openssl") === null)("the TLS files of a node (skipp
         lines.filter((line) => line.includes(`read or change the file ${files.key}`)).length;
       writeAll(server, 0o600);
       const identity = new TlsIdentity({ tlsCert: files.cert, tlsKey: files.key }, systemClock);
-      const renew = (mode: number): void => {
+      const renew = async (mode: number): Promise<void> => {
         writeAll(authority.issue("open", hosts), mode);
-        for (let read = 0; read < 3; read++) identity.check();
+        for (let read = 0; read < 3; read++) await identity.check();
         expect(identity.server?.key).toBe(pem(files.key));
       };
-      renew(0o600);
+      await renew(0o600);
       expect(warnings()).toBe(0);
-      renew(0o644);
+      await renew(0o644);
       expect(warnings()).toBe(1);
-      renew(0o600);
+      await renew(0o600);
       expect(warnings()).toBe(1);
       writeAll(server, 0o620);
       expect(new TlsIdentity({ tlsCert: files.cert, tlsKey: files.key }, systemClock).server).toBeDefined();
       expect(warnings()).toBe(2);
-      return Promise.resolve();
     }));
 
   test("a file that is gone is reported, and its earlier content stays in use", () =>
-    withCapturedLog((lines) => {
+    withCapturedLog(async (lines) => {
       const ca = join(directory, "gone.crt");
       copyFileSync(authority.cert, ca);
       const identity = new TlsIdentity({ tlsCa: ca }, systemClock);
-      const checkTwice = (): void => void [identity.check(), identity.check()];
+      const checkTwice = async (): Promise<void> => {
+        await identity.check();
+        await identity.check();
+      };
       rmSync(ca);
-      checkTwice();
+      await checkTwice();
       expect(lines.at(-1)).toContain(`the file \`${ca}\` of \`tlsCa\` can't be read: there is no such file`);
       mkdirSync(ca);
-      checkTwice();
+      await checkTwice();
       expect(lines.at(-1)).toContain(`the file \`${ca}\` of \`tlsCa\` can't be read: it is a directory`);
-      expect(identity.client).toEqual({ ca: pem(authority.cert) });
       rmSync(ca, { recursive: true });
+      execFileSync("mkfifo", [ca]);
+      await checkTwice();
+      expect(lines.at(-1)).toContain(`the file \`${ca}\` of \`tlsCa\` can't be read: it is no regular file`);
+      rmSync(ca);
+      symlinkSync("/dev/zero", ca);
+      await checkTwice();
+      expect(identity.client).toEqual({ ca: pem(authority.cert) });
+      rmSync(ca);
       copyFileSync(strangers.cert, ca);
-      checkTwice();
+      await checkTwice();
       expect(identity.client).toEqual({ ca: pem(strangers.cert) });
-      return Promise.resolve();
     }));
 });

@@ -209,7 +209,7 @@ describe("TLS with a real Mosquitto", () => {
             const connection = new BrokerConnection(
               {
                 ...{ url: target, clientId: "edge-a", connectTimeoutMs: 60_000, keepaliveMs: 60_000, ownership: false },
-                ...{ tls: () => tls, isEmbedded },
+                ...{ tls: () => Promise.resolve(tls), isEmbedded },
               },
               { ...realSystem, clock },
             );

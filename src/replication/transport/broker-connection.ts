@@ -34,8 +34,8 @@ export interface BrokerConnectionOptions {
   readonly username?: string | undefined;
   /** Several are tried in turn while the broker refuses them. */
   readonly password?: string | readonly [string, ...string[]] | undefined;
-  /** PEM texts for TLS, read for each attempt. Without an authority, those of the system are trusted. */
-  readonly tls?: (() => BrokerTls) | undefined;
+  /** PEM texts for TLS, read for each attempt; does not reject. Without an authority, those of the system are trusted. */
+  readonly tls?: (() => Promise<BrokerTls>) | undefined;
   readonly will?: { readonly topic: string; readonly payload: string } | undefined;
   readonly connectTimeoutMs: number;
   readonly keepaliveMs: number;
@@ -89,6 +89,8 @@ export class BrokerConnection implements BrokerTransport {
   #quickCloses = 0;
   #loggedReason: string | undefined;
   #cancelRetry: (() => void) | undefined;
+  /** Those of the last attempt. */
+  #tls: BrokerTls = {};
   #ownershipCheck: MqttClient | undefined;
   #isOwnershipUncertain = false;
   #certainUntilMs = Number.NEGATIVE_INFINITY;
@@ -193,6 +195,24 @@ export class BrokerConnection implements BrokerTransport {
 
   #attempt(): void {
     this.#cancelRetry = undefined;
+    const { tls } = this.#options;
+    if (tls === undefined) this.#connect();
+    else void this.#connectWith(tls);
+  }
+
+  async #connectWith(tls: () => Promise<BrokerTls>): Promise<void> {
+    this.#tls = await tls();
+    if (this.#isClosed) return;
+    try {
+      this.#connect();
+    } catch (error) {
+      // TLS refuses more than the check of the files, such as a key that is too short.
+      this.#recordFailure(error as Error);
+      this.#scheduleRetry();
+    }
+  }
+
+  #connect(): void {
     const url = this.#url;
     const client = this.#system.connectMqtt({ ...mqttAddress(url), ...this.#clientOptions() });
     this.#client = client;
@@ -243,8 +263,8 @@ export class BrokerConnection implements BrokerTransport {
   }
 
   #clientOptions(): IClientOptions {
-    const { clientId, username, tls, will, connectTimeoutMs, keepaliveMs } = this.#options;
-    const { ca, cert, key } = tls?.() ?? {};
+    const { clientId, username, will, connectTimeoutMs, keepaliveMs } = this.#options;
+    const { ca, cert, key } = this.#tls;
     const password = this.#password();
     return {
       clientId,

@@ -246,7 +246,7 @@ function openConnections(config: Config, ownership: Ownership, system: System): 
   const urls = config.broker.filter((url) => url !== embeddedBroker);
   const tls = brokerTls(config);
   const common = {
-    clientId: primaryClientId(config, tls.read().key),
+    clientId: primaryClientId(config, tls.texts.key),
     username: brokerUsername,
     password: brokerPassword,
     tls: () => tls.read(),

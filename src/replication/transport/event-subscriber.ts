@@ -148,8 +148,8 @@ function openConnections(
     // The embedded broker is reached over the primary's HTTP port. Nothing else has to be configured.
     if (url === embeddedBroker) {
       const socket = (): string => `${peers.primary.url.replace(/^http/, "ws")}/mqtt`;
-      const ofNodes = (): BrokerTls => {
-        const { ca } = tls.read();
+      const ofNodes = async (): Promise<BrokerTls> => {
+        const { ca } = await tls.read();
         // As for requests to the primary, the default authorities are trusted as well.
         const trusted = ca === undefined ? undefined : [...getCACertificates("default"), ca];
         const own = system.nodeTls?.() ?? {};

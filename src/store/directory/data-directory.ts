@@ -12,7 +12,6 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
-  readFileSync,
   renameSync,
   rmSync,
   statSync,
@@ -23,6 +22,7 @@ import { dirname, join } from "node:path";
 import { writeFileAtomically } from "../../runtime/atomic-file.ts";
 import { type FileLock, lockFile } from "../../runtime/file-lock.ts";
 import { AppError } from "../../util/app-error.ts";
+import { readRegularFileSync } from "../../util/regular-file.ts";
 import { describeStorageFailure, storageFailureIn } from "../../util/storage-failure.ts";
 import { openStore } from "../connection/open-store.ts";
 import { firstEpoch } from "../log/epochs.ts";
@@ -231,10 +231,14 @@ function limitOldFiles(directory: string, usedPaths: readonly string[] = []): vo
   if (others >= 2) removeFiles(damagedIn(directory));
 }
 
+/** More than the largest of them, the last uses of 100,000 API keys. */
+const nodeFileBytesMax = 16 * 1024 * 1024;
+
 /** Reads a small file of this node, such as its id. An empty file, which a power cut may leave, counts as missing. */
 export function readNodeFile(directory: string, name: string): string | undefined {
   try {
-    return withSpareDescriptor(() => readFileSync(join(directory, name), "utf8")) || undefined;
+    const path = join(directory, name);
+    return withSpareDescriptor(() => readRegularFileSync(path, nodeFileBytesMax).bytes.toString()) || undefined;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;

@@ -153,7 +153,7 @@ class EtcdClient {
       body: JSON.stringify(body),
       signal,
       redirect: "error",
-      ...this.#tls.fetchOptions(),
+      ...(await this.#tls.fetchOptions()),
     });
     const answer = parseJson(await readBoundedText(response));
     if (answer === undefined && response.ok) throw new Error("an answer that is not JSON");

@@ -3,11 +3,11 @@
  * since it was read (`metadata.resourceVersion`). `kubernetes-object.ts` defines the content of the object.
  */
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import type { KubernetesLocation } from "../../../config/failover-url.ts";
 import { AppError } from "../../../util/app-error.ts";
+import { readRegularFile } from "../../../util/regular-file.ts";
 import { renewedTlsFiles, type RenewedTlsFiles } from "../../renewed-tls-files.ts";
 import type { System } from "../../system.ts";
 import type { TlsFiles } from "../../tls-files.ts";
@@ -17,6 +17,9 @@ import { RecordLease, type RecordStore, type RecordVersion } from "./record-leas
 import { leaseCallTimeoutMs, parseJson, readBoundedText, withAttemptTimeout } from "./service-calls.ts";
 
 const status = z.object({ message: z.string() });
+
+/** Some times the size of a token with many audiences. */
+const tokenBytesMax = 64 * 1024;
 
 /** Where a pod finds the API server and its own credentials. */
 const pod = {
@@ -72,7 +75,7 @@ function accessOf(
     server: `https://${host.includes(":") ? `[${host}]` : host}:${port}`,
     tls: renewedTlsFiles("failover", { ...paths, ca: paths.ca ?? requireFile(join(serviceAccount, "ca.crt")) }),
     // Kubernetes replaces both files: the token before it expires.
-    authorization: async () => bearer(await readFile(tokenPath, "utf8")),
+    authorization: async () => bearer((await readRegularFile(tokenPath, tokenBytesMax)).bytes.toString()),
   };
 }
 
@@ -100,8 +103,8 @@ function kubernetesStore(
     body: object | undefined,
     outer: AbortSignal,
   ): Promise<RecordVersion<LeaseObject> | undefined> => {
-    const token = await authorization();
     return await withAttemptTimeout(clock, timeoutMs, outer, async (signal) => {
+      const token = await authorization();
       const response = await fetch(`${collection}${path}`, {
         method,
         headers: {
@@ -112,7 +115,7 @@ function kubernetesStore(
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
         signal,
         redirect: "error",
-        ...tls.fetchOptions(),
+        ...(await tls.fetchOptions()),
       });
       const text = await readBoundedText(response);
       // A missing namespace also gives 404, but then creating the object fails as well.

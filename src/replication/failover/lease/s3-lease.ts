@@ -141,7 +141,7 @@ function s3Sender(
         signal,
         redirect: "error",
         ...body,
-        ...tls.fetchOptions(),
+        ...(await tls.fetchOptions()),
       });
       const etag = response.headers.get("ETag") ?? undefined;
       return { status: response.status, etag, text: await readBoundedText(response) };

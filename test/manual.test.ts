@@ -290,6 +290,7 @@ describe("flags", () => {
     "env rename",
     "env delete",
     "env restore",
+    "env abandon",
     "login",
     "logout",
     "whoami",

@@ -17,6 +17,7 @@ interface JsonOption {
 interface CreateOptions extends JsonOption {
   readonly name?: string;
   readonly copyOf?: string;
+  readonly again?: true;
 }
 
 interface ListedEnvironment {
@@ -41,7 +42,7 @@ export const envCommand: AddCommand = (program, finish) => {
   const environments = program
     .command("env")
     .description(
-      "List, create, copy, rename, delete and restore environments, and create their admin keys. Each has its own policy, facts and API keys. They need an admin key of the default environment",
+      "List, create, copy, rename, delete, restore and abandon environments, and create their admin keys. Each has its own policy, facts and API keys. They need an admin key of the default environment",
     )
     .addHelpText(
       "after",
@@ -62,6 +63,7 @@ Examples:
     .argument("<id>", idText)
     .option(...nameOption)
     .option("--copy-of <id>", "Begin with the policy and the facts of this environment, without its API keys")
+    .option("--again", "Begin an environment again whose data never arrived, such as after the loss of its primary")
     .option("--json", "Print the key and the environment as JSON")
     .action(createEnvironment);
   withAccess(environments.command("copy"), "admin")
@@ -111,6 +113,16 @@ Examples:
       const { message: _, ...restored } = (await callEnvironment(command, "POST", id, "/restore")) as Answer;
       await print(json ? asJson(restored) : `restored ${printable(id)}\n`);
     });
+  withAccess(environments.command("abandon"), "admin")
+    .description(
+      "Forget an environment whose data never arrived, such as after the loss of its primary; its id is free then. A node that has its data keeps them on its disk",
+    )
+    .argument("<id>", "The id from `ostiary env list`")
+    .option("--json", "Print JSON")
+    .action(async (id: string, { json }: JsonOption, command: Command) => {
+      const { message: _, ...abandoned } = (await callEnvironment(command, "POST", id, "/abandon")) as Answer;
+      await print(json ? asJson(abandoned) : `abandoned ${printable(id)}\n`);
+    });
 };
 
 interface Answer {
@@ -127,8 +139,9 @@ function callEnvironment(command: Command, method: string, id: string, operation
 
 const asJson = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
 
-async function createEnvironment(id: string, { name, copyOf, json }: CreateOptions, command: Command): Promise<void> {
-  const body = { id, name, copy_of: copyOf };
+async function createEnvironment(id: string, options: CreateOptions, command: Command): Promise<void> {
+  const { name, copyOf, again, json } = options;
+  const body = { id, name, copy_of: copyOf, again };
   const access = accessOf(command, "admin");
   const answer = await callNode(access, "POST", "/api/environments", body, createTimeoutMs);
   const { message: _, ...created } = answer as NewKey;

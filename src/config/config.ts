@@ -279,7 +279,7 @@ const decisionDetails = {
 
 const advanced = {
   environmentGrace: time({ min: 0, max: 3650 * day, default: 7 * day }).describe(
-    "How long a deleted environment can be restored; after that its data is deleted. The same on all nodes",
+    "How long a deleted environment can be restored; after that its data is deleted. Only time counts during which the primary ran, whatever the date is. The same on all nodes",
   ),
   trustedProxies: setting(
     list(isNetwork, 0).default([]),

@@ -3,7 +3,8 @@
  * environment, and says when that was created, because a later environment can have the same id.
  */
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { syncDirectory } from "../runtime/atomic-file.ts";
 import {
   currentStorePath,
   environmentsName,
@@ -85,6 +86,8 @@ export class EnvironmentDirectories {
     mkdirSync(data, { recursive: true, mode: 0o700 });
     if (isNew) writeNodeFile(data, unregisteredFile, String(createdMs));
     writeNodeFile(data, createdFile, String(createdMs));
+    // The files are on the disk now; so is the name of their directory, before anybody is told of the environment.
+    for (const directory of [this.#directory, dirname(this.#directory)]) syncDirectory(directory);
   }
 
   /** The registry has the environment that began. */

@@ -5,7 +5,7 @@
  * environments there are; this node starts and stops its own ones accordingly.
  */
 import type { Config } from "../config/config.ts";
-import type { EnvironmentInfo, Environments } from "../http/routes/environments.ts";
+import type { EnvironmentInfo, EnvironmentRequest, Environments } from "../http/routes/environments.ts";
 import { systemOfEnvironment } from "../replication/transport/environment-system.ts";
 import { writePromotionNote } from "../replication/role-notes.ts";
 import { hostedNodeId, nodeIdOf, nodeKeyHashesOf } from "../replication/identity.ts";
@@ -29,12 +29,18 @@ import { reasonOf } from "../util/reason.ts";
 import { type ClusterSystem, realClusterSystem } from "./cluster-system.ts";
 import { EnvironmentAdmission } from "./environment-admission.ts";
 import { EnvironmentDirectories } from "./environment-directories.ts";
+import { EnvironmentDiscovery } from "./environment-discovery.ts";
 import { EnvironmentListener } from "./environment-listener.ts";
-import { EnvironmentRegistry, registryEnvironment, type RegisteredEnvironment } from "./environment-registry.ts";
+import {
+  type EnvironmentIdentity,
+  EnvironmentRegistry,
+  registryEnvironment,
+  type RegisteredEnvironment,
+} from "./environment-registry.ts";
 import { startFallback } from "./fallback.ts";
 import { type MemberOptions, startEdge, startPrimary } from "./member.ts";
 import { openPeople, type RunningNode } from "./node-service.ts";
-import { RegistryDiscovery } from "./registry-discovery.ts";
+import { ObservedDeletions } from "./observed-deletions.ts";
 import { systemWithTls } from "./tls-system.ts";
 
 const log = getLogger("environments");
@@ -56,6 +62,13 @@ const strayMsMax = 5000;
 interface HostedEnvironment {
   readonly createdMs: number;
   readonly service: RunningNode;
+}
+
+/** A new environment whose key was not shown yet, because not enough edges have acknowledged it. */
+interface Creation {
+  readonly entry: RegisteredEnvironment;
+  readonly copyOf: string | undefined;
+  readonly token: string;
 }
 
 /** An environment that could not be started. */
@@ -88,10 +101,13 @@ class EnvironmentHost implements Environments {
   /** What all environments have in common, so that no limit tells which of them exist. */
   readonly #shared: Pick<MemberOptions, "people" | "keyLookups">;
   readonly #directories: EnvironmentDirectories;
-  readonly #discovery: RegistryDiscovery;
+  readonly #discovery: EnvironmentDiscovery;
   /** By environment. */
   readonly #hosted = new Map<string, HostedEnvironment>();
   readonly #failures = new Map<string, FailedStart>();
+  /** By environment. */
+  readonly #creations = new Map<string, Creation>();
+  readonly #deletions: ObservedDeletions;
   /** By environment: since when it is an edge here, although this node has the primary of the default one. */
   readonly #strayFromMs = new Map<string, number>();
   #default: RunningNode | undefined;
@@ -121,7 +137,8 @@ class EnvironmentHost implements Environments {
     });
     this.#listener = new EnvironmentListener(config.environment, (id) => this.#isExpected(id), admissions, system);
     this.#directories = new EnvironmentDirectories(config.data);
-    this.#discovery = new RegistryDiscovery(config, this.#system);
+    this.#deletions = new ObservedDeletions(config.data, system.clock);
+    this.#discovery = new EnvironmentDiscovery(config, this.#system, registryEnvironment);
   }
 
   async start(): Promise<RunningNode> {
@@ -158,7 +175,7 @@ class EnvironmentHost implements Environments {
     const others = (this.#registry?.entries() ?? []).map((entry): EnvironmentInfo => {
       const { id, name, createdMs, deletedMs } = entry;
       const hosted = this.#hosted.get(id);
-      const failure = deletedMs === undefined ? this.#failures.get(id)?.reason : undefined;
+      const failure = deletedMs === undefined ? this.#problemOf(id) : undefined;
       return {
         ...{ id, name, createdMs, deletedMs, isDefault: false },
         ...(deletedMs !== undefined && { finalMs: this.#finalMs(deletedMs) }),
@@ -169,50 +186,84 @@ class EnvironmentHost implements Environments {
     return [first, ...others];
   }
 
-  create(request: { readonly id: string; readonly name: string; readonly copyOf: string | undefined }) {
+  create(request: EnvironmentRequest) {
     return this.#serially(() => this.#create(request));
   }
 
-  async #create({ id, name, copyOf }: { id: string; name: string; copyOf: string | undefined }) {
+  async #create({ id, name, copyOf, again }: EnvironmentRequest) {
     const registry = await this.#requireRegistry();
     const entries = must(registry.entries());
     const { environmentsMax } = this.#config.limits;
     const present = entries.find((entry) => entry.id === id);
+    const begun = this.#creations.get(id);
+    // The same request again: it is done only once.
+    if (begun !== undefined && isOf(begun, present) && begun.entry.name === name && begun.copyOf === copyOf)
+      return this.#finish(registry, begun);
     if (id === this.#config.environment) throw new AppError("conflict", `there is an environment \`${id}\` already`);
-    if (present !== undefined) throw new AppError("conflict", takenMessage(present));
-    if (entries.length >= environmentsMax)
+    if (present !== undefined && again && present.deletedMs === undefined) await this.#requireNoData(id);
+    else if (present !== undefined) throw new AppError("conflict", this.#takenMessage(present));
+    else if (entries.length >= environmentsMax)
       throw new AppError(
         "conflict",
         `there are ${entries.length} environments already, at most ${environmentsMax} are allowed (\`advanced.environmentsMax\`)`,
       );
     const source = copyOf === undefined ? undefined : this.#requireActive(copyOf).engine().path;
-    const createdMs = this.#system.clock.wallMs();
+    const createdMs = this.#newCreationMs(registry, id);
     const data = this.#directories.pathOf(id);
     const { text: token } = mintApiKey(id);
-    this.#directories.prepareNew({ id, createdMs });
+    const creation: Creation = { entry: { id, name, createdMs, deletedMs: undefined }, copyOf, token };
+    await this.#close(id);
+    this.#directories.prepareNew(creation.entry);
     let service: RunningNode | undefined;
+    let failure: unknown;
     try {
       const { limits } = this.#config;
       if (source !== undefined) await copyEnvironment({ system: this.#system, source, data, environment: id, limits });
       if (this.#isStopped) throw new AppError("not_ready", "this node is shutting down");
       service = await this.#startHosted(id, { adminKey: token });
-      await registry.put({ id, name, createdMs, deletedMs: undefined });
-      this.#directories.markRegistered(id);
+      await registry.put(creation.entry, present);
     } catch (error) {
-      await service?.stop();
       // The registry may have the environment nevertheless.
-      if (registry.find(id)?.createdMs !== createdMs) this.#directories.remove(id);
-      throw error;
+      if (service === undefined || !isOf(creation, registry.find(id))) {
+        await service?.stop();
+        this.#directories.remove(id);
+        throw error;
+      }
+      failure = error;
     }
     this.#hosted.set(id, { createdMs, service });
+    this.#creations.set(id, creation);
+    if (failure !== undefined) throw failure;
+    return this.#finish(registry, creation);
+  }
+
+  /** Waits until enough edges have the entry of the new environment, and its first event. AppError `not_ready`. */
+  async #finish(registry: EnvironmentRegistry, { entry, token }: Creation) {
+    const { id } = entry;
+    await registry.put(entry);
+    const { writes } = this.#requireActive(id);
+    if (writes === undefined) throw notPrimaryError(id);
+    await inEnvironment(id, () => writes.batch([], { traceparent: null }));
+    this.#directories.markRegistered(id);
+    this.#creations.delete(id);
     log.info("the environment {id} was created", { id });
     return { info: must(this.list().find((info) => info.id === id)), token };
+  }
+
+  abandon(id: string): Promise<void> {
+    return this.#serially(async () => {
+      const [registry, entry] = this.#requireEntry(id);
+      if (entry.deletedMs !== undefined) throw new AppError("conflict", this.#takenMessage(entry));
+      await this.#requireNoData(id);
+      await registry.forget(entry);
+      log.warning("the environment {id} was abandoned: its data never arrived at this node", { id });
+    });
   }
 
   rename(id: string, name: string): Promise<void> {
     return this.#serially(async () => {
       const [registry, entry] = this.#requireEntry(id);
-      if (entry.deletedMs !== undefined) throw new AppError("conflict", takenMessage(entry));
+      if (entry.deletedMs !== undefined) throw new AppError("conflict", this.#takenMessage(entry));
       await registry.put({ ...entry, name });
     });
   }
@@ -222,8 +273,9 @@ class EnvironmentHost implements Environments {
       if (id === this.#config.environment)
         throw new AppError("conflict", `\`${id}\` is the default environment of this appliance, it cannot be deleted`);
       const [registry, entry] = this.#requireEntry(id);
-      if (entry.deletedMs !== undefined) throw new AppError("conflict", takenMessage(entry));
-      const deletedMs = this.#system.clock.wallMs();
+      if (entry.deletedMs !== undefined && !registry.isUnacknowledged(id))
+        throw new AppError("conflict", this.#takenMessage(entry));
+      const deletedMs = entry.deletedMs ?? this.#system.clock.wallMs();
       await registry.put({ ...entry, deletedMs });
       await this.#close(id);
       log.info("the environment {id} was deleted", { id });
@@ -234,11 +286,8 @@ class EnvironmentHost implements Environments {
   restore(id: string): Promise<void> {
     return this.#serially(async () => {
       const [registry, entry] = this.#requireEntry(id);
-      if (entry.deletedMs === undefined)
+      if (entry.deletedMs === undefined && !registry.isUnacknowledged(id))
         throw new AppError("conflict", `the environment \`${id}\` is not deleted, nothing was changed`);
-      // Other nodes may have removed its data already.
-      if (this.#finalMs(entry.deletedMs) <= this.#system.clock.wallMs())
-        throw new AppError("conflict", `the deletion of the environment \`${id}\` is final`);
       await registry.put({ ...entry, deletedMs: undefined });
       await this.#reconcile();
     });
@@ -248,8 +297,10 @@ class EnvironmentHost implements Environments {
     if (id === this.#config.environment)
       throw new AppError("conflict", `\`${id}\` is the default environment: create its keys with \`POST /api/keys\``);
     const { writes, audit } = this.#requireActive(id);
-    if (writes === undefined)
-      throw new AppError("not_ready", `another node has the primary of the environment \`${id}\`, try again`);
+    if (writes === undefined) throw notPrimaryError(id);
+    const [registry, entry] = this.#requireEntry(id);
+    // A key is of no use if a successor of this node does not know the environment.
+    if (registry.isUnacknowledged(id)) await registry.put(entry);
     const { id: keyId, text: token, hash } = mintApiKey(id);
     const secret = { id: keyId, name: "admin", role: "admin", hash, timeMs: this.#system.clock.wallMs() } as const;
     const draft = { action: "key.create", actor: operator(), target: keyId, requestId } as const;
@@ -304,6 +355,43 @@ class EnvironmentHost implements Environments {
     if (this.#registry === undefined || entry === undefined)
       throw new AppError("not_found", `there is no environment \`${id}\``);
     return [this.#registry, entry];
+  }
+
+  /** Two environments with one id were never created at the same time, even if the clock was set back. */
+  #newCreationMs(registry: EnvironmentRegistry, id: string): number {
+    const earlier = [...must(registry.entries()), ...registry.removed].filter((each) => each.id === id);
+    return Math.max(this.#system.clock.wallMs(), ...earlier.map(({ createdMs }) => createdMs + 1));
+  }
+
+  /** Whether this node follows the environment, but never got its data. */
+  #isMissing(id: string): boolean {
+    const hosted = this.#hosted.get(id);
+    return hosted !== undefined && hosted.service.node().state() === undefined && !this.#directories.hasStore(id);
+  }
+
+  /** Why this node cannot serve an active environment. Undefined if nothing is known. */
+  #problemOf(id: string): string | undefined {
+    if (this.#failures.has(id)) return this.#failures.get(id)?.reason;
+    if (must(this.#default).node().role !== "primary" || !this.#isMissing(id)) return undefined;
+    return `no node that answers has its data: start the node that has them, or begin it again (\`ostiary env create ${id} --again\`), or abandon it (\`ostiary env abandon ${id}\`)`;
+  }
+
+  /** AppError `conflict` if this node or another one that answers has data of the environment. */
+  async #requireNoData(id: string): Promise<void> {
+    if (!this.#isMissing(id))
+      throw new AppError("conflict", `this node has data of the environment \`${id}\`, nothing was changed`);
+    if ((await new EnvironmentDiscovery(this.#config, this.#system, id).find()) === true)
+      throw new AppError(
+        "conflict",
+        `another node has the data of the environment \`${id}\`, nothing was changed: this node fetches them`,
+      );
+  }
+
+  #takenMessage({ id, deletedMs }: RegisteredEnvironment): string {
+    if (deletedMs !== undefined)
+      return `the environment \`${id}\` is deleted, but not finally: restore it (\`ostiary env restore ${id}\`), or wait`;
+    const problem = this.#problemOf(id);
+    return `there is an environment \`${id}\` already${problem === undefined ? "" : `, but ${problem}`}`;
   }
 
   /** The first environment begins the registry, on the node that has the primary of the default environment. */
@@ -382,6 +470,7 @@ class EnvironmentHost implements Environments {
     };
     await Promise.all(Array.from({ length: startsAtOnce }, startNext));
     metrics.environmentsFailed.set(this.#failures.size);
+    metrics.environmentsMissing.set([...this.#hosted.keys()].filter((id) => this.#isMissing(id)).length);
   }
 
   async #startRegistered({ id, createdMs }: RegisteredEnvironment): Promise<void> {
@@ -398,19 +487,21 @@ class EnvironmentHost implements Environments {
     }
   }
 
-  /** The primary makes deletions final. Each node removes its data of them, and what an interrupted creation has left. */
+  /**
+   * The primary makes deletions final, when it has observed that the time is over. With that event, each node removes its
+   * data of them, and what an interrupted creation has left.
+   */
   async #removeDeleted(entries: readonly RegisteredEnvironment[]): Promise<void> {
-    const { clock } = this.#system;
     const registry = this.#registry;
-    const atMs = clock.monotonicMs();
+    this.#deletions.observe(entries);
+    if (registry?.isPrimary === true)
+      for (const entry of entries)
+        if (entry.deletedMs !== undefined && this.#deletions.observedMs(entry) >= this.#config.environmentGrace)
+          await registry.remove(entry);
+    const atMs = this.#system.clock.monotonicMs();
     if (this.#lookedAt?.entries === entries && atMs < this.#lookedAt.atMs + removalIntervalMs) return;
     this.#lookedAt = { entries, atMs };
-    const nowMs = clock.wallMs();
-    const isFinal = ({ deletedMs }: RegisteredEnvironment): boolean =>
-      deletedMs !== undefined && this.#finalMs(deletedMs) <= nowMs;
-    const [final, kept] = [entries.filter(isFinal), entries.filter((entry) => !isFinal(entry))];
-    if (registry?.isPrimary === true) for (const entry of final) await registry.remove(entry);
-    this.#directories.sweep({ kept, removed: [...(registry?.removed ?? []), ...final] });
+    this.#directories.sweep({ kept: entries, removed: registry?.removed ?? [] });
   }
 
   /** Whether this node knows whether there is a registry. */
@@ -475,16 +566,13 @@ class EnvironmentHost implements Environments {
     return inEnvironment(id, () => start(config, system, options));
   }
 
-  /**
-   * Edges cannot acknowledge the first entry of the registry, because they do not know it yet. Limits of questions of
-   * clients do not concern this node, which reads all entries.
-   */
-  #registrySettings(): Pick<Config, "ack" | "limits"> {
+  /** Limits of questions of clients do not concern this node, which reads all entries. */
+  #registrySettings(): Pick<Config, "limits"> {
     const [servingThreadAnswerValuesMax, servingThreadQueryRowsMax] = [
       Number.MAX_SAFE_INTEGER,
       Number.MAX_SAFE_INTEGER,
     ];
-    return { ack: 0, limits: { ...this.#config.limits, servingThreadAnswerValuesMax, servingThreadQueryRowsMax } };
+    return { limits: { ...this.#config.limits, servingThreadAnswerValuesMax, servingThreadQueryRowsMax } };
   }
 
   #nodeKeyHashes(): NodeKeyHashes | undefined {
@@ -555,7 +643,11 @@ function hereOf(node: Node): EnvironmentInfo["here"] {
   return { role: node.role, offset, isReady: ok };
 }
 
-function takenMessage({ id, deletedMs }: RegisteredEnvironment): string {
-  if (deletedMs === undefined) return `there is an environment \`${id}\` already`;
-  return `the environment \`${id}\` is deleted, but not finally: restore it (\`ostiary env restore ${id}\`), or wait`;
+/** Whether the registry has the environment that was created. */
+function isOf({ entry }: Creation, registered: EnvironmentIdentity | undefined): boolean {
+  return registered?.createdMs === entry.createdMs;
+}
+
+function notPrimaryError(id: string): AppError {
+  return new AppError("not_ready", `another node has the primary of the environment \`${id}\`, try again`);
 }

@@ -43,6 +43,8 @@ export class EnvironmentRegistry {
   #state: unknown;
   #entries: readonly RegisteredEnvironment[] = [];
   #removed: readonly EnvironmentIdentity[] = [];
+  /** Environments whose last change is committed here, but was not acknowledged. */
+  readonly #unacknowledged = new Set<string>();
 
   constructor(service: RunningNode) {
     this.service = service;
@@ -79,9 +81,26 @@ export class EnvironmentRegistry {
     return this.entries()?.find((entry) => entry.id === id);
   }
 
-  /** Adds the environment, or replaces its entry. AppError `not_ready` if this node may not write. */
-  async put(entry: RegisteredEnvironment): Promise<void> {
-    await this.#write([{ deletes: [patternOf(entry)] }, { inserts: [factOf(entry)] }]);
+  /**
+   * Whether the last change of the environment is committed here, but was not acknowledged by enough edges. To repeat it
+   * with `put` waits for them again.
+   */
+  isUnacknowledged(id: string): boolean {
+    return this.#unacknowledged.has(id);
+  }
+
+  /**
+   * Adds the environment, or replaces its entry, or that of `earlier`. Resolves when enough edges have acknowledged it.
+   * AppError `not_ready` if this node may not write, or, with `mayBeDone`, if edges are missing.
+   */
+  async put(entry: RegisteredEnvironment, earlier: EnvironmentIdentity = entry): Promise<void> {
+    try {
+      await this.#write([{ deletes: [patternOf(earlier)] }, { inserts: [factOf(entry)] }]);
+      this.#unacknowledged.delete(entry.id);
+    } catch (error) {
+      if (error instanceof AppError && error.mayBeDone) this.#unacknowledged.add(entry.id);
+      throw error;
+    }
   }
 
   /** The deletion is final. The entry that remains has no display name. AppError `not_ready` as `put`. */
@@ -89,6 +108,11 @@ export class EnvironmentRegistry {
     const forgotten = this.#removed.slice(0, Math.max(0, this.#removed.length + 1 - removedMax));
     const deletes = [environment, ...forgotten].map(patternOf);
     await this.#write([{ deletes }, { inserts: [removedFact(environment)] }]);
+  }
+
+  /** Removes the entry, so that no node removes data because of it. AppError `not_ready` as `put`. */
+  async forget(environment: EnvironmentIdentity): Promise<void> {
+    await this.#write([{ deletes: [patternOf(environment)] }]);
   }
 
   async #write(changes: readonly FactChange[]): Promise<void> {

@@ -23,8 +23,11 @@ export function installFile(source: string, target: string): void {
   syncDirectory(dirname(target));
 }
 
-/** Unreadable directories (a drop box for backups) and some shared folders cannot be synced: as in PostgreSQL no error. */
-function syncDirectory(path: string): void {
+/**
+ * Waits until the names in a directory are on the disk. Unreadable directories (a drop box for backups) and some shared folders cannot be
+ * synced: as in PostgreSQL no error.
+ */
+export function syncDirectory(path: string): void {
   try {
     sync(path);
   } catch (error) {

@@ -99,6 +99,11 @@ export const metrics = {
     help: "Environments that this node cannot start, and tries again",
     registers,
   }),
+  environmentsMissing: new Gauge({
+    name: "ostiary_environments_missing",
+    help: "Environments that this node follows, but whose data never arrived",
+    registers,
+  }),
   bufferedBytes: new Gauge({
     name: "ostiary_buffered_bytes",
     help: "Bytes of request bodies and unsent responses that this node holds in memory",

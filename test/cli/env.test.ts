@@ -30,7 +30,7 @@ async function withEnvironments(body: (access: Access, environments: InMemory) =
 }
 
 test(
-  "environments are listed, created, copied, renamed, deleted and restored, and get keys",
+  "environments are listed, created, copied, renamed, deleted, restored and abandoned, and get keys",
   () =>
     withEnvironments(async (access, { calls }) => {
       const lines = [
@@ -50,6 +50,8 @@ test(
         ["rename staging New", "staging is now named New"],
         ["delete staging --yes", "deleted staging; until 2026-12-06T00:00:00.000Z `ostiary env restore` undoes it"],
         ["restore old", "restored old"],
+        ["create qa --again", "e_qa_secret"],
+        ["abandon staging", "abandoned staging"],
       ] as const;
       for (const [line, expected] of lines) {
         const { status, output, errors } = await run(["env", ...line.split(" ")], "", access);
@@ -64,13 +66,15 @@ test(
       }
       const once = calls.filter((_, index) => index % 2 === 0);
       expect(once).toEqual([
-        ["create", { id: "qa", name: "qa", copyOf: undefined }],
-        ["create", { id: "qa", name: "Tests", copyOf: "staging" }],
-        ["create", { id: "qa", name: "qa", copyOf: "staging" }],
+        ["create", { id: "qa", name: "qa", copyOf: undefined, again: false }],
+        ["create", { id: "qa", name: "Tests", copyOf: "staging", again: false }],
+        ["create", { id: "qa", name: "qa", copyOf: "staging", again: false }],
         ["createKey", "staging"],
         ["rename", "staging", "New"],
         ["delete", "staging"],
         ["restore", "old"],
+        ["create", { id: "qa", name: "qa", copyOf: undefined, again: true }],
+        ["abandon", "staging"],
       ]);
     }),
   timeoutMs,

@@ -1,10 +1,10 @@
 /** Environments on a cluster: keys and audit logs, copies, nodes that were down, and promotions. */
 import { expect, test } from "bun:test";
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { registryEnvironment } from "../../src/roles/environment-registry.ts";
 import { recentTraces } from "../../src/telemetry/recent-traces.ts";
-import { adminKey, eventually, withCluster } from "../replication/cluster.ts";
+import { adminKey, eventually, SystemWithClock, withCluster } from "../replication/cluster.ts";
 import { ask, createEnvironment, fill, isReader, mayRead } from "./host.ts";
 
 const timeoutMs = 60_000;
@@ -77,6 +77,28 @@ test(
       await eventually(async () => expect(await mayRead(restarted, second, "bob")).toBe(true));
       expect(await mayRead(restarted, second, "ann")).toBe(false);
       expect(await mayRead(restarted, keys[2] ?? "", "ann")).toBe(true);
+    }),
+  timeoutMs,
+);
+
+test(
+  "an edge whose clock is ahead keeps the data of a deleted environment until the primary makes the deletion final",
+  () =>
+    withCluster(async (cluster) => {
+      const system = new SystemWithClock();
+      system.aheadMs = 365 * 86_400_000;
+      const primary = await cluster.host("primary", "primary");
+      const edge = await cluster.host("edge", "edge", { primary: primary.url }, system);
+      const key = await createEnvironment(primary, "shop");
+      await fill(primary, key, "ann");
+      await eventually(async () => expect(await mayRead(edge, key, "ann")).toBe(true));
+      expect((await ask(primary, adminKey, "DELETE", "/api/environments/shop")).status).toBe(200);
+      await eventually(async () => expect(await mayRead(edge, key, "ann")).toBe(401));
+      const later = await createEnvironment(primary, "later");
+      await fill(primary, later, "ann");
+      // From here on it has compared its directories with the list of environments.
+      await eventually(async () => expect(await mayRead(edge, later, "ann")).toBe(true));
+      expect(existsSync(join(edge.data, "environments", "shop", "created"))).toBe(true);
     }),
   timeoutMs,
 );

@@ -46,6 +46,11 @@ export function environmentsWith(others: Partial<Environments> = {}): InMemory {
       if (id === "staging") throw new AppError("conflict", "the environment `staging` is not deleted");
       calls.push(["restore", id]);
     },
+    async abandon(id) {
+      requireKnown(id);
+      if (id === "old") throw new AppError("conflict", "this node has data of the environment `old`");
+      calls.push(["abandon", id]);
+    },
     async createKey(id) {
       requireKnown(id);
       calls.push(["createKey", id]);

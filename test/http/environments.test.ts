@@ -92,6 +92,12 @@ test("they list, create, rename, delete and restore environments, and the audit 
         status: 200,
         json: { id: "old", message: "environment restored" },
       });
+      expect(await call("POST", "/api/environments/staging/abandon")).toEqual({
+        status: 200,
+        json: { id: "staging", message: "environment abandoned" },
+      });
+      expect((await call("POST", "/api/environments", { id: "q3", again: true })).status).toBe(200);
+      expect((await call("POST", "/api/environments/old/abandon")).status).toBe(409);
       expect(await call("POST", "/api/environments/staging/keys")).toEqual({
         status: 200,
         json: { id: "staging", token: "e_staging_secret", message: "keep the token, it is not shown again" },
@@ -100,11 +106,13 @@ test("they list, create, rename, delete and restore environments, and the audit 
       expect((await call("DELETE", "/api/environments/test")).status).toBe(409);
     });
     expect(environments.calls).toEqual([
-      ["create", { id: "qa", name: "qa", copyOf: undefined }],
-      ["create", { id: "q2", name: "Q 2", copyOf: "staging" }],
+      ["create", { id: "qa", name: "qa", copyOf: undefined, again: false }],
+      ["create", { id: "q2", name: "Q 2", copyOf: "staging", again: false }],
       ["rename", "staging", "New"],
       ["delete", "staging"],
       ["restore", "old"],
+      ["abandon", "staging"],
+      ["create", { id: "q3", name: "q3", copyOf: undefined, again: true }],
       ["createKey", "staging"],
     ]);
     const expected = [
@@ -113,6 +121,9 @@ test("they list, create, rename, delete and restore environments, and the audit 
       ["environment.rename", "ok", "staging", { name: "New" }],
       ["environment.delete", "ok", "staging", {}],
       ["environment.restore", "ok", "old", {}],
+      ["environment.abandon", "ok", "staging", {}],
+      ["environment.create", "ok", "q3", { name: "q3", again: true }],
+      ["environment.abandon", "refused", "old", {}],
       ["environment.key", "ok", "staging", { key: "k" }],
       ["environment.restore", "refused", "staging", {}],
       ["environment.delete", "refused", "test", {}],
@@ -132,7 +143,7 @@ test("they refuse malformed requests, unknown environments, and keys that are no
         ...ids.map((id) => ({ id })),
         ...["", "x".repeat(101), "a\u0000", "a\nb", 7].map((name) => ({ id: "a", name })),
         ...["", 7, "x".repeat(65)].map((copy_of) => ({ id: "a", copy_of })),
-        ...[{ id: "a", copyOf: "staging" }, [], "7", "{"],
+        ...[{ id: "a", again: "yes" }, { id: "a", copyOf: "staging" }, [], "7", "{"],
       ];
       for (const body of bodies)
         expect([body, (await call("POST", "/api/environments", body)).status]).toEqual([body, 400]);
@@ -168,6 +179,7 @@ const writes = [
   ["PATCH", "/api/environments/staging", { name: "x" }],
   ["DELETE", "/api/environments/staging", undefined],
   ["POST", "/api/environments/staging/restore", undefined],
+  ["POST", "/api/environments/staging/abandon", undefined],
   ["POST", "/api/environments/staging/keys", undefined],
 ] as const;
 

@@ -112,6 +112,7 @@ const routes: readonly (readonly [route: string, least: "read" | "write" | "admi
   ["PATCH /api/environments/nobody", "admin", { name: "other" }],
   ["DELETE /api/environments/nobody", "admin"],
   ["POST /api/environments/nobody/restore", "admin"],
+  ["POST /api/environments/nobody/abandon", "admin"],
   ["POST /api/environments/nobody/keys", "admin"],
 ];
 /** The policy is active already, "nobody" is no key, no decision and no environment, and a primary is not promoted. */
@@ -131,6 +132,7 @@ const answered = new Map([
   ["PATCH /api/environments/nobody", 404],
   ["DELETE /api/environments/nobody", 404],
   ["POST /api/environments/nobody/restore", 404],
+  ["POST /api/environments/nobody/abandon", 404],
   ["POST /api/environments/nobody/keys", 404],
 ]);
 const ranks = ["read", "write", "admin"];

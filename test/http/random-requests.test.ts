@@ -35,7 +35,7 @@ const unsuccessful = [
   ...["authzenConfiguration", "authzenConfigurationWithPath", "getLogin", "postLoginToken"],
   // They have one environment.
   ...["getEnvironments", "postEnvironment", "patchEnvironment", "deleteEnvironment", "restoreEnvironment"],
-  "postEnvironmentKey",
+  ...["abandonEnvironment", "postEnvironmentKey"],
   // They have no directory with backups.
   "getBackups",
   "promote",

@@ -179,12 +179,18 @@ export class Cluster {
   }
 }
 
-/** A system whose wall clock a test can set. Its monotonic clock and its timers are real. */
+/** A system whose clocks a test can move. Its timers are real. */
 export class SystemWithClock implements ClusterSystem {
   readonly #real = realClusterSystem;
   /** By how much the wall clock is ahead, in ms. */
   aheadMs = 0;
-  readonly clock: Clock = { ...systemClock, wallMs: () => systemClock.wallMs() + this.aheadMs };
+  /** How much time has passed on the monotonic clock besides the real one, in ms. */
+  passedMs = 0;
+  readonly clock: Clock = {
+    ...systemClock,
+    monotonicMs: () => systemClock.monotonicMs() + this.passedMs,
+    wallMs: () => systemClock.wallMs() + this.aheadMs,
+  };
   readonly fetch = this.#real.fetch;
   readonly connectMqtt = this.#real.connectMqtt;
   readonly openBroker = this.#real.openBroker;

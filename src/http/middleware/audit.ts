@@ -23,6 +23,7 @@ const actions: Readonly<Record<string, AuditAction>> = {
   "PATCH /api/environments/:id": "environment.rename",
   "DELETE /api/environments/:id": "environment.delete",
   "POST /api/environments/:id/restore": "environment.restore",
+  "POST /api/environments/:id/abandon": "environment.abandon",
   "POST /api/environments/:id/keys": "environment.key",
   "POST /api/clear_data": "facts.clear",
   "POST /api/promote": "node.promote",

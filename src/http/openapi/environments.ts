@@ -28,7 +28,8 @@ export function environmentOperations(bodies: RequestParsers): Operation[] {
       path: "/api/environments",
       id: "postEnvironment",
       summary: "Create an environment: an empty one, or a copy of the policy and the facts of another one",
-      description: "An environment begins with one API key, which is not a copy.",
+      description:
+        "An environment begins with one API key, which is not a copy. `again` replaces an environment whose data never arrived at this node.",
       kind: "write",
       body: bodies.environment.schema,
       responses: { 200: json("The environment and its first admin key, which is not shown again", newSchema) },
@@ -85,6 +86,22 @@ export function environmentOperations(bodies: RequestParsers): Operation[] {
     {
       ...environment,
       method: "post",
+      path: "/api/environments/:id/abandon",
+      id: "abandonEnvironment",
+      summary: "Forget an environment whose data never arrived at this node, so that its id is free",
+      description: "A node that has data of it keeps them in its data directory.",
+      kind: "write",
+      responses: {
+        200: json(
+          "There is no such environment any more",
+          z.strictObject({ id: z.string(), message: z.string() }).meta({ id: "AbandonedEnvironment" }),
+        ),
+      },
+      errors: ["not_found", "conflict"],
+    },
+    {
+      ...environment,
+      method: "post",
       path: "/api/environments/:id/keys",
       id: "postEnvironmentKey",
       summary: "Create another admin key of an environment, for one whose keys are lost",
@@ -108,11 +125,17 @@ const environmentSchema = z
     state: z.enum(["active", "deleted"]),
     is_default: z.literal(true).optional(),
     deleted: z.iso.datetime().optional(),
-    final: z.iso.datetime().optional().meta({ description: "When the deletion becomes final" }),
+    final: z.iso
+      .datetime()
+      .optional()
+      .meta({ description: "When the deletion becomes final, if the primary runs all the time until then" }),
     role: z.enum(["primary", "edge", "fallback"]).optional(),
     offset: z.int().nullable().optional(),
     ready: z.boolean().optional(),
-    failure: z.string().optional().meta({ description: "Why this node cannot start the environment" }),
+    failure: z
+      .string()
+      .optional()
+      .meta({ description: "Why this node cannot start the environment, or that no node that answers has its data" }),
   })
   .meta({ id: "Environment" });
 

@@ -18,8 +18,9 @@ export function environmentParsers() {
           name: name.optional(),
           // The id of the default environment can have other characters.
           copy_of: z.string().min(1).max(64).optional(),
+          again: z.boolean().optional(),
         })
-        .transform(({ id, name: given = id, copy_of: copyOf }) => ({ id, name: given, copyOf })),
+        .transform(({ id, name: given = id, copy_of: copyOf, again = false }) => ({ id, name: given, copyOf, again })),
     ),
     renameEnvironment: validator("body", z.strictObject({ name })),
   };

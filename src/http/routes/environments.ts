@@ -20,7 +20,7 @@ export interface EnvironmentInfo {
   readonly isDefault: boolean;
   /** Only of a deleted environment. */
   readonly deletedMs?: number | undefined;
-  /** When the deletion becomes final. */
+  /** When the deletion becomes final, if the primary runs all the time until then. */
   readonly finalMs?: number | undefined;
   /** Undefined if this node does not follow the environment. */
   readonly here?:
@@ -30,19 +30,28 @@ export interface EnvironmentInfo {
         readonly isReady: boolean;
       }
     | undefined;
-  /** Why this node cannot start the environment, which it tries again. */
+  /** Why this node cannot start the environment, which it tries again, or that no node that answers has its data. */
   readonly failure?: string | undefined;
 }
 
-/** All environments of the appliance. */
+export interface EnvironmentRequest {
+  readonly id: string;
+  readonly name: string;
+  readonly copyOf: string | undefined;
+  /** Whether it may take the place of an environment whose data never arrived. */
+  readonly again: boolean;
+}
+
+/**
+ * All environments of the appliance. A change that resolves is acknowledged by as many edges as a write. AppError
+ * `not_ready` with `mayBeDone`: it is done here, and the same request again waits for them.
+ */
 export interface Environments {
   list(): readonly EnvironmentInfo[];
   /** AppError `conflict`, `not_found` (`copyOf`), `not_ready`. */
-  create(request: {
-    readonly id: string;
-    readonly name: string;
-    readonly copyOf: string | undefined;
-  }): Promise<{ readonly info: EnvironmentInfo; readonly token: string }>;
+  create(request: EnvironmentRequest): Promise<{ readonly info: EnvironmentInfo; readonly token: string }>;
+  /** Forgets an environment whose data never arrived at this node. AppError `not_found`, `conflict`, `not_ready`. */
+  abandon(id: string): Promise<void>;
   /** AppError `not_found`, `not_ready`. */
   rename(id: string, name: string): Promise<void>;
   /** AppError `not_found`, `conflict`, `not_ready`. */
@@ -78,8 +87,9 @@ export function environmentWrites(
     .use(writeAccess(node, "admin", limits.writeBodyBytesMax))
     .post("/api/environments", async ({ body, request }) => {
       const wanted = await bodies.parse("environment", body);
-      const { id, name, copyOf } = wanted;
-      exchangeOf(request).audited = { target: id, details: { name, ...(copyOf !== undefined && { copy_of: copyOf }) } };
+      const { id, name, copyOf, again } = wanted;
+      const details = { name, ...(copyOf !== undefined && { copy_of: copyOf }), ...(again && { again }) };
+      exchangeOf(request).audited = { target: id, details };
       const { info, token } = await present(environments).create(wanted);
       recordDone(node, request);
       return { id: info.id, name: info.name, token, message: keepToken, created: timeText(info.createdMs) };
@@ -108,6 +118,13 @@ export function environmentWrites(
       recordDone(node, request);
       return { id, message: "environment restored" };
     })
+    .post("/api/environments/:id/abandon", async ({ params, request }) => {
+      const id = idIn(params.id);
+      exchangeOf(request).audited = { target: id };
+      await present(environments).abandon(id);
+      recordDone(node, request);
+      return { id, message: "environment abandoned" };
+    })
     .post("/api/environments/:id/keys", async ({ params, request }) => {
       const id = idIn(params.id);
       const exchange = exchangeOf(request);
@@ -132,6 +149,7 @@ const applianceRoutes = [
   ["PATCH", "/api/environments/:id", ofEnvironments],
   ["DELETE", "/api/environments/:id", ofEnvironments],
   ["POST", "/api/environments/:id/restore", ofEnvironments],
+  ["POST", "/api/environments/:id/abandon", ofEnvironments],
   ["POST", "/api/environments/:id/keys", ofEnvironments],
   ["GET", "/metrics", "metrics are those of all environments, so they need a key of the default environment"],
   ["GET", "/api/promote", ofPromotions],

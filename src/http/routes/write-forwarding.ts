@@ -37,6 +37,7 @@ const environmentRoutes = [
   ["PATCH", "/api/environments/:id", "admin"],
   ["DELETE", "/api/environments/:id", "admin"],
   ["POST", "/api/environments/:id/restore", "admin"],
+  ["POST", "/api/environments/:id/abandon", "admin"],
   ["POST", "/api/environments/:id/keys", "admin"],
 ] as const;
 

@@ -20,6 +20,7 @@ export type AuditAction =
   | "environment.rename"
   | "environment.delete"
   | "environment.restore"
+  | "environment.abandon"
   | "environment.key"
   | "facts.clear"
   | "node.start"

@@ -1,28 +1,27 @@
 /**
- * Finds out whether the other nodes have a registry of environments, for a node without one. A cluster has none until its
- * first environment is created.
+ * Finds out whether the other nodes have an environment. A node without the registry of environments asks for that, since
+ * a cluster has none until its first environment is created.
  */
 import type { Config } from "../config/config.ts";
 import { systemOfEnvironment } from "../replication/transport/environment-system.ts";
 import { sendWithNodeKey } from "../replication/transport/node-authorization.ts";
 import type { ClusterSystem } from "./cluster-system.ts";
-import { registryEnvironment } from "./environment-registry.ts";
 
 /** Between two questions to the other nodes. */
 const intervalMs = 2000;
 const timeoutMs = 2000;
 
-export class RegistryDiscovery {
+export class EnvironmentDiscovery {
   readonly #config: Pick<Config, "primary" | "peers" | "nodeKey">;
   readonly #system: ClusterSystem;
   #nextMs = 0;
 
-  constructor(config: Pick<Config, "primary" | "peers" | "nodeKey">, system: ClusterSystem) {
+  constructor(config: Pick<Config, "primary" | "peers" | "nodeKey">, system: ClusterSystem, environment: string) {
     this.#config = config;
-    this.#system = systemOfEnvironment(system, registryEnvironment);
+    this.#system = systemOfEnvironment(system, environment);
   }
 
-  /** Whether a node has a registry; undefined if no node says it, or if they were asked a moment ago. */
+  /** Whether a node has the environment; undefined if no node says it, or if they were asked a moment ago. */
   async find(): Promise<boolean | undefined> {
     const nowMs = this.#system.clock.monotonicMs();
     if (nowMs < this.#nextMs) return undefined;

@@ -483,7 +483,7 @@ export const advancedLimits = {
   logPageBytesMax: size(4 * MiB, "Maximum size of one page of the log that a node sends to another node"),
   retentionClockSteadyMs: time(
     600_000,
-    "How long the wall clock must have agreed with the monotonic clock before events are removed because of their age. It is also the interval between two such removals, each of which removes at most a tenth of the log",
+    "How long the wall clock must have agreed with the monotonic clock before events are removed because of their age. It is also the interval between two such removals, each of which removes at most a tenth of the log, of the audit log or of the decision log",
   ),
   logTrimIntervalMs: time(10_000, "How often events above the retention are removed from the log"),
   diskReserveBytes: size(

@@ -204,10 +204,10 @@ export class DecisionStore {
   }
 
   /**
-   * Removes decisions from before a time, some thousand in one call. Returns whether there are more. Batches of a clock
-   * that was ahead do not protect those after them.
+   * Removes decisions from before a time, whole batches until there are `rowsMax`, and at most some thousand in one call.
+   * Returns how many, and whether there may be more. Batches of a clock that was ahead do not protect those after them.
    */
-  removeBefore(timeMs: number): boolean {
+  removeBefore(timeMs: number, rowsMax: number): { readonly removed: number; readonly hasMore: boolean } {
     return this.#file.transaction(() => {
       const old = this.#file
         .statement("SELECT last_id FROM batch WHERE min_ms < ?1 ORDER BY last_id LIMIT 16")
@@ -227,10 +227,10 @@ export class DecisionStore {
           this.#file
             .statement("UPDATE batch SET min_ms = ?2 WHERE last_id = ?1")
             .run(last, minMs ?? Number.MAX_SAFE_INTEGER);
-        if (removed >= deletedRows) return true;
+        if (removed >= Math.min(rowsMax, deletedRows)) return { removed, hasMore: true };
       }
       this.#file.statement("DELETE FROM expectation WHERE time_ms < ?1").run(timeMs);
-      return old.length === 16;
+      return { removed, hasMore: old.length === 16 };
     });
   }
 
@@ -238,10 +238,14 @@ export class DecisionStore {
   removeExcess(bytesMax: number): boolean {
     const bytes = this.bytes;
     if (bytes <= bytesMax) return false;
-    const ids = this.#lastId - (this.#file.number("SELECT min(id) FROM decision") ?? this.#lastId);
     // Not more than needed: a small log may have fewer decisions than one step can remove.
-    const excess = Math.ceil(ids * (1 - bytesMax / bytes + removedShare));
+    const excess = Math.ceil(this.length * (1 - bytesMax / bytes + removedShare));
     return this.#remove(this.#lastId, Math.min(Math.max(excess, 1), deletedRows)) > 0 && this.bytes > bytesMax;
+  }
+
+  /** About how many decisions the log has: dropped ones count as well. */
+  get length(): number {
+    return this.#lastId - (this.#file.number("SELECT min(id) FROM decision") ?? this.#lastId);
   }
 
   /** Gives freed pages back to the file system, some at a time. */

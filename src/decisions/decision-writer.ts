@@ -82,6 +82,8 @@ export class DecisionWriter {
   #redaction: Redaction | undefined;
   #store: DecisionStore | undefined;
   #wallClock: CheckedWallClock | undefined;
+  /** How many decisions may still be removed because of their age, until the clock is checked again. */
+  #agedMax: number | undefined;
   #cancelTrim: () => void = () => {};
   #cancelExport: () => void = () => {};
   /** Decisions that were counted but not written since the last written one. */
@@ -248,13 +250,23 @@ export class DecisionWriter {
     if (this.#store === undefined) return;
     this.#removeExcess();
     const nowMs = this.#wallClock?.nowMs;
-    if (nowMs === undefined) return;
-    this.#attempt(() => {
-      const store = this.#opened();
-      const oldestMs = nowMs - (this.#options ?? notOpened()).ageMs;
-      for (let steps = 0; steps < trimSteps && store.removeBefore(oldestMs); steps++);
-      store.shrink();
-    });
+    if (nowMs === undefined) this.#agedMax = undefined;
+    else this.#attempt(() => this.#removeAged(nowMs));
+  }
+
+  /** As with the log of changes, a wrong clock must not cost the whole log before somebody notices it. */
+  #removeAged(nowMs: number): void {
+    const store = this.#opened();
+    const oldestMs = nowMs - (this.#options ?? notOpened()).ageMs;
+    let left = this.#agedMax ?? Math.max(1, Math.floor(store.length * agedShareMax));
+    for (let steps = 0; steps < trimSteps && left > 0; steps++) {
+      const { removed, hasMore } = store.removeBefore(oldestMs, left);
+      left -= removed;
+      if (!hasMore) break;
+    }
+    this.#agedMax = left > 0 ? left : undefined;
+    if (left <= 0) this.#wallClock?.restart();
+    store.shrink();
   }
 }
 
@@ -262,6 +274,8 @@ export class DecisionWriter {
 const rowsPerCheck = 2000;
 /** How many steps of some thousand decisions one run removes. */
 const trimSteps = 20;
+/** The largest part of the log that is removed by age before the wall clock is checked again. */
+const agedShareMax = 0.1;
 
 function requireName(store: DecisionStore, logName: string | undefined): void {
   if (logName !== undefined && logName !== store.name) throw unknownDecision();

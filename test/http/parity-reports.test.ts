@@ -8,6 +8,7 @@ import type { ParityPosition } from "../../src/decisions/parity-reports.ts";
 import { RecentDecisions } from "../../src/decisions/recent-decisions.ts";
 import { Redaction } from "../../src/decisions/redaction.ts";
 import { withDirectory } from "../replication/cluster.ts";
+import { decisionOf } from "./logged-decision.ts";
 
 const question = { actor_type: "User", actor_id: "bob", action: "delete", resource_type: "Org", resource_id: "acme" };
 
@@ -34,12 +35,6 @@ const unknown = { allowed: null, decidedMs: null };
 type AddReport = (keyId: string, requestId: string, expected: boolean, isKnown?: boolean) => void;
 
 const page = { limit: 10_000, bytesMax: 1e9, oldestMs: 0 };
-
-function decisionOf(keyId: string, requestId: string, allowed = true, asked = "q".repeat(50)): Decision {
-  const version = { epoch: "0123456789abcdef", offset: 2 ** 40, policyId: 7, clock: 1_795_000_000, isCached: true };
-  const common = { kind: "authorize", isBody: true, traceId: null, result: undefined, version } as const;
-  return { ...common, keyId, requestId, question: asked, allowed, timeMs: 0, durationUs: 12 };
-}
 
 describe("API keys", () => {
   test("cannot displace the reports of another key, and matches go before mismatches", () =>

@@ -32,9 +32,30 @@ interface LoadedConfig {
   readonly warnings: readonly string[];
 }
 
+/** How nodes send telemetry, by the standard variable that can ask for something else. */
+const otlpProtocols = {
+  OTEL_EXPORTER_OTLP_PROTOCOL: "http/protobuf",
+  OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: "http/protobuf",
+  OTEL_EXPORTER_OTLP_METRICS_PROTOCOL: "http/protobuf",
+  OTEL_EXPORTER_OTLP_LOGS_PROTOCOL: "http/json",
+} as const;
+
+function otlpProblems(environment: Environment): string[] {
+  if (environment["OTEL_SDK_DISABLED"]?.toLowerCase() === "true") return [];
+  return Object.entries(otlpProtocols).flatMap(([name, allowed]) => {
+    const value = environment[name]?.trim();
+    if (!value || value === allowed) return [];
+    return [`${name} is \`${value}\`; allowed: \`${allowed}\`, which collectors usually accept at port 4318`];
+  });
+}
+
 export function loadConfig(given: ConfigSources): LoadedConfig {
   const sources = { ...given, environment: withoutServices(given.environment) };
-  const problems = [...unknownKeys(sources), ...unknownVariables(sources.environment)];
+  const problems = [
+    ...unknownKeys(sources),
+    ...unknownVariables(sources.environment),
+    ...otlpProblems(sources.environment),
+  ];
   const warnings: string[] = [];
   const collected: Record<string, unknown> = {};
   for (const setting of settings) {

@@ -5,6 +5,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { writeFileAtomically } from "../runtime/atomic-file.ts";
+import { fetch } from "../runtime/fetch.ts";
 import type { OtlpTarget } from "../telemetry/otlp-target.ts";
 import { AppError } from "../util/app-error.ts";
 import { CheckedWallClock } from "../util/checked-wall-clock.ts";
@@ -170,11 +171,11 @@ export class DecisionWriter {
   /** The packages of OpenTelemetry are loaded only if they are used. */
   async #startExport({ target, attributes }: NonNullable<DecisionLogOptions["exportTo"]>): Promise<void> {
     const { otlpLogSender } = await import("../telemetry/otlp-logs.ts");
-    const send = otlpLogSender(target, attributes);
+    const send = otlpLogSender(target, attributes, fetch);
     this.#cancelExport = exportDecisions({
       send,
       withStore: (body) => this.#attempt(() => body(this.#opened())),
-      report: (error) => this.#report(new Error(`decisions cannot be exported: ${reasonOf(error)}`)),
+      report: (error) => this.#report(new Error(`decisions cannot be exported to ${reasonOf(error)}`)),
       clock: this.#clock,
     });
   }

@@ -22,10 +22,9 @@ import {
   PeriodicExportingMetricReader,
   type ResourceMetrics,
 } from "@opentelemetry/sdk-metrics";
-import { reasonOf } from "../util/reason.ts";
-import { getLogger } from "./logger.ts";
 import { type CollectedMetric, collectMetrics, processStartMs } from "./metrics.ts";
 import { otelResource } from "./otel-resource.ts";
+import { exportReports } from "./otlp-target.ts";
 import { shutDown } from "./shutdown.ts";
 
 export interface MetricExport {
@@ -35,7 +34,6 @@ export interface MetricExport {
 
 const [intervalMsDefault, timeoutMsDefault] = [60_000, 30_000];
 const scope = { name: "ostiary" };
-const log = getLogger("metrics");
 
 /** `attributes` are those of the node. */
 export function startMetricSdk(attributes: Readonly<Record<string, string>>): MetricExport {
@@ -63,9 +61,8 @@ function positive(variable: string): number | undefined {
   return value !== undefined && value > 0 ? value : undefined;
 }
 
-/** Logs the first of several failures, and the first success after them. */
 class MetricExporter extends OTLPExporterBase<ResourceMetrics> {
-  #hasFailed = false;
+  readonly #report = exportReports("metrics");
 
   constructor() {
     const own = getStringFromEnv("OTEL_EXPORTER_OTLP_METRICS_COMPRESSION");
@@ -88,14 +85,6 @@ class MetricExporter extends OTLPExporterBase<ResourceMetrics> {
       // The reader would log each failure.
       done({ code: ExportResultCode.SUCCESS });
     });
-  }
-
-  #report({ code, error }: ExportResult): void {
-    const hasFailed = code !== ExportResultCode.SUCCESS;
-    if (hasFailed && !this.#hasFailed)
-      log.warning("metrics cannot be exported, trying again: {reason}", { reason: reasonOf(error ?? "no reason") });
-    if (!hasFailed && this.#hasFailed) log.info("metrics are exported again");
-    this.#hasFailed = hasFailed;
   }
 }
 

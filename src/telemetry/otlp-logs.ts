@@ -5,7 +5,7 @@
 import { gzipSync } from "node:zlib";
 import { JsonLogsSerializer } from "@opentelemetry/otlp-transformer";
 import { otelResource } from "./otel-resource.ts";
-import type { OtlpTarget } from "./otlp-target.ts";
+import { exportProblem, type OtlpTarget } from "./otlp-target.ts";
 
 export interface OtlpRecord {
   readonly timeMs: number;
@@ -24,8 +24,14 @@ const timeoutMs = 10_000;
 const info = 9;
 const scope = { name: "ostiary" };
 
-/** `attributes` are those of the node. */
-export function otlpLogSender({ url, headers }: OtlpTarget, attributes: Readonly<Record<string, string>>): SendRecords {
+type Fetch = (url: string, init: RequestInit) => Promise<Response>;
+
+/** `attributes` are those of the node. The errors of `fetch` have the codes of the system. */
+export function otlpLogSender(
+  { url, headers }: OtlpTarget,
+  attributes: Readonly<Record<string, string>>,
+  fetch: Fetch,
+): SendRecords {
   const resource = otelResource(attributes);
   const sentHeaders = { ...headers, "Content-Type": "application/json", "Content-Encoding": "gzip" };
   return async (records) => {
@@ -43,8 +49,11 @@ export function otlpLogSender({ url, headers }: OtlpTarget, attributes: Readonly
       headers: sentHeaders,
       body: new Uint8Array(gzipSync(bytes)),
       signal: AbortSignal.timeout(timeoutMs),
+    }).catch((error: unknown) => {
+      throw new Error(exportProblem(url, error), { cause: error });
     });
     await response.body?.cancel();
-    if (!response.ok) throw new Error(`the collector answered ${response.status}`);
+    const { ok, status: code, statusText } = response;
+    if (!ok) throw new Error(exportProblem(url, Object.assign(new Error(statusText), { code })));
   };
 }

@@ -518,6 +518,23 @@ describe("combinations of settings are checked", () => {
   });
 });
 
+test("a protocol of OpenTelemetry that nodes do not speak is refused", () => {
+  const OTEL_EXPORTER_OTLP_PROTOCOL = "grpc";
+  const flags = { role: "primary" };
+  expect(
+    problems({ flags, environment: { OTEL_EXPORTER_OTLP_PROTOCOL, OTEL_EXPORTER_OTLP_LOGS_PROTOCOL: "x" } }),
+  ).toEqual([
+    "OTEL_EXPORTER_OTLP_PROTOCOL is `grpc`; allowed: `http/protobuf`, which collectors usually accept at port 4318",
+    "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL is `x`; allowed: `http/json`, which collectors usually accept at port 4318",
+  ]);
+  for (const environment of [
+    { OTEL_EXPORTER_OTLP_PROTOCOL: "http/protobuf", OTEL_EXPORTER_OTLP_LOGS_PROTOCOL: "http/json" },
+    { OTEL_EXPORTER_OTLP_PROTOCOL: "" },
+    { OTEL_EXPORTER_OTLP_PROTOCOL, OTEL_SDK_DISABLED: "true" },
+  ])
+    expect(load({ flags, environment }).problems).toEqual([]);
+});
+
 test("the documented test key is refused outside `ostiary dev`", () => {
   const found = problems({ flags: { role: "primary", environment: developmentEnvironment, adminKey: developmentKey } });
   expect(found).toEqual(["adminKey is the documented test key, which is public; choose another, or run `ostiary dev`"]);

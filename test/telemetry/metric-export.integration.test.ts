@@ -2,6 +2,7 @@
 import * as Bun from "bun";
 import { expect, test } from "bun:test";
 import { startCollector, type Collector, type Metric } from "../../scripts/otlp-collector.ts";
+import { freePort } from "../../scripts/node-process.ts";
 import { must } from "../../src/util/assert.ts";
 import { ask, inDirectory, loadPolicy, mayRead } from "../hostile/node.ts";
 import { startMetricExport } from "../../src/telemetry/metric-export.ts";
@@ -125,7 +126,9 @@ test("a collector that fails is logged once, and gets the metrics when it works 
         await eventually(() => expect(requests).toBeGreaterThan(2));
         isBroken = false;
         await eventually(() => expect(lines.join("")).toContain("metrics are exported again"));
+        const problem = `metrics cannot be exported to ${variables.OTEL_EXPORTER_OTLP_METRICS_ENDPOINT}: it answers 400 Bad Request`;
         expect(lines.join("").split("metrics cannot be exported").length - 1).toBe(1);
+        expect(lines.join("")).toContain(problem);
         expect(lines.join("")).not.toContain("metrics export failed");
         await metricExport.stop();
       });
@@ -133,6 +136,18 @@ test("a collector that fails is logged once, and gets the metrics when it works 
       await server.stop(true);
     }
   }, "info"));
+
+test("traces that cannot be exported are reported with the address and the cause, without credentials", () =>
+  withCapturedLog(async (lines) => {
+    const port = await freePort();
+    const variables = { OTEL_EXPORTER_OTLP_ENDPOINT: `http://user:secret@127.0.0.1:${port}/` };
+    await whileTracing({ ...variables, OTEL_EXPORTER_OTLP_TIMEOUT: "100" }, { attributes: {} }, async () => {
+      withSpan("work", {}, () => {});
+      const problem = `traces cannot be exported to http://127.0.0.1:${port}/v1/traces: nothing listens there (ECONNREFUSED)`;
+      await eventually(() => expect(lines.join("")).toContain(problem));
+    });
+    expect(lines.join("")).not.toContain("secret");
+  }));
 
 test("a collector that does not answer delays neither the start nor the stop", async () => {
   const server = Bun.serve({

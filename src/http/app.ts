@@ -266,7 +266,7 @@ function writeRoutes(node: Node, limits: Limits, bodies: BodyParser, queries: Qu
   }
   return node.forward === undefined
     ? refusedWrites(node, isHosted)
-    : forwardedWrites(node, node.forward, limits, isHosted);
+    : forwardedWrites(node, node.forward, limits, bodies, isHosted);
 }
 
 /** The routes that concern all environments of the node. */

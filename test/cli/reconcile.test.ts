@@ -197,6 +197,11 @@ facts:
   test.each([
     ["", "it must have `version: 1` and `facts`"],
     ["version: 2\nfacts: {}\n", "`version`: must be 1"],
+    ["version: 1\nfacts: {}\nsorce: csv\n", "it must not have `sorce`: did you mean `source`?"],
+    [
+      "version: 1\nfacts: {'p(A:_)': {qurey: SELECT 1}}\n",
+      "`facts.p(A:_)` must not have `qurey`: did you mean `query`?",
+    ],
     ["version: 1\nsource: mongodb\nfacts: {}\n", "`source`: must be postgres, mysql or csv"],
     ["version: 1\nsource: csv\nfacts: {}\n", "`facts` is empty"],
     ["version: 1\nsource: csv\nfacts: {open: {file: a}}\n", "`facts.open` is not a signature"],

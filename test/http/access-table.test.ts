@@ -8,7 +8,7 @@ import { must } from "../../src/util/assert.ts";
 import { expectGolden } from "../golden.ts";
 import { adminKey, eventually, positionOf, withCluster } from "../replication/cluster.ts";
 import { apiOf, fact, Org, role, User, value, wildcardPolicy, type Answer, type Api } from "./api.ts";
-import { operations, type NamedOperation } from "./documented.ts";
+import { ignoresUnknownMembers, operations, type NamedOperation } from "./documented.ts";
 import { internalsIn } from "./scenario.ts";
 
 /** So that bodies that are too large are not very large. */
@@ -104,6 +104,8 @@ function attemptsOf(operation: NamedOperation, readKey: string): Attempt[] {
     hasBody && { ...valid, name: "malformed JSON", body: `${JSON.stringify(body ?? {}).slice(0, -1)},` },
     hasBody && { ...valid, name: "oversize", body: `"${"x".repeat(bodyBytesMax)}"` },
     requestBody !== undefined && { ...valid, name: "wrong types", body: wrongTypes(body) },
+    hasBody &&
+      !ignoresUnknownMembers(operation) && { ...valid, name: "unknown member", body: { ...Object(body), surplus: 1 } },
     requestBody !== undefined && { ...valid, name: "other type", body: Array.isArray(body) ? {} : [] },
     names.length > 0 && { ...valid, name: "wrong parameters", query: names.map((name) => `${name}=-1x`).join("&") },
     path.includes("{") && { ...valid, name: "wrong parameters", id: "%ff" },

@@ -122,11 +122,28 @@ describe("a body that creates a key", () => {
       expect(await statusOf({ role: "admin", only_predicates: ["p"] })).toBe(400);
       expect(await statusOf({ only_types: [] })).toBe(400);
       expect(await statusOf({ only_predicates: [""] })).toBe(400);
-      // An unknown member can be a limit that a later release has.
-      expect(await refused({ grant: { role: "write", only_values: ["x"] } })).toEqual([
-        400,
-        "`grant` in the body must not have `only_values`",
-      ]);
+      // An unknown member can be a limit that a later release has, or one that stands in a wrong place.
+      for (const [body, message] of [
+        [
+          { grant: { role: "write", only_values: ["x"] } },
+          "`grant` in the body must not have `only_values`: known are `role`, `expires`, `only_predicates` and `only_types`",
+        ],
+        [
+          { role: "write", only_predicates: ["p"], expires: "1d" },
+          "the body must not have `only_predicates` or `expires`: did you mean `grant.only_predicates` and `grant.expires`?",
+        ],
+        [
+          { grant: { role: "write", only_predicate: ["p"] } },
+          "`grant` in the body must not have `only_predicate`: did you mean `only_predicates`?",
+        ],
+        [{ role: "write", grants: {} }, "the body must not have `grants`: did you mean `grant`?"],
+        [{ role: "write", ttl: "1d" }, "the body must not have `ttl`: known are `name`, `role` and `grant`"],
+        [
+          { grant: { role: "write", name: "x" } },
+          "`grant` in the body must not have `name`: did you mean `name` outside of `grant`?",
+        ],
+      ] as const)
+        expect(await refused(body)).toEqual([400, message]);
       const long = "p".repeat(513);
       expect(await statusOf({ only_predicates: Array.from({ length: 65 }, (_, index) => `p${index}`) })).toBe(413);
       expect(await statusOf({ only_types: Array.from({ length: 1500 }, () => long) })).toBe(413);

@@ -6,7 +6,14 @@ import { documentedPath } from "../../src/http/openapi/document.ts";
 import { errorCatalogue } from "../../src/http/middleware/error-catalogue.ts";
 import { withCluster } from "../replication/cluster.ts";
 import { withPrimary } from "./api.ts";
-import { document, matchesRequest, operationOf, operations, undocumentedIn } from "./documented.ts";
+import {
+  document,
+  ignoresUnknownMembers,
+  matchesRequest,
+  operationOf,
+  operations,
+  undocumentedIn,
+} from "./documented.ts";
 
 describe("the document", () => {
   test("has each route of each role, and no other; requests between nodes are no part of the API", () =>
@@ -53,6 +60,18 @@ describe("the document", () => {
     expect(matchesRequest(batch, [{ inserts: [fact] }, { deletes: [fact] }])).toBe(true);
     for (const change of [{ inserts: [fact], deletes: [fact] }, {}, { inserts: [{ ...fact, args: [] }] }, 7])
       expect([change, matchesRequest(batch, [change])]).toEqual([change, false]);
+  });
+
+  test("permits unknown members only in bodies that others define", () => {
+    const openIn = (schema: unknown): unknown[] => {
+      if (typeof schema !== "object" || schema === null) return [];
+      const { $ref, type, additionalProperties } = schema as Readonly<Record<string, unknown>>;
+      const isOpen = type === "object" && additionalProperties !== false;
+      const named = document.components?.schemas?.[String($ref).split("/").at(-1) ?? ""];
+      return [...(isOpen ? [schema] : []), ...openIn(named), ...Object.values(schema).flatMap(openIn)];
+    };
+    for (const operation of operations.filter((each) => !ignoresUnknownMembers(each)))
+      expect([operation.operationId, openIn(operation.requestBody)]).toEqual([operation.operationId, []]);
   });
 
   test("is served without a key, and not sent again to a client that has it", () =>

@@ -3,11 +3,14 @@ import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { once } from "node:events";
 import { createServer, type AddressInfo } from "node:net";
+import { defaultLimits } from "../../src/config/limits.ts";
+import { createApp } from "../../src/http/app.ts";
+import type { ForwardedRequest, Node } from "../../src/replication/node.ts";
 import { OffsetWaiters } from "../../src/replication/replica/offset-waiters.ts";
 import { realSystem } from "../../src/replication/system.ts";
 import { createWriteForwarder } from "../../src/replication/replica/write-forwarding.ts";
 import { systemClock } from "../../src/util/clock.ts";
-import { eventually, refusal } from "../replication/cluster.ts";
+import { adminKey, converged, eventually, refusal, withCluster } from "../replication/cluster.ts";
 import { SimulatedClock } from "../replication/simulated-clock.ts";
 
 type System = Parameters<typeof createWriteForwarder>[0]["system"];
@@ -225,3 +228,26 @@ test("an answer that is not from a primary is not passed on", async () => {
     });
   await proxy.stop(true);
 });
+
+test("an edge checks a request for a key before it forwards it, since a primary of 0.1.0 ignores unknown members", () =>
+  withCluster(async (cluster) => {
+    const primary = await cluster.primary();
+    const edge = await cluster.edge("edge", primary);
+    await converged(edge.node, primary.node);
+    const forwarded: ForwardedRequest["body"][] = [];
+    const forward = async ({ body }: ForwardedRequest) => (
+      forwarded.push(body),
+      { status: 200, headers: {}, body: "{}" }
+    );
+    const app = createApp(Object.create(edge.node, { forward: { value: forward } }) as Node, defaultLimits);
+    const statusOf = async (body: object): Promise<number> => {
+      const headers = { authorization: `Bearer ${adminKey}` };
+      const request = { method: "POST", headers, body: JSON.stringify(body) };
+      return (await app.fetch(new Request("http://localhost/api/keys", request))).status;
+    };
+    const role = { name: "a", role: "write" };
+    expect(await statusOf({ ...role, expires: "1d" })).toBe(400);
+    expect(await statusOf(role)).toBe(200);
+    expect(forwarded).toEqual([JSON.stringify(role)]);
+    app.close();
+  }));

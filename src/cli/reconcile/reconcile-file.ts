@@ -5,6 +5,7 @@ import { z } from "zod";
 import { parseYaml, YamlError } from "../../runtime/yaml.ts";
 import { AppError } from "../../util/app-error.ts";
 import { fileProblem, reasonOf } from "../../util/reason.ts";
+import { unknownMembers } from "../../util/unknown-members.ts";
 import { columnsOf, parseSignature, type Signature } from "../../local/signature.ts";
 
 export interface ReconcileFile {
@@ -61,6 +62,8 @@ export async function readReconcileFile(path: string): Promise<ReconcileFile> {
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     const place = issue?.path.map(String).join(".");
+    if (issue?.code === "unrecognized_keys")
+      return refuse(`${place ? `\`${place}\`` : "it"} must not have ${unknownMembers(issue, schema)}`);
     return refuse(place ? `\`${place}\`: ${issue?.message}` : "it must have `version: 1` and `facts`");
   }
   const { source, facts, dbs = {} } = parsed.data;

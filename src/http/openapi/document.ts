@@ -63,7 +63,7 @@ export function openApiDocument(limits: Limits) {
       version: packageJson.version,
       license: { name: packageJson.license, identifier: packageJson.license },
       description:
-        "Authorization questions, facts and policies, as in Oso Cloud, and the operation of a node. `HEAD` works for each `GET`, and `OPTIONS` answers with the methods of a path. Members that a request may not have are ignored. An error has a `message` for people and a stable `code`: `x-errors` has the meaning of each.",
+        "Authorization questions, facts and policies, as in Oso Cloud, and the operation of a node. `HEAD` works for each `GET`, and `OPTIONS` answers with the methods of a path. Unknown members of questions and of changes of facts are ignored; those of all other requests are errors (`additionalProperties: false`). An error has a `message` for people and a stable `code`: `x-errors` has the meaning of each.",
     },
     servers: [{ url: "/" }],
     tags: Object.entries(tags).map(([name, description]) => ({ name, description })),

@@ -40,7 +40,7 @@ export function keyParsers({ identifierBytesMax }: Limits) {
     key: validator(
       "body",
       z
-        .object({
+        .strictObject({
           name: z.string().min(1).max(100),
           role: z.enum(apiKeyRoles).optional(),
           // Not beside `role`: a primary of 0.1.0 ignores members that it does not know, and would make the key

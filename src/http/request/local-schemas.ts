@@ -86,7 +86,7 @@ export function localParsers(
           ...bindingsIn(body, context),
         })),
     ),
-    bindings: validator("body", z.object({ data_bindings: z.string() })),
+    bindings: validator("body", z.strictObject({ data_bindings: z.string() })),
   };
 }
 

@@ -241,19 +241,19 @@ function policyParsers({ policyFilesMax, policyFilenameBytesMax, policyMessageBy
     })
     .nullish()
     .transform((given) => given || undefined);
-  const file = z.object({ filename: filename.min(1), src: z.string() });
+  const file = z.strictObject({ filename: filename.min(1), src: z.string() });
   const policy = {
     src: z.string().optional(),
     filename: filename.nullish(),
     files: listOf(file, { min: 1, max: policyFilesMax }).optional(),
   };
-  const part = z.object({ filename: filename.min(1), lines: z.int().min(1) });
+  const part = z.strictObject({ filename: filename.min(1), lines: z.int().min(1) });
   const parts = listOf(part, { min: 2, max: policyFilesMax }).refine(
     (given) => fitsInBytes(given.map((each) => each.filename).join(""), partNamesBytesMax),
     { error: `must not have names of more than ${partNamesBytesMax} bytes together` },
   );
   const uploadSchema = z
-    .object({ src: z.string(), filename: filename.nullish(), message, parts: parts.optional() })
+    .strictObject({ src: z.string(), filename: filename.nullish(), message, parts: parts.optional() })
     .refine(({ src, parts: given }) => given === undefined || sumOfLines(given) === src.split("\n").length, {
       path: ["parts"],
       error: "must have as many lines as `src`",
@@ -262,7 +262,7 @@ function policyParsers({ policyFilesMax, policyFilenameBytesMax, policyMessageBy
     policy: validator("body", uploadSchema),
     replay: validator(
       "body",
-      z.object({
+      z.strictObject({
         src: z.string(),
         filename: filename.nullish(),
         since: timeText.optional(),
@@ -273,16 +273,16 @@ function policyParsers({ policyFilesMax, policyFilenameBytesMax, policyMessageBy
     policyEffect: validator(
       "body",
       z
-        .object({ ...policy, decisions: z.int().min(0).max(replayedDecisionsMax).default(500) })
+        .strictObject({ ...policy, decisions: z.int().min(0).max(replayedDecisionsMax).default(500) })
         .meta(eitherSource)
         .transform(withSources),
     ),
-    policyRollback: validator("body", z.object({ id: z.int().min(1), message })),
-    validate: validator("body", z.object(policy).meta(eitherSource).transform(withSources)),
+    policyRollback: validator("body", z.strictObject({ id: z.int().min(1), message })),
+    validate: validator("body", z.strictObject(policy).meta(eitherSource).transform(withSources)),
     test: validator(
       "body",
       z
-        .object({ ...policy, coverage: z.boolean().default(false) })
+        .strictObject({ ...policy, coverage: z.boolean().default(false) })
         .meta(eitherSource)
         .transform(withSources),
     ),
@@ -320,13 +320,21 @@ function withSources<Body extends PolicyBody>(
 
 function changeParsers(limits: Limits) {
   const promote = z
-    .object({ force: z.boolean().default(false), graceful: z.boolean().default(false) })
+    .strictObject({ force: z.boolean().default(false), graceful: z.boolean().default(false) })
     .refine(({ force, graceful }) => !(force && graceful), { error: forceAndGraceful });
   return {
     ...factChangeParsers(limits),
     ...keyParsers(limits),
     ...environmentParsers(),
     promote: validator("body", promote),
+    /** Of changes that need no body: a client must not believe that a member of it has an effect. */
+    nothing: validator(
+      "body",
+      z
+        .strictObject({})
+        .nullish()
+        .transform(() => ({})),
+    ),
   };
 }
 

@@ -5,6 +5,7 @@
 import type { z } from "zod";
 import { AppError } from "../../util/app-error.ts";
 import { clip } from "../../util/text-length.ts";
+import { unknownMembers } from "../../util/unknown-members.ts";
 
 export type RequestPart = "body" | "query";
 
@@ -16,7 +17,7 @@ export function validator<Schema extends z.ZodType>(part: RequestPart, schema: S
   return parserOf(schema, (value) => {
     const { data, error } = schema.safeParse(value);
     const issue = error?.issues[0];
-    if (issue !== undefined) throw issueError(issue, part, value);
+    if (issue !== undefined) throw issueError(issue, part, value, schema);
     return data as z.output<Schema>;
   });
 }
@@ -37,14 +38,16 @@ export function validatingSchema<Schema extends z.ZodType>(part: RequestPart, sc
 }
 
 /** A list that is too long is 413, as documented, and all else 400. The message has the first issue only. */
-function issueError(issue: z.core.$ZodIssue, part: RequestPart, value: unknown): AppError {
+function issueError(issue: z.core.$ZodIssue, part: RequestPart, value: unknown, schema: z.core.$ZodType): AppError {
   // The client chooses the names in the path, which can be as long as the body.
   const path = clip(issue.path.map((key) => clip(String(key), keyCharactersMax)).join("."), pathCharactersMax);
   const whole = `the ${part}`;
   const subject = path === "" ? whole : `\`${path}\` in ${whole}`;
   const missing = path !== "" && valueAt(value, issue.path) === undefined;
   const code = issue.code === "too_big" && issue.origin === "array" ? "too_large" : "invalid_request";
-  return new AppError(code, `${subject} ${missing ? "is missing, it " : ""}${requirementOf(issue)}`);
+  const requirement =
+    issue.code === "unrecognized_keys" ? `must not have ${unknownMembers(issue, schema)}` : requirementOf(issue);
+  return new AppError(code, `${subject} ${missing ? "is missing, it " : ""}${requirement}`);
 }
 
 function requirementOf(issue: z.core.$ZodIssue): string {
@@ -63,11 +66,6 @@ function requirementOf(issue: z.core.$ZodIssue): string {
         : `must be at most ${issue.maximum}`;
     case "invalid_value":
       return `must be ${issue.values.map((value) => `\`${String(value)}\``).join(" or ")}`;
-    case "unrecognized_keys":
-      return `must not have ${issue.keys
-        .slice(0, unknownKeysMax)
-        .map((key) => `\`${clip(key, keyCharactersMax)}\``)
-        .join(" or ")}`;
     default:
       // Our own checks have a sentence as their message.
       return issue.message;
@@ -75,7 +73,7 @@ function requirementOf(issue: z.core.$ZodIssue): string {
 }
 
 /** Limits for the parts of a request that a message repeats. */
-const [keyCharactersMax, pathCharactersMax, unknownKeysMax] = [64, 200, 5] as const;
+const [keyCharactersMax, pathCharactersMax] = [64, 200] as const;
 
 const typeNames: Readonly<Record<string, string>> = {
   string: "a text",

@@ -44,9 +44,10 @@ export function bindingsWrites(
       if (result.unchanged) set.status = 202;
       return writeResponse(set, result, result.unchanged ? "data bindings unchanged" : "data bindings stored");
     })
-    .delete("/api/bindings/:name", async ({ params, request, set }) => {
+    .delete("/api/bindings/:name", async ({ body, params, request, set }) => {
       const name = nameIn(params.name);
       exchangeOf(request).audited = { target: name };
+      await bodies.parse("nothing", body);
       const result = await writes.keys({ add: [], remove: [], removeBindings: name }, writeMetaOf(request));
       if (result.unchanged === true) throw unknownBindings(name);
       return writeResponse(set, result, "data bindings removed");

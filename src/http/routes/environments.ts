@@ -103,32 +103,36 @@ export function environmentWrites(
       recordDone(node, request);
       return { id, name, message: "environment renamed" };
     })
-    .delete("/api/environments/:id", async ({ params, request }) => {
+    .delete("/api/environments/:id", async ({ body, params, request }) => {
       const id = idIn(params.id);
       exchangeOf(request).audited = { target: id };
+      await bodies.parse("nothing", body);
       if (id === node.environment) throw new AppError("conflict", "the default environment cannot be deleted");
       const final = timeText((await present(environments).delete(id)).finalMs);
       recordDone(node, request);
       return { id, final, message: `environment deleted, it can be restored until ${final}` };
     })
-    .post("/api/environments/:id/restore", async ({ params, request }) => {
+    .post("/api/environments/:id/restore", async ({ body, params, request }) => {
       const id = idIn(params.id);
       exchangeOf(request).audited = { target: id };
+      await bodies.parse("nothing", body);
       await present(environments).restore(id);
       recordDone(node, request);
       return { id, message: "environment restored" };
     })
-    .post("/api/environments/:id/abandon", async ({ params, request }) => {
+    .post("/api/environments/:id/abandon", async ({ body, params, request }) => {
       const id = idIn(params.id);
       exchangeOf(request).audited = { target: id };
+      await bodies.parse("nothing", body);
       await present(environments).abandon(id);
       recordDone(node, request);
       return { id, message: "environment abandoned" };
     })
-    .post("/api/environments/:id/keys", async ({ params, request }) => {
+    .post("/api/environments/:id/keys", async ({ body, params, request }) => {
       const id = idIn(params.id);
       const exchange = exchangeOf(request);
       exchange.audited = { target: id };
+      await bodies.parse("nothing", body);
       const { keyId, token } = await present(environments).createKey(id, exchange.requestId);
       exchange.audited = { target: id, details: { key: keyId } };
       recordDone(node, request);

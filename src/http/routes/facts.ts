@@ -74,9 +74,11 @@ export function factWrites(node: Node, writes: Writes, limits: Limits, bodies: B
         addPosition(set, await writes.batch(changes, writeMetaOf(request)));
         return insertedFact(changes);
       })
-      .post("/api/clear_data", async ({ request, set }) =>
-        writeResponse(set, await writes.clear(writeMetaOf(request)), "all facts deleted"),
-      )
+      // Official clients send no body, or `null`. A body with a pattern must not delete all facts.
+      .post("/api/clear_data", async ({ body, request, set }) => {
+        await bodies.parse("nothing", body);
+        return writeResponse(set, await writes.clear(writeMetaOf(request)), "all facts deleted");
+      })
   );
 }
 

@@ -2,7 +2,7 @@
  * API keys, for administrators. Only the response that creates a secret has its text; nodes store and replicate the
  * hash, the name and the grant.
  */
-import { Elysia, type Context } from "elysia";
+import { Elysia } from "elysia";
 import type { Limits } from "../../config/limits.ts";
 import { isExpired, mintApiKey, type KeySecret } from "../../engine/authenticate.ts";
 import type { Node, Writes } from "../../replication/node.ts";
@@ -52,16 +52,15 @@ export function keyWrites(node: Node, writes: Writes, limits: Limits, bodies: Bo
       const shown = writeResponse(set, result, "keep the token, it is not shown again");
       return { id, name, role, token: text, ...grant, replaced_expires: replacedExpires, ...shown };
     })
-    .delete("/api/keys/:id", async ({ params, request, set }) => removeKey(writes, params.id, request, set));
-}
-
-async function removeKey(writes: Writes, givenId: string | null, request: Request, set: Context["set"]) {
-  const id = keyIdIn(givenId);
-  exchangeOf(request).audited = { target: id };
-  // The writer decides whether the last admin key can be removed.
-  const result = await writes.keys({ add: [], remove: [id] }, writeMetaOf(request));
-  if (result.unchanged === true) throw unknownKey(id);
-  return writeResponse(set, result, "API key removed");
+    .delete("/api/keys/:id", async ({ body, params, request, set }) => {
+      const id = keyIdIn(params.id);
+      exchangeOf(request).audited = { target: id };
+      await bodies.parse("nothing", body);
+      // The writer decides whether the last admin key can be removed.
+      const result = await writes.keys({ add: [], remove: [id] }, writeMetaOf(request));
+      if (result.unchanged === true) throw unknownKey(id);
+      return writeResponse(set, result, "API key removed");
+    });
 }
 
 /** The present secret of the key. */

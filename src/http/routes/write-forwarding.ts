@@ -11,7 +11,11 @@ import { pathAndQueryOf } from "../../util/request-url.ts";
 import { clientOf } from "../middleware/audit.ts";
 import { forwardGuard } from "../middleware/access.ts";
 import { addResponseHeaders, exchangeOf, markDecoded } from "../middleware/exchange.ts";
+import { parseJson } from "../request/body-reader.ts";
+import type { BodyParser } from "../request/body-parser.ts";
 import { matches } from "./not-found.ts";
+
+const keysPath = "/api/keys";
 
 /** The routes, with the weakest role that is accepted. */
 const writeRoutes = [
@@ -24,7 +28,7 @@ const writeRoutes = [
   ["POST", "/api/bulk_load", "write"],
   ["POST", "/api/bulk_delete", "write"],
   ["POST", "/api/bulk", "write"],
-  ["POST", "/api/keys", "admin"],
+  ["POST", keysPath, "admin"],
   ["POST", "/api/keys/:id/rotate", "admin"],
   ["DELETE", "/api/keys/:id", "admin"],
   ["PUT", "/api/bindings/:name", "admin"],
@@ -57,7 +61,7 @@ type Forward = (request: ForwardedRequest) => Promise<ForwardedAnswer>;
  * The edge checks the API key before it reads the body. The primary checks it again, because the key may have been
  * removed after the last event that this edge has.
  */
-export function forwardedWrites(node: Node, forward: Forward, limits: Limits, isHosted: boolean) {
+export function forwardedWrites(node: Node, forward: Forward, limits: Limits, bodies: BodyParser, isHosted: boolean) {
   const requireKey = forwardGuard(node);
   return onWriteRoutes(isHosted, async ({ request, route, role }) => {
     const exchange = exchangeOf(request);
@@ -68,6 +72,8 @@ export function forwardedWrites(node: Node, forward: Forward, limits: Limits, is
     await requireKey(exchange, request, role);
     const body = await exchange.bodies.read(exchange, request, limits.writeBodyBytesMax);
     markDecoded(exchange);
+    // A primary of 0.1.0 ignores members that it does not know, which can be the limits of a key.
+    if (route === keysPath) bodies.parseValue("key", parseJson(body));
     const response = await forward({
       method: request.method,
       requestId: exchange.requestId,

@@ -7,6 +7,7 @@ import { randomBytes } from "node:crypto";
 import { writeFileAtomically } from "../runtime/atomic-file.ts";
 import { fetch } from "../runtime/fetch.ts";
 import type { OtlpTarget } from "../telemetry/otlp-target.ts";
+import { StoreFiles } from "../store/directory/store-files.ts";
 import { AppError } from "../util/app-error.ts";
 import { CheckedWallClock } from "../util/checked-wall-clock.ts";
 import type { Clock } from "../util/clock.ts";
@@ -82,6 +83,8 @@ export class DecisionWriter {
   #options: DecisionLogOptions | undefined;
   #redaction: Redaction | undefined;
   #store: DecisionStore | undefined;
+  /** Those of the open store: what is written into deleted ones is lost. */
+  #files: StoreFiles | undefined;
   #wallClock: CheckedWallClock | undefined;
   /** How many decisions may still be removed because of their age, until the clock is checked again. */
   #agedMax: number | undefined;
@@ -186,7 +189,10 @@ export class DecisionWriter {
   }
 
   #opened(): DecisionStore {
-    if (this.#store !== undefined) return this.#store;
+    if (this.#store !== undefined) {
+      this.#files?.check();
+      return this.#store;
+    }
     const { path, omit, hash, hashSecret } = this.#options ?? notOpened();
     this.#redaction ??= new Redaction({
       omit,
@@ -195,7 +201,9 @@ export class DecisionWriter {
       hashKey: hash.length === 0 && !omit.includes("request") ? new Uint8Array(1) : hashKeyOf(path, hashSecret),
     });
     const onDamage = (error: unknown): void => this.#report(error);
-    return (this.#store = DecisionStore.open(path, this.#redaction, onDamage));
+    this.#store = DecisionStore.open(path, this.#redaction, onDamage);
+    this.#files = new StoreFiles(path);
+    return this.#store;
   }
 
   /** Undefined if the disk fails. A damaged file is moved out of the way, so that the next attempt begins a new one. */

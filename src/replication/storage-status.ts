@@ -19,6 +19,10 @@ const log = getLogger("storage");
 /** The messages for each part of the data that is written. */
 const parts = {
   database: { fails: "the database cannot be written", works: "the database can be written again" },
+  lock: {
+    fails: "the data directory is not locked for this node",
+    works: "the data directory is locked for this node again",
+  },
   position: { fails: "the position cannot be recorded", works: "the position is recorded again" },
   snapshot: { fails: "a snapshot cannot be stored", works: "snapshots can be stored again" },
   events: {

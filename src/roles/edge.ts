@@ -77,7 +77,7 @@ export async function startEdgeNode(
   const votes = new Votes(data);
   const mayAcknowledge = (): boolean => votes.candidate === undefined;
   const ackName = (): string | undefined => (mayAcknowledge() ? id : undefined);
-  const replica = await openReplica(config, ackName, started, system, (questions) => survey.answer(questions));
+  const replica = await openReplica(config, directory, ackName, started, system, (asked) => survey.answer(asked));
   const { loop, peers, waiters, state } = replica;
   const candidate = openCandidate({ config, id, replica, votes, system }, started);
 

@@ -111,6 +111,9 @@ export class EnvironmentDirectories {
       const [id] = entry.name.split(".");
       const data = this.pathOf(entry.name);
       const created = readNodeFile(data, createdFile);
+      // Somebody has emptied the directory of an environment that runs.
+      const emptied = created === undefined ? kept.find((each) => each.id === entry.name) : undefined;
+      if (emptied !== undefined) writeNodeFile(data, createdFile, String(emptied.createdMs));
       const isOf = (each: EnvironmentIdentity): boolean => each.id === id && String(each.createdMs) === created;
       const isKept = kept.some(isOf);
       const isUnregistered = readNodeFile(data, unregisteredFile) !== undefined;

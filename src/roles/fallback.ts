@@ -39,9 +39,12 @@ export function startFallbackNode(config: Config, system: ClusterSystem = realCl
 async function startReplicaFallback(config: Config, system: ClusterSystem): Promise<Node> {
   // The parts stop in reverse order, also if a later part fails to start.
   await using started = new AsyncDisposableStack();
-  started.defer(lockNodeDirectory(config.data).unlock);
+  const directory = lockNodeDirectory(config.data);
+  started.defer(directory.unlock);
   const id = nodeIdOf(config);
-  const replica = await openReplica(config, withoutAckName, started, system, (asked) => survey.answer(asked));
+  const replica = await openReplica(config, directory, withoutAckName, started, system, (asked) =>
+    survey.answer(asked),
+  );
   const health = (): NodeHealth => {
     const { state, ...rest } = replicaHealth(replica, config.limits.readyAgeMsMax);
     return { ...rest, ...withoutBroker, state: state === "STALE_FEED" ? "FOLLOWING" : state };
@@ -72,9 +75,10 @@ async function startReplicaFallback(config: Config, system: ClusterSystem): Prom
 async function startSnapshotFallback(config: Config, system: ClusterSystem): Promise<Node> {
   const { data, maxStaleness } = config;
   await using started = new AsyncDisposableStack();
-  started.defer(lockNodeDirectory(data).unlock);
+  const directory = lockNodeDirectory(data);
+  started.defer(directory.unlock);
   const id = nodeIdOf(config);
-  const replica = await openSnapshotReplica(config, started, system, () => survey.report());
+  const replica = await openSnapshotReplica(config, directory, started, system, () => survey.report());
   const health = (): NodeHealth => snapshotHealth(replica, config);
   const nodeKeyHashes = nodeKeyHashesOf(config);
   const own = reporterOf({ node: id, nodeKeyHashes, health, appliedMs: () => null });

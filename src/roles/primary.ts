@@ -15,6 +15,7 @@ import type { Mandate } from "../replication/failover/promotion.ts";
 import { StartTerm } from "../replication/failover/start-term.ts";
 import { createSuccessorDetector, type SuccessorDetector } from "../replication/failover/successor-detector.ts";
 import { readPromisedTerm, Votes } from "../replication/failover/votes.ts";
+import { keepDirectory } from "../replication/directory-keeper.ts";
 import { foreignHealth, ForeignHistoryMonitor } from "../replication/history-guard.ts";
 import { noteHistory } from "../replication/history-notes.ts";
 import { nodeIdOf, nodeKeyVerifier } from "../replication/identity.ts";
@@ -120,6 +121,7 @@ export async function startPrimaryNode(
   // Not earlier: the id is stored in the directory, where a refused first start leaves nothing.
   const id = nodeIdOf(config);
   const { writer, commits, database, path, isNew, nodeKeyHashes } = opened;
+  started.defer(keepDirectory(directory, writer.storage, clock, { isReplica: false }));
   const state = (): StoreState => writer.state;
   // The edge went on following its primary until it ended.
   if (isPromoted && compareEpochs(state(), takeover.after) !== 0)

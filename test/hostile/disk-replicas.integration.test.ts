@@ -4,10 +4,13 @@
  */
 import * as Bun from "bun";
 import { describe, expect, spyOn, test } from "bun:test";
-import { existsSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { LocalDatabase } from "../../src/replication/replica/local-database.ts";
 import type { Node } from "../../src/replication/node.ts";
+import { isReady } from "../../src/replication/node-health.ts";
+import { lockDirectory } from "../../src/store/directory/data-directory.ts";
+import { must } from "../../src/util/assert.ts";
 import { converged, eventually, insert, loadPolicy, mayRead, withCluster } from "../replication/cluster.ts";
 import { fillDisk, noMounts, withSmallDisk } from "./node.ts";
 
@@ -162,6 +165,34 @@ test(
       renameSync(`${edge.data}-moved`, edge.data);
       await converged(edge.node, primary.node);
       await eventually(() => expect(edge.node.health()).toMatchObject({ storageOk: true, degraded: undefined }));
+    }, lowRetries),
+  60_000,
+);
+
+test(
+  "an edge and fallbacks whose directories are removed or emptied make them again, and no other node starts on them",
+  () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary();
+      await loadPolicy(primary.node);
+      await insert(primary.node, "ann");
+      const replicas = [
+        await cluster.edge("edge", primary),
+        await cluster.edge("emptied", primary),
+        await cluster.fallback(primary, { refresh: "1s" }),
+      ];
+      await eventually(() => expect(replicas.map(({ node }) => mayRead(node, "ann"))).toEqual([true, true, true]));
+      for (const { data } of replicas) rmSync(data, { recursive: true });
+      mkdirSync(must(replicas[1]).data);
+      await insert(primary.node, "bob");
+      await eventually(() => {
+        expect(replicas.every(({ node }) => mayRead(node, "ann"))).toBe(true);
+        for (const { node } of replicas) expect([mayRead(node, "bob"), isReady(node.health())]).toEqual([true, true]);
+      });
+      for (const { data } of replicas) {
+        expect(readdirSync(data)).toContain("store-1.db");
+        expect(() => lockDirectory(data)).toThrow("another process is using the data directory");
+      }
     }, lowRetries),
   60_000,
 );

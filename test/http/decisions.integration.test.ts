@@ -421,6 +421,25 @@ describe("no answer depends on the log", () => {
       });
     }, all));
 
+  test("a file that is deleted while the node runs: a new one begins, and the log says so", () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary();
+      const api = apiOf(primary);
+      await withCapturedLog(async (lines) => {
+        await ask(api, "first");
+        expect(await everything(api)).toMatchObject([{ request_id: "first" }]);
+        for (const name of readdirSync(primary.data).filter((found) => found.startsWith(file)))
+          rmSync(join(primary.data, name));
+        const last = await eventually(async () => {
+          await ask(api, "last");
+          return must((await everything(api)).at(0));
+        });
+        expect(last).toMatchObject({ request_id: "last" });
+        expect(lines.join("")).toContain(`${file}\` was deleted or moved`);
+        expect(readdirSync(primary.data)).toContain(file);
+      });
+    }, all));
+
   test("decisions for which there is no room are counted, in the metric and in the log", () =>
     withPolicy(
       async (api) => {

@@ -5,7 +5,7 @@
  */
 import type { Config } from "../../config/config.ts";
 import type { Engine } from "../../engine/engine.ts";
-import { writeNodeFile } from "../../store/directory/data-directory.ts";
+import { type DataDirectory, writeNodeFile } from "../../store/directory/data-directory.ts";
 import { compareEpochs, firstEpoch, readEpochs, type Epoch, type EpochId } from "../../store/log/epochs.ts";
 import { openLog } from "../../store/log/log.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
@@ -14,6 +14,7 @@ import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { damageIn, storageFailureIn } from "../../util/storage-failure.ts";
+import { keepDirectory } from "../directory-keeper.ts";
 import { HistoryGuard } from "../history-guard.ts";
 import { nodeKeyHashesOf } from "../identity.ts";
 import { CommitTimes } from "../log/commit-times.ts";
@@ -77,6 +78,7 @@ export interface Replica {
  */
 export async function openReplica(
   config: Config,
+  directory: DataDirectory,
   ackName: AckName,
   started: AsyncDisposableStack,
   system: PeerSystem,
@@ -87,10 +89,11 @@ export async function openReplica(
   // A node that counts for acknowledgements must not lose an acknowledged write in a power cut.
   const writer = new Writer({ environment, synchronous: config.ack > 0 ? "FULL" : "NORMAL", limits }, system);
   started.defer(() => writer.stop());
+  started.defer(keepDirectory(directory, writer.storage, clock, { isReplica: true }));
   const database = new LocalDatabase(data, limits, clock, writer.changes);
   started.defer(() => database.close());
   const historyGuard = new HistoryGuard(data, clock);
-  const position = trackPosition(config, writer, database, historyGuard, system);
+  const position = trackPosition(config, directory, writer, database, historyGuard, system);
   const { state, events, onStateChange } = position;
   const peers = openReplicaPeers(config, ackName, state, historyGuard, system);
   // These requests tell a primary that was replaced while it was down about its successor.
@@ -243,6 +246,7 @@ function handleDamage(
 /** Tracks the position while events advance it and snapshots replace the database. */
 function trackPosition(
   config: Config,
+  { path: directory, keepLock: requireLock }: DataDirectory,
   writer: Writer,
   database: LocalDatabase,
   guard: HistoryGuard,
@@ -284,11 +288,11 @@ function trackPosition(
       );
   };
   const installSnapshot: ReplicaLoopOptions["installSnapshot"] = async (from, replacing, isDistrusted) => {
-    const { data: directory, environment, limits } = config;
+    const { environment, limits } = config;
     if (writer.hasFailed) throw new Error("there is no writer that could open a snapshot");
     const { storage } = writer;
     const installed = await fetchSnapshot({
-      ...{ primary: from, directory, environment, limits, system, storage, guard, state },
+      ...{ primary: from, directory, requireLock, environment, limits, system, storage, guard, state },
       nodeKeyHashes: nodeKeyHashesOf(config),
     });
     if (installed === "unchanged") throw new Error("the other node sent no snapshot although none was known");

@@ -7,7 +7,8 @@ import type { Limits } from "../../config/limits.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { isDamage } from "../../util/storage-failure.ts";
 import type { Connection } from "../../store/connection/connection.ts";
-import { writeNodeFile } from "../../store/directory/data-directory.ts";
+import { type DataDirectory, writeNodeFile } from "../../store/directory/data-directory.ts";
+import { StoreFiles } from "../../store/directory/store-files.ts";
 import { PageChecksums } from "../../store/integrity/page-checksums.ts";
 import { PageScrub, scrubTickMs, type ScrubReports } from "../../store/integrity/page-scrub.ts";
 import { closeDeletedRawFiles } from "../../store/integrity/raw-files.ts";
@@ -22,6 +23,7 @@ import { backoffMs } from "../../util/backoff.ts";
 import type { Clock } from "../../util/clock.ts";
 import { rateLimiter } from "../../util/rate-limiter.ts";
 import { detailOf, reasonOf } from "../../util/reason.ts";
+import { keepDirectory } from "../directory-keeper.ts";
 import { HistoryGuard } from "../history-guard.ts";
 import { nodeKeyHashesOf } from "../identity.ts";
 import { ageOf } from "../log/event-time.ts";
@@ -57,9 +59,12 @@ export interface SnapshotReplica {
   ageMs(): number | null;
 }
 
+const filesCheckMs = 1000;
+
 /** `started` stops what this starts. Calls `onConfirmed` after each refresh. AppError `invalid_request` if there is neither a snapshot nor a primary. */
 export async function openSnapshotReplica(
   config: Config,
+  directory: DataDirectory,
   started: AsyncDisposableStack,
   system: PeerSystem,
   onConfirmed: () => void = () => {},
@@ -69,6 +74,7 @@ export async function openSnapshotReplica(
   const database = new LocalDatabase(data, limits, clock);
   started.defer(() => database.close());
   const storage = new StorageStatus();
+  started.defer(keepDirectory(directory, storage, clock, { isReplica: true }));
   const historyGuard = new HistoryGuard(data, clock);
   const nodeKeyHashes = nodeKeyHashesOf(config);
   const damage = monitorSnapshot(database, limits, started, system);
@@ -76,8 +82,11 @@ export async function openSnapshotReplica(
   let metadata: SnapshotMetadata | undefined;
   /** On the monotonic clock. Undefined before the first answer to this process. */
   let confirmedAtMs: number | undefined;
+  let files: StoreFiles | undefined;
   const open = (path: string): void => {
     state = database.open(path, damage.isFound);
+    files = new StoreFiles(path);
+    storage.recovered("database");
     damage.onReplaced();
     historyGuard.adopt(firstEpoch(database.reader()).epoch);
   };
@@ -98,7 +107,16 @@ export async function openSnapshotReplica(
       "invalid_request",
       "this fallback has neither a snapshot nor a primary to fetch one from: set `--primary`, or give it one with `--import` or `ostiary snapshot import`",
     );
-  const common = { directory: data, environment, limits, system, storage, guard: historyGuard, nodeKeyHashes };
+  const common = {
+    directory: data,
+    requireLock: directory.keepLock,
+    environment,
+    limits,
+    system,
+    storage,
+    guard: historyGuard,
+    nodeKeyHashes,
+  };
   const refresh = async (): Promise<void> => {
     if (peers === undefined) return;
     const { fetched, from } = await fetchFromAny(peers, damage.isFound ? undefined : state, (primary) =>
@@ -120,7 +138,7 @@ export async function openSnapshotReplica(
     }
   };
   // Without a database, or while an operator has to approve another history, retries stay frequent.
-  const hasTime = (): boolean => database.isOpen && historyGuard.foreign === undefined;
+  const hasTime = (): boolean => files !== undefined && historyGuard.foreign === undefined;
   const timer = startTimer(refresh, config, hasTime, clock);
   started.defer(() => timer.stop());
   started.defer(() => peers?.close());
@@ -128,6 +146,18 @@ export async function openSnapshotReplica(
     metadata = undefined;
     timer.runSoon();
   });
+  const checkFiles = (): void => {
+    try {
+      files?.check();
+    } catch (error) {
+      storage.failed("database", error, must(files).path);
+      // The same snapshot is fetched again.
+      files = undefined;
+      metadata = undefined;
+      timer.runSoon();
+    }
+  };
+  started.defer(clock.every(filesCheckMs, checkFiles));
   return {
     database,
     historyGuard,

@@ -31,6 +31,8 @@ export interface InstalledSnapshot {
 export interface SnapshotInstallOptions {
   readonly primary: NodeClient;
   readonly directory: string;
+  /** Throws while this process does not have the lock of the directory. */
+  readonly requireLock?: (() => void) | undefined;
   readonly environment: string;
   readonly limits: Limits;
   readonly system: System;
@@ -48,12 +50,13 @@ export async function fetchSnapshot(
   options: SnapshotInstallOptions,
   knownTag?: string,
 ): Promise<InstalledSnapshot | "unchanged"> {
-  const { primary, directory, environment, system, storage, state, guard, nodeKeyHashes } = options;
+  const { primary, directory, requireLock, environment, system, storage, state, guard, nodeKeyHashes } = options;
   // The file stays for the next attempt until it is complete.
   const packed = join(directory, "incoming.zst");
   const startMs = system.clock.monotonicMs();
   log.debug("requesting a snapshot from {url}", { url: primary.url });
   try {
+    requireLock?.();
     await requireOwnHistory(options);
     // Checked before the download: otherwise a snapshot that cannot be used would be downloaded repeatedly.
     const snapshot = await primary.snapshot(packed, knownTag, (manifest, signed) => {
@@ -77,6 +80,7 @@ export async function fetchSnapshot(
       fetchMs: Math.round(system.clock.monotonicMs() - startMs),
     });
     try {
+      requireLock?.();
       const installed = await installSnapshot(snapshot, options, primary.url);
       storage?.recovered("snapshot");
       return installed;

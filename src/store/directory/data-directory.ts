@@ -23,7 +23,7 @@ import { writeFileAtomically } from "../../runtime/atomic-file.ts";
 import { type FileLock, lockFile } from "../../runtime/file-lock.ts";
 import { AppError } from "../../util/app-error.ts";
 import { readRegularFileSync } from "../../util/regular-file.ts";
-import { describeStorageFailure, storageFailureIn } from "../../util/storage-failure.ts";
+import { describeStorageFailure, StorageError, storageFailureIn } from "../../util/storage-failure.ts";
 import { openStore } from "../connection/open-store.ts";
 import { firstEpoch } from "../log/epochs.ts";
 import { databaseFiles, removeFiles } from "../snapshot/snapshot.ts";
@@ -36,8 +36,13 @@ const storeName = /^store-(\d+)\.db$/;
 
 export interface DataDirectory {
   readonly path: string;
+  /**
+   * Takes the lock again if the file that had it was deleted, moved or replaced. Throws a StorageError if the directory
+   * does not exist, or an AppError as `lockDirectory` does.
+   */
+  readonly keepLock: () => void;
   /** Releases the lock of the directory. */
-  unlock(): void;
+  readonly unlock: () => void;
 }
 
 /** The same as `lockDirectory`, for a node: see `requireNodeDirectory`. */
@@ -59,8 +64,21 @@ export function requireNodeDirectory(path: string): void {
 export function lockDirectory(path: string): DataDirectory {
   requireWritable(path);
   keepSpareDescriptor();
-  const lock = takeLock(join(path, "lock"));
-  return { path, unlock: () => lock.release() };
+  const file = join(path, "lock");
+  /** By device and inode. Earlier ones stay, since their directory may have been moved, and may come back. */
+  const locks = new Map<string, FileLock>();
+  const identity = (): string | undefined => {
+    const found = statSync(file, { throwIfNoEntry: false });
+    return found && `${found.dev}:${found.ino}`;
+  };
+  const keepLock = (): void => {
+    if (locks.has(identity() ?? "")) return;
+    if (!existsSync(path)) throw new StorageError("STORE_REPLACED", `\`${path}\` does not exist`);
+    const lock = takeLock(file);
+    locks.set(identity() ?? "", lock);
+  };
+  keepLock();
+  return { path, keepLock, unlock: () => locks.forEach((lock) => lock.release()) };
 }
 
 /** About the size of the files that SQLite creates when it opens a database. */

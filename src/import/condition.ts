@@ -3,7 +3,8 @@
 export type Condition =
   | boolean
   | { readonly kind: "atom"; readonly text: string }
-  | { readonly kind: "and" | "or"; readonly parts: readonly Condition[] }
+  | { readonly kind: "and"; readonly parts: readonly Condition[] }
+  | { readonly kind: "or"; readonly parts: readonly Condition[] }
   | { readonly kind: "not"; readonly part: Condition };
 
 export function atom(text: string): Condition {
@@ -25,17 +26,20 @@ export function not(part: Condition): Condition {
 /** `neutral` changes nothing among the conditions, and its opposite decides them. */
 function join(kind: "and" | "or", conditions: readonly Condition[], neutral: boolean): Condition {
   if (conditions.includes(!neutral)) return !neutral;
-  const parts = conditions
+  const all = conditions
     .filter((condition) => condition !== neutral)
     .flatMap((condition) => (isKind(condition, kind) ? condition.parts : [condition]));
+  // One of several equal atoms, which is the common repetition.
+  const byText = all.map((part): [unknown, Condition] => [isKind(part, "atom") ? part.text : part, part]);
+  const parts = [...new Map(byText).values()];
   const [first = neutral] = parts;
   return parts.length < 2 ? first : { kind, parts };
 }
 
-function isKind(
+function isKind<K extends "and" | "or" | "atom">(
   condition: Condition,
-  kind: "and" | "or",
-): condition is Exclude<Condition, boolean> & { parts: Condition[] } {
+  kind: K,
+): condition is Extract<Condition, { readonly kind: K }> {
   return typeof condition !== "boolean" && condition.kind === kind;
 }
 

@@ -23,18 +23,20 @@ export interface ModelRules {
 }
 
 /** Throws ImportError with the place of the first problem. */
-export function checkModel({ types }: RelationModel, rules: ModelRules): void {
-  const check = new ModelCheck(types, rules);
+export function checkModel({ types, conditions }: RelationModel, rules: ModelRules): void {
+  const check = new ModelCheck(types, new Set(conditions.map(({ name }) => name)), rules);
   for (const type of types) for (const relation of type.relations) check.relation(type.name, relation);
 }
 
 class ModelCheck {
   readonly #rules: ModelRules;
   readonly #types = new Set<string>();
+  readonly #conditions: ReadonlySet<string>;
   readonly #expressions = new Map<string, Expression>();
 
-  constructor(types: readonly ObjectType[], rules: ModelRules) {
+  constructor(types: readonly ObjectType[], conditions: ReadonlySet<string>, rules: ModelRules) {
     this.#rules = rules;
+    this.#conditions = conditions;
     for (const { name: type, place: typePlace, relations } of types) {
       if (this.#types.has(type)) throw new ImportError(typePlace, `\`${type}\` is defined twice`);
       this.#types.add(type);
@@ -84,8 +86,10 @@ class ModelCheck {
       );
   }
 
-  #subject({ type, relation, everyone, place }: SubjectType): void {
+  #subject({ type, relation, everyone, condition, place }: SubjectType): void {
     if (!this.#types.has(type)) throw new ImportError(place, `there is no type \`${type}\``);
+    if (condition !== undefined && !this.#conditions.has(condition))
+      throw new ImportError(place, `there is no condition \`${condition}\``);
     if (relation === undefined) return;
     if (everyone) throw new ImportError(place, `\`${type}:*\` cannot have the relation \`${relation}\` too`);
     this.#refer(type, relation, place);

@@ -4,8 +4,10 @@
  */
 import { errors, transformer } from "@openfga/syntax-transformer";
 import { z } from "zod";
+import type { ParameterType } from "./cel-value.ts";
 import { checkModel } from "./model-check.ts";
 import {
+  type ConditionDeclaration,
   type Expression,
   ImportError,
   type ObjectType,
@@ -67,6 +69,7 @@ function readJson(text: string, file: string): RelationModel {
     {
       type: (index) => yaml.place([...start, "type_definitions", index]),
       relation: (index, _type, relation) => yaml.place([...start, "type_definitions", index, "relations", relation]),
+      condition: (name) => yaml.place([...start, "conditions", name]),
     },
     file,
   );
@@ -76,6 +79,7 @@ function readJson(text: string, file: string): RelationModel {
 interface Lines {
   type(index: number, type: string): Place;
   relation(index: number, type: string, relation: string): Place;
+  condition(name: string): Place;
 }
 
 /** The library gives no lines for valid models, so this finds the `define` of a relation below its `type`. */
@@ -94,6 +98,8 @@ class LanguageLines implements Lines {
         const [, relation] = /^\s*define\s+([^\s:]+)\s*:/.exec(line) ?? [];
         if (named !== undefined) this.#set((type = named), place);
         if (relation !== undefined) this.#set(`${type}#${relation}`, place);
+        const [, condition] = /^\s*condition\s+([^\s(]+)/.exec(line) ?? [];
+        if (condition !== undefined) this.#set(`(${condition})`, place);
       }
     }
   }
@@ -108,6 +114,10 @@ class LanguageLines implements Lines {
 
   relation(index: number, type: string, relation: string): Place {
     return this.#places.get(`${type}#${relation}`) ?? this.type(index, type);
+  }
+
+  condition(name: string): Place {
+    return this.#places.get(`(${name})`) ?? { file: this.#file, line: 0 };
   }
 }
 
@@ -162,7 +172,14 @@ const restriction = z.object({
   wildcard: z.object({}).optional(),
   condition: z.string().optional(),
 });
+const parameter = z.object({
+  type_name: z.string(),
+  generic_types: z.array(z.object({ type_name: z.string() })).nullish(),
+});
 const modelSchema = z.object({
+  conditions: z
+    .record(z.string(), z.object({ expression: z.string(), parameters: z.record(z.string(), parameter).nullish() }))
+    .nullish(),
   type_definitions: z.array(
     z.object({
       type: z.string(),
@@ -198,8 +215,27 @@ function toModel(json: unknown, lines: Lines, file = "the model"): RelationModel
       return { name, expression: withSubjects(expression, subjects), place };
     }),
   }));
-  checkModel({ types }, { strictArrows: true });
-  return { types };
+  const conditions = Object.entries(parsed.data.conditions ?? {}).map(
+    ([name, { expression, parameters }]): ConditionDeclaration => ({
+      name,
+      expression,
+      parameters: Object.entries(parameters ?? {}).map(([parameter, type]) => ({
+        name: parameter,
+        type: typeOf(type),
+      })),
+      needsAll: true,
+      place: lines.condition(name),
+    }),
+  );
+  checkModel({ types, conditions }, { strictArrows: true });
+  return { types, conditions };
+}
+
+/** `TYPE_NAME_LIST` of `TYPE_NAME_STRING`, as OpenFGA's API has it. */
+function typeOf({ type_name: name, generic_types: generic }: z.infer<typeof parameter>): ParameterType {
+  const [of] = generic ?? [];
+  const lower = (given: string): string => given.replace(/^TYPE_NAME_/, "").toLowerCase();
+  return { name: lower(name), ...(of === undefined ? {} : { of: { name: lower(of.type_name) } }) };
 }
 
 function withSubjects(expression: Expression, subjects: readonly SubjectType[]): Expression {

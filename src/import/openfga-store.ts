@@ -7,6 +7,7 @@ import { CsvError, parse as parseCsv } from "csv-parse/sync";
 import { z } from "zod";
 import { type ReadFile, readLanguage, readOpenFgaModel } from "./openfga-model.ts";
 import {
+  type Context,
   type Expectation,
   type ExpectationGroup,
   ImportError,
@@ -19,11 +20,12 @@ import {
 } from "./relation-model.ts";
 import { parseYamlFile, type Path, type YamlFile } from "./yaml-file.ts";
 
+const context = z.record(z.string(), z.unknown());
 const tuple = z.object({
   user: z.string(),
   relation: z.string(),
   object: z.string(),
-  condition: z.object({ name: z.string() }).nullish(),
+  condition: z.object({ name: z.string(), context: context.nullish() }).nullish(),
 });
 type Tuple = z.infer<typeof tuple>;
 const tuples = z.array(tuple);
@@ -41,7 +43,7 @@ const test = z.object({
         users: names.optional(),
         object: z.string().optional(),
         objects: names.optional(),
-        context: z.unknown().optional(),
+        context: context.nullish(),
         assertions,
       }),
     )
@@ -51,7 +53,7 @@ const test = z.object({
       z.object({
         user: z.string(),
         type: z.string(),
-        context: z.unknown().optional(),
+        context: context.nullish(),
         assertions: z.record(z.string(), names.nullish()),
       }),
     )
@@ -61,7 +63,7 @@ const test = z.object({
       z.object({
         object: z.string(),
         user_filter: z.array(z.object({ type: z.string(), relation: z.string().optional() })),
-        context: z.unknown().optional(),
+        context: context.nullish(),
         assertions: z.record(z.string(), z.object({ users: names.nullish() })),
       }),
     )
@@ -133,11 +135,13 @@ function expectationsOf(
   untranslated: Untranslated[],
 ): Expectation[] {
   const expectations: Expectation[] = [];
-  /** Adds the expectations of an entry, unless it depends on the context of conditions. */
-  const add = (entry: Path, context: unknown, expected: (place: Place) => readonly Expectation[]): void => {
-    const place = yaml.place([...path, ...entry]);
-    if (context === undefined || context === null) expectations.push(...expected(place));
-    else untranslated.push({ place, message: "a test with the context of a condition is left out" });
+  const add = (
+    entry: Path,
+    context: Context | null | undefined,
+    expected: (place: Place) => readonly Expectation[],
+  ): void => {
+    const all = expected(yaml.place([...path, ...entry]));
+    expectations.push(...all.map((each) => (context ? { ...each, context } : each)));
   };
   for (const [index, { user, users: more, object, objects, context, assertions: expected }] of (
     checks ?? []
@@ -230,14 +234,17 @@ function readCsv(text: string, file: string): Relationship[] {
   const rows = csvRows(text, file);
   return rows.map(({ record, info }) => {
     const place = { file, line: info.lines };
-    const { user_type, user_id, user_relation, relation, object_type, object_id, condition_name } = record;
+    const { user_type, user_id, user_relation, relation, object_type, object_id, condition_name, condition_context } =
+      record;
     if (!user_type || !user_id || !relation || !object_type || !object_id)
       throw new ImportError(place, "a row needs `user_type`, `user_id`, `relation`, `object_type` and `object_id`");
+    const stored = context.safeParse(condition_context ? jsonOf(condition_context) : {});
+    if (!stored.success) throw new ImportError(place, "`condition_context` is no JSON object");
     return {
       object: { type: object_type, id: object_id },
       relation,
       subject: { type: user_type, id: user_id, ...(user_relation ? { relation: user_relation } : {}) },
-      ...(condition_name ? { condition: condition_name } : {}),
+      ...(condition_name ? { condition: condition_name, context: stored.data } : {}),
       place,
     };
   });
@@ -248,7 +255,7 @@ export function relationshipOf({ user, relation, object, condition }: Tuple, pla
     object: objectOf(object, place),
     relation,
     subject: subjectOf(user, place),
-    ...(condition ? { condition: condition.name } : {}),
+    ...(condition ? { condition: condition.name, context: condition.context ?? {} } : {}),
     place,
   };
 }

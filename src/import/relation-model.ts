@@ -3,6 +3,8 @@
  * produce this model, and `polar-policy.ts` translates it.
  */
 
+import type { ParameterType } from "./cel-value.ts";
+
 /** Where something stands in the imported files. Lines count from 1; 0 if the format has no useful lines (JSON). */
 export interface Place {
   readonly file: string;
@@ -11,7 +13,22 @@ export interface Place {
 
 export interface RelationModel {
   readonly types: readonly ObjectType[];
+  readonly conditions: readonly ConditionDeclaration[];
 }
+
+/** A condition of OpenFGA, or a caveat of SpiceDB. */
+export interface ConditionDeclaration {
+  readonly name: string;
+  readonly parameters: readonly { readonly name: string; readonly type: ParameterType }[];
+  /** In CEL. */
+  readonly expression: string;
+  /** Whether it decides nothing while a parameter is missing, as in OpenFGA, also one that would not matter. */
+  readonly needsAll: boolean;
+  readonly place: Place;
+}
+
+/** Values of parameters, as JSON. */
+export type Context = Readonly<Record<string, unknown>>;
 
 export interface ObjectType {
   readonly name: string;
@@ -58,6 +75,8 @@ export interface Relationship {
   readonly relation: string;
   readonly subject: ObjectId & { readonly relation?: string };
   readonly condition?: string;
+  /** What the relationship stores for its condition. It comes before the context of a question. */
+  readonly context?: Context;
   /** Seconds since 1970 from which on the relationship does not count. */
   readonly end?: number;
   readonly place: Place;
@@ -77,7 +96,12 @@ export interface ExpectationGroup {
   readonly expectations: readonly Expectation[];
 }
 
-export type Expectation = { readonly relation: string; readonly place: Place } & (
+export type Expectation = {
+  readonly relation: string;
+  /** The context of the question. */
+  readonly context?: Context;
+  readonly place: Place;
+} & (
   | {
       readonly kind: "check";
       readonly subject: Relationship["subject"];

@@ -3,8 +3,11 @@
  * Source: https://authzed.com/docs/spicedb/concepts/schema. Operators bind as there: `+` tightest, then `&`, then `-`.
  */
 import { dirname, join } from "node:path";
+import { must } from "../util/assert.ts";
+import type { ParameterType } from "./cel-value.ts";
 import { checkModel } from "./model-check.ts";
 import {
+  type ConditionDeclaration,
   type Expression,
   ImportError,
   type ObjectType,
@@ -18,6 +21,8 @@ interface Token {
   readonly kind: "word" | "symbol" | "string" | "end";
   readonly text: string;
   readonly line: number;
+  /** The offset behind it. */
+  readonly end: number;
 }
 
 /** A definition, or a partial, whose members definitions take over. */
@@ -42,8 +47,9 @@ export function readSpiceDbSchema(
   const types = definitions.map(({ name, place, relations, partials: taken }): ObjectType => {
     return { name, relations: [...relations, ...taken.flatMap((each) => partials.relations(each))], place };
   });
-  checkModel({ types }, { strictArrows: false });
-  return { types };
+  const conditions = [...schema.caveats.values()];
+  checkModel({ types, conditions }, { strictArrows: false });
+  return { types, conditions };
 }
 
 /** The relations of partials, with those of the partials in them. */
@@ -89,6 +95,7 @@ const depthMax = 200;
 class SchemaParser {
   readonly definitions = new Map<string, Definition>();
   readonly partials = new Map<string, Definition>();
+  readonly caveats = new Map<string, ConditionDeclaration>();
   readonly #text: string;
   readonly #file: string;
   readonly #firstLine: number;
@@ -143,18 +150,39 @@ class SchemaParser {
     other.parse();
     for (const [name, definition] of other.definitions) this.#declare(this.definitions, name, definition);
     for (const [name, partial] of other.partials) this.#declare(this.partials, name, partial);
+    for (const [name, caveat] of other.caveats) this.#declare(this.caveats, name, caveat);
   }
 
-  #declare(all: Map<string, Definition>, name: string, definition: Definition): void {
+  #declare<T extends { readonly place: Place }>(all: Map<string, T>, name: string, definition: T): void {
     if (all.has(name)) throw new ImportError(definition.place, `\`${name}\` is defined twice`);
     all.set(name, definition);
   }
 
-  /** Skips parameters and expression: a caveat has no equivalent, and the translation lists where it is used. */
+  /** `caveat weekday(day string) { day != "sunday" }` */
   #caveat(): void {
-    this.#path();
-    this.#skipBalanced("(", ")");
+    const place = this.#place(this.#token.line);
+    const name = this.#path();
+    const parameters: { name: string; type: ParameterType }[] = [];
+    this.#expect("(");
+    while (!this.#take(")")) {
+      if (parameters.length > 0) this.#expect(",");
+      parameters.push({ name: this.#word("the name of a parameter"), type: this.#parameterType() });
+    }
+    const { end } = this.#token;
     this.#skipBalanced("{", "}");
+    const expression = this.#text.slice(end, must(this.#tokens[this.#position - 1]).end - 1);
+    this.#declare(this.caveats, name, { name, parameters, expression, needsAll: false, place });
+  }
+
+  #parameterType(depth = 0): ParameterType {
+    const word = this.#word("the type of a parameter");
+    // An `int` that is not negative: the operators are those of `int`.
+    const name = word === "uint" ? "natural" : word;
+    if (!this.#take("<")) return { name };
+    if (depth > depthMax) throw this.#unexpected("fewer types within each other");
+    const of = this.#parameterType(depth + 1);
+    this.#expect(">");
+    return { name, of };
   }
 
   #skipBalanced(open: string, close: string): void {
@@ -290,7 +318,7 @@ class SchemaParser {
   }
 
   get #token(): Token {
-    return this.#tokens[this.#position] ?? { kind: "end", text: "", line: this.#firstLine };
+    return this.#tokens[this.#position] ?? { kind: "end", text: "", line: this.#firstLine, end: this.#text.length };
   }
 
   #is(text: string): boolean {
@@ -326,9 +354,9 @@ class SchemaParser {
     for (const match of this.#text.matchAll(pattern)) {
       const [text, blank, word, string] = match;
       const kind = word === undefined ? (string === undefined ? "symbol" : "string") : "word";
-      if (blank === undefined) tokens.push({ kind, text, line });
+      if (blank === undefined) tokens.push({ kind, text, line, end: match.index + text.length });
       line += text.split("\n").length - 1;
     }
-    return [...tokens, { kind: "end", text: "", line }];
+    return [...tokens, { kind: "end", text: "", line, end: this.#text.length }];
   }
 }

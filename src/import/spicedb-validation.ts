@@ -5,6 +5,7 @@
 import { dirname, join } from "node:path";
 import { z } from "zod";
 import {
+  type Context,
   type Expectation,
   type ExpectationGroup,
   ImportError,
@@ -63,18 +64,17 @@ function readValidationFile(
   if (source === undefined && !withoutSchema)
     throw new ImportError({ file, line: 1 }, "there is neither `schema` nor `schemaFile`");
   const firstLine = schema === undefined ? 1 : lineAfter(text, /^schema\s*:/);
-  const model = withoutSchema ? { types: [] } : readSpiceDbSchema(source ?? "", schemaPath, read, firstLine);
+  const model = withoutSchema
+    ? { types: [], conditions: [] }
+    : readSpiceDbSchema(source ?? "", schemaPath, read, firstLine);
   const listed: Untranslated[] = [];
   const expectations = [
-    ...assertionsOf(assertions?.assertTrue, true, ["assertions", "assertTrue"], yaml, listed),
-    ...assertionsOf(assertions?.assertFalse, false, ["assertions", "assertFalse"], yaml, listed),
+    ...assertionsOf(assertions?.assertTrue, true, ["assertions", "assertTrue"], yaml),
+    ...assertionsOf(assertions?.assertFalse, false, ["assertions", "assertFalse"], yaml),
+    // What depends on a missing value is not allowed.
+    ...assertionsOf(assertions?.assertCaveated, false, ["assertions", "assertCaveated"], yaml),
     ...expectedRelations(validation ?? {}, yaml, listed),
   ];
-  for (const [index] of (assertions?.assertCaveated ?? []).entries())
-    listed.push({
-      place: yaml.place(["assertions", "assertCaveated", index]),
-      message: "an assertion about a caveat is left out",
-    });
   const tests: ExpectationGroup[] =
     expectations.length === 0 ? [] : [{ name: "assertions", relationships: [], expectations }];
   return {
@@ -131,9 +131,10 @@ function parseRelationship(written: string, place: Place): Relationship {
   const end = time === undefined ? undefined : Math.floor(Date.parse(time) / 1000);
   if (Number.isNaN(end)) throw new ImportError(place, `\`${time}\` is not a time, such as \`2027-01-01T00:00:00Z\``);
   const rest = traits.slice(0, traits.length - expiration.length).trim();
-  const [, caveat, context] = /^\[([^\]:[]+)(?::(.*))?\]$/s.exec(rest) ?? [];
+  const [, caveat, stored] = /^\[([^\]:[]+)(?::(.*))?\]$/s.exec(rest) ?? [];
+  const context = contextOf(stored);
   // A line with two relationships, such as one of a folded block, would lose the second.
-  if (rest !== "" && (caveat === undefined || !isJson(context)))
+  if (rest !== "" && (caveat === undefined || context === undefined))
     throw new ImportError(place, `\`${clip(rest, 80)}\` follows the relationship: write one relationship per line`);
   return {
     object: { type, id },
@@ -143,36 +144,36 @@ function parseRelationship(written: string, place: Place): Relationship {
       id: subjectId,
       ...(subjectRelation && subjectRelation !== "..." ? { relation: subjectRelation } : {}),
     },
-    ...(caveat === undefined ? {} : { condition: caveat }),
+    ...(caveat === undefined ? {} : { condition: caveat, context: context ?? {} }),
     ...(end === undefined ? {} : { end }),
     place,
   };
 }
 
-function isJson(text = "{}"): boolean {
+/** Undefined if the text is no JSON object. */
+function contextOf(text = "{}"): Context | undefined {
   try {
-    JSON.parse(text);
-    return true;
+    const found = z.record(z.string(), z.unknown()).safeParse(JSON.parse(text));
+    return found.data;
   } catch {
-    return false;
+    return undefined;
   }
 }
 
+/** `document:readme#view@user:anne with {"day": "monday"}` */
 function assertionsOf(
   written: readonly string[] | null | undefined,
   holds: boolean,
   path: readonly string[],
   yaml: YamlFile,
-  untranslated: Untranslated[],
 ): Expectation[] {
-  return (written ?? []).flatMap((text, index): Expectation[] => {
+  return (written ?? []).map((text, index): Expectation => {
     const place = yaml.place([...path, index]);
-    if (/\swith\s/.test(text)) {
-      untranslated.push({ place, message: "an assertion with the context of a caveat is left out" });
-      return [];
-    }
-    const { subject, object, relation } = parseRelationship(text.trim(), place);
-    return [{ kind: "check", subject, object, relation, holds, place }];
+    const [, asked = "", given] = /^(.*?)(?:\swith\s+(.*))?$/s.exec(text.trim()) ?? [];
+    const context = contextOf(given);
+    if (context === undefined) throw new ImportError(place, `\`${given}\` is no JSON object`);
+    const { subject, object, relation } = parseRelationship(asked.trim(), place);
+    return { kind: "check", subject, object, relation, holds, ...(given === undefined ? {} : { context }), place };
   });
 }
 
@@ -188,16 +189,17 @@ function expectedRelations(
       const [, subject = ""] = /^\s*\[([^\]]+)\]/.exec(text) ?? [];
       if (subject === "") return [];
       const isConditional = subject.endsWith("[...");
-      if (isConditional || !/^[^:\s]+:[^#*\s]+$/.test(subject)) {
-        const message = isConditional
-          ? `the expected subject \`${subject}]\` is left out: it depends on a caveat`
-          : `the expected subject \`${subject}\` is left out: a test asks about one actor`;
-        untranslated.push({ place, message });
+      const one = isConditional ? subject.slice(0, -"[...".length) : subject;
+      if (!/^[^:\s]+:[^#*\s]+$/.test(one)) {
+        untranslated.push({
+          place,
+          message: `the expected subject \`${one}\` is left out: a test asks about one actor`,
+        });
         return [];
       }
-      const relationship = parseRelationship(`${asked}@${subject}`, place);
+      const relationship = parseRelationship(`${asked}@${one}`, place);
       const { object, relation } = relationship;
-      return [{ kind: "check", subject: relationship.subject, object, relation, holds: true, place }];
+      return [{ kind: "check", subject: relationship.subject, object, relation, holds: !isConditional, place }];
     }),
   );
 }

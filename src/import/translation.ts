@@ -3,7 +3,7 @@ import { stringLiteral } from "../polar/string-literal.ts";
 import type { Fact, Value } from "../store/facts/fact.ts";
 import { must } from "../util/assert.ts";
 import { PolarPolicy, type PolicyLine } from "./polar-policy.ts";
-import { conditionsOf, onlySubtracted, subtractedKeys } from "./conditions.ts";
+import { subtractedKeys } from "./exclusions.ts";
 import {
   type Expectation,
   type ExpectationGroup,
@@ -33,29 +33,56 @@ export interface NodeChecks {
 }
 
 export function translate(source: RelationSource, checks: NodeChecks): Translation {
-  const policy = new PolarPolicy(source.model, onlySubtracted(source.model));
-  const untranslated: Untranslated[] = [...source.untranslated, ...conditionsOf(source)];
+  const policy = new PolarPolicy(source.model);
+  const untranslated: Untranslated[] = [...source.untranslated];
   const subtracted = subtractedKeys(source.model);
+  const lacking = new Set<string>();
   const factsOf = (relationships: readonly Relationship[]): Fact[] =>
     latest(relationships).flatMap((relationship) => {
-      const { object, relation, place } = relationship;
-      const fact = policy.fact(relationship);
-      const refused = typeof fact === "string" ? undefined : checks.problemOf(fact);
-      if (typeof fact !== "string" && refused === undefined) return [fact];
+      const { object, relation, condition, place } = relationship;
+      const { facts, problems } = policy.stored(relationship);
+      const refused = facts.flatMap((fact) => checks.problemOf(fact) ?? []);
       // What the model or a condition leaves out is left out there too, or closes the exclusions.
-      const isDangerous = refused !== undefined && subtracted.has(relationKey(object.type, relation));
+      const isDangerous = refused.length > 0 && subtracted.has(relationKey(object.type, relation));
       const effect = isDangerous ? ". An exclusion depends on it: the policy may allow more than the model" : "";
-      untranslated.push({ place, message: `the relationship ${refused ?? String(fact)}, so it is left out${effect}` });
-      return [];
+      const isLeftOut = refused.length > 0 || facts.length === 0;
+      for (const problem of refused.length > 0 ? refused.slice(0, 1) : problems)
+        untranslated.push({
+          place,
+          message: `the relationship ${problem}${isLeftOut ? ", so it is left out" : ""}${effect}`,
+        });
+      if (condition !== undefined && problems.length > 0) lacking.add(condition);
+      return refused.length > 0 ? [] : facts;
     });
   const rules = withoutNegativeCycles(policy, source.model, checks, untranslated);
   const lines = [...rules.map(({ text }) => text), ...declarations(policy, rules, checks)];
-  const facts = factsOf(source.relationships);
-  const tests = testLines(policy, source.tests, facts, factsOf, untranslated);
+  const facts = unique(factsOf(source.relationships));
+  untranslated.push(...conditionLimits(policy, source));
+  const tests = testLines(policy, source.tests, facts, (each) => unique(factsOf(each)), lacking, untranslated);
   const sorted = untranslated.toSorted(
     ({ place: one }, { place: other }) => one.file.localeCompare(other.file) || one.line - other.line,
   );
   return { policy: [...lines, ...tests].join("\n"), facts, untranslated: sorted };
+}
+
+/** What no relationship shows: how a condition has to be stored, or that it has no translation. */
+function conditionLimits(
+  policy: PolarPolicy,
+  { model, conditionWord, relationships, tests }: RelationSource,
+): Untranslated[] {
+  const named = [...relationships, ...tests.flatMap((test) => test.relationships)];
+  const stored = new Set(named.map(({ condition }) => condition));
+  const used = policy.usedConditions();
+  return model.conditions.flatMap(({ name, place }) =>
+    stored.has(name) || !used.has(name)
+      ? []
+      : policy.conditions.limits(name).map((limit) => ({ place, message: `${conditionWord} \`${name}\`: ${limit}` })),
+  );
+}
+
+/** Several relationships may share the instance of a condition. */
+function unique(facts: readonly Fact[]): Fact[] {
+  return [...new Map(facts.map((fact) => [printFact(fact), fact])).values()];
 }
 
 /** Declares the facts of relations that no rule reads, because a node refuses other facts. */
@@ -132,23 +159,32 @@ function testLines(
   tests: readonly ExpectationGroup[],
   facts: readonly Fact[],
   factsOf: (relationships: readonly Relationship[]) => Fact[],
+  lacking: ReadonlySet<string>,
   untranslated: Untranslated[],
 ): string[] {
   const names = new Set<string>();
   const written = tests.flatMap(({ name, relationships, expectations }) => {
-    const assertions = expectations.flatMap((expectation) => assertion(policy, expectation, untranslated));
-    if (assertions.length === 0) return [];
     const own = factsOf(relationships).map(printFact);
-    const setup = [...(facts.length > 0 ? ["fixture relationships;"] : []), ...own];
-    const title = unused(name, names);
-    names.add(title);
-    return [
-      "",
-      `test ${stringLiteral(title)} {`,
-      ...(setup.length > 0 ? ["setup {", ...setup, "}"] : []),
-      ...assertions,
-      "}",
-    ];
+    const groups = Map.groupBy(expectations, ({ context }) => (context === undefined ? "" : JSON.stringify(context)));
+    return [...groups].flatMap(([context, group]) => {
+      const given = contextFacts(policy, must(group[0]), lacking);
+      if (typeof given === "string") {
+        untranslated.push(...group.map(({ place }) => ({ place, message: `an assertion is left out: ${given}` })));
+        return [];
+      }
+      const assertions = group.flatMap((expectation) => assertion(policy, expectation, untranslated));
+      if (assertions.length === 0) return [];
+      const setup = [...(facts.length > 0 ? ["fixture relationships;"] : []), ...own, ...given.map(printFact)];
+      const title = unused(context === "" ? name : `${name}, with ${context}`, names);
+      names.add(title);
+      return [
+        "",
+        `test ${stringLiteral(title)} {`,
+        ...(setup.length > 0 ? ["setup {", ...setup, "}"] : []),
+        ...assertions,
+        "}",
+      ];
+    });
   });
   if (facts.length * tests.length > fixtureFactsMax) {
     const [first] = tests;
@@ -161,6 +197,20 @@ function testLines(
   }
   if (written.length === 0 || facts.length === 0) return written;
   return ["", "test fixture relationships {", ...facts.map(printFact), "}", ...written];
+}
+
+/** The facts of the context of a question, or why it cannot be asked. `lacking` has conditions without a value. */
+function contextFacts(
+  policy: PolarPolicy,
+  { context }: Expectation,
+  lacking: ReadonlySet<string>,
+): readonly Fact[] | string {
+  if (context === undefined) return [];
+  for (const condition of lacking)
+    for (const name of policy.conditions.storedNames(condition))
+      if (name in context) return `only a relationship can give \`${name}\` to \`${condition}\``;
+  const facts = policy.conditions.contextFacts(policy.usedConditions(), context);
+  return typeof facts === "string" ? `its context has a \`${facts}\` that Polar cannot hold exactly` : facts;
 }
 
 function unused(name: string, taken: ReadonlySet<string>): string {
@@ -214,5 +264,5 @@ function printFact({ predicate, args }: Fact): string {
 
 function printValue({ type, id }: Value): string {
   if (type === "String") return stringLiteral(id);
-  return type === "Integer" ? id : `${type}{${stringLiteral(id)}}`;
+  return type === "Integer" || type === "Boolean" ? id : `${type}{${stringLiteral(id)}}`;
 }

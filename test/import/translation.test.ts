@@ -184,109 +184,158 @@ relationships: |-
 assertions:
   assertTrue:
     - doc:1#read@user:ann
-    - 'doc:1#read@user:bob with {"day": "monday"}'
-  assertFalse:
-    - doc:1#read@user:eve
+    - 'doc:1#read@user:bob with {"day": "sunday"}'
+    - 'doc:1#read@user:eve with {"day": "sunday"}'
+  assertFalse: [doc:1#banned@user:eve]
   assertCaveated:
-    - doc:1#read@user:bob
+    - doc:1#read@user:eve
 validation:
   doc:1#read:
     - "[user:ann] is <doc:1#reader>"
     - "[user:*] is <doc:1#reader>"
-    - "[user:bob[...]] is <doc:1#reader>"
+    - "[user:eve[...]] is <doc:1#reader>"
 `,
       },
       "store.yaml",
     );
-    expect(tests?.tests).toEqual([{ name: "assertions", passed: 3, total: 3 }]);
-    expect(policy).toContain('has_role(User{"eve"}, "banned", Doc{"1"});');
+    expect(tests?.tests).toEqual([
+      { name: "assertions", passed: 5, total: 5 },
+      { name: 'assertions, with {"day":"sunday"}', passed: 2, total: 2 },
+    ]);
+    // The stored day decides the first, and nothing the second.
+    expect(policy).toContain('has_role(User{"bob"}, "reader", Doc{"1"});');
+    expect(policy).toMatch(/has_role_if\(\s*User\{"eve"\},\s*"banned",\s*Doc\{"1"\},\s*ConditionWeekday\{"\w{32}"/);
     expect(untranslated).toEqual([
-      "store.yaml:5: caveat `weekday` of `reader` of `doc`: its relationships are left out",
-      "store.yaml:6: caveat `weekday` of `banned` of `doc`: since only exclusions ask for the relation, its relationships count always, also if an application asks for it",
-      "store.yaml:11: the relationship depends on `weekday`, so it is left out",
-      "store.yaml:17: an assertion with the context of a caveat is left out",
-      "store.yaml:21: an assertion about a caveat is left out",
       "store.yaml:25: the expected subject `user:*` is left out: a test asks about one actor",
-      "store.yaml:26: the expected subject `user:bob[...]` is left out: it depends on a caveat",
     ]);
   });
 
-  test("an exclusion that depends on a condition in both ways admits nobody", () => {
-    const { policy, untranslated } = fromSpiceDb({
-      "schema.zed": `caveat some(xx int) { xx > 1 }
-definition user {}
-definition doc {
-  relation reader: user
-  relation trusted: user with some
-  permission suspicious = reader - trusted
-  permission read = reader - suspicious
-}`,
-    });
+  test("an exclusion takes away what may hold, and gives nothing that may fail", () => {
+    const { tests, untranslated } = fromSpiceDb(
+      {
+        "store.yaml": `schema: |-
+  caveat some(xx int) { xx > 1 }
+  definition user {}
+  definition doc {
+    relation reader: user
+    relation trusted: user with some
+    permission suspicious = reader - trusted
+    permission read = reader - suspicious
+  }
+relationships: |-
+  doc:1#reader@user:ann
+  doc:1#reader@user:bob
+  doc:1#reader@user:eve
+  doc:1#trusted@user:ann[some:{"xx": 5}]
+  doc:1#trusted@user:bob[some]
+assertions:
+  assertTrue:
+    - doc:1#read@user:ann
+    - 'doc:1#read@user:ann with {"xx": 0}'
+    - 'doc:1#read@user:bob with {"xx": 2}'
+    - 'doc:1#suspicious@user:bob with {"xx": 1}'
+    - doc:1#suspicious@user:eve
+  assertFalse:
+    - doc:1#read@user:eve
+    - 'doc:1#read@user:bob with {"xx": 1}'
+    - 'doc:1#suspicious@user:bob with {"xx": 2}'
+  assertCaveated: [doc:1#read@user:bob, doc:1#suspicious@user:bob]
+`,
+      },
+      "store.yaml",
+    );
+    expect(untranslated).toEqual([]);
+    expect(tests?.success).toBe(true);
+    expect(tests?.tests.map(({ total }) => total)).toEqual([5, 1, 2, 2]);
+  });
+
+  test("what no value decides is taken away by exclusions, and gives nothing", () => {
+    const { facts, policy, tests, untranslated } = fromSpiceDb(
+      {
+        "store.yaml": `schema: |-
+  caveat at_work(ip ipaddress, at timestamp) { ip == ipaddress("10.0.0.1") || at < timestamp("2023-01-01T00:00:00Z") }
+  definition user {}
+  definition doc {
+    relation reader: user
+    relation banned: user with at_work
+    permission read = reader - banned
+  }
+  definition room { relation guest: user with at_work }
+relationships: |-
+  doc:1#reader@user:ann
+  doc:1#banned@user:ann[at_work:{"at": "2023-01-01T00:00:00.0000001Z"}]
+  room:1#guest@user:ann[at_work:{"at": "2023-01-01T00:00:00.0000001Z"}]
+  room:1#guest@user:bob[at_work]
+assertions:
+  assertFalse: [doc:1#read@user:ann, doc:1#banned@user:ann, room:1#guest@user:ann]
+`,
+      },
+      "store.yaml",
+    );
+    expect(facts).toEqual([
+      "has_role(User:ann, String:reader, Doc:1)",
+      "has_role_if(User:ann, String:banned, Doc:1, ConditionUndecided:at_work)",
+      expect.stringContaining("has_role_if(User:bob, String:guest, Room:1, ConditionAtWork:"),
+    ]);
+    expect(policy).toContain("condition matches ConditionUndecided");
+    expect(tests?.success).toBe(true);
     expect(untranslated).toEqual([
-      "schema.zed:5: caveat `some` of `trusted` of `doc`: its relationships are left out",
-      "schema.zed:6: an exclusion of `doc#suspicious` depends on what is left out, so it admits nobody: write its rule by hand",
-      "schema.zed:7: an exclusion of `doc#read` depends on what is left out, so it admits nobody: write its rule by hand",
+      "store.yaml:12: the relationship has a value of `at` that Polar cannot hold exactly, so it gives nothing, and exclusions take it away",
+      "store.yaml:13: the relationship has a value of `at` that Polar cannot hold exactly, so it is left out",
+      'store.yaml:14: the relationship does not store `ip`, and Polar cannot compute `ip == ipaddress("10.0.0.1")`, so its condition may never hold',
     ]);
-    expect(policy).not.toContain("has_permission(actor:");
   });
 
-  test("conditions of relations with the same name are told apart by their types", () => {
+  test("relationships with equal contexts share the instance of a condition", () => {
     const { facts } = fromSpiceDb(
       {
-        "schema.zed": `caveat some(xx int) { xx > 1 }
+        "schema.zed": `caveat some(xx int, yy int) { xx > yy }
 definition user {}
-definition doc {
-  relation reader: user
-  relation banned: user with some
-  permission read = reader - banned
-}
-definition room { relation banned: user with some }`,
-        relationships: "doc:1#banned@user:ann[some]\nroom:1#banned@user:ann[some]",
+definition doc { relation reader: user with some }`,
+        relationships: `doc:1#reader@user:ann[some:{"xx": 1}]
+doc:1#reader@user:bob[some:{"xx": 1}]
+doc:1#reader@user:eve[some:{"yy": 1}]`,
       },
       "schema.zed",
       ["relationships"],
     );
-    expect(facts).toEqual(["has_role(User:ann, String:banned, Doc:1)"]);
+    const [ann = "", limit, bob, eve = ""] = facts;
+    expect(bob).toBe(ann.replace("ann", "bob"));
+    expect(limit).toMatch(/^condition_xx\(ConditionSome:\w{32}, Integer:1\)$/);
+    expect(eve).not.toContain(/ConditionSome:\w+/.exec(ann)?.[0] ?? "none");
+    expect(facts).toHaveLength(5);
   });
 
-  test("a condition on an exception of an exclusion leaves its relationships out", () => {
-    const reader = { computedUserset: { relation: "reader" } };
+  test("a relationship that its stored context decides becomes a plain fact, or nothing", () => {
     const { facts, untranslated } = fromOpenFga(
       {
-        "model.json": JSON.stringify({
-          schema_version: "1.1",
-          type_definitions: [
-            { type: "user" },
-            {
-              type: "doc",
-              relations: {
-                reader: { this: {} },
-                banned: {
-                  difference: { base: reader, subtract: { difference: { base: reader, subtract: { this: {} } } } },
-                },
-                read: { difference: { base: reader, subtract: { computedUserset: { relation: "banned" } } } },
-              },
-              metadata: {
-                relations: {
-                  reader: { directly_related_user_types: [{ type: "user" }] },
-                  banned: { directly_related_user_types: [{ type: "user", condition: "some" }] },
-                },
-              },
-            },
-          ],
-          conditions: { some: { name: "some", expression: "true" } },
-        }),
-        "tuples.yaml": "- {user: user:ann, relation: banned, object: doc:1, condition: {name: some}}",
+        "model.fga": `model
+  schema 1.1
+type user
+type doc
+  relations
+    define viewer: [user with some]
+condition some(xx: int) {
+  xx > 1
+}
+`,
+        "tuples.yaml": `- {user: user:ann, relation: viewer, object: doc:1, condition: {name: some, context: {xx: 2}}}
+- {user: user:bob, relation: viewer, object: doc:1, condition: {name: some, context: {xx: "1"}}}
+- {user: user:eve, relation: viewer, object: doc:1, condition: {name: some, context: {xx: 1.5}}}
+- {user: user:dan, relation: viewer, object: doc:1, condition: {name: some, context: {xx: 9007199254740993}}}
+- {user: user:eli, relation: viewer, object: doc:1, condition: {name: some, context: {yy: 2}}}
+- {user: user:fay, relation: viewer, object: doc:1}
+`,
       },
-      "model.json",
+      "model.fga",
       ["tuples.yaml"],
     );
-    expect(facts).toEqual([]);
-    expect(untranslated.map((text) => text.replace("model.json:1: ", ""))).toEqual([
-      "condition `some` of `banned` of `doc`: its relationships are left out",
-      "an exclusion of `doc#banned` depends on what is left out, so it admits nobody: write its rule by hand",
-      "an exclusion of `doc#read` depends on what is left out, so it admits nobody: write its rule by hand",
-      "tuples.yaml:1: the relationship depends on `some`, so it is left out",
+    expect(facts).toEqual(["has_role(User:ann, String:viewer, Doc:1)"]);
+    expect(untranslated).toEqual([
+      "tuples.yaml:3: the relationship stores a `xx` that `some` does not admit here, so it is left out",
+      "tuples.yaml:4: the relationship stores a `xx` that `some` does not admit here, so it is left out",
+      "tuples.yaml:5: the relationship stores a `yy` that `some` does not admit here, so it is left out",
+      "tuples.yaml:6: the relationship lacks the condition that `viewer` of `doc` asks for, so it is left out",
     ]);
   });
 
@@ -493,9 +542,7 @@ describe("a model of OpenFGA", () => {
   test("becomes roles, permissions and relations", () => {
     const { policy, errors, untranslated } = fromOpenFga({ "model.fga": model });
     expect(errors).toEqual([]);
-    expect(untranslated).toEqual([
-      "model.fga:12: condition `on_sunday` of `blocked` of `doc`: since only exclusions ask for the relation, its relationships count always, also if an application asks for it",
-    ]);
+    expect(untranslated).toEqual([]);
     expect(policy).toContain(`resource Doc {
   roles = ["viewer", "direct editor", "blocked"];
   permissions = ["editor", "can-edit"];
@@ -508,7 +555,17 @@ describe("a model of OpenFGA", () => {
   has_role(actor, "viewer", parent);`);
     expect(policy).toContain(`has_permission(actor: Actor, "editor", doc: Doc) if
   has_role(actor, "direct editor", doc) and
-  not has_role(actor, "blocked", doc);`);
+  not may_have(actor, "blocked", doc);`);
+    expect(policy).toContain(`
+# on_sunday: day == "sunday"
+resource ConditionOnSunday {}
+holds(condition: ConditionOnSunday) if value_day(condition, day) and day = "sunday";
+fails(condition: ConditionOnSunday) if value_day(condition, day) and day != "sunday";
+value_day(condition: ConditionOnSunday, value: String) if condition_day(condition, value);
+value_day(condition: ConditionOnSunday, value: String) if
+  context_day(value) and
+  not condition_day(condition, _);
+`);
   });
 
   test.each([
@@ -556,7 +613,7 @@ tests:
         assertions: {viewer: true, editor: false}
       - {user: "doc:1", object: "doc:2", assertions: {parent: true}}
       - {user: "group:a#member", object: doc:1, assertions: {viewer: true}}
-      - {user: user:ann, object: doc:1, context: {day: sunday}, assertions: {editor: true}}
+      - {user: user:ann, object: doc:1, context: {day: sunday}, assertions: {editor: false}}
     list_objects:
       - {user: user:bob, type: doc, assertions: {viewer: [doc:2], editor: []}}
     list_users:
@@ -569,11 +626,79 @@ tests:
       },
       "store.fga.yaml",
     );
-    expect(tests?.tests).toEqual([{ name: "views", passed: 8, total: 8 }]);
+    expect(tests?.tests).toEqual([
+      { name: "views", passed: 8, total: 8 },
+      { name: 'views, with {"day":"sunday"}', passed: 1, total: 1 },
+    ]);
     expect(untranslated).toEqual([
-      "store.fga.yaml:14: condition `on_sunday` of `blocked` of `doc`: since only exclusions ask for the relation, its relationships count always, also if an application asks for it",
       "store.fga.yaml:33: an assertion is left out: it asks about `group#member`, which is no actor",
-      "store.fga.yaml:34: a test with the context of a condition is left out",
+    ]);
+  });
+
+  test("conditions become rules over what relationships store and questions have", () => {
+    const { policy, facts, tests, untranslated } = fromOpenFga(
+      {
+        "store.fga.yaml": `model: |
+  model
+    schema 1.1
+  type user
+  type doc
+    relations
+      define viewer: [user with grant]
+      define payer: [user with below]
+  condition grant(now: timestamp, start: timestamp, length: duration) {
+    now < start + length
+  }
+  condition below(amount: double, limit: double, tags: list<string>) {
+    amount <= limit || "vip" in tags
+  }
+tuples:
+  - {user: user:ann, relation: viewer, object: doc:1, condition: {name: grant, context: {start: "2023-01-01T01:00:00+01:00", length: 1h}}}
+  - {user: user:bob, relation: viewer, object: doc:1, condition: {name: grant, context: {start: "2023-01-01T00:00:00Z"}}}
+  - {user: user:eve, relation: viewer, object: doc:1, condition: {name: grant, context: {now: "2024-01-01T00:00:00Z"}}}
+  - {user: user:ann, relation: payer, object: doc:1, condition: {name: below, context: {limit: 0.3}}}
+tests:
+  - check:
+    - {user: user:ann, object: doc:1, context: {now: "2023-01-01T00:59:59.999Z"}, assertions: {viewer: true}}
+    - {user: user:ann, object: doc:1, context: {now: "2023-01-01T01:00:00Z", start: "2024-01-01T00:00:00Z"}, assertions: {viewer: false}}
+    - {user: user:ann, object: doc:1, context: {amount: 0.3, tags: []}, assertions: {payer: true, viewer: false}}
+    - {user: user:ann, object: doc:1, context: {amount: 0.300001, tags: [other]}, assertions: {payer: false}}
+    - {user: user:ann, object: doc:1, context: {amount: 9, tags: [other, vip], limit: 10}, assertions: {payer: true}}
+    - {user: user:ann, object: doc:1, context: {amount: 0.1}, assertions: {payer: false}}
+    - {user: user:ann, object: doc:1, context: {amount: 0.0000001, tags: []}, assertions: {payer: true}}
+    - {user: user:bob, object: doc:1, context: {now: "2023-01-01T00:00:00Z", length: 1h}, assertions: {viewer: true}}
+`,
+      },
+      "store.fga.yaml",
+    );
+    expect(policy).toContain(`holds(condition: ConditionGrant) if
+  value_now(condition, now) and
+  condition_start_plus_length(condition, start_plus_length) and
+  now < start_plus_length;`);
+    expect(policy).toContain(`holds(condition: ConditionBelow) if
+  (
+    (value_amount(condition, amount) and value_limit(condition, limit) and amount <= limit) or
+    value_tags(condition, "vip")
+  ) and
+  value_amount(condition, _) and
+  value_limit(condition, _) and
+  given_tags(condition);`);
+    expect(facts.map((fact) => fact.replaceAll(/:\w{32}/g, ""))).toEqual([
+      "has_role_if(User:ann, String:viewer, Doc:1, ConditionGrant)",
+      "condition_start_plus_length(ConditionGrant, Integer:1672534800000000)",
+      "has_role_if(User:bob, String:viewer, Doc:1, ConditionGrant)",
+      "has_role_if(User:eve, String:viewer, Doc:1, ConditionGrant)",
+      "condition_now(ConditionGrant, Integer:1704067200000000)",
+      "has_role_if(User:ann, String:payer, Doc:1, ConditionBelow)",
+      "condition_limit(ConditionBelow, Integer:300000)",
+    ]);
+    expect(tests?.tests.map(({ passed, total }) => passed / total)).toEqual([1, 1, 1, 1, 1]);
+    expect(untranslated).toEqual([
+      "store.fga.yaml:17: the relationship does not store `length`, and Polar cannot compute `start + length`, so its condition may never hold",
+      "store.fga.yaml:18: the relationship does not store `start`, `length`, and Polar cannot compute `start + length`, so its condition may never hold",
+      "store.fga.yaml:23: an assertion is left out: only a relationship can give `start` to `grant`",
+      "store.fga.yaml:28: an assertion is left out: its context has a `amount` that Polar cannot hold exactly",
+      "store.fga.yaml:29: an assertion is left out: only a relationship can give `length` to `grant`",
     ]);
   });
 

@@ -127,9 +127,9 @@ function questionOf(assertion: Assertion, policy: PolarPolicy, stage: string): Q
   const object = kind === "check" ? subjectOf(asked, place) : { type: asked, id: "" };
   const action = policy.action(subject.type, relation, object.type);
   if (action === undefined) return "the model has no such relation or type";
-  const contextFacts = contextualTuples.map((tuple) => policy.fact(relationshipOf(tuple, place)));
-  const refused = contextFacts.find((fact) => typeof fact === "string");
-  if (refused !== undefined) return refused;
+  const stored = contextualTuples.map((tuple) => policy.stored(relationshipOf(tuple, place)));
+  const [problem] = stored.flatMap(({ problems }) => problems);
+  if (problem !== undefined) return problem;
   const resource = must(policy.value(object));
   return {
     kind,
@@ -137,7 +137,7 @@ function questionOf(assertion: Assertion, policy: PolarPolicy, stage: string): Q
     actor: must(policy.value(subject)),
     action,
     resource: { type: resource.type, id: kind === "check" ? resource.id : undefined },
-    contextFacts: contextFacts.filter((fact) => typeof fact !== "string"),
+    contextFacts: stored.flatMap(({ facts }) => facts),
     expected: expected.map((found) => subjectOf(found, place).id).toSorted(),
   };
 }

@@ -1,40 +1,5 @@
-/**
- * Conditions of OpenFGA and caveats of SpiceDB have no equivalent in Polar. A relationship with one is left out, so that
- * nobody gets access by it. Where a relation only takes access away, it is kept without its condition, for the same
- * reason. An exclusion that depends on what is left out admits nobody.
- */
-import {
-  directSubjects,
-  type Expression,
-  expressionsIn,
-  relationKey,
-  type RelationModel,
-  type RelationSource,
-  type Untranslated,
-} from "./relation-model.ts";
-
-/** Each place where a relation admits a subject only under a condition, and what becomes of its relationships. */
-export function conditionsOf({ model, conditionWord: word }: RelationSource): Untranslated[] {
-  const kept = onlySubtracted(model);
-  const effectOn = (key: string): string =>
-    kept.has(key)
-      ? "since only exclusions ask for the relation, its relationships count always, also if an application asks for it"
-      : "its relationships are left out";
-  return model.types.flatMap((type) =>
-    type.relations.flatMap(({ name, expression }) =>
-      directSubjects(expression).flatMap(({ condition, place }) =>
-        condition === undefined
-          ? []
-          : [
-              {
-                place,
-                message: `${word} \`${condition}\` of \`${name}\` of \`${type.name}\`: ${effectOn(relationKey(type.name, name))}`,
-              },
-            ],
-      ),
-    ),
-  );
-}
+/** What exclusions take away: the relations that they depend on, and those that may be incomplete. */
+import { directSubjects, type Expression, expressionsIn, relationKey, type RelationModel } from "./relation-model.ts";
 
 /**
  * Relations that may lack subjects. Exclusions that depend on them would exclude too few, so they admit nobody, and
@@ -59,6 +24,10 @@ export class Incomplete {
     for (const key of this.#keys) for (const reader of readers.get(key) ?? []) this.#keys.add(reader);
   }
 
+  has(type: string, relation: string): boolean {
+    return this.#keys.has(relationKey(type, relation));
+  }
+
   /** Whether the part of a relation's expression admits nobody because what it takes away may be too little. */
   closes(type: string, relation: string, part: Expression): boolean {
     if (part.kind === "arrow") return part.all && this.#keys.has(relationKey(type, part.through));
@@ -68,32 +37,6 @@ export class Incomplete {
       (each) => (each.kind === "direct" && ownLacks) || this.#keysIn(type, each).some((key) => this.#keys.has(key)),
     );
   }
-}
-
-/** The keys of relations that nothing but exclusions ask for. */
-export function onlySubtracted(model: RelationModel): Set<string> {
-  const subtracted = subtractedKeys(model);
-  const keysIn = keyReader(model);
-  const otherwise = new Set<string>();
-  const visit = (type: string, owner: string, expression: Expression, isSubtracted: boolean): void => {
-    if (expression.kind === "exclusion") {
-      visit(type, owner, expression.base, isSubtracted);
-      visit(type, owner, expression.subtracted, !isSubtracted);
-    } else if ("operands" in expression) {
-      for (const operand of expression.operands) visit(type, owner, operand, isSubtracted);
-    } else if (!isSubtracted || subtracted.has(owner) || expression.kind === "arrow") {
-      for (const key of keysIn(type, expression)) otherwise.add(key);
-    }
-  };
-  for (const { name: type, relations } of model.types) {
-    for (const { name, expression } of relations) {
-      const owner = relationKey(type, name);
-      visit(type, owner, expression, false);
-      // The relation itself may be asked for, and its own relationships are the exception there.
-      if (hasSubtractedSubjects(expression)) otherwise.add(owner);
-    }
-  }
-  return new Set([...subtracted].filter((key) => !otherwise.has(key)));
 }
 
 /** The keys of relations that an exclusion takes away, or counts on, directly or through others. */

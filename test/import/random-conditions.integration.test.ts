@@ -1,0 +1,119 @@
+/** Random conditions: the translated policy decides like the condition, for all ways to share its values. */
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { nodeChecks } from "../../src/cli/import/relation-schemas.ts";
+import { PolarPolicy } from "../../src/import/polar-policy.ts";
+import { readOpenFga } from "../../src/import/openfga-store.ts";
+import type { RelationSource } from "../../src/import/relation-model.ts";
+import { readSpiceDb } from "../../src/import/spicedb-validation.ts";
+import { translate } from "../../src/import/translation.ts";
+import { must } from "../../src/util/assert.ts";
+import { openFilledEngine } from "../cases/engine-target.ts";
+import { seedsOf } from "../seeds.ts";
+import { expressions, namesOf, parameters, type RandomExpression, valuesOf } from "./condition-expressions.ts";
+
+const seeds = seedsOf(81_101);
+/** Conditions per seed; FUZZ_RUNS makes the test longer. */
+const runs = Math.ceil(Number(process.env["FUZZ_RUNS"] ?? 256) / 16 / seeds.length);
+
+const users = [0, 30, 60, 90, 100].map((share) => ({ id: `stores${share}`, share }));
+const json = (values: Readonly<Record<string, { readonly json: unknown }>>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(values).map(([name, given]) => [name, given.json]));
+
+/** Both models have a relation with the condition, and one from which an exclusion takes it away. */
+function openFga(expression: RandomExpression, stored: readonly Record<string, unknown>[]): RelationSource {
+  const declared = namesOf(expression).map((name) => `${name}: ${must(parameters[name]).type}`);
+  const model = `model
+  schema 1.1
+type user
+type doc
+  relations
+    define all: [user]
+    define viewer: [user with cond]
+    define blocked: [user with cond]
+    define reader: all but not blocked
+condition cond(${declared.join(", ")}) {
+  ${expression.text}
+}
+`;
+  const tuples = users.flatMap(({ id }, index) => [
+    { user: `user:${id}`, relation: "all", object: "doc:1" },
+    ...["viewer", "blocked"].map((relation) => ({
+      user: `user:${id}`,
+      relation,
+      object: "doc:1",
+      condition: { name: "cond", context: stored[index] },
+    })),
+  ]);
+  return readOpenFga("model.fga", ["tuples.json"], (path) => (path === "model.fga" ? model : JSON.stringify(tuples)));
+}
+
+function spiceDb(expression: RandomExpression, stored: readonly Record<string, unknown>[]): RelationSource {
+  const declared = namesOf(expression).map((name) => `${name} ${must(parameters[name]).type}`);
+  const schema = `caveat cond(${declared.join(", ")}) { ${expression.text} }
+definition user {}
+definition doc {
+  relation all: user
+  relation viewer: user with cond
+  relation blocked: user with cond
+  permission reader = all - blocked
+}`;
+  const relationships = users.flatMap(({ id }, index) => [
+    `doc:1#all@user:${id}`,
+    ...["viewer", "blocked"].map((relation) => `doc:1#${relation}@user:${id}[cond:${JSON.stringify(stored[index])}]`),
+  ]);
+  return readSpiceDb("schema.zed", ["relationships"], (path) =>
+    path === "schema.zed" ? schema : relationships.join("\n"),
+  );
+}
+
+test.each(seeds.flatMap((seed) => [[seed, false] as const, [seed, true] as const]))(
+  `the translation decides like the condition (${runs} random conditions with the seed %d, of SpiceDB: %p)`,
+  (seed, isSpiceDb) => {
+    const seen = { decisions: 0, allowed: 0, exact: 0 };
+    fc.assert(
+      fc.property(expressions(isSpiceDb), fc.nat(), (expression, chosen) => {
+        const names = namesOf(expression);
+        const stored = users.map(({ share }, index) => valuesOf(names, chosen + index, share));
+        const source = (isSpiceDb ? spiceDb : openFga)(expression, stored.map(json));
+        const { policy, facts, untranslated } = translate(source, nodeChecks);
+        const polar = new PolarPolicy(source.model);
+        const isExact = !untranslated.some(({ message }) => /may never hold|left out|gives nothing/.test(message));
+        using statement = openFilledEngine({ policy, facts, now: 1 }, { strategy: "statement" });
+        using evaluator = openFilledEngine({ policy, facts, now: 1 }, { strategy: "evaluator" });
+        for (const share of [0, 50, 100, 100]) {
+          const context = valuesOf(names, chosen + 100 + share, share);
+          const contextFacts = polar.conditions.contextFacts(["cond"], json(context));
+          // A question cannot have such a value.
+          if (typeof contextFacts === "string") continue;
+          const engines = [statement, evaluator].map((engine) => engine.asking(contextFacts));
+          for (const [index, { id }] of users.entries()) {
+            const values = { ...context, ...stored[index] };
+            const isDecided = isSpiceDb || names.every((name) => name in values);
+            const meanings = Object.fromEntries(Object.entries(values).map(([name, { means }]) => [name, means]));
+            const truth = isDecided ? expression.truth(meanings) : undefined;
+            if (isExact) seen.exact += 1;
+            for (const engine of engines)
+              for (const [action, expected] of [
+                ["viewer", truth === true],
+                ["reader", truth === false],
+              ] as const) {
+                const check = { actor: { type: "User", id }, action, resource: { type: "Doc", id: "1" } };
+                const got = engine.authorize(check);
+                seen.decisions += 1;
+                if (got) seen.allowed += 1;
+                if (got === expected || (!isExact && !got)) continue;
+                const situation = JSON.stringify([json(stored[index] ?? {}), json(context)]);
+                expect(`${action} of ${id}: ${got}, with ${situation} in\n${expression.text}\n${policy}`).toBe("right");
+              }
+          }
+        }
+      }),
+      { numRuns: runs, seed, endOnFailure: true, includeErrorInReport: true },
+    );
+    console.log(JSON.stringify(seen));
+    expect(seen.allowed).toBeGreaterThan(seen.decisions / 20);
+    expect(seen.exact).toBeGreaterThan(0);
+  },
+  600_000,
+);

@@ -110,6 +110,7 @@ class EnvironmentHost implements Environments {
   readonly #deletions: ObservedDeletions;
   /** By environment: since when it is an edge here, although this node has the primary of the default one. */
   readonly #strayFromMs = new Map<string, number>();
+  readonly #strayWarnings: ReturnType<typeof rateLimiter>;
   #default: RunningNode | undefined;
   #registry: EnvironmentRegistry | undefined;
   /** Starts, stops and changes of environments happen one after another. */
@@ -137,6 +138,7 @@ class EnvironmentHost implements Environments {
     });
     this.#listener = new EnvironmentListener(config.environment, (id) => this.#isExpected(id), admissions, system);
     this.#directories = new EnvironmentDirectories(config.data);
+    this.#strayWarnings = rateLimiter(warningIntervalMs, system.clock);
     this.#deletions = new ObservedDeletions(config.data, system.clock);
     this.#discovery = new EnvironmentDiscovery(config, this.#system, registryEnvironment);
   }
@@ -373,7 +375,7 @@ class EnvironmentHost implements Environments {
   #problemOf(id: string): string | undefined {
     if (this.#failures.has(id)) return this.#failures.get(id)?.reason;
     if (must(this.#default).node().role !== "primary" || !this.#isMissing(id)) return undefined;
-    return `no node that answers has its data: start the node that has them, or begin it again (\`ostiary env create ${id} --again\`), or abandon it (\`ostiary env abandon ${id}\`)`;
+    return `its data never arrived at this node, which fetches them as soon as a node answers that has them: start that one, or begin it again (\`ostiary env create ${id} --again\`), or abandon it (\`ostiary env abandon ${id}\`)`;
   }
 
   /** AppError `conflict` if this node or another one that answers has data of the environment. */
@@ -450,8 +452,8 @@ class EnvironmentHost implements Environments {
       const entry = entries.find((each) => each.id === id);
       if (entry?.createdMs !== createdMs || entry.deletedMs !== undefined) await this.#close(id);
     }
-    await this.#removeDeleted(entries);
     await this.#takeOverStrays();
+    await this.#removeDeleted(entries);
   }
 
   /** Several at once, since a start waits for the disk and for other nodes. */
@@ -527,8 +529,9 @@ class EnvironmentHost implements Environments {
       try {
         await promoteIn(id, service, { force: false, graceful: true, automatic: true });
       } catch (error) {
-        const reason = reasonOf(error);
-        log.warning("{id} has its primary on another node, and it stays there for now: {reason}", { id, reason });
+        const reason = this.#problemOf(id) ?? reasonOf(error);
+        if (this.#strayWarnings(id) > 0)
+          log.warning("this node cannot be the primary of {id} for now: {reason}", { id, reason });
       }
     };
     await Promise.all(this.#services().map(takeOver));

@@ -135,7 +135,7 @@ const environmentSchema = z
     failure: z
       .string()
       .optional()
-      .meta({ description: "Why this node cannot start the environment, or that no node that answers has its data" }),
+      .meta({ description: "Why this node cannot start the environment, or that its data never arrived" }),
   })
   .meta({ id: "Environment" });
 

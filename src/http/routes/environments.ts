@@ -30,7 +30,7 @@ export interface EnvironmentInfo {
         readonly isReady: boolean;
       }
     | undefined;
-  /** Why this node cannot start the environment, which it tries again, or that no node that answers has its data. */
+  /** Why this node cannot start the environment, which it tries again, or that its data never arrived. */
   readonly failure?: string | undefined;
 }
 

@@ -122,7 +122,8 @@ async function startNodes({ primary, edges, fallback }: Appliance): Promise<void
   const start = (node: NodeProcess, fit: (health: Health) => boolean) =>
     step(node.name, async () => [await node.start(fit), `ready at ${node.url}`]);
   await start(primary, ({ ok }) => ok);
-  await Promise.all([...edges.map(startEdge), start(fallback, ({ ok }) => ok)]);
+  // Before the first policy it has a copy, but does not answer.
+  await Promise.all([...edges.map(startEdge), start(fallback, ({ offset }) => offset !== null)]);
 }
 
 const brokerWaitMs = 5000;

@@ -9,7 +9,9 @@ import { explanationSchema } from "../engine/explain/explanation.ts";
 import { formatValue } from "../engine/explain/atom.ts";
 import { print, printError, printUntilClosed, stopSignal } from "../runtime/process.ts";
 import { printable } from "../util/printable.ts";
+import { printFailure, printWarning } from "./color.ts";
 import { type AddCommand, type ExitStatus, UsageError } from "./command.ts";
+import { noResults } from "./facts.ts";
 import { followEvents } from "./follow-events.ts";
 import { accessOf, callNode, checkedUrl, expectAnswer, type NodeAccess, withAccess } from "./node-api.ts";
 import { parseEntity } from "./parse-fact.ts";
@@ -77,10 +79,15 @@ export const decisionsCommand: AddCommand = (program, finish) => {
       const query = queryOf(options);
       const textOf = (entry: MergedEntry): string =>
         options.json ? `${JSON.stringify(entry.decision)}\n` : lineOf(entry, nodes.length > 1);
+      if (options.follow && !(await isLogged(nodes))) return finish(1);
       if (!options.json) await printUntilClosed(headings(nodes.length > 1));
       if (options.follow) return follow(nodes, query, textOf, options);
-      if (options.all) return printAll(nodes, query, textOf);
-      await printLatest(nodes, query, options.limit, textOf);
+      const read: LogReading = { found: new Set(), off: new Set() };
+      if (options.all) await printAll(nodes, query, textOf, read);
+      else await printLatest(nodes, query, options.limit, textOf, read);
+      if (read.found.size === 0 && read.off.size === 0) await printError(noResults);
+      for (const url of read.off) await printWarning(logIsOff(url));
+      if (!read.off.isSubsetOf(read.found)) finish(1);
     });
   addExplain(group);
   addReplay(group, finish);
@@ -130,7 +137,27 @@ const decision = z.looseObject({
 });
 type Decision = z.output<typeof decision>;
 
-const page = z.object({ decisions: z.array(decision), next: z.string().nullable() });
+/** Nodes of 0.1.0 do not say which decisions they log. */
+const logged = z.string().optional();
+const page = z.object({ decisions: z.array(decision), next: z.string().nullable(), log: logged });
+
+/** The URLs of nodes of which decisions were found, and of those that log none now. */
+interface LogReading {
+  readonly found: Set<string>;
+  readonly off: Set<string>;
+}
+
+function logIsOff(url: string): string {
+  return `the decision log of ${url} is off, so it has no new decisions; the setting \`decisions.log\` of the node turns it on`;
+}
+
+/** Whether at least one node logs decisions. Warns of the others, whose decisions nobody would miss. */
+async function isLogged(nodes: readonly NodeAccess[]): Promise<boolean> {
+  const answers = await Promise.all(nodes.map((access) => callNode(access, "GET", "/api/decisions?limit=1")));
+  const off = nodes.filter((_, index) => expectAnswer(page, answers[index], "a page of decisions").log === "off");
+  for (const { url } of off) await printWarning(logIsOff(url));
+  return off.length < nodes.length;
+}
 
 /** A decision, and the node that made it. */
 interface MergedEntry {
@@ -144,6 +171,7 @@ async function* readDecisions(
   query: URLSearchParams,
   order: "newest" | "oldest",
   limit: number,
+  { found, off }: LogReading,
 ): AsyncGenerator<MergedEntry, void> {
   for (let after: string | null = null; ;) {
     const parameters = new URLSearchParams(query);
@@ -151,7 +179,9 @@ async function* readDecisions(
     parameters.set("limit", String(limit));
     if (after !== null) parameters.set("after", after);
     const answer = await callNode(access, "GET", `/api/decisions?${parameters}`);
-    const { decisions, next }: z.output<typeof page> = expectAnswer(page, answer, "a page of decisions");
+    const { decisions, next, log }: z.output<typeof page> = expectAnswer(page, answer, "a page of decisions");
+    if (decisions.length > 0) found.add(access.url);
+    if (log === "off") off.add(access.url);
     for (const each of decisions) yield { decision: each, url: access.url };
     if (next === null) return;
     after = next;
@@ -165,11 +195,12 @@ async function printLatest(
   query: URLSearchParams,
   limit: number,
   textOf: (entry: MergedEntry) => string,
+  read: LogReading,
 ): Promise<void> {
   const latest = await Promise.all(
     nodes.map(async (access) => {
       const found: MergedEntry[] = [];
-      for await (const entry of readDecisions(access, query, "newest", Math.min(limit, pageLimit))) {
+      for await (const entry of readDecisions(access, query, "newest", Math.min(limit, pageLimit), read)) {
         found.push(entry);
         if (found.length === limit) break;
       }
@@ -185,8 +216,9 @@ async function printAll(
   nodes: readonly NodeAccess[],
   query: URLSearchParams,
   textOf: (entry: MergedEntry) => string,
+  read: LogReading,
 ): Promise<void> {
-  const logs = nodes.map((access) => readDecisions(access, query, "oldest", pageLimit));
+  const logs = nodes.map((access) => readDecisions(access, query, "oldest", pageLimit, read));
   const heads = await Promise.all(logs.map(async (log) => ({ log, head: await log.next() })));
   let text = "";
   for (;;) {
@@ -317,6 +349,7 @@ export const replayed = z.object({
   complete: z.boolean(),
   skipped: z.array(z.object({ reason: z.string(), count: z.number() })),
   changed: z.array(z.object({ decision, now: z.looseObject(result), explanation: explanationSchema.nullable() })),
+  log: logged,
 });
 
 const replayDetails = `
@@ -361,8 +394,21 @@ function addReplay(group: Command, finish: (status: ExitStatus) => void): void {
       const answer = await callNode(accessOf(self, "admin"), "POST", "/api/decisions/replay", body, replayTimeoutMs);
       const replay = expectAnswer(replayed, answer, "a replay");
       await print(json ? `${JSON.stringify(answer, null, 2)}\n` : replayText(replay));
-      if (failOnChange && replay.changed_count > 0) finish(1);
+      const isMissing = replay.replayed === 0;
+      if (isMissing) await printFailure(noEvidence(replay));
+      if (isMissing || (failOnChange && replay.changed_count > 0)) finish(1);
     });
+}
+
+/** Why a replay without decisions says nothing about the policy. */
+export function noEvidence({ log, skipped }: z.output<typeof replayed>): string {
+  const why =
+    skipped.length > 0
+      ? "none of the logged decisions could be replayed"
+      : log === "off"
+        ? "the decision log of the node is off; its setting `decisions.log` turns it on"
+        : "the decision log of the node has none that match";
+  return `no decision was replayed, so it is not known what the policy would change: ${why}`;
 }
 
 /** A replay as text, one changed decision after another. */
@@ -372,6 +418,7 @@ export function replayText({
   changed_count,
   complete,
   skipped,
+  log,
 }: z.output<typeof replayed>): string {
   const lines = changed.flatMap(({ decision: logged, now, explanation }) => [
     `${logged.time}  ${questionText(logged)}: ${resultOf(logged)} -> ${resultOf(now)}  ${logged.id}`,
@@ -382,7 +429,8 @@ export function replayText({
     ...(more > 0 ? [`${more} more changes are not listed`] : []),
     ...skipped.map(({ reason, count: each }) => `${each} were not replayed: ${reason}`),
     ...(complete ? [] : ["older decisions were not replayed; --limit and --since select them"]),
+    ...(log === "denials" ? ["the log has only denials and empty lists: permissions were not replayed"] : []),
   ];
-  const summary = `${changed_count} of ${count} decisions would change`;
+  const summary = count === 0 ? "no decision was replayed" : `${changed_count} of ${count} decisions would change`;
   return [...lines, summary, ...notes].map((line) => `${printable(line)}\n`).join("");
 }

@@ -3,6 +3,7 @@ import { InvalidArgumentError, type Command } from "commander";
 import { z } from "zod";
 import { formatValue } from "../engine/explain/atom.ts";
 import { print } from "../runtime/process.ts";
+import { printWarning } from "./color.ts";
 import type { AddCommand } from "./command.ts";
 import { accessOf, callNode, expectAnswer, withAccess, type NodeAccess } from "./node-api.ts";
 import { table } from "./table.ts";
@@ -28,14 +29,19 @@ export const parityCommand: AddCommand = (program, finish) => {
     .command("parity")
     .description("List decisions of a running node that differ from the results that applications expected")
     .option("--limit <n>", "List at most this many reports", wholeNumber, 50)
-    .option("--fail-on-mismatch", "End with status 1 if the node has a mismatch, listed or not")
+    .option(
+      "--fail-on-mismatch",
+      "End with status 1 if the node has a mismatch, listed or not, or has compared nothing",
+    )
     .option("--json", "Print JSON");
   withAccess(command, "read")
     .addHelpText("after", details)
     .action(async ({ limit, failOnMismatch, json }: Options, self: Command) => {
       const { counts, reports } = await readReports(accessOf(self, "read"), limit);
       await print(json ? `${JSON.stringify({ counts, reports }, null, 2)}\n` : render(counts, reports));
-      if (failOnMismatch && counts.mismatch > 0) finish(1);
+      const isMissing = counts.mismatch + counts.match === 0;
+      if (isMissing) await printWarning("no decision was compared, so it is not known if there are differences");
+      if (failOnMismatch && (isMissing || counts.mismatch > 0)) finish(1);
     });
 };
 

@@ -3,8 +3,9 @@ import { type Command, InvalidArgumentError } from "commander";
 import { z } from "zod";
 import { print } from "../runtime/process.ts";
 import { printable } from "../util/printable.ts";
+import { printFailure } from "./color.ts";
 import type { ExitStatus } from "./command.ts";
-import { replayed, replayText, replayTimeoutMs } from "./decisions.ts";
+import { noEvidence, replayed, replayText, replayTimeoutMs } from "./decisions.ts";
 import { itemsOf } from "./follow-events.ts";
 import { accessOf, errorFrom, expectAnswer, noAnswer, type NodeAccess, requestNode, withAccess } from "./node-api.ts";
 import { type ProgressLine, withProgress } from "./progress-line.ts";
@@ -13,7 +14,8 @@ import { checkFiles, printReport, printReportAsJson } from "./policy-files.ts";
 const details = `
 Without --effect no node is asked. With --effect the command also prints what the policy would change on the node: stored
 facts that it would no longer use, and, with an admin key, the latest logged decisions of this node that would have
-another result, and why. Nothing is stored. The status is 1 if the policy has errors, or if a test fails.
+another result, and why. Nothing is stored. The status is 1 if the policy has errors, if a test fails, or if there is no
+decision to make again: --decisions 0 asks for none.
 
 Examples:
   ostiary policy check policy.polar
@@ -50,7 +52,9 @@ export function addCheck(group: Command, finish: (status: ExitStatus) => void): 
       const answer = await withProgress((line) => askEffect(accessOf(self, "read"), body, line));
       const found = expectAnswer(effectSchema, answer, "the effect of a policy");
       await print(json ? `${JSON.stringify(answer, null, 2)}\n` : effectText(found));
-      finish(checked.good && found.tests.success ? 0 : 1);
+      const missing = found.decisions && missingEvidence(found.decisions);
+      if (missing) await printFailure(`${missing}; \`--decisions 0\` asks for none`);
+      finish(checked.good && found.tests.success && !missing ? 0 : 1);
     });
 }
 
@@ -83,8 +87,13 @@ function effectText({ unused_facts: unused, decisions }: z.output<typeof effectS
   const facts = unused.map(({ facts: type, count }) => `would no longer use ${count} ${printable(type)}\n`);
   const noFacts = facts.length === 0 ? ["would still use all stored facts that the active policy uses\n"] : facts;
   if (decisions === null) return noFacts.join("");
-  const replay = "omitted" in decisions ? `no decisions: ${printable(decisions.omitted)}\n` : replayText(decisions);
-  return noFacts.join("") + replay;
+  return noFacts.join("") + ("omitted" in decisions ? "" : replayText(decisions));
+}
+
+/** Why nothing is known about the decisions; undefined if some were made again. */
+function missingEvidence(decisions: NonNullable<z.output<typeof effectSchema>["decisions"]>): string | undefined {
+  if ("omitted" in decisions) return `no decision was replayed: ${decisions.omitted}`;
+  return decisions.replayed === 0 ? noEvidence(decisions) : undefined;
 }
 
 function countOf(text: string): number {

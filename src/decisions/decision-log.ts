@@ -121,6 +121,11 @@ export class DecisionLog {
     this.#add(asking, kindOfQuestion[kind], question, result.count > 0, result, version);
   }
 
+  /** Which decisions are logged now. The log can have earlier ones even with `off`. */
+  get selection(): Config["decisions"]["log"] {
+    return this.#config.decisions.log;
+  }
+
   /** Where its file is; undefined for a node without a log. */
   get directory(): string | undefined {
     return this.#config.data;

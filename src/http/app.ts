@@ -25,6 +25,7 @@ import { ByteBudget } from "./response/byte-budget.ts";
 import { apiKeyFinder } from "./middleware/access.ts";
 import { errors, errorResponse } from "./middleware/errors.ts";
 import type { FindKey } from "./middleware/principal.ts";
+import { questionEngine } from "./middleware/question-engine.ts";
 import { EventPages, LogReadQueue } from "./events/log-read-queue.ts";
 import { EventStreams } from "./events/event-streams.ts";
 import { DecisionStreams } from "./events/decision-streams.ts";
@@ -146,7 +147,7 @@ export function createApp(
     trustedProxies = [],
   }: AppOptions = {},
 ): App {
-  const queries = new QueryDispatcher(() => node.engine(), limits);
+  const queries = new QueryDispatcher(() => questionEngine(node), limits);
   const isTrustedProxy = addressMatcher(trustedProxies);
   const requestLimits = RequestLimits.of(limits);
   const reads = new LogReadQueue();
@@ -182,7 +183,7 @@ export function createApp(
         .use(eventRoutes(node, limits, streams, new EventPages(limits, reads)))
         .use(policyReads(node, limits, queries))
         .use(policyCheckRoutes(node, limits, bodies, checks))
-        .use(policyEffectRoute(node, limits, bodies, checks, past))
+        .use(policyEffectRoute(node, limits, bodies, checks, past, decisions))
         .use(keyReads(node, limits))
         .use(bindingsReads(node, limits))
         .use(whoamiRoute(node, limits))

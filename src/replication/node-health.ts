@@ -1,4 +1,5 @@
 /** The health of a node, as `/readyz`, the metrics and the status on the event stream report it. */
+import type { StoreState } from "../store/log/store-state.ts";
 
 export const replicaStateNames = [
   "PRIMARY",
@@ -55,4 +56,12 @@ export interface NodeHealth {
 /** Whether clients should ask this node, as `/readyz` says. */
 export function isReady({ ok, degraded }: NodeHealth): boolean {
   return ok && degraded === undefined;
+}
+
+/** Why a fallback does not answer although it has a copy. */
+export const withoutPolicy = "its copy is from before the first policy; it waits for a newer one";
+
+/** Whether a copy is from before the first policy. */
+export function lacksPolicy(state: Pick<StoreState, "policyId"> | undefined): boolean {
+  return state?.policyId === 0;
 }

@@ -10,11 +10,13 @@ import { foreignHealth } from "../replication/history-guard.ts";
 import { nodeIdOf, nodeKeyHashesOf } from "../replication/identity.ts";
 import { KeyUses, type UsesByKey } from "../replication/key-uses.ts";
 import type { Node, NodeHealth } from "../replication/node.ts";
+import { lacksPolicy, withoutPolicy } from "../replication/node-health.ts";
 import { openReplica } from "../replication/replica/replica.ts";
 import { openSnapshotReplica, type SnapshotReplica } from "../replication/replica/snapshot-replica.ts";
 import { reporterOf } from "../replication/survey/node-report.ts";
 import { ReplicaSurvey } from "../replication/survey/replica-survey.ts";
 import { withoutAckName } from "../replication/transport/open-peers.ts";
+import type { StoreState } from "../store/log/store-state.ts";
 import { lockNodeDirectory } from "../store/directory/data-directory.ts";
 import { AppError } from "../util/app-error.ts";
 import type { Clock } from "../util/clock.ts";
@@ -47,7 +49,12 @@ async function startReplicaFallback(config: Config, system: ClusterSystem): Prom
   );
   const health = (): NodeHealth => {
     const { state, ...rest } = replicaHealth(replica, config.limits.readyAgeMsMax);
-    return { ...rest, ...withoutBroker, state: state === "STALE_FEED" ? "FOLLOWING" : state };
+    return {
+      ...rest,
+      ...withoutBroker,
+      state: state === "STALE_FEED" ? "FOLLOWING" : state,
+      ...policyHealth(replica.state()),
+    };
   };
   const nodeKeyHashes = nodeKeyHashesOf(config);
   const own = reporterOf({ node: id, nodeKeyHashes, health, appliedMs: replica.appliedMs });
@@ -140,6 +147,11 @@ function commonMembers({ environment }: Config, id: string, keyUses: KeyUses, cl
   } as const;
 }
 
+/** A copy without a policy answers no questions. */
+function policyHealth(state: StoreState | undefined): Partial<NodeHealth> {
+  return lacksPolicy(state) ? { ok: false, degraded: withoutPolicy } : {};
+}
+
 /** AppError `not_ready` if the data is older than `maxMs`. */
 function requireMaxAge(ageMs: number | null, maxMs: number | undefined): void {
   if (maxMs === undefined || ageMs === null || ageMs <= maxMs) return;
@@ -168,6 +180,7 @@ function snapshotHealth(replica: SnapshotReplica, { primary, refresh }: Config):
     degraded: storage.problem ?? (isOld ? `its copy was last known to be the newest ${ageMs} ms ago` : undefined),
     ok: database.isOpen,
     state: database.isOpen ? "SNAPSHOT" : "BOOTSTRAP",
+    ...policyHealth(replica.state()),
     ...foreignHealth(replica.historyGuard),
     ...database.formatHealth(),
   };

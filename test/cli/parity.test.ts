@@ -11,9 +11,9 @@ test("lists mismatches first, and fails on them if asked to", () =>
     const access = { OSO_URL: api.url, OSO_AUTH: adminKey };
     const parity = (...options: string[]) => run(["parity", ...options], "", access);
     expect(await parity("--fail-on-mismatch")).toEqual({
-      status: 0,
+      status: 1,
       output: "0 mismatches, 0 pending, 0 matches\n",
-      errors: "",
+      errors: "warning: no decision was compared, so it is not known if there are differences\n",
     });
     await api.call("POST", "/api/policy", { body: { src: wildcardPolicy } });
     const question = { actor_type: "User", action: "read", resource_type: "Org", resource_id: "acme" };

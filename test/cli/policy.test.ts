@@ -63,6 +63,31 @@ test("a check shows what a policy would change on the node", async () => {
   );
 });
 
+test("without logged decisions nothing looks as if it had been checked", async () => {
+  const isOff = "the decision log of the node is off; its setting `decisions.log` turns it on";
+  const ostiary = (...words: string[]) => run(words, "", access());
+  expect((await policy("check", "--effect", "--decisions", "0", "both.polar")).status).toBe(0);
+  for (const format of [[], ["--json"]]) {
+    const effect = await policy("check", "--effect", ...format, "both.polar");
+    expect([effect.status, effect.errors]).toEqual([1, expect.stringContaining(isOff)]);
+    expect(effect.output).not.toContain("would change");
+    const replay = await ostiary("decisions", "replay", ...format, "--policy", "both.polar");
+    expect([replay.status, replay.errors]).toEqual([1, expect.stringContaining(isOff)]);
+    const log = await ostiary("decisions", ...format);
+    expect([log.status, log.errors]).toEqual([1, expect.stringContaining(`the decision log of ${api.url} is off`)]);
+    const parity = await ostiary("parity", "--fail-on-mismatch", ...format);
+    expect([parity.status, parity.errors]).toEqual([1, expect.stringContaining("no decision was compared")]);
+  }
+  expect(JSON.parse((await policy("check", "--effect", "--json", "both.polar")).output)).toMatchObject({
+    decisions: { replayed: 0, log: "off" },
+  });
+  expect(await ostiary("decisions", "--follow")).toMatchObject({ status: 1, output: "" });
+  const { json } = await api.call("POST", "/api/keys", { body: { name: "ci", role: "read" } });
+  const reader = { ...access(), OSO_AUTH: (json as { token: string }).token };
+  const effect = await run(["policy", "check", "--effect", "both.polar"], "", reader);
+  expect([effect.status, effect.errors]).toEqual([1, expect.stringContaining("need a key with the role `admin`")]);
+});
+
 test("every step of a policy's life, from no policy to a rollback", async () => {
   expect(await policy("show")).toEqual({
     status: 1,

@@ -85,6 +85,45 @@ test("a fallback starts from its disk, and reports the age of its data", () =>
     expect(response.status).toBe(200);
   }));
 
+test.each([{ refresh: "1h" }, { follow: "true" }])("a copy from before the first policy denies nothing: %o", (flags) =>
+  withCluster(async (cluster) => {
+    const primary = await cluster.primary();
+    const fallback = await cluster.fallback(primary, { ...flags, "advanced.retryDelayMsMax": "100ms" });
+    await converged(fallback.node, primary.node);
+    const reason = "its copy is from before the first policy; it waits for a newer one";
+    for (const path of ["/readyz", "/healthcheck"]) {
+      const { status } = await fetch(fallback.url + path);
+      expect([path, status]).toEqual([path, 503]);
+    }
+    expect(await (await fetch(`${fallback.url}/readyz`)).json()).toMatchObject({
+      status: "not ready",
+      degraded: reason,
+    });
+    const question = {
+      actor_type: "User",
+      actor_id: "ann",
+      action: "read",
+      resource_type: "Repo",
+      resource_id: "main",
+    };
+    const refused = await post(fallback.url, "/api/authorize", question);
+    expect([refused.status, await refused.json()]).toEqual([
+      503,
+      { code: "not_ready", message: `this fallback cannot answer yet: ${reason}` },
+    ]);
+    const evaluation = {
+      subject: { type: "User", id: "ann" },
+      action: { name: "read" },
+      resource: { type: "Repo", id: "main" },
+    };
+    expect((await post(fallback.url, "/access/v1/evaluation", evaluation)).status).toBe(503);
+    await loadPolicy(primary.node);
+    await insert(primary.node, "ann");
+    await eventually(async () => expect((await fetch(`${fallback.url}/readyz`)).status).toBe(200));
+    expect((await post(fallback.url, "/api/authorize", question)).status).toBe(200);
+  }),
+);
+
 test("a fallback with a damaged database is not ready until it has a sound one", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();

@@ -97,8 +97,13 @@ export const decisionSchema = z
   })
   .meta({ id: "LoggedDecision" });
 
+/** Without new decisions, few or no results mean nothing. */
+const log = z
+  .enum(["off", "denials", "sample", "all"])
+  .meta({ description: "Which decisions the node logs now (`decisions.log`)" });
+
 const pageSchema = z
-  .strictObject({ decisions: z.array(decisionSchema), next: z.string().nullable() })
+  .strictObject({ decisions: z.array(decisionSchema), next: z.string().nullable(), log })
   .meta({ id: "DecisionPage" });
 
 const explainedSchema = z
@@ -118,5 +123,6 @@ export const replaySchema = z
         explanation: explanationSchema.nullable(),
       }),
     ),
+    log,
   })
   .meta({ id: "Replay" });

@@ -90,7 +90,9 @@ export function decisionRoutes(
         const bytesMax = limits.decisionsPageBytesMax;
         const { decisions, next, hasMore } = await log.read(filter, { after, order, limit, bytesMax });
         const token = (hasMore ? next : undefined) ?? null;
-        return type === "application/x-ndjson" ? ndjson(decisions, token) : { decisions, next: token };
+        return type === "application/x-ndjson"
+          ? ndjson(decisions, token)
+          : { decisions, next: token, log: log.selection };
       } finally {
         reads.release(holder);
       }
@@ -108,7 +110,7 @@ export function decisionRoutes(
       const { src, filename, since, until, limit } = await bodies.parse("replay", body);
       const filter = { sinceMs: timeOf(since), untilMs: timeOf(until) };
       const replay = { filter, limit: limit ?? defaultReplayLimit, source: src, filename: filename ?? null };
-      return replayJson(await past.replay(replay, holderOf(exchangeOf(request))));
+      return replayJson(await past.replay(replay, holderOf(exchangeOf(request))), log.selection);
     });
 }
 

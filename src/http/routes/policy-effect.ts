@@ -4,6 +4,7 @@
  */
 import { Elysia } from "elysia";
 import type { Limits } from "../../config/limits.ts";
+import type { DecisionLog } from "../../decisions/decision-log.ts";
 import type { PastDecisions, ReplayResult } from "../../decisions/past-decisions.ts";
 import { joinSources } from "../../engine/policy/active-policy.ts";
 import type { PolicyChecks } from "../../engine/workers/policy-checks.ts";
@@ -38,6 +39,7 @@ export function policyEffectRoute(
   bodies: BodyParser,
   checks: PolicyChecks,
   past: PastDecisions,
+  log: DecisionLog,
 ) {
   return new Elysia()
     .use(readAccess(node, "read", limits.writeBodyBytesMax))
@@ -49,7 +51,9 @@ export function policyEffectRoute(
         holderOf(exchange),
       );
       const replay = (options?: EffectOptions): Promise<object | null> =>
-        isPolicy && decisions > 0 ? replayed(past, exchange, { sources, decisions }, options) : Promise.resolve(null);
+        isPolicy && decisions > 0
+          ? replayed(past, log, exchange, { sources, decisions }, options)
+          : Promise.resolve(null);
       if (preferredType(request.headers.get("accept"), types) === "text/event-stream")
         return progressStream(exchange, [message("tests", tests), message("unused_facts", unusedFacts)], replay);
       const made = JSON.stringify(await replay());
@@ -60,6 +64,7 @@ export function policyEffectRoute(
 /** The result of the replay, or why there is none: the tests and the facts are worth an answer without it. */
 async function replayed(
   past: PastDecisions,
+  log: DecisionLog,
   exchange: Exchange,
   { sources, decisions }: EffectRequest,
   options?: EffectOptions,
@@ -69,18 +74,22 @@ async function replayed(
   const filename = sources.map(({ name }) => name).join(", ");
   const replay = { filter: {}, limit: decisions, source: joinSources(sources), filename, ...options };
   try {
-    return replayJson(await past.replay(replay, holderOf(exchange)), listedChangesMax);
+    return replayJson(await past.replay(replay, holderOf(exchange)), log.selection, listedChangesMax);
   } catch (error) {
     if (error instanceof AppError && error.code !== "internal") return { omitted: error.message };
     throw error;
   }
 }
 
-/** A replay in an answer, with at most `max` of its changed decisions. */
-export function replayJson({ replayed, changed, changedCount, skipped, isComplete }: ReplayResult, max = Infinity) {
+/** A replay in an answer, with at most `max` of its changed decisions. `log` says which decisions there can be. */
+export function replayJson(
+  { replayed, changed, changedCount, skipped, isComplete }: ReplayResult,
+  log: DecisionLog["selection"],
+  max = Infinity,
+) {
   const reasons = Object.entries(skipped).map(([reason, count]) => ({ reason, count }));
   const listed = changed.length > max ? changed.slice(0, max) : changed;
-  return { replayed, changed_count: changedCount, complete: isComplete, skipped: reasons, changed: listed };
+  return { replayed, changed_count: changedCount, complete: isComplete, skipped: reasons, changed: listed, log };
 }
 
 /** Sends what is known at once, then the progress of the replay, and its result. */

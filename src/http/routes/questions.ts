@@ -18,6 +18,7 @@ import type { Node } from "../../replication/node.ts";
 import { readAccess } from "../middleware/access.ts";
 import type { BodyParser } from "../request/body-parser.ts";
 import { addHints, exchangeOf, holderOf, jsonResponse } from "../middleware/exchange.ts";
+import { questionEngine } from "../middleware/question-engine.ts";
 import type { ListPages } from "../pages/list-pages.ts";
 
 export function questionRoutes(
@@ -85,7 +86,7 @@ export function questionRoutes(
       })
       .post("/api/explain", async ({ body, request }) => {
         const question = await bodies.parse("explain", body);
-        return jsonResponse(await explain(question, node.engine().path, holderOf(exchangeOf(request))));
+        return jsonResponse(await explain(question, questionEngine(node).path, holderOf(exchangeOf(request))));
       })
   );
 }

@@ -27,6 +27,7 @@ import { keepDirectory } from "../directory-keeper.ts";
 import { HistoryGuard } from "../history-guard.ts";
 import { nodeKeyHashesOf } from "../identity.ts";
 import { ageOf } from "../log/event-time.ts";
+import { lacksPolicy } from "../node-health.ts";
 import { chooseInitialDatabase } from "../snapshots/import-snapshot.ts";
 import {
   fetchSnapshot,
@@ -137,8 +138,8 @@ export async function openSnapshotReplica(
       storage.failed("snapshot", error, data);
     }
   };
-  // Without a database, or while an operator has to approve another history, retries stay frequent.
-  const hasTime = (): boolean => files !== undefined && historyGuard.foreign === undefined;
+  // Without a database or a policy, or while an operator has to approve another history, snapshots are fetched often.
+  const hasTime = (): boolean => files !== undefined && !lacksPolicy(state) && historyGuard.foreign === undefined;
   const timer = startTimer(refresh, config, hasTime, clock);
   started.defer(() => timer.stop());
   started.defer(() => peers?.close());
@@ -206,7 +207,7 @@ async function isInHistoryOf(from: NodeClient, { epoch, offset, hash, digest }: 
   }
 }
 
-/** Refreshes on a timer with jitter, for fleets. Retries sooner after a failure, much sooner without `hasTime`. */
+/** Refreshes on a timer with jitter, for fleets. Sooner after a failure, and much sooner without `hasTime`. */
 function startTimer(
   refresh: () => Promise<void>,
   { refresh: intervalMs, limits }: Config,
@@ -225,9 +226,9 @@ function startTimer(
         log.warning("fetching a snapshot failed, trying again: {error}", { error: detailOf(error) });
     }
     if (isStopped) return;
-    const delays = { minMs: limits.retryDelayMsMin, maxMs: hasTime() ? intervalMs : limits.retryDelayMsMax };
-    const delayMs =
-      failures === 0 ? intervalMs * (0.9 + clock.random() / 5) : backoffMs(failures, delays, clock.random());
+    const maxMs = hasTime() ? intervalMs : Math.min(intervalMs, limits.retryDelayMsMax);
+    const delays = { minMs: limits.retryDelayMsMin, maxMs };
+    const delayMs = failures === 0 ? maxMs * (0.9 + clock.random() / 5) : backoffMs(failures, delays, clock.random());
     cancel = clock.after(delayMs, () => (running = run()));
   };
   let running = run();

@@ -72,6 +72,8 @@ function conditionsOf(filters: Filters): URLSearchParams | FilterError {
 interface Page {
   readonly decisions: readonly LoggedDecision[];
   readonly next: string | null;
+  /** Which decisions the node logs now. Nodes of 0.1.0 do not say it. */
+  readonly log?: string;
 }
 
 /** Rows that the page keeps. */
@@ -86,7 +88,7 @@ function Found({ conditions }: { readonly conditions: URLSearchParams }) {
       const parameters = new URLSearchParams(conditions);
       if (before?.next) parameters.set("after", before.next);
       const page = (await call(`/api/decisions?${parameters}`, { signal })) as Page;
-      setFound({ decisions: [...(before?.decisions ?? []), ...page.decisions], next: page.next });
+      setFound({ ...page, decisions: [...(before?.decisions ?? []), ...page.decisions] });
     });
   useEffect(() => load(undefined), []);
   const count = found?.decisions.length ?? 0;
@@ -94,6 +96,7 @@ function Found({ conditions }: { readonly conditions: URLSearchParams }) {
   return (
     <section aria-label={words.table}>
       <Failure error={error} />
+      {found?.log === "off" && <p class="failure">{words.off}</p>}
       {found !== undefined && count === 0 && (
         <p role="status">{found.next === null ? words.none : words.nothingYetFound}</p>
       )}

@@ -6,14 +6,21 @@ import { join } from "node:path";
 import { z } from "zod";
 import { projectRoot } from "../scripts/built-binary.ts";
 import { loadConfig } from "../src/config/load.ts";
+import { must } from "../src/util/assert.ts";
 
 const folder = join(projectRoot, "compose");
 const files = [...new Bun.Glob("*.yaml").scanSync(folder)].toSorted();
 
 const composeSchema = z.object({
+  name: z.string(),
   services: z.record(
     z.string(),
-    z.object({ command: z.array(z.string()).optional(), environment: z.record(z.string(), z.string()).optional() }),
+    z.object({
+      command: z.array(z.string()).optional(),
+      environment: z.record(z.string(), z.string()).optional(),
+      ports: z.array(z.string()).optional(),
+      volumes: z.array(z.string()).optional(),
+    }),
   ),
 });
 
@@ -32,9 +39,40 @@ const substituted = (text: string): string =>
 
 test("there are compose files", () => expect(files).toContain("two-brokers.yaml"));
 
+const read = (file: string) => composeSchema.parse(Bun.YAML.parse(readFileSync(join(folder, file), "utf8")));
+
+test("the node of one-node.yaml is the primary of cluster.yaml, so that one can become the other", () => {
+  const [one, cluster] = [read("one-node.yaml"), read("cluster.yaml")];
+  expect(Object.keys(one.services)).toEqual(["primary"]);
+  const nodeOf = ({ name, services: { primary } }: typeof one) => {
+    const { command, environment = {}, ports, volumes } = must(primary);
+    const { OSTIARY_NODE_ID: id, OSTIARY_ADMIN_KEY: adminKey } = environment;
+    return { name, command, id, adminKey, ports, volumes };
+  };
+  expect(nodeOf(one)).toEqual(nodeOf(cluster));
+  expect(new Set(files.filter((file) => file !== "one-node.yaml").map((file) => read(file).name)).size).toBe(
+    files.length - 1,
+  );
+});
+
+test("the members of etcd in failover.yaml know each other, and nodes keep the lease there", () => {
+  const { services } = read("failover.yaml");
+  const members = Object.keys(services).filter((name) => name.startsWith("etcd-"));
+  for (const name of members) {
+    const { environment = {} } = must(services[name]);
+    expect(environment["ETCD_NAME"]).toBe(name);
+    expect(environment["ETCD_ADVERTISE_CLIENT_URLS"]).toBe(`http://${name}:2379`);
+    const peer = must(environment["ETCD_INITIAL_ADVERTISE_PEER_URLS"]);
+    expect(must(environment["ETCD_INITIAL_CLUSTER"]).split(",")).toContain(`${name}=${peer}`);
+  }
+  const lease = `etcd://${members.map((name) => `${name}:2379`).join(",")}/ostiary`;
+  for (const name of ["node-a", "node-b", "node-c"])
+    expect(services[name]?.environment).toMatchObject({ OSTIARY_FAILOVER: lease, OSTIARY_ACK: "edges:1" });
+});
+
 // Compose files have anchors, which configuration files must not have.
 describe.each(files)("compose/%s", (file) => {
-  const { services } = composeSchema.parse(Bun.YAML.parse(readFileSync(join(folder, file), "utf8")));
+  const { services } = read(file);
   const nodes = Object.entries(services).filter(([, { command }]) => command?.[0] === "serve");
 
   test("has nodes", () => expect(nodes.length).toBeGreaterThan(0));
@@ -46,9 +84,8 @@ describe.each(files)("compose/%s", (file) => {
       flags: { role: command[2] ?? "" },
     });
     expect(problems).toEqual([]);
-    for (const broker of config?.broker ?? []) {
-      const host = /^\w+:\/\/([^:]+)/.exec(broker)?.[1];
-      if (host !== undefined) expect(Object.keys(services)).toContain(host);
-    }
+    const { broker = [], peers = [], primary = [], failover = [] } = config ?? {};
+    for (const url of [broker, peers, primary, failover].flat())
+      for (const host of url.matchAll(/(?<=\/\/|,)[^:,/]+(?=:)/g)) expect(Object.keys(services)).toContain(host[0]);
   });
 });

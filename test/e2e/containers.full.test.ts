@@ -1,7 +1,7 @@
 /**
  * The image under the conditions of platforms: other users, small limits, Kubernetes, the commands of the manual, and the
- * compose file with Mosquitto. The image of Mosquitto cannot be downloaded everywhere, so an image is made of the
- * Mosquitto of this machine.
+ * compose files with Mosquitto and etcd. Their images cannot be downloaded everywhere, so images are made of the programs
+ * of this machine.
  */
 import * as Bun from "bun";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
@@ -205,6 +205,7 @@ describe("in containers", () => {
       "one-node.yaml": ["OSTIARY_ADMIN_KEY"],
       "cluster.yaml": Object.keys(all),
       "two-brokers.yaml": Object.keys(all),
+      "failover.yaml": ["OSTIARY_ADMIN_KEY", "OSTIARY_NODE_KEY"],
     };
     for (const [file, names] of Object.entries(needed)) {
       const config = (environment: Readonly<Record<string, string>>) =>
@@ -217,51 +218,78 @@ describe("in containers", () => {
     }
   }, 60_000);
 
-  test("compose/cluster.yaml: primary, Mosquitto, two edges and a fallback", async () => {
-    const image = `localhost/${podman.prefix}-mosquitto:latest`;
-    await packMosquitto(podman, image);
-    const ports = {
-      PRIMARY_PORT: await freePort(),
-      EDGE_A_PORT: await freePort(),
-      EDGE_B_PORT: await freePort(),
-      FALLBACK_PORT: await freePort(),
+  /** Runs `docker compose` for files of `compose/`, until the end of `body`. */
+  async function withCompose(
+    environment: Readonly<Record<string, string>>,
+    body: (compose: (file: string, ...parameters: string[]) => Promise<string>) => Promise<void>,
+  ): Promise<void> {
+    let used = "";
+    const compose = (file: string, ...parameters: string[]): Promise<string> => {
+      used = file;
+      const words = [
+        ...["podman-compose", "-p", podman.prefix, "-f", join(projectRoot, "compose", file)],
+        // Docker mounts only the volumes of the file.
+        ...(parameters[0] === "up" ? ["--podman-run-args=--read-only-tmpfs=false"] : []),
+        ...parameters,
+      ];
+      return podman.run(words, { environment, timeoutMs: 90_000 });
     };
-    const environment = {
-      ...secrets(),
-      MOSQUITTO_IMAGE: image,
-      ...Object.fromEntries(Object.entries(ports).map(([name, port]) => [name, String(port)])),
-    };
-    const compose = (...parameters: string[]) =>
-      podman.run(
-        [
-          ...["podman-compose", "-p", podman.prefix, "-f", join(projectRoot, "compose", "cluster.yaml")],
-          // Docker mounts only the volumes of the file.
-          ...(parameters[0] === "up" ? ["--podman-run-args=--read-only-tmpfs=false"] : []),
-          ...parameters,
-        ],
-        {
-          environment,
-          timeoutMs: 90_000,
-        },
-      );
     try {
-      await compose("up", "-d");
-      for (const port of [ports.EDGE_A_PORT, ports.EDGE_B_PORT]) {
-        await eventually(async () => (await healthOn(port)).state === "LIVE", "an edge is live", 40_000);
-      }
+      await body(compose);
+    } catch (error) {
+      throw new Error(await compose(used, "logs"), { cause: error });
+    } finally {
+      await compose(used, "down", "-v", "-t", "5");
+    }
+  }
+
+  /** Variables of the compose files with free ports. */
+  async function freePorts<const Name extends string>(...names: Name[]): Promise<Record<Name, string>> {
+    const ports = await Promise.all(names.map(async (name) => [name, String(await freePort())] as const));
+    return Object.fromEntries(ports) as Record<Name, string>;
+  }
+
+  test("compose/one-node.yaml becomes compose/cluster.yaml: primary, Mosquitto, two edges and a fallback", async () => {
+    const image = `localhost/${podman.prefix}-mosquitto:latest`;
+    await packImage(podman, image, "mosquitto", mosquitto);
+    const ports = await freePorts("PRIMARY_PORT", "EDGE_A_PORT", "EDGE_B_PORT", "FALLBACK_PORT");
+    const environment = { ...secrets(), MOSQUITTO_IMAGE: image, ...ports };
+    const edges = [Number(ports.EDGE_A_PORT), Number(ports.EDGE_B_PORT)];
+    await withCompose(environment, async (compose) => {
+      await compose("one-node.yaml", "up", "-d");
+      await eventually(async () => (await healthOn(Number(ports.PRIMARY_PORT))).ok, "the node answers", 40_000);
       await loadExample(new Oso(`http://127.0.0.1:${ports.PRIMARY_PORT}`, environment.OSTIARY_ADMIN_KEY));
-      for (const port of [ports.EDGE_A_PORT, ports.EDGE_B_PORT])
-        await expectAnswers(port, environment.OSTIARY_ADMIN_KEY);
-      await eventually(async () => (await healthOn(ports.FALLBACK_PORT)).ok, "the fallback has a copy");
+      await compose("cluster.yaml", "up", "-d");
+      for (const port of edges)
+        await eventually(async () => (await healthOn(port)).state === "LIVE", "an edge is live", 40_000);
+      for (const port of edges) await expectAnswers(port, environment.OSTIARY_ADMIN_KEY);
+      await eventually(async () => (await healthOn(Number(ports.FALLBACK_PORT))).ok, "the fallback has a copy");
       // Throws if the check fails.
       for (const name of ["mosquitto", "edge-a"])
         await podman.podman("healthcheck", "run", `${podman.prefix}_${name}_1`);
-    } catch (error) {
-      throw new Error(await compose("logs"), { cause: error });
-    } finally {
-      await compose("down", "-v", "-t", "5");
-    }
-  }, 200_000);
+    });
+  }, 240_000);
+
+  test("compose/failover.yaml: another node is the primary when the first one is killed", async () => {
+    const image = `localhost/${podman.prefix}-etcd:latest`;
+    await packImage(podman, image, "etcd", etcd);
+    const ports = await freePorts("NODE_A_PORT", "NODE_B_PORT", "NODE_C_PORT");
+    const environment = { ...secrets(), ETCD_IMAGE: image, ...ports };
+    const [first, ...others] = Object.values(ports).map(Number);
+    await withCompose(environment, async (compose) => {
+      await compose("failover.yaml", "up", "-d");
+      const isPrimary = async (port: number): Promise<boolean> => (await healthOn(port)).role === "primary";
+      await eventually(() => isPrimary(must(first)), "the first node is the primary", 60_000);
+      for (const port of others)
+        await eventually(async () => (await healthOn(port)).state === "LIVE", "an edge is live", 40_000);
+      await loadExample(new Oso(`http://127.0.0.1:${first}`, environment.OSTIARY_ADMIN_KEY));
+      await compose("failover.yaml", "kill", "node-a");
+      await compose("failover.yaml", "kill", "etcd-a");
+      const promoted = async () => (await Promise.all(others.map(isPrimary))).includes(true);
+      await eventually(promoted, "another node is the primary", 60_000);
+      for (const port of others) await expectAnswers(port, environment.OSTIARY_ADMIN_KEY);
+    });
+  }, 240_000);
 });
 
 const secrets = () => ({
@@ -272,24 +300,40 @@ const secrets = () => ({
 });
 
 /** Mosquitto and the programs of its start script, as in the published image. */
-async function packMosquitto(podman: Podman, image: string): Promise<void> {
-  const context = join(podman.folder, "mosquitto");
-  await writeRootArchive(join(podman.folder, "mosquitto-root.tar"), {
-    programs: {
-      "/bin/sh": programPath("sh"),
-      "/usr/sbin/mosquitto": programPath("mosquitto"),
-      "/usr/bin/mosquitto_passwd": programPath("mosquitto_passwd"),
-      "/usr/bin/mosquitto_pub": programPath("mosquitto_pub"),
-    },
-    files: {
-      "/etc/passwd": "mosquitto:x:1883:1883::/:/bin/sh\n",
-      "/etc/nsswitch.conf": "hosts: files dns\n",
-      "/run/keep": "",
-    },
-    folders: {},
-  });
+const mosquitto = () => ({
+  programs: {
+    "/bin/sh": programPath("sh"),
+    "/usr/sbin/mosquitto": programPath("mosquitto"),
+    "/usr/bin/mosquitto_passwd": programPath("mosquitto_passwd"),
+    "/usr/bin/mosquitto_pub": programPath("mosquitto_pub"),
+  },
+  files: {
+    "/etc/passwd": "mosquitto:x:1883:1883::/:/bin/sh\n",
+    "/etc/nsswitch.conf": "hosts: files dns\n",
+    "/run/keep": "",
+  },
+  folders: {},
+});
+
+/** As in the published image, but without `etcdctl`, which only its health check needs. */
+const etcd = () => ({
+  programs: { "/usr/local/bin/etcd": programPath("etcd") },
+  files: { "/etc/nsswitch.conf": "hosts: files dns\n", "/run/keep": "" },
+  folders: {},
+  command: ["/usr/local/bin/etcd"],
+});
+
+async function packImage(
+  podman: Podman,
+  image: string,
+  name: string,
+  make: () => Parameters<typeof writeRootArchive>[1] & { readonly command?: readonly string[] },
+): Promise<void> {
+  const { command = [], ...root } = make();
+  const context = join(podman.folder, name);
   await podman.run(["mkdir", context]);
-  await podman.run(["mv", join(podman.folder, "mosquitto-root.tar"), context]);
-  await Bun.write(join(context, "Containerfile"), "FROM scratch\nADD mosquitto-root.tar /\n");
+  await writeRootArchive(join(context, "root.tar"), root);
+  const lines = ["FROM scratch", "ADD root.tar /", ...(command.length > 0 ? [`CMD ${JSON.stringify(command)}`] : [])];
+  await Bun.write(join(context, "Containerfile"), `${lines.join("\n")}\n`);
   await podman.run(["buildah", "build", "--isolation", "chroot", "--layers=false", "-t", image, context]);
 }

@@ -20,6 +20,7 @@ interface Options {
   readonly minMs?: number;
   readonly route?: string;
   readonly since?: string;
+  readonly betweenNodes?: true;
   readonly segments?: true;
   readonly json?: true;
 }
@@ -31,6 +32,7 @@ export const tracesCommand: AddCommand = (program) => {
     .option("--min-ms <n>", "Only traces that took at least so many milliseconds", numberIn)
     .option("--route <route>", "Only requests of this route, such as /api/authorize")
     .option("--since <time>", "Only traces that began at this time or later")
+    .option("--between-nodes", "Also requests of other nodes, such as polls")
     .option("--segments", "Print how long each phase took, instead of the traces")
     .option("--json", "Print JSON, one trace, phase or span per line");
   withAccess(command, "admin")
@@ -71,11 +73,13 @@ const tracesSchema = z.object({
   ),
 });
 
-async function printTraces(access: NodeAccess, { minMs, route, since, segments: bySegment, json }: Options) {
+async function printTraces(access: NodeAccess, options: Options) {
+  const { minMs, route, since, betweenNodes, segments: bySegment, json } = options;
   const query = new URLSearchParams({
     ...(minMs !== undefined && { min_ms: String(minMs) }),
     ...(route !== undefined && { route }),
     ...(since !== undefined && { since }),
+    ...(betweenNodes && { between_nodes: "true" }),
   });
   const answer = await callNode(access, "GET", `/api/traces?${query}`);
   const { traces, segments } = expectAnswer(tracesSchema, answer, "a list of traces");

@@ -59,7 +59,7 @@ import { factReads, factWrites } from "./routes/facts.ts";
 import type { People } from "./oidc/people.ts";
 import { ListPages } from "./pages/list-pages.ts";
 import { ParityLog } from "./parity/parity-log.ts";
-import { consoleRoutes, type ServeConsole } from "./routes/console.ts";
+import { consoleAddress, consoleRoutes, type ServeConsole } from "./routes/console.ts";
 import { healthPaths, healthRoutes } from "./routes/health.ts";
 import { bindingsReads, bindingsWrites } from "./routes/bindings.ts";
 import { keyReads, keyWrites } from "./routes/keys.ts";
@@ -197,6 +197,7 @@ export function createApp(
         .use(traceRoutes(node, limits, traces))
         .use(replicationRoutes(node))
         .use(createTestEnvironment === undefined ? new Elysia() : testEnvironmentRoutes(createTestEnvironment)),
+      serveConsole && consoleAddress,
     );
   let madeApi: Routed | undefined;
   let madeForNodes: Routed | undefined;
@@ -249,10 +250,10 @@ function newRoutes() {
   return new Elysia({ handler: { standardHostname: false } }).use(errors).use(responses);
 }
 
-/** Answers requests for all other paths as well. */
-function routed(app: AnyElysia): Routed {
+/** Answers requests for all other paths as well, those of browsers for `/` with a redirection to `redirect`. */
+function routed(app: AnyElysia, redirect?: string): Routed {
   const routes = app.routes.map(({ method, path }) => ({ method, path }));
-  const whole = app.use(notFoundRoutes(routes));
+  const whole = app.use(notFoundRoutes(routes, redirect));
   return { routes, fetch: (request) => whole.fetch(request) };
 }
 

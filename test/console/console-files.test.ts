@@ -36,6 +36,20 @@ describe("the console", () => {
       expect((await load(`${url}/console/index.html`)).status).toBe(200);
     }));
 
+  test("is where browsers get to from `/`; programs get the answer that other unknown paths have", () =>
+    withPrimary(async ({ url }) => {
+      const visit = async (accept: string, method = "GET", path = "/") => {
+        const { status, headers } = await load(url + path, { Accept: accept }, { method, redirect: "manual" });
+        return [status, headers.get("location"), headers.get("vary")];
+      };
+      const browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+      for (const method of ["GET", "HEAD"]) expect(await visit(browser, method)).toEqual([302, "console/", "Accept"]);
+      for (const accept of ["*/*", "application/json", "text/*", "text/html;q=0", "text/plain, */*"])
+        expect([accept, ...(await visit(accept))]).toEqual([accept, 404, null, null]);
+      expect(await visit(browser, "POST")).toEqual([404, null, null]);
+      expect(await visit(browser, "GET", "/other")).toEqual([404, null, null]);
+    }));
+
   test("is checked at each load, and its other files never", () =>
     withPrimary(async ({ url }) => {
       const { script, style } = await filesOf(url);
@@ -89,8 +103,8 @@ describe("the console", () => {
   test("does not exist if it is turned off", () =>
     withPrimary(
       async ({ url }) => {
-        for (const path of ["/console", "/console/", "/console/index.html"]) {
-          const response = await load(url + path);
+        for (const path of ["/", "/console", "/console/", "/console/index.html"]) {
+          const response = await load(url + path, { Accept: "text/html" });
           expect([path, response.status, await response.json()]).toEqual([
             path,
             404,

@@ -6,13 +6,18 @@
  * negotiation compare them, so that `text/event-stream; charset=utf-8` would not match.
  */
 export function preferredType<Type extends string>(accept: string | null, types: readonly [Type, ...Type[]]): Type {
-  const ranges = (accept ?? "").split(",").map(rangeOf);
-  const wanted = ranges.filter(({ quality }) => quality > 0).toSorted((one, other) => other.quality - one.quality);
-  for (const { range } of wanted) {
+  for (const range of acceptedTypes(accept)) {
     const found = types.find((type) => type === range || range === "*/*" || range === `${type.split("/")[0]}/*`);
     if (found !== undefined) return found;
   }
   return types[0];
+}
+
+/** The media ranges of an `Accept` header, the preferred ones first. */
+export function acceptedTypes(accept: string | null): string[] {
+  const ranges = (accept ?? "").split(",").map(rangeOf);
+  const wanted = ranges.filter(({ quality }) => quality > 0).toSorted((one, other) => other.quality - one.quality);
+  return wanted.map(({ range }) => range);
 }
 
 function rangeOf(text: string): { readonly range: string; readonly quality: number } {

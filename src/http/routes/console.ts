@@ -11,14 +11,16 @@ export type ServeConsole = (path: string, headers: Headers) => Promise<Response>
 
 export const consolePath = "/console";
 
+/** Relative, so that it is right behind a proxy that adds a path prefix. */
+export const consoleAddress = "console/";
+
 export function consoleRoutes(serve: ServeConsole) {
   return new Elysia().get(consolePath, answer).get(`${consolePath}/*`, answer);
 
   function answer({ request, route }: { request: Request; route: string }): Response | Promise<Response> {
     exchangeOf(request).route = route;
     const path = pathOf(request.url).slice(consolePath.length);
-    // Relative, so that it is right behind a proxy that adds a path prefix.
-    if (path === "") return new Response(null, { status: 308, headers: { Location: "console/" } });
+    if (path === "") return new Response(null, { status: 308, headers: { Location: consoleAddress } });
     return serve(path.slice(1), request.headers);
   }
 }

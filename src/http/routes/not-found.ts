@@ -3,22 +3,31 @@ import { Elysia } from "elysia";
 import { AppError } from "../../util/app-error.ts";
 import { errorCatalogue } from "../middleware/error-catalogue.ts";
 import { exchangeOf, reply, type Exchange } from "../middleware/exchange.ts";
+import { acceptedTypes } from "../request/media-types.ts";
 
 export interface RegisteredRoute {
   readonly method: string;
   readonly path: string;
 }
 
-export function notFoundRoutes(registered: readonly RegisteredRoute[]) {
+/** With `consoleAddress`, browsers that ask for `/` are sent there; the address is relative to that of the node. */
+export function notFoundRoutes(registered: readonly RegisteredRoute[], consoleAddress?: string) {
   return new Elysia().all(
     "/*",
     ({ request, path }) => {
+      if (path === "/" && consoleAddress !== undefined && isPageVisit(request))
+        return new Response(null, { status: 302, headers: { Location: consoleAddress, Vary: "Accept" } });
       const methods = methodsOf(registered, path);
       if (methods.length > 0) return methodNotAllowed(exchangeOf(request), path, methods);
       throw new AppError("not_found", `there is no route \`${request.method} ${path}\``);
     },
     { parse: "none" },
   );
+}
+
+/** Programs accept any type, browsers name HTML. */
+function isPageVisit({ method, headers }: Request): boolean {
+  return (method === "GET" || method === "HEAD") && acceptedTypes(headers.get("accept")).includes("text/html");
 }
 
 function methodNotAllowed(exchange: Exchange, path: string, methods: readonly string[]): Response {

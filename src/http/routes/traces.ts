@@ -35,6 +35,9 @@ export const tracesQuery = validatingSchema(
       .max(routeLengthMax, { error: `must have at most ${routeLengthMax} characters` })
       .optional(),
     since: timeText.optional(),
+    between_nodes: z.enum(["true", "false"]).optional().meta({
+      description: "Whether requests of other nodes are listed as well; by default only if `route` names them",
+    }),
     limit: z
       .string()
       .regex(/^[1-9]\d{0,8}$/, { error: "must be a whole number from 1 on" })
@@ -48,11 +51,13 @@ export function traceRoutes(node: Node, limits: Limits, source: TraceSource | un
     .use(keyAccess("admin", limits.readBodyBytesMax))
     .get(
       "/api/traces",
-      ({ query: { min_ms, route, since, limit } }) => {
+      ({ query: { min_ms, route, since, between_nodes, limit } }) => {
         const sinceUs = since === undefined ? 0 : Date.parse(since) * 1000;
         const found = (source?.list() ?? []).filter((trace) => {
           const { top, startUs, endUs } = extentOf(trace.spans);
+          const isHidden = route === undefined && between_nodes !== "true" && isOfNodes(top);
           return (
+            !isHidden &&
             endUs - startUs >= Number(min_ms ?? 0) * 1000 &&
             startUs >= sinceUs &&
             (route === undefined || top?.attributes["http.route"] === route || top?.name === route)
@@ -97,6 +102,11 @@ function extentOf(spans: readonly RecentSpan[]) {
   const startUs = Math.min(...spans.map(({ start_us }) => start_us));
   const endUs = Math.max(...spans.map(({ start_us, duration_us }) => start_us + duration_us));
   return { top: first[0], startUs, endUs };
+}
+
+/** Whether the trace is a request of another node. With a collector there are several in each second. */
+function isOfNodes(top: RecentSpan | undefined): boolean {
+  return String(top?.attributes["http.route"]).startsWith("/replication/");
 }
 
 function summaryOf({ id, spans }: RecentTrace) {

@@ -5,7 +5,7 @@
 import type { Command } from "commander";
 import { isTerminal, print, readAnswer } from "../runtime/process.ts";
 import { printable } from "../util/printable.ts";
-import { printFailure } from "./color.ts";
+import { printFailure, printWarning } from "./color.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { accessOf, callNode, withAccess } from "./node-api.ts";
 import { table } from "./table.ts";
@@ -105,6 +105,16 @@ Examples:
       await printFailure("nothing was deleted");
       finish(1);
     });
+  withAccess(environments.command("complete"), "admin")
+    .description(
+      "Say that there are no other environments: after `ostiary restore`, keys of unknown ones are then refused with 401 at once, and not with 503 for an hour (`environmentsUnknown`)",
+    )
+    .option("--json", "Print JSON")
+    .action(async ({ json }: JsonOption, command: Command) => {
+      const answer = await callNode(accessOf(command, "admin"), "POST", "/api/environments/complete");
+      const { message, ...rest } = answer as Answer;
+      await print(json ? asJson(rest) : `${printable(message)}\n`);
+    });
   withAccess(environments.command("restore"), "admin")
     .description("Undo the deletion of an environment: its API keys work again")
     .argument("<id>", "The id from `ostiary env list`")
@@ -163,7 +173,14 @@ async function isConfirmed(id: string, url: string): Promise<boolean> {
 
 async function listEnvironments({ json }: JsonOption, command: Command): Promise<void> {
   const answer = await callNode(accessOf(command, "admin"), "GET", "/api/environments");
-  const { environments } = answer as { readonly environments: readonly ListedEnvironment[] };
+  const { environments, incomplete_until: until } = answer as {
+    readonly environments: readonly ListedEnvironment[];
+    readonly incomplete_until?: string;
+  };
+  if (until !== undefined)
+    await printWarning(
+      `the node was restored from backups, and until ${printable(until)} it does not know whether it has all environments: restore the missing ones, or run \`ostiary env complete\` if there are no others`,
+    );
   if (json) return print(asJson(environments));
   const rows = environments.map((each) => [
     each.id,

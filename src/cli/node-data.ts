@@ -1,8 +1,9 @@
 /** The node key, for commands that write or verify files with a MAC, and the database in a data directory. */
 import { statSync } from "node:fs";
 import { userInfo } from "node:os";
+import { basename, dirname, resolve } from "node:path";
 import { Option, type Command } from "commander";
-import { currentStorePath } from "../store/directory/data-directory.ts";
+import { currentStorePath, environmentsName } from "../store/directory/data-directory.ts";
 import { nodeKeyHashesOf } from "../replication/identity.ts";
 import type { NodeKeyHashes } from "../store/keys/node-keys.ts";
 import type { Authenticity } from "../store/snapshot/snapshot-mac.ts";
@@ -44,6 +45,12 @@ export const authenticityTexts: Readonly<Record<Authenticity, string>> = {
 /** `nodeKey` is the id of the node key of the MAC, which the file names. */
 export function originText(authenticity: Authenticity, nodeKey: string | undefined): string {
   return `${authenticityTexts[authenticity]}${nodeKey === undefined ? "" : ` (key ${nodeKey})`}`;
+}
+
+/** The data directory of the node that a directory belongs to: that of an environment is below it. */
+export function nodeDirectoryOf(data: string): string {
+  const above = dirname(resolve(data));
+  return basename(above) === environmentsName ? dirname(above) : data;
 }
 
 /** The path of the database. Undefined if there is none, or if the path is a file. */

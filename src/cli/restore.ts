@@ -1,17 +1,33 @@
 /** `ostiary restore`: creates the data directory of a primary from a backup, at a chosen point in time. */
+import { readdirSync, statSync } from "node:fs";
+import { basename, join } from "node:path";
 import { z } from "zod";
+import { environmentId } from "../config/environment-id.ts";
 import { keepFilesPrivate, print } from "../runtime/process.ts";
 import { openBackup, restore, type RestoreResult, type RestoreOptions } from "../replication/backup/restore.ts";
 import type { Config } from "../config/config.ts";
 import { askKnownTerm } from "../replication/failover/known-history.ts";
 import { realClusterSystem } from "../roles/cluster-system.ts";
+import { systemOfEnvironment } from "../replication/transport/environment-system.ts";
+import { EnvironmentDirectories } from "../roles/environment-directories.ts";
+import { registryEnvironment } from "../roles/environment-registry.ts";
 import { requireAuthentic } from "../replication/snapshots/import-snapshot.ts";
+import { AppError } from "../util/app-error.ts";
 import { printable } from "../util/printable.ts";
+import { reasonOf } from "../util/reason.ts";
+import type { Snapshot } from "../store/snapshot/snapshot.ts";
 import { describePointInTime } from "../store/log/point-in-time.ts";
 import { contentOf, describeContent, iso } from "./backup.ts";
 import { type AddCommand, UsageError } from "./command.ts";
-import { printWarning } from "./color.ts";
-import { authenticityTexts, nodeKeyHashesFrom, userName, withUnauthenticated } from "./node-data.ts";
+import { printFailure, printWarning } from "./color.ts";
+import {
+  authenticityTexts,
+  nodeDirectoryOf,
+  nodeKeyHashesFrom,
+  storeIn,
+  userName,
+  withUnauthenticated,
+} from "./node-data.ts";
 import { withProgress } from "./progress-line.ts";
 import { nodeConfig, type NodeOptions } from "./setting-options.ts";
 
@@ -21,7 +37,13 @@ The restored history begins a new epoch. Other nodes can have later events of th
 the restored history get 409. Nodes accept only a later term, so \`restore\` asks the nodes in \`peers\` for their terms and
 begins a later one. If they cannot be reached, give the greatest term with --term (\`/healthcheck\` of a node shows it).
 
+A backup of another environment than the default one goes into \`environments/<id>\` of the data directory. With a
+directory from \`ostiary backup --all\` all environments are restored, with --environment one of them; it prints what fails,
+and restores the others. What only other nodes still have is taken from them at the next start, if \`peers\` names them.
+
 Examples:
+  ostiary restore 2026-11-26 --data /var/lib/ostiary                                 all environments
+  ostiary restore 2026-11-26 --data /var/lib/ostiary --environment staging --force   one of them, in place of its data
   ostiary restore monday.backup --list                                               which offsets and times it covers
   ostiary restore monday.backup --data /var/lib/ostiary                              the newest state
   ostiary restore monday.backup --data /var/lib/ostiary --to-time 2026-11-26T07:00:00Z   the state at seven o'clock
@@ -42,13 +64,15 @@ interface Options extends NodeOptions {
   readonly dryRun?: true;
   readonly list?: true;
   readonly allowUnauthenticated?: true;
+  readonly environment?: string;
   readonly json?: true;
 }
 
-export const restoreCommand: AddCommand = (program) => {
+export const restoreCommand: AddCommand = (program, finish) => {
   withUnauthenticated(program.command("restore"))
     .description("Create the data directory of a primary from a backup, at any point in time that its log covers")
-    .argument("<file>", "The file that `ostiary backup` wrote")
+    .argument("<path>", "The file that `ostiary backup` wrote, or the directory that `ostiary backup --all` wrote")
+    .option("--environment <id>", "Restore only the backup of this environment from the directory")
     .option(
       "--data <directory>",
       "The directory to create, without data of a node (default: as for `serve`) [OSTIARY_DATA]",
@@ -69,59 +93,159 @@ export const restoreCommand: AddCommand = (program) => {
     .option("--config <file>", "The configuration file of the node, for its limits and the node key [OSTIARY_CONFIG]")
     .option("--json", "Print JSON")
     .addHelpText("after", details)
-    .action(async (file: string, options: Options) => {
+    .action(async (path: string, options: Options) => {
       const destination = destinationOf(options);
       keepFilesPrivate();
-      if (options.list) return list(file, options);
+      const { backups, failures } = backupsIn(path, options.environment);
+      if (options.list) return list(backups, options);
+      if (backups.length > 1 && options.toOffset !== undefined)
+        throw new UsageError("each environment has offsets of its own: use --to-time, or --environment to restore one");
       const config = await nodeConfig({ data: options.data, config: options.config });
-      const knownTerm = await knownTermOf(options, config);
       const nodeKeyHashes = await nodeKeyHashesFrom(options);
-      const restored = await withProgress((progress) =>
-        restore({
-          knownTerm,
-          file,
-          directory: config.data,
-          target: destination,
-          force: options.force ?? false,
-          dryRun: options.dryRun ?? false,
-          nodeKeyHashes,
-          allowUnauthenticated: options.allowUnauthenticated ?? false,
-          operator: userName(),
-          limits: config.limits,
-          onStep: progress.begin,
-          onUndone: progress.reached,
-          warn: progress.warn,
-        }),
-      );
-      const { timeMs, ...rest } = restored;
-      await print(
-        options.json
-          ? `${JSON.stringify({ ...rest, time: iso(timeMs) })}\n`
-          : describeRestored(restored, config.data, options.dryRun ?? false),
-      );
+      const restoreOne = async (backup: Snapshot, isFirst: boolean): Promise<void> => {
+        const hosted = isDefault(backup) ? undefined : backup.manifest.environment;
+        const directory = directoryFor(backup, config.data);
+        const knownTerm = await knownTermOf(options, config, hosted, isFirst);
+        const restored = await withProgress((progress) =>
+          restore({
+            knownTerm,
+            file: backup.path,
+            directory,
+            target: destination,
+            force: options.force ?? false,
+            dryRun: options.dryRun ?? false,
+            nodeKeyHashes,
+            allowUnauthenticated: options.allowUnauthenticated ?? false,
+            operator: userName(),
+            limits: config.limits,
+            onStep: progress.begin,
+            onUndone: progress.reached,
+            warn: progress.warn,
+          }),
+        );
+        const { timeMs, ...rest } = restored;
+        await print(
+          options.json
+            ? `${JSON.stringify({ ...rest, time: iso(timeMs) })}\n`
+            : describeRestored(
+                restored,
+                hosted === undefined ? directory : nodeDirectoryOf(directory),
+                options.dryRun ?? false,
+              ),
+        );
+      };
+      for (const [index, backup] of backups.entries()) {
+        const { environment, created = 0 } = backup.manifest;
+        const name = printable(environment);
+        if (destination !== undefined && "timeMs" in destination && created > destination.timeMs) {
+          await printWarning(`the environment ${name} was created later, so it is not restored`);
+          continue;
+        }
+        try {
+          await restoreOne(backup, index === 0);
+        } catch (error) {
+          // Without the default environment the others cannot be served.
+          if (backups.length === 1 || isDefault(backup)) throw error;
+          failures.push(`the environment ${name} is not restored: ${reasonOf(error)}`);
+        }
+      }
+      for (const failure of failures) await printFailure(failure);
+      if (failures.length > 0) finish(1);
     });
 };
 
+interface FoundBackups {
+  /** The default environment first, the list of environments last. */
+  readonly backups: readonly Snapshot[];
+  /** Why files cannot be used. */
+  readonly failures: string[];
+}
+
+/** The backup, or those in the directory. Throws if there is none that can be used. */
+function backupsIn(path: string, environment: string | undefined): FoundBackups {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) {
+    const backup = openBackup(path);
+    if (environment !== undefined && environment !== backup.manifest.environment)
+      throw new UsageError(`\`${path}\` is a backup of the environment \`${backup.manifest.environment}\``);
+    return { backups: [backup], failures: [] };
+  }
+  const names = readdirSync(path).filter((name) => name.endsWith(".backup"));
+  const [all, failures]: [Snapshot[], string[]] = [[], []];
+  for (const name of names.toSorted()) {
+    try {
+      all.push(openBackup(join(path, name)));
+    } catch (error) {
+      failures.push(reasonOf(error));
+    }
+  }
+  const backups = all.filter(({ manifest }) => environment === undefined || manifest.environment === environment);
+  const lacksDefault = environment === undefined && failures.length > 0 && !backups.some(isDefault);
+  if (lacksDefault) throw new AppError("invalid_request", failures.join("; "));
+  if (backups.length === 0)
+    throw new UsageError(
+      environment === undefined
+        ? `\`${path}\` has no backups (\`*.backup\`)`
+        : `\`${path}\` has no backup of the environment \`${environment}\``,
+    );
+  const ids = backups.map(({ manifest }) => manifest.environment);
+  const twice = ids.find((id, index) => ids.indexOf(id) !== index);
+  if (twice !== undefined)
+    throw new UsageError(`\`${path}\` has several backups of the environment \`${twice}\`: name the file of one`);
+  if (backups.filter(isDefault).length > 1)
+    throw new UsageError(`\`${path}\` has backups of several default environments: name the file of one`);
+  const rank = (backup: Snapshot): number =>
+    isDefault(backup) ? 0 : backup.manifest.environment === registryEnvironment ? 2 : 1;
+  return { backups: backups.toSorted((one, other) => rank(one) - rank(other)), failures };
+}
+
+/** Whether it is a backup of the default environment of its cluster. */
+function isDefault({ manifest }: Snapshot): boolean {
+  return manifest.created === undefined;
+}
+
+/** The directory to create: that of the environment, if `data` is that of the node. */
+function directoryFor(backup: Snapshot, data: string): string {
+  const { environment } = backup.manifest;
+  if (isDefault(backup)) return data;
+  const ofNode = nodeDirectoryOf(data);
+  if (ofNode !== data && basename(data) === environment) return data;
+  if (ofNode !== data && storeIn(ofNode) !== undefined)
+    throw new UsageError(`\`${data}\` is not the directory of the environment \`${environment}\`: give \`${ofNode}\``);
+  if (environment !== registryEnvironment && !environmentId.test(environment))
+    throw new UsageError(`\`${environment}\` is not the id of an environment: the backup is damaged`);
+  return new EnvironmentDirectories(data).pathOf(environment);
+}
+
 /** The greatest known term; the restored history begins a later one. */
-async function knownTermOf({ term }: Options, config: Config): Promise<number> {
+async function knownTermOf(
+  { term }: Options,
+  config: Config,
+  hosted: string | undefined,
+  warns: boolean,
+): Promise<number> {
   if (term !== undefined) {
     if (/^\d{1,15}$/.test(term)) return Number(term);
     throw new UsageError(`\`${term}\` is not a term, such as 3145728`);
   }
-  const known = await askKnownTerm(config, realClusterSystem);
-  if (known.silent.length > 0)
+  const known =
+    hosted === undefined
+      ? await askKnownTerm(config, realClusterSystem)
+      : await askKnownTerm({ ...config, environment: hosted }, systemOfEnvironment(realClusterSystem, hosted));
+  if (known.silent.length > 0 && warns)
     await printWarning(
       `${known.silent.join(" and ")} did not answer with its term (the restored node itself cannot). A node in a later term than the restored one does not replicate it: if there is such a node, restore again with --term`,
     );
   return known.term;
 }
 
-async function list(file: string, options: Options): Promise<void> {
-  const backup = openBackup(file);
-  const authenticity = requireAuthentic(backup, await nodeKeyHashesFrom(options), true);
-  await print(
-    options.json ? `${JSON.stringify(contentOf(backup, authenticity))}\n` : describeContent(backup, authenticity),
-  );
+async function list(backups: readonly Snapshot[], options: Options): Promise<void> {
+  const nodeKeyHashes = await nodeKeyHashesFrom(options);
+  for (const backup of backups) {
+    const authenticity = requireAuthentic(backup, nodeKeyHashes, true);
+    await print(
+      options.json ? `${JSON.stringify(contentOf(backup, authenticity))}\n` : describeContent(backup, authenticity),
+    );
+  }
 }
 
 function destinationOf({ toOffset, toTime }: Options): RestoreOptions["target"] {

@@ -57,7 +57,7 @@ const node = {
     "A file with the admin key in place of `adminKey`, such as a secret of Docker or Kubernetes; it is read at the start",
   ),
   backupDirectory: optionalText("directory", "a path", /./).describe(
-    "A directory with backups that `ostiary backup` wrote, for example on a schedule. `GET /api/backups`, `ostiary backup list` and the console list them; the node only reads it",
+    "A directory with backups that `ostiary backup` wrote, or directories of `ostiary backup --all`, for example on a schedule. `GET /api/backups`, `ostiary backup list` and the console list them; the node only reads it",
   ),
   import: file().describe(
     "A file that `ostiary snapshot create` wrote with the node key; the node verifies its MAC. An edge or a fallback starts from it without a connection to other nodes, if its data directory has no database or an older one of the same history. A fallback with a database needs no primary, unless `follow` or `peers` is set",
@@ -280,6 +280,9 @@ const decisionDetails = {
 const advanced = {
   environmentGrace: time({ min: 0, max: 3650 * day, default: 7 * day }).describe(
     "How long a deleted environment can be restored; after that its data is deleted. Only time counts during which the primary ran, whatever the date is. The same on all nodes",
+  ),
+  environmentsUnknown: time({ min: 0, max: 365 * day, default: 60 * minute }).describe(
+    "After `ostiary restore`: how long keys of environments that the node does not know are refused with 503 and not with 401, because their data may still arrive. It begins with the first start of the restored node; `ostiary env complete` ends it",
   ),
   trustedProxies: setting(
     list(isNetwork, 0).default([]),

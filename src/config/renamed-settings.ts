@@ -44,6 +44,7 @@ export const oldSection = "limits";
 /** 0.1.0 had no such settings. */
 const added: ReadonlySet<string> = new Set([
   "environmentGrace",
+  "environmentsUnknown",
   "nodeClientCa",
   "nodePort",
   "plainPort",

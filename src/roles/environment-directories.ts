@@ -4,12 +4,16 @@
  */
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { environmentId } from "../config/environment-id.ts";
 import { syncDirectory } from "../runtime/atomic-file.ts";
 import {
+  createdMsOf,
+  createdName,
   currentStorePath,
   environmentsName,
   readNodeFile,
   removeNodeFile,
+  restoredName,
   writeNodeFile,
 } from "../store/directory/data-directory.ts";
 import { getLogger } from "../telemetry/logger.ts";
@@ -17,8 +21,6 @@ import { registryEnvironment, type EnvironmentIdentity } from "./environment-reg
 
 const log = getLogger("environments");
 
-/** A file in the directory of an environment: when it was created, which tells it from a later one with the same id. */
-const createdFile = "created";
 /** A file that is there until the registry has the new environment. */
 const unregisteredFile = "unregistered";
 
@@ -28,6 +30,13 @@ export interface Registered {
   readonly kept: readonly EnvironmentIdentity[];
   /** Environments whose deletion is final. */
   readonly removed: readonly EnvironmentIdentity[];
+}
+
+/** What `ostiary restore` has put into a directory. */
+export interface RestoredEnvironment {
+  readonly id: string;
+  /** Undefined if the backup does not say it. */
+  readonly createdMs: number | undefined;
 }
 
 export class EnvironmentDirectories {
@@ -54,6 +63,43 @@ export class EnvironmentDirectories {
     return existsSync(data) && currentStorePath(data) !== undefined;
   }
 
+  /** Environments with restored data that the registry does not have yet, or has had deleted. */
+  restored(): RestoredEnvironment[] {
+    return this.#ids()
+      .filter((id) => this.isRestored(id) && this.hasStore(id))
+      .map((id) => ({ id, createdMs: createdMsOf(this.pathOf(id)) }));
+  }
+
+  isRestored(id: string): boolean {
+    return readNodeFile(this.pathOf(id), restoredName) !== undefined;
+  }
+
+  /** Takes all data here for restored ones: there is no registry, so nothing else says which environments there are. */
+  markAllRestored(): void {
+    for (const id of this.withData()) this.markRestored(id);
+  }
+
+  /** The ids of the environments that this node has data of, deleted ones included, without the registry. */
+  withData(): string[] {
+    return this.#ids().filter(
+      (id) => this.hasStore(id) && readNodeFile(this.pathOf(id), unregisteredFile) === undefined,
+    );
+  }
+
+  markRestored(id: string): void {
+    writeNodeFile(this.pathOf(id), restoredName, "registry");
+  }
+
+  /** The registry has the restored environment. */
+  markAccepted(id: string): void {
+    removeNodeFile(this.pathOf(id), restoredName);
+  }
+
+  /** The names of directories that are ids, without the registry and without earlier environments of an id. */
+  #ids(): string[] {
+    return existsSync(this.#directory) ? readdirSync(this.#directory).filter((id) => environmentId.test(id)) : [];
+  }
+
   /**
    * A directory for the environment: the one that this node has of it, or an empty one. One of an earlier environment
    * with the same id is renamed, because the registry may be from an old backup.
@@ -70,7 +116,7 @@ export class EnvironmentDirectories {
   #prepare({ id, createdMs }: EnvironmentIdentity, isNew: boolean): void {
     const data = this.pathOf(id);
     const hasDirectory = existsSync(data);
-    const created = hasDirectory ? readNodeFile(data, createdFile) : undefined;
+    const created = hasDirectory ? readNodeFile(data, createdName) : undefined;
     if (created === String(createdMs) || (id === registryEnvironment && created !== undefined)) return;
     // A backup may have been restored into a directory without the file.
     if (hasDirectory && (created !== undefined || isNew)) {
@@ -82,10 +128,10 @@ export class EnvironmentDirectories {
       });
     }
     const kept = `${data}.${createdMs}`;
-    if (!isNew && existsSync(kept)) return renameSync(kept, data);
+    if (!isNew && !existsSync(data) && existsSync(kept)) return renameSync(kept, data);
     mkdirSync(data, { recursive: true, mode: 0o700 });
     if (isNew) writeNodeFile(data, unregisteredFile, String(createdMs));
-    writeNodeFile(data, createdFile, String(createdMs));
+    writeNodeFile(data, createdName, String(createdMs));
     // The files are on the disk now; so is the name of their directory, before anybody is told of the environment.
     for (const directory of [this.#directory, dirname(this.#directory)]) syncDirectory(directory);
   }
@@ -106,14 +152,14 @@ export class EnvironmentDirectories {
   sweep({ kept, removed }: Registered): void {
     if (!existsSync(this.#directory)) return;
     for (const entry of readdirSync(this.#directory, { withFileTypes: true })) {
-      if (!entry.isDirectory() || entry.name === registryEnvironment) continue;
+      if (!entry.isDirectory() || entry.name === registryEnvironment || this.isRestored(entry.name)) continue;
       // `prepare` renames the directory of an earlier environment to `<id>.<time>`.
       const [id] = entry.name.split(".");
       const data = this.pathOf(entry.name);
-      const created = readNodeFile(data, createdFile);
+      const created = readNodeFile(data, createdName);
       // Somebody has emptied the directory of an environment that runs.
       const emptied = created === undefined ? kept.find((each) => each.id === entry.name) : undefined;
-      if (emptied !== undefined) writeNodeFile(data, createdFile, String(emptied.createdMs));
+      if (emptied !== undefined) writeNodeFile(data, createdName, String(emptied.createdMs));
       const isOf = (each: EnvironmentIdentity): boolean => each.id === id && String(each.createdMs) === created;
       const isKept = kept.some(isOf);
       const isUnregistered = readNodeFile(data, unregisteredFile) !== undefined;

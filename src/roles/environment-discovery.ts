@@ -7,6 +7,9 @@ import { systemOfEnvironment } from "../replication/transport/environment-system
 import { sendWithNodeKey } from "../replication/transport/node-authorization.ts";
 import type { ClusterSystem } from "./cluster-system.ts";
 
+/** Of a response 503 of a node that has no registry, and does not know yet whether another node has one. */
+export const noRegistryHeader = "Ostiary-No-Registry";
+
 /** Between two questions to the other nodes. */
 const intervalMs = 2000;
 const timeoutMs = 2000;
@@ -21,8 +24,11 @@ export class EnvironmentDiscovery {
     this.#system = systemOfEnvironment(system, environment);
   }
 
-  /** Whether a node has the environment; undefined if no node says it, or if they were asked a moment ago. */
-  async find(): Promise<boolean | undefined> {
+  /**
+   * Whether a node has a registry; `unsettled` if one of them does not know yet whether there is one. Undefined if no node
+   * says it, or if they were asked a moment ago. With `all`, the answer is false only if each node says that it has none.
+   */
+  async find(all = false): Promise<boolean | "unsettled" | undefined> {
     const nowMs = this.#system.clock.monotonicMs();
     if (nowMs < this.#nextMs) return undefined;
     this.#nextMs = nowMs + intervalMs;
@@ -30,10 +36,12 @@ export class EnvironmentDiscovery {
     const urls = new Set([...(primary === undefined ? [] : [primary]), ...peers]);
     const answers = await Promise.all([...urls].map((url) => this.#ask(url)));
     if (answers.includes(true)) return true;
+    if (all) return answers.every((answer) => answer === false || answer === "none here") ? false : undefined;
+    if (answers.some((answer) => answer === "unsettled" || answer === "none here")) return "unsettled";
     return answers.includes(false) ? false : undefined;
   }
 
-  async #ask(url: string): Promise<boolean | undefined> {
+  async #ask(url: string): Promise<boolean | "unsettled" | "none here" | undefined> {
     try {
       const signal = AbortSignal.timeout(timeoutMs);
       const response = await sendWithNodeKey(this.#config.nodeKey ?? "", (headers) =>
@@ -41,6 +49,7 @@ export class EnvironmentDiscovery {
       );
       await response.body?.cancel();
       if (response.ok) return true;
+      if (response.status === 503) return response.headers.has(noRegistryHeader) ? "none here" : "unsettled";
       return response.status === 404 ? false : undefined;
     } catch {
       return undefined;

@@ -29,7 +29,7 @@ import { reasonOf } from "../util/reason.ts";
 import { type ClusterSystem, realClusterSystem } from "./cluster-system.ts";
 import { EnvironmentAdmission } from "./environment-admission.ts";
 import { EnvironmentDirectories } from "./environment-directories.ts";
-import { EnvironmentDiscovery } from "./environment-discovery.ts";
+import { EnvironmentDiscovery, noRegistryHeader } from "./environment-discovery.ts";
 import { EnvironmentListener } from "./environment-listener.ts";
 import {
   type EnvironmentIdentity,
@@ -41,6 +41,7 @@ import { startFallback } from "./fallback.ts";
 import { type MemberOptions, startEdge, startPrimary } from "./member.ts";
 import { openPeople, type RunningNode } from "./node-service.ts";
 import { ObservedDeletions } from "./observed-deletions.ts";
+import { RestoredNote } from "./restored-note.ts";
 import { systemWithTls } from "./tls-system.ts";
 
 const log = getLogger("environments");
@@ -102,6 +103,7 @@ class EnvironmentHost implements Environments {
   readonly #shared: Pick<MemberOptions, "people" | "keyLookups">;
   readonly #directories: EnvironmentDirectories;
   readonly #discovery: EnvironmentDiscovery;
+  readonly #restored: RestoredNote;
   /** By environment. */
   readonly #hosted = new Map<string, HostedEnvironment>();
   readonly #failures = new Map<string, FailedStart>();
@@ -113,6 +115,14 @@ class EnvironmentHost implements Environments {
   readonly #strayWarnings: ReturnType<typeof rateLimiter>;
   #default: RunningNode | undefined;
   #registry: EnvironmentRegistry | undefined;
+  /** Whether the registry was that of other nodes, and not restored or begun here. */
+  #isTheirs = false;
+  /** Restored environments that are served, although the registry is not here yet or cannot be written. */
+  #unregistered: readonly RegisteredEnvironment[] = [];
+  /** When the directories are looked at for restored environments again. */
+  #nextRestoredMs = 0;
+  /** Restored environments that are not served. */
+  readonly #deleted = new Set<string>();
   /** Starts, stops and changes of environments happen one after another. */
   #work: Promise<unknown> = Promise.resolve();
   #pending = 0;
@@ -136,11 +146,16 @@ class EnvironmentHost implements Environments {
       knowsAllKeys: () => this.#knowsAllKeys(),
       nodeKeyHashes: () => this.#nodeKeyHashes(),
     });
-    this.#listener = new EnvironmentListener(config.environment, (id) => this.#isExpected(id), admissions, system);
+    this.#listener = new EnvironmentListener(config.environment, (id) => this.#isExpected(id), admissions, system, {
+      whyIncomplete: () => this.#whyIncomplete(),
+      headers: (id) =>
+        id !== registryEnvironment || this.#directories.hasStore(id) ? {} : { [noRegistryHeader]: "true" },
+    });
     this.#directories = new EnvironmentDirectories(config.data);
     this.#strayWarnings = rateLimiter(warningIntervalMs, system.clock);
     this.#deletions = new ObservedDeletions(config.data, system.clock);
     this.#discovery = new EnvironmentDiscovery(config, this.#system, registryEnvironment);
+    this.#restored = new RestoredNote(config.data, config.environmentsUnknown, system.clock);
   }
 
   async start(): Promise<RunningNode> {
@@ -150,6 +165,7 @@ class EnvironmentHost implements Environments {
       ...this.#shared,
     });
     this.#default = service;
+    this.#readRestored();
     const logged = rateLimiter(warningIntervalMs, this.#system.clock);
     const report = (error: unknown): void => {
       if (logged(reasonOf(error)) > 0)
@@ -174,7 +190,7 @@ class EnvironmentHost implements Environments {
       isDefault: true,
       here: own,
     };
-    const others = (this.#registry?.entries() ?? []).map((entry): EnvironmentInfo => {
+    const others = [...(this.#registry?.entries() ?? []), ...this.#unregistered].map((entry): EnvironmentInfo => {
       const { id, name, createdMs, deletedMs } = entry;
       const hosted = this.#hosted.get(id);
       const failure = deletedMs === undefined ? this.#problemOf(id) : undefined;
@@ -262,6 +278,20 @@ class EnvironmentHost implements Environments {
     });
   }
 
+  complete(): Promise<void> {
+    return this.#serially(async () => {
+      if (!this.#isPrimary) throw new AppError("not_ready", "this node is not the primary any more, try again");
+      this.#restored.end();
+      await this.#reconcile();
+      if (this.#registry?.incompleteUntilMs !== undefined) await this.#registry.markIncomplete(undefined);
+    });
+  }
+
+  incompleteUntilMs(): number | undefined {
+    const untilMs = this.#restored.untilMs ?? this.#registry?.incompleteUntilMs;
+    return untilMs !== undefined && untilMs > this.#system.clock.wallMs() ? untilMs : undefined;
+  }
+
   rename(id: string, name: string): Promise<void> {
     return this.#serially(async () => {
       const [registry, entry] = this.#requireEntry(id);
@@ -287,12 +317,22 @@ class EnvironmentHost implements Environments {
 
   restore(id: string): Promise<void> {
     return this.#serially(async () => {
+      if (await this.#takeBack(id)) return this.#reconcile();
       const [registry, entry] = this.#requireEntry(id);
       if (entry.deletedMs === undefined && !registry.isUnacknowledged(id))
         throw new AppError("conflict", `the environment \`${id}\` is not deleted, nothing was changed`);
       await registry.put({ ...entry, deletedMs: undefined });
       await this.#reconcile();
     });
+  }
+
+  /** Registers an environment with restored data whose deletion was final. Returns false if there is none. */
+  async #takeBack(id: string): Promise<boolean> {
+    const restored = this.#directories.restored().find((each) => each.id === id);
+    if (restored?.createdMs === undefined || this.#registry === undefined || this.#registry.find(id) !== undefined)
+      return false;
+    await this.#registry.put({ id, name: id, createdMs: restored.createdMs, deletedMs: undefined });
+    return true;
   }
 
   async createKey(id: string, requestId: string) {
@@ -311,6 +351,15 @@ class EnvironmentHost implements Environments {
     const change = { add: [secret], remove: [], keysMax: this.#config.limits.apiKeysMax };
     await inEnvironment(id, () => writes.keys(change, meta));
     return { keyId, token };
+  }
+
+  async backUp(id: string, requestId: string): Promise<Response> {
+    const node = id === registryEnvironment ? this.#registry?.service.node() : this.#requireActive(id);
+    if (node === undefined) throw new AppError("not_found", "this node has no list of environments");
+    const response = await inEnvironment(id, () => node.backup());
+    const draft = { action: "backup.download", actor: operator(), requestId } as const;
+    if (id !== this.#config.environment) node.audit.record({ ...draft, target: node.id });
+    return response;
   }
 
   async promoteOthers(options: PromoteOptions) {
@@ -375,7 +424,7 @@ class EnvironmentHost implements Environments {
   #problemOf(id: string): string | undefined {
     if (this.#failures.has(id)) return this.#failures.get(id)?.reason;
     if (must(this.#default).node().role !== "primary" || !this.#isMissing(id)) return undefined;
-    return `its data never arrived at this node, which fetches them as soon as a node answers that has them: start that one, or begin it again (\`ostiary env create ${id} --again\`), or abandon it (\`ostiary env abandon ${id}\`)`;
+    return `its data never arrived at this node, which fetches them as soon as a node answers that has them: start that one, restore a backup of it, begin it again (\`ostiary env create ${id} --again\`), or abandon it (\`ostiary env abandon ${id}\`)`;
   }
 
   /** AppError `conflict` if this node or another one that answers has data of the environment. */
@@ -398,8 +447,9 @@ class EnvironmentHost implements Environments {
 
   /** The first environment begins the registry, on the node that has the primary of the default environment. */
   async #requireRegistry(): Promise<EnvironmentRegistry> {
-    if (must(this.#default).node().role !== "primary")
-      throw new AppError("not_ready", "this node is not the primary any more, try again");
+    if (!this.#isPrimary) throw new AppError("not_ready", "this node is not the primary any more, try again");
+    if (this.#registry === undefined && this.#restored.untilMs !== undefined)
+      throw new AppError("not_ready", must(this.#whyIncomplete()));
     this.#registry ??= await this.#beginRegistry();
     if (this.#registry.entries() === undefined)
       throw new AppError("not_ready", "this node does not have the registry of environments yet, try again");
@@ -408,6 +458,8 @@ class EnvironmentHost implements Environments {
 
   async #beginRegistry(): Promise<EnvironmentRegistry> {
     this.#directories.prepare({ id: registryEnvironment, createdMs: this.#system.clock.wallMs() });
+    // Until it says until when it may lack environments.
+    if (this.#restored.untilMs !== undefined) this.#directories.markRestored(registryEnvironment);
     const adminKey = mintApiKey(registryEnvironment).text;
     const service = await this.#startHosted(registryEnvironment, { adminKey });
     return new EnvironmentRegistry(service);
@@ -420,7 +472,17 @@ class EnvironmentHost implements Environments {
     if (this.#isStopped || !this.#hasCompared) return true;
     if (this.#registry === undefined) return false;
     const entries = this.#registry.entries();
-    return entries === undefined || entries.some((entry) => entry.id === id && this.#isFollowed(entry));
+    const entry = entries?.find((each) => each.id === id);
+    if (entries === undefined || entry === undefined)
+      return entries === undefined || this.incompleteUntilMs() !== undefined;
+    return this.#isFollowed(entry);
+  }
+
+  #whyIncomplete(): string | undefined {
+    const untilMs = this.incompleteUntilMs();
+    if (untilMs === undefined) return undefined;
+    const until = new Date(untilMs).toISOString();
+    return `this key is of an environment that this node does not know, or is not valid there: the node was restored from backups, and does not know until ${until} whether it has all environments (\`ostiary env list\` shows them). Restore the missing ones, or start the nodes that have them and name them in \`peers\`; if there are no others, run \`ostiary env complete\``;
   }
 
   /** Whether this node has the environment: it is active, and one of the configuration. */
@@ -428,32 +490,36 @@ class EnvironmentHost implements Environments {
     return deletedMs === undefined && (this.#config.environments?.includes(id) ?? true);
   }
 
-  /** Whether all environments of this node run and have a database, which has their keys. */
+  /** Whether this node knows all environments, and all of its own run and have a database, which has their keys. */
   #knowsAllKeys(): boolean {
-    if (this.#isStopped || !this.#hasCompared) return false;
+    if (this.#isStopped || !this.#hasCompared || this.incompleteUntilMs() !== undefined) return false;
     const entries = this.#registry === undefined ? [] : this.#registry.entries();
     return entries?.every((entry) => !this.#isFollowed(entry) || hasDatabase(this.#hosted.get(entry.id))) === true;
   }
 
-  async #openRegistry(): Promise<void> {
+  async #openRegistry(): Promise<true> {
     this.#registry = new EnvironmentRegistry(await this.#startHosted(registryEnvironment));
+    return true;
   }
 
-  /** Starts, stops and removes environments as the registry says. */
+  /** Starts, stops and removes environments as the registry says, and those that `ostiary restore` has put here. */
   async #reconcile(): Promise<void> {
     if (this.#isStopped) return;
-    if (this.#registry === undefined && this.#directories.hasStore(registryEnvironment)) await this.#openRegistry();
-    if (this.#registry === undefined && !(await this.#discoverRegistry())) return;
-    const entries = this.#registry === undefined ? [] : this.#registry.entries();
-    if (entries === undefined) return;
-    this.#hasCompared = true;
+    this.#hasCompared = this.#registry !== undefined || (await this.#findRegistry());
+    const registry = this.#registry;
+    if (registry !== undefined) {
+      if (registry.entries() === undefined) return;
+      await this.#recordIncomplete(registry);
+    }
+    this.#unregistered = await this.#adoptRestored();
+    const entries = [...(registry?.entries() ?? []), ...this.#unregistered];
     await this.#startMissing(entries);
     for (const [id, { createdMs }] of this.#hosted) {
       const entry = entries.find((each) => each.id === id);
       if (entry?.createdMs !== createdMs || entry.deletedMs !== undefined) await this.#close(id);
     }
     await this.#takeOverStrays();
-    await this.#removeDeleted(entries);
+    if (this.#hasCompared) await this.#removeDeleted(entries);
   }
 
   /** Several at once, since a start waits for the disk and for other nodes. */
@@ -506,19 +572,103 @@ class EnvironmentHost implements Environments {
     this.#directories.sweep({ kept: entries, removed: registry?.removed ?? [] });
   }
 
-  /** Whether this node knows whether there is a registry. */
-  async #discoverRegistry(): Promise<boolean> {
-    if (must(this.#default).node().role === "primary") return true;
-    const isFound = await this.#discovery.find();
-    if (isFound !== true) return isFound !== undefined;
-    this.#directories.prepare({ id: registryEnvironment, createdMs: 0 });
-    await this.#openRegistry();
+  /** Whether this node has the primary of the default environment. */
+  get #isPrimary(): boolean {
+    return must(this.#default).node().role === "primary";
+  }
+
+  /** Notices what `ostiary restore` has put here. A list of environments that was not restored knows them all. */
+  #readRestored(): void {
+    if (!this.#isPrimary) return;
+    const hasList = this.#directories.hasStore(registryEnvironment);
+    this.#restored.read();
+    const isRestored = this.#restored.untilMs !== undefined;
+    if (hasList && !this.#directories.isRestored(registryEnvironment)) return this.#restored.remove();
+    if (!hasList && isRestored) this.#directories.markAllRestored();
+    if (!hasList && !isRestored && this.#directories.restored().length === 0) return;
+    if (!isRestored) this.#restored.begin();
+    const reason = this.#whyIncomplete();
+    if (reason !== undefined) log.warning("keys of unknown environments are refused with 503: {reason}", { reason });
+  }
+
+  /**
+   * Opens the registry if this node or another one has it. Returns whether this node knows whether there is one.
+   *
+   * A restored registry may be older than that of the other nodes, which knows what was created and deleted since. So this
+   * node takes theirs, and opens or begins its own one only if each of them has none, or the time for that is over.
+   */
+  async #findRegistry(): Promise<boolean> {
+    const isRestored = this.#isPrimary && this.#restored.untilMs !== undefined;
+    const hasStore = this.#directories.hasStore(registryEnvironment);
+    if (hasStore && !isRestored) return this.#openRegistry();
+    if (this.#isPrimary && !isRestored && (this.#config.role === "primary" || this.#hasCompared)) return true;
+    const found = await this.#discovery.find(isRestored);
+    if (found === true) {
+      if (hasStore) this.#directories.remove(registryEnvironment);
+      this.#directories.prepare({ id: registryEnvironment, createdMs: 0 });
+      this.#isTheirs = true;
+      return this.#openRegistry();
+    }
+    if (!isRestored) return found === undefined ? this.#hasCompared : found === false;
+    if (found === undefined && !this.#restored.isOver) return false;
+    if (hasStore) return this.#openRegistry();
+    if (this.#directories.restored().length > 0) {
+      this.#registry = await this.#beginRegistry();
+      return true;
+    }
+    if (!this.#restored.isOver) return false;
+    this.#restored.remove();
     return true;
+  }
+
+  /** The registry of other nodes has all environments. One that this node restored or began says until when it may not. */
+  async #recordIncomplete(registry: EnvironmentRegistry): Promise<void> {
+    const { untilMs } = this.#restored;
+    if (untilMs === undefined) return;
+    if (!this.#isTheirs) {
+      if (!registry.isPrimary) return;
+      await committed(registry.markIncomplete(this.#restored.isOver ? undefined : untilMs));
+    }
+    this.#directories.markAccepted(registryEnvironment);
+    this.#restored.remove();
+  }
+
+  /** Adds restored environments to the registry. Returns those that it does not have yet. */
+  async #adoptRestored(): Promise<readonly RegisteredEnvironment[]> {
+    const nowMs = this.#system.clock.monotonicMs();
+    if (!this.#isPrimary || nowMs < this.#nextRestoredMs) return this.#unregistered;
+    const restored = this.#directories.restored();
+    if (restored.length === 0) this.#nextRestoredMs = nowMs + removalIntervalMs;
+    const registry = this.#registry;
+    const missing: RegisteredEnvironment[] = [];
+    for (const { id, createdMs = this.#system.clock.wallMs() } of restored) {
+      const entry = registry?.find(id);
+      const isRemoved = registry?.removed.some((each) => each.id === id && each.createdMs >= createdMs) === true;
+      if (entry?.deletedMs !== undefined || (entry === undefined && isRemoved)) this.#warnOfDeleted(id);
+      else if (entry === undefined) missing.push({ id, name: id, createdMs, deletedMs: undefined });
+      else if (this.#hosted.get(id)?.createdMs === entry.createdMs) this.#directories.markAccepted(id);
+    }
+    if (registry?.isPrimary !== true) return missing;
+    for (const entry of missing) {
+      this.#directories.prepare(entry);
+      await committed(registry.put(entry));
+      log.warning("the restored environment {id} was unknown, and is served again", { id: entry.id });
+    }
+    return [];
+  }
+
+  #warnOfDeleted(id: string): void {
+    if (this.#deleted.has(id)) return;
+    this.#deleted.add(id);
+    log.warning(
+      "the restored environment {id} was deleted after its backup, so it is not served: `ostiary env restore {id}` undoes the deletion",
+      { id },
+    );
   }
 
   /** The primaries of all environments belong on the node that has the primary of the default one. */
   async #takeOverStrays(): Promise<void> {
-    if (must(this.#default).node().role !== "primary") return;
+    if (!this.#isPrimary) return;
     const nowMs = this.#system.clock.monotonicMs();
     const takeOver = async ([id, service]: readonly [id: string, service: RunningNode]): Promise<void> => {
       const node = service.node();
@@ -638,6 +788,15 @@ function hasDatabase(hosted: HostedEnvironment | undefined): boolean {
     return hosted?.service.node().engine() !== undefined;
   } catch {
     return false;
+  }
+}
+
+/** Edges that have nothing yet cannot acknowledge what this node has restored. */
+async function committed(write: Promise<void>): Promise<void> {
+  try {
+    await write;
+  } catch (error) {
+    if (!(error instanceof AppError && error.mayBeDone)) throw error;
   }
 }
 

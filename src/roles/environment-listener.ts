@@ -26,6 +26,14 @@ interface Service {
 /** Who may enter the environments of the process. */
 export type Admissions = Pick<EnvironmentAdmission, "of" | "isOfNode">;
 
+/** What this node says about environments without a service. */
+export interface UnknownEnvironments {
+  /** Why this node cannot know all environments; undefined if it knows them. */
+  whyIncomplete(): string | undefined;
+  /** Headers of a response 503 to another node that asks for the environment. */
+  headers(environment: string): Readonly<Record<string, string>>;
+}
+
 /** The start of the paths for requests of other nodes about a hosted environment. */
 export const environmentPaths = "/environments/";
 
@@ -38,6 +46,7 @@ export class EnvironmentListener {
   /** Whether requests for an environment without a service are refused with 503, because it may have one soon. */
   readonly #isExpected: (environment: string) => boolean;
   readonly #admissions: Admissions;
+  readonly #unknown: UnknownEnvironments;
   readonly #system: Pick<System, "serve" | "clock">;
   readonly #services = new Map<string, Service>();
   readonly #turns: EnvironmentTurns;
@@ -49,10 +58,12 @@ export class EnvironmentListener {
     isExpected: (environment: string) => boolean,
     admissions: Admissions,
     system: Pick<System, "serve" | "clock">,
+    unknown: UnknownEnvironments = { whyIncomplete: () => undefined, headers: () => ({}) },
   ) {
     this.#defaultEnvironment = defaultEnvironment;
     this.#isExpected = isExpected;
     this.#admissions = admissions;
+    this.#unknown = unknown;
     this.#system = system;
     this.#turns = new EnvironmentTurns(system.clock);
   }
@@ -107,7 +118,8 @@ export class EnvironmentListener {
     const enter = (admission: Admission): Response | Promise<Response> => {
       if (admission === "refused") return toDefault();
       const service = this.#services.get(environment);
-      if (admission === "starting" || service === undefined) return startingResponse();
+      if (admission === "starting" || service === undefined)
+        return notReadyResponse(this.#unknown.whyIncomplete() ?? startingText);
       return this.#turns.take(environment, () => this.#run(environment, service, request, connections));
     };
     const admission = this.#admissions.of(environment, authorization, request);
@@ -127,7 +139,8 @@ export class EnvironmentListener {
     if (!url.startsWith(nodePaths, end)) return (this.#default as ServeOptions).fetch(request, connections);
     const isOfNode = this.#admissions.isOfNode(request);
     const service = isOfNode ? this.#services.get(environment) : undefined;
-    if (isOfNode && service === undefined && this.#isExpected(environment)) return startingResponse();
+    if (isOfNode && service === undefined && this.#isExpected(environment))
+      return notReadyResponse(startingText, this.#unknown.headers(environment));
     const pathname = service === undefined ? `${nodePaths}v1/unknown-environment` : url.slice(end);
     const inner = new Request(url.slice(0, path) + pathname, request);
     if (service === undefined) return (this.#default as ServeOptions).fetch(inner, connections);
@@ -166,7 +179,8 @@ async function waitUntilIdle(service: Service, graceMs: number, clock: Clock): P
   while (service.inFlight > 0 && clock.monotonicMs() < endMs) await sleep(clock, drainPollMs);
 }
 
-function startingResponse(): Response {
-  const message = "this node is starting its environments: ask again in a moment, or ask another node";
-  return Response.json({ message, code: "not_ready" }, { status: 503, headers: { "Retry-After": "1" } });
+const startingText = "this node is starting its environments: ask again in a moment, or ask another node";
+
+function notReadyResponse(message: string, headers: Readonly<Record<string, string>> = {}): Response {
+  return Response.json({ message, code: "not_ready" }, { status: 503, headers: { "Retry-After": "1", ...headers } });
 }

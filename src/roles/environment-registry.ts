@@ -35,6 +35,8 @@ allow(id: Environment, "exist", id: Environment) if
 const active = "active";
 /** In place of the time of the deletion, when that is final. A node that was down meanwhile removes its data then. */
 const removed = "removed";
+/** In place of the id of an environment: until when this list may lack some, because it was made from backups. */
+const incomplete = registryEnvironment;
 /** More are forgotten, the oldest first. */
 const removedMax = 1000;
 
@@ -45,6 +47,7 @@ export class EnvironmentRegistry {
   #removed: readonly EnvironmentIdentity[] = [];
   /** Environments whose last change is committed here, but was not acknowledged. */
   readonly #unacknowledged = new Set<string>();
+  #incompleteUntilMs: number | undefined;
 
   constructor(service: RunningNode) {
     this.service = service;
@@ -63,7 +66,9 @@ export class EnvironmentRegistry {
     if (state === undefined) return undefined;
     if (state !== this.#state) {
       const facts = node.engine().facts({ predicate, args: [] });
-      const all = facts.map((fact) => ({ ...entryOf(fact), isRemoved: fact.args[3]?.id === removed }));
+      const found = facts.map((fact) => ({ ...entryOf(fact), isRemoved: fact.args[3]?.id === removed }));
+      const all = found.filter(({ id }) => id !== incomplete);
+      this.#incompleteUntilMs = found.find(({ id }) => id === incomplete)?.deletedMs;
       all.sort((a, b) => a.createdMs - b.createdMs);
       this.#entries = all.filter(({ isRemoved }) => !isRemoved);
       this.#removed = all.filter(({ isRemoved }) => isRemoved);
@@ -75,6 +80,19 @@ export class EnvironmentRegistry {
   /** Environments whose deletion is final, as of the last `entries`. */
   get removed(): readonly EnvironmentIdentity[] {
     return this.#removed;
+  }
+
+  /** Until when it may lack environments, in ms since 1970, as of the last `entries`. Undefined if it has all. */
+  get incompleteUntilMs(): number | undefined {
+    return this.#incompleteUntilMs;
+  }
+
+  /** Until `untilMs` (ms since 1970) it may lack environments; undefined: it has all. AppError `not_ready` as `put`. */
+  async markIncomplete(untilMs: number | undefined): Promise<void> {
+    const note = { id: incomplete, name: incomplete, createdMs: 0, deletedMs: untilMs };
+    const inserts = untilMs === undefined ? [] : [factOf(note)];
+    await this.#write([{ deletes: [patternOf(note)] }, { inserts }]);
+    this.entries();
   }
 
   find(id: string): RegisteredEnvironment | undefined {

@@ -78,9 +78,9 @@ export async function serveNode(
     const listBackups =
       directory === undefined
         ? undefined
-        : () => {
+        : (isOfAll = false) => {
             const nodeKeyHashes = node.nodeKeyHashes ?? nodeKeyHashesOf(config);
-            return listStoredBackups({ directory, environment, nodeKeyHashes });
+            return listStoredBackups({ directory, environment: isOfAll ? undefined : environment, nodeKeyHashes });
           };
     const options = { decisions, parity, history, traces, serveConsole, listBackups, publicUrl, oidc, ...admission };
     let made: App | undefined;
@@ -102,7 +102,7 @@ export async function serveNode(
       },
       stopGraceMs: limits.stopGraceMs,
     });
-    const newestBackup = listBackups && watchNewestBackup(listBackups, system.clock);
+    const newestBackup = listBackups && watchNewestBackup(() => listBackups(), system.clock);
     const unobserve = exposeNode(() => ({ ...readNode(node), newestBackupMs: newestBackup?.madeMs() }));
     const unguard = limitConnections(config, listener.connections, system.clock);
     history.start();

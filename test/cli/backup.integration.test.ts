@@ -58,7 +58,9 @@ describe("from a data directory and back", () => {
       expect(restored.output).toMatch(/undone +13 events: /);
       expect(restored.output).toContain(`digest    ${stateAt(17).digest}`);
       expect(restored.output).toContain("ostiary serve --role primary --data restored");
-      expect(readdirSync(path("restored")).sort()).toEqual(["history", "lock", "position", "role", "store-1.db"]);
+      expect(readdirSync(path("restored")).sort()).toEqual([
+        ...["history", "lock", "position", "restored", "role", "store-1.db"],
+      ]);
       expect(read("restored/position")).toMatch(/^[0-9a-f]{16}:18$/);
 
       const again = await run([
@@ -78,7 +80,9 @@ describe("from a data directory and back", () => {
         digest: stateAt(4).digest,
         replaced: { offset: 18 },
       });
-      expect(readdirSync(path("restored")).sort()).toEqual(["history", "lock", "position", "role", "store-2.db"]);
+      expect(readdirSync(path("restored")).sort()).toEqual([
+        ...["history", "lock", "position", "restored", "role", "store-2.db"],
+      ]);
     },
     timeoutMs,
   );

@@ -52,6 +52,7 @@ test(
         ["restore old", "restored old"],
         ["create qa --again", "e_qa_secret"],
         ["abandon staging", "abandoned staging"],
+        ["complete", "the list of environments is complete"],
       ] as const;
       for (const [line, expected] of lines) {
         const { status, output, errors } = await run(["env", ...line.split(" ")], "", access);
@@ -75,6 +76,7 @@ test(
         ["restore", "old"],
         ["create", { id: "qa", name: "qa", copyOf: undefined, again: true }],
         ["abandon", "staging"],
+        ["complete"],
       ]);
     }),
   timeoutMs,

@@ -56,6 +56,12 @@ export function environmentsWith(others: Partial<Environments> = {}): InMemory {
       calls.push(["createKey", id]);
       return { keyId: "k", token: `e_${id}_secret` };
     },
+    backUp: async (id) => {
+      requireKnown(id);
+      return new Response(`backup of ${id}`);
+    },
+    complete: async () => void calls.push(["complete"]),
+    incompleteUntilMs: () => undefined,
     promoteOthers: async () => [],
     previewOthers: async () => [],
     ...others,

@@ -73,6 +73,7 @@ test("they list, create, rename, delete and restore environments, and the audit 
               ...{ role: "edge", offset: null, ready: false },
             },
           ],
+          complete: true,
         },
       });
       expect(await call("POST", "/api/environments", { id: "qa" })).toEqual({
@@ -102,6 +103,10 @@ test("they list, create, rename, delete and restore environments, and the audit 
         status: 200,
         json: { id: "staging", token: "e_staging_secret", message: "keep the token, it is not shown again" },
       });
+      expect(await call("POST", "/api/environments/complete")).toEqual({
+        status: 200,
+        json: { complete: true, message: "the list of environments is complete" },
+      });
       expect((await call("POST", "/api/environments/staging/restore")).status).toBe(409);
       expect((await call("DELETE", "/api/environments/test")).status).toBe(409);
     });
@@ -114,6 +119,7 @@ test("they list, create, rename, delete and restore environments, and the audit 
       ["abandon", "staging"],
       ["create", { id: "q3", name: "q3", copyOf: undefined, again: true }],
       ["createKey", "staging"],
+      ["complete"],
     ]);
     const expected = [
       ["environment.create", "ok", "qa", { name: "qa" }],
@@ -125,6 +131,7 @@ test("they list, create, rename, delete and restore environments, and the audit 
       ["environment.create", "ok", "q3", { name: "q3", again: true }],
       ["environment.abandon", "refused", "old", {}],
       ["environment.key", "ok", "staging", { key: "k" }],
+      ["environment.complete", "ok", null, {}],
       ["environment.restore", "refused", "staging", {}],
       ["environment.delete", "refused", "test", {}],
     ];

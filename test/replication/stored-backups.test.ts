@@ -47,6 +47,26 @@ test("files that are no backups, and headers with times that are no dates, do no
     ]);
   }));
 
+test("directories with one file for each environment are listed, and files of other environments hide none", () =>
+  withDirectory(async (directory) => {
+    const write = (name: string, environment: string, madeMs: number): void =>
+      writeFileSync(join(directory, name), headerOf({ environment, madeMs }));
+    for (const folder of ["monday", "tuesday", "wednesday.unfinished"]) mkdirSync(join(directory, folder));
+    for (const [index, folder] of ["monday", "tuesday", "wednesday.unfinished"].entries())
+      for (const id of ["test", "web"]) write(join(folder, `${id}.backup`), id, 10 * (index + 1));
+    mkdirSync(join(directory, "pipes"));
+    execFileSync("mkfifo", [join(directory, "pipes", "test.backup")]);
+    for (let index = 0; index < 600; index++) write(`web-${index}.backup`, "web", 1);
+    write("a-test.backup", "test", 5);
+    const list = (environment: string | undefined) =>
+      listStoredBackups({ directory, environment, nodeKeyHashes: [nodeKeyHash] });
+    expect((await list("test")).backups.map(({ name }) => name)).toEqual([
+      ...["tuesday/test.backup", "monday/test.backup", "a-test.backup"],
+    ]);
+    const { backups } = await list(undefined);
+    expect(new Set(backups.map(({ manifest }) => manifest.environment)).has("web")).toBe(true);
+  }));
+
 test("of many files those with the last names are examined, and the list says so", () =>
   withDirectory(async (directory) => {
     for (let index = 0; index < 600; index++)

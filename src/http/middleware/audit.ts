@@ -20,6 +20,7 @@ const actions: Readonly<Record<string, AuditAction>> = {
   "PUT /api/bindings/:name": "bindings.put",
   "DELETE /api/bindings/:name": "bindings.delete",
   "POST /api/environments": "environment.create",
+  "POST /api/environments/complete": "environment.complete",
   "PATCH /api/environments/:id": "environment.rename",
   "DELETE /api/environments/:id": "environment.delete",
   "POST /api/environments/:id/restore": "environment.restore",

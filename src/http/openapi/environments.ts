@@ -12,12 +12,19 @@ export function environmentOperations(bodies: RequestParsers): Operation[] {
       path: "/api/environments",
       id: "getEnvironments",
       summary: "The environments, the default one first",
-      description: "`role`, `offset` and `ready` are those of the node that answers, if it follows the environment.",
+      description:
+        "`role`, `offset` and `ready` are those of the node that answers, if it follows the environment. After `ostiary restore` the node may lack environments; `complete` is false until `incomplete_until`, and keys of unknown environments get 503.",
       kind: "other",
       responses: {
         200: json(
           "The environments",
-          z.strictObject({ environments: z.array(environmentSchema) }).meta({ id: "Environments" }),
+          z
+            .strictObject({
+              environments: z.array(environmentSchema),
+              complete: z.boolean(),
+              incomplete_until: z.iso.datetime().optional(),
+            })
+            .meta({ id: "Environments" }),
         ),
       },
       errors: ["not_found"],
@@ -34,6 +41,23 @@ export function environmentOperations(bodies: RequestParsers): Operation[] {
       body: bodies.environment.schema,
       responses: { 200: json("The environment and its first admin key, which is not shown again", newSchema) },
       errors: ["not_found", "conflict"],
+    },
+    {
+      ...environment,
+      method: "post",
+      path: "/api/environments/complete",
+      id: "postEnvironmentsComplete",
+      summary: "Say that there are no other environments",
+      description:
+        "After `ostiary restore`, keys of unknown environments then get 401 at once, and not 503 for some time.",
+      kind: "write",
+      responses: {
+        200: json(
+          "The list of environments is complete",
+          z.strictObject({ complete: z.literal(true), message: z.string() }).meta({ id: "EnvironmentsComplete" }),
+        ),
+      },
+      errors: ["not_found"],
     },
     {
       ...environment,

@@ -108,10 +108,13 @@ export function operatorOperations(bodies: RequestParsers): Operation[] {
       id: "getBackup",
       tag: "operation",
       summary: "A backup of this node, with the log",
+      description:
+        "With `environment` a backup of another environment, or with `environments-` of the list of environments. That needs a key of the default environment.",
+      query: z.strictObject({ environment: z.string().optional() }),
       kind: "read",
       role: "admin",
       responses: { 200: { description: "The backup", content: { "application/zstd": z.string() } } },
-      errors: ["too_many_requests"],
+      errors: ["too_many_requests", "not_found"],
     },
     {
       method: "get",
@@ -119,7 +122,9 @@ export function operatorOperations(bodies: RequestParsers): Operation[] {
       id: "getBackups",
       tag: "operation",
       summary: "The backups of this environment in the configured directory, newest first",
-      description: "Only their headers are read. Without the setting `backupDirectory` the answer is 404.",
+      description:
+        "Only their headers are read. Without the setting `backupDirectory` the answer is 404. With `all=true` the backups of all environments, which needs a key of the default environment.",
+      query: z.strictObject({ all: z.enum(["true", "false"]).optional() }),
       kind: "other",
       role: "admin",
       responses: { 200: json("The backups", backupsSchema) },
@@ -237,7 +242,8 @@ const backupsSchema = z
     backups: z.array(
       z
         .strictObject({
-          name: z.string().meta({ description: "The name of the file" }),
+          name: z.string().meta({ description: "The name of the file, or its path in the directory" }),
+          environment: z.string(),
           made: z.iso.datetime(),
           bytes: z.int(),
           epoch: z.string(),

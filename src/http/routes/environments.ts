@@ -63,6 +63,15 @@ export interface Environments {
    * administrator. AppError `not_found`, `conflict` (the default environment), `invalid_request` (too many keys), `not_ready`.
    */
   createKey(id: string, requestId: string): Promise<{ readonly keyId: string; readonly token: string }>;
+  /**
+   * A backup of an environment, or with the id `environments-` of the list of environments. Its own audit log gets an entry
+   * with this request id, but without the administrator. AppError `not_found`, and those of `Node.backup`.
+   */
+  backUp(id: string, requestId: string): Promise<Response>;
+  /** Says that there are no other environments than those of the list. AppError `not_ready`. */
+  complete(): Promise<void>;
+  /** Until when there may be others, in ms since 1970; undefined if the list has all. */
+  incompleteUntilMs(): number | undefined;
   /** Promotes this node for the environments besides the default one. Returns those that failed. */
   promoteOthers(options: PromoteOptions): Promise<readonly { readonly id: string; readonly reason: string }[]>;
   /** What `promoteOthers` would do now, for each environment of which this node is an edge. */
@@ -71,9 +80,14 @@ export interface Environments {
 
 /** The routes that a node answers whatever its role. */
 export function environmentReads(environments: Environments | undefined, limits: Limits) {
-  return new Elysia()
-    .use(keyAccess("admin", limits.readBodyBytesMax))
-    .get("/api/environments", () => ({ environments: present(environments).list().map(described) }));
+  return new Elysia().use(keyAccess("admin", limits.readBodyBytesMax)).get("/api/environments", () => {
+    const untilMs = present(environments).incompleteUntilMs();
+    return {
+      environments: present(environments).list().map(described),
+      complete: untilMs === undefined,
+      ...(untilMs !== undefined && { incomplete_until: timeText(untilMs) }),
+    };
+  });
 }
 
 /** The routes of a primary. Others forward or refuse them (`write-forwarding.ts`). */
@@ -93,6 +107,11 @@ export function environmentWrites(
       const { info, token } = await present(environments).create(wanted);
       recordDone(node, request);
       return { id: info.id, name: info.name, token, message: keepToken, created: timeText(info.createdMs) };
+    })
+    .post("/api/environments/complete", async ({ request }) => {
+      await present(environments).complete();
+      recordDone(node, request);
+      return { complete: true, message: "the list of environments is complete" };
     })
     .patch("/api/environments/:id", async ({ body, params, request }) => {
       const id = idIn(params.id);
@@ -150,6 +169,7 @@ const ofEnvironments = "environments are administered with an admin key of the d
 const applianceRoutes = [
   ["GET", "/api/environments", ofEnvironments],
   ["POST", "/api/environments", ofEnvironments],
+  ["POST", "/api/environments/complete", ofEnvironments],
   ["PATCH", "/api/environments/:id", ofEnvironments],
   ["DELETE", "/api/environments/:id", ofEnvironments],
   ["POST", "/api/environments/:id/restore", ofEnvironments],

@@ -13,6 +13,7 @@ import { exchangeOf } from "../middleware/exchange.ts";
 import type { BodyParser } from "../request/body-parser.ts";
 import { forceAndGraceful } from "../request/request-schemas.ts";
 import { validatingSchema } from "../request/schema-error.ts";
+import { clip } from "../../util/text-length.ts";
 import { type Environments, promoteOthers } from "./environments.ts";
 
 /**
@@ -28,23 +29,36 @@ export function metricsRoutes(node: Node, limits: Limits) {
     );
 }
 
-/** Lists the backups in the configured directory. */
-export type ListBackups = () => Promise<StoredBackups>;
+const flag = z
+  .enum(["true", "false"])
+  .default("false")
+  .transform((text) => text === "true");
+
+/** Lists the backups in the configured directory: of this environment, or of all. */
+export type ListBackups = (isOfAll: boolean) => Promise<StoredBackups>;
 
 /** The stored backups. The files may be far away, so requests at the same time share an answer. */
-export function storedBackupRoutes(limits: Limits, list: ListBackups | undefined) {
-  let underWay: Promise<StoredBackups> | undefined;
-  return new Elysia().use(keyAccess("admin", limits.readBodyBytesMax)).get("/api/backups", async () => {
-    if (list === undefined)
-      throw new AppError("not_found", "this node has no directory with backups, set `backupDirectory`");
-    underWay ??= list().finally(() => (underWay = undefined));
-    const { backups, isCut } = await underWay;
-    return { backups: backups.map(describedBackup), complete: !isCut };
-  });
+export function storedBackupRoutes(limits: Limits, list: ListBackups | undefined, isHosted: boolean) {
+  const underWay = new Map<boolean, Promise<StoredBackups>>();
+  return new Elysia().use(keyAccess("admin", limits.readBodyBytesMax)).get(
+    "/api/backups",
+    async ({ query: { all } }) => {
+      if (all && isHosted) throw new AppError("forbidden", ofBackups);
+      if (list === undefined)
+        throw new AppError("not_found", "this node has no directory with backups, set `backupDirectory`");
+      const shared = underWay.get(all) ?? list(all).finally(() => underWay.delete(all));
+      underWay.set(all, shared);
+      const { backups, isCut } = await shared;
+      return { backups: backups.map(describedBackup), complete: !isCut };
+    },
+    { query: validatingSchema("query", z.strictObject({ all: flag })) },
+  );
 }
 
+const ofBackups = "backups of other environments need an admin key of the default one";
+
 function describedBackup({ name, bytes, authenticity, manifest }: StoredBackup) {
-  const { epoch, offset, timeMs, madeMs, nodeKey } = manifest;
+  const { environment, epoch, offset, timeMs, madeMs, nodeKey } = manifest;
   const moment = (point: { readonly offset: number; readonly timeMs: number }) => ({
     offset: point.offset,
     time: new Date(point.timeMs).toISOString(),
@@ -53,6 +67,7 @@ function describedBackup({ name, bytes, authenticity, manifest }: StoredBackup) 
   const made = new Date(madeMs).toISOString();
   return {
     name,
+    environment,
     made,
     bytes,
     epoch,
@@ -64,15 +79,23 @@ function describedBackup({ name, bytes, authenticity, manifest }: StoredBackup) 
 }
 
 /** A backup: all data of this node, including the log, as one file. */
-export function backupRoutes(node: Node, limits: Limits) {
-  return new Elysia()
-    .use(readAccess(node, "admin", limits.readBodyBytesMax))
-    .get("/api/backup", async ({ request }) => {
-      const response = await node.backup();
-      const draft = auditDraftOf(exchangeOf(request));
+export function backupRoutes(node: Node, limits: Limits, environments: Environments | undefined) {
+  return new Elysia().use(readAccess(node, "admin", limits.readBodyBytesMax)).get(
+    "/api/backup",
+    async ({ query: { environment = node.environment }, request }) => {
+      const exchange = exchangeOf(request);
+      const isOwn = environment === node.environment;
+      if (!isOwn) exchange.audited = { target: clip(environment, 64) };
+      if (!isOwn && environments === undefined) throw new AppError("forbidden", ofBackups);
+      const response = isOwn
+        ? await node.backup()
+        : await (environments as Environments).backUp(environment, exchange.requestId);
+      const draft = auditDraftOf(exchange);
       if (draft !== undefined) node.audit.record(draft);
       return response;
-    });
+    },
+    { query: validatingSchema("query", z.strictObject({ environment: z.string().optional() })) },
+  );
 }
 
 /** What `POST /api/promote` would do now. It asks other nodes, so requests that ask the same share an answer. */
@@ -91,11 +114,6 @@ export function promotionPreviewRoutes(node: Node, limits: Limits, environments:
     { query: promotionQuery },
   );
 }
-
-const flag = z
-  .enum(["true", "false"])
-  .default("false")
-  .transform((text) => text === "true");
 
 export const promotionQuery = validatingSchema(
   "query",

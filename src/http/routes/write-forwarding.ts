@@ -38,6 +38,7 @@ const writeRoutes = [
 /** Those of the default environment only. */
 const environmentRoutes = [
   ["POST", "/api/environments", "admin"],
+  ["POST", "/api/environments/complete", "admin"],
   ["PATCH", "/api/environments/:id", "admin"],
   ["DELETE", "/api/environments/:id", "admin"],
   ["POST", "/api/environments/:id/restore", "admin"],

@@ -5,6 +5,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../../config/config.ts";
+import { createdMsOf } from "../../store/directory/data-directory.ts";
 import { databaseFiles, removeFiles } from "../../store/snapshot/snapshot.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -45,7 +46,13 @@ export function createBackupServer({
       mkdirSync(directory, { recursive: true, mode: 0o700 });
       removeFiles([target, copied]);
       const source = (await copyIfReplaced?.(copied)) === true ? copied : path;
-      const { manifest, size, leftOut } = await buildBackupInWorker(system, source, target, nodeKeyHash);
+      const { manifest, size, leftOut } = await buildBackupInWorker(
+        system,
+        source,
+        target,
+        nodeKeyHash,
+        createdMsOf(data),
+      );
       if (leftOut !== undefined) getLogger("backup").error("{leftOut}", { leftOut });
       const name = `${manifest.environment}-${manifest.offset}.backup`;
       return new Response(

@@ -4,8 +4,10 @@
  * only after it has been read back, unpacked and verified.
  */
 import { statSync } from "node:fs";
+import { dirname } from "node:path";
 import { installFile } from "../../runtime/atomic-file.ts";
 import type { Limits } from "../../config/limits.ts";
+import { createdMsOf } from "../../store/directory/data-directory.ts";
 import { copyPathOf, databaseFiles, openSnapshot, removeFiles, type Snapshot } from "../../store/snapshot/snapshot.ts";
 import { AppError } from "../../util/app-error.ts";
 import { reasonOf } from "../../util/reason.ts";
@@ -49,8 +51,9 @@ export function backupWriter(
 ): BackupOptions["write"] {
   return async (path, warn) => {
     onStep("copying", { path: copyPathOf(path), bytes: statSync(storePath).size, next: "packing" });
+    const created = createdMsOf(dirname(storePath));
     // In a worker thread, so that this one can show the progress.
-    const { leftOut } = await buildBackupInWorker(realSystem, storePath, path, nodeKeyHash);
+    const { leftOut } = await buildBackupInWorker(realSystem, storePath, path, nodeKeyHash, created);
     if (leftOut !== undefined) warn(leftOut);
   };
 }

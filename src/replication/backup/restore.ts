@@ -10,12 +10,14 @@ import { installFile } from "../../runtime/atomic-file.ts";
 import type { Limits } from "../../config/limits.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import {
+  createdName,
   historyOf,
   lockDirectory,
   nextStorePath,
   readNodeFile,
   currentStorePath,
   removeReplacedStores,
+  restoredName,
   writeNodeFile,
 } from "../../store/directory/data-directory.ts";
 import { removeAddedTables } from "../../store/connection/added-tables.ts";
@@ -101,7 +103,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreResult> {
       onStep("checking the result");
       await checkDatabaseInWorker(realSystem, unpacked, limits, warn);
     }
-    const previous = dryRun ? undefined : install(unpacked, directory, restored, warn);
+    const previous = dryRun ? undefined : install(unpacked, directory, restored, snapshot.manifest.created, warn);
     return { ...restored, replaced: workspace.replaced, previous, authenticity };
   } finally {
     removeFiles(databaseFiles(unpacked));
@@ -247,14 +249,21 @@ function keepAuditLog(store: Connection, replacedPath: string, environment: stri
   }
 }
 
+/** The node replaces it at its first start. */
+const restoredNow = "now";
+
 /** Returns where the replaced database is kept, if it was of another history. */
 function install(
   unpacked: string,
   directory: string,
   { epoch, offset }: Pick<RestoreResult, "epoch" | "offset">,
+  created: number | undefined,
   warn: WarningListener,
 ): string | undefined {
   const path = nextStorePath(directory);
+  // Before the database, because the node must not take an interrupted restore for all that there was.
+  writeNodeFile(directory, restoredName, restoredNow);
+  if (created !== undefined) writeNodeFile(directory, createdName, String(created));
   installFile(unpacked, path);
   const moved = removeAddedTables(path);
   if (moved !== undefined) warn(moved);

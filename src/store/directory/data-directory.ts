@@ -31,6 +31,13 @@ import { requireLocalFileSystem } from "./network-file-system.ts";
 
 /** The directory in a data directory that has those of hosted environments. */
 export const environmentsName = "environments";
+/** A file in the directory of a hosted environment: when it was created, in ms since 1970. */
+export const createdName = "created";
+/**
+ * A file in a directory that `ostiary restore` has filled. The node removes it when the list of environments has what was
+ * restored.
+ */
+export const restoredName = "restored";
 
 const storeName = /^store-(\d+)\.db$/;
 
@@ -261,6 +268,12 @@ export function readNodeFile(directory: string, name: string): string | undefine
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;
   }
+}
+
+/** When the hosted environment of the directory was created, in ms since 1970; undefined for the default one. */
+export function createdMsOf(directory: string): number | undefined {
+  const created = readNodeFile(directory, createdName);
+  return created === undefined ? undefined : Number(created);
 }
 
 /** Writes a small file atomically. With `wait: false` a power cut may restore the previous file, or leave none. */

@@ -22,6 +22,7 @@ export type AuditAction =
   | "environment.restore"
   | "environment.abandon"
   | "environment.key"
+  | "environment.complete"
   | "facts.clear"
   | "node.start"
   | "node.promote"

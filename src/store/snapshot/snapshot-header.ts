@@ -34,6 +34,8 @@ const snapshotManifest = z.lazy(() => {
     /** When the event at `offset` was committed, and when the snapshot was made, in ms since 1970. */
     timeMs,
     madeMs: timeMs,
+    /** When the environment was created, in ms since 1970. Only in backups of other environments than the default one. */
+    created: timeMs.optional(),
     /** The chain hash and the state digest at `offset`. */
     hash,
     digest: hash,

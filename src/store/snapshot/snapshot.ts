@@ -63,14 +63,29 @@ export async function buildSnapshot(storePath: string, directory: string, nodeKe
 /** A backup, and what is missing in its audit log, because a file is damaged. */
 export type Backup = Snapshot & { readonly leftOut: string | undefined };
 
-/** Makes a backup in a new file at `target`: a snapshot with the log, for point-in-time recovery. Blocks as long. */
-export async function buildBackup(storePath: string, target: string, nodeKeyHash?: string): Promise<Backup> {
-  const { leftOut } = await packStore(storePath, target, "backup", nodeKeyHash);
+/**
+ * Makes a backup in a new file at `target`: a snapshot with the log, for point-in-time recovery. Blocks as long. `created`
+ * is when a hosted environment was created, in ms since 1970.
+ */
+export async function buildBackup(
+  storePath: string,
+  target: string,
+  nodeKeyHash?: string,
+  created?: number,
+): Promise<Backup> {
+  const about = created === undefined ? {} : { created };
+  const { leftOut } = await packStore(storePath, target, "backup", nodeKeyHash, about);
   return { ...openSnapshot(target), leftOut };
 }
 
 /** The directory of the target needs space for the uncompressed database. */
-async function packStore(storePath: string, target: string, kind: SnapshotManifest["kind"], nodeKeyHash?: string) {
+async function packStore(
+  storePath: string,
+  target: string,
+  kind: SnapshotManifest["kind"],
+  nodeKeyHash?: string,
+  more: Pick<SnapshotManifest, "created"> = {},
+) {
   const copyPath = copyPathOf(target);
   removeFiles(databaseFiles(copyPath));
   try {
@@ -80,7 +95,7 @@ async function packStore(storePath: string, target: string, kind: SnapshotManife
     const { policyId: _, ...position } = state;
     const unpackedBytes = statSync(copyPath).size;
     const about = { kind, schema, history, madeMs, unpackedBytes };
-    const known = { ...about, ...position, ...(from === undefined ? {} : { from }) };
+    const known = { ...about, ...more, ...position, ...(from === undefined ? {} : { from }) };
     // The size and the hash are known last. This reserves space for them.
     const largest = { sha256: "0".repeat(64), bytes: Number.MAX_SAFE_INTEGER };
     const preliminary = encodeHeader({ ...known, ...largest }, { nodeKeyHash });

@@ -158,7 +158,7 @@ export const administrationTexts = {
     restore: "To restore it, or to see which moments it covers, use the command line:",
     commands: (name: string) => [`ostiary restore ${name} --list`, `ostiary restore ${name} --data /var/lib/ostiary`],
     atTheNode: "On a schedule, and for large data, use the command line:",
-    scheduled: (url: string) => [`ostiary backup --url ${url} --out monday.backup`],
+    scheduled: (url: string) => [`ostiary backup --all --url ${url} --out "/backups/$(date +%F)"`],
     snapshots: "Snapshots",
     snapshotHelp:
       "A snapshot has everything but the log: new edges and fallbacks start from it. Nodes give it only to holders of the node key, which has no place in a browser. With the node key in OSTIARY_NODE_KEY:",

@@ -14,7 +14,7 @@ import { AppError } from "../util/app-error.ts";
 import { suggestion } from "../util/suggestion.ts";
 import { clip } from "../util/text-length.ts";
 import { type DialectName, dialectNames } from "./dialect-names.ts";
-import { integerMax, integerMin } from "./column-values.ts";
+import { problemOfFixed } from "./column-values.ts";
 import { checkQuery } from "./query-text.ts";
 import { columnsOf, parseSignature, type Signature } from "./signature.ts";
 import { isComparedAsText, sqlType, sqlTypeNames, type SqlType } from "./sql-types.ts";
@@ -111,18 +111,10 @@ function problemOfArgument(type: string, id: string | null, limits: BindingLimit
   if (type === "Actor" || type === "Resource")
     return `has the abstract type \`${type}\`: bind each concrete type with a signature of its own`;
   if (id === null) return undefined;
-  if (id === "") return "has an empty id";
   if (!id.isWellFormed() || id.includes("\0")) return "has an id with a character that no fact can have";
   if (Buffer.byteLength(id) > limits.identifierBytesMax)
     return `has an id of more than ${limits.identifierBytesMax} bytes`;
-  if (type === "Boolean" && id !== "true" && id !== "false")
-    return "is no Boolean: write `Boolean:true` or `Boolean:false`";
-  if (type === "Integer" && !isInteger(id)) return "is no Integer: write it in decimal form, such as `Integer:10`";
-  return undefined;
-}
-
-function isInteger(id: string): boolean {
-  return /^(?:0|-?[1-9]\d{0,18})$/.test(id) && BigInt(id) >= integerMin && BigInt(id) <= integerMax;
+  return problemOfFixed(type, id);
 }
 
 /** Undefined for a type whose ids are compared as texts. */

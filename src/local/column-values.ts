@@ -37,3 +37,11 @@ export function idOfText(type: string, text: string): string | undefined {
   }
   return text === "" || text === "*" ? undefined : text;
 }
+
+/** Why a fixed argument of a signature can be no fact: a text that continues "argument 2". Pure. */
+export function problemOfFixed(type: string, id: string): string | undefined {
+  if (idOfText(type, id) === id) return undefined;
+  if (type === "Boolean") return "is no Boolean: write `Boolean:true` or `Boolean:false`";
+  if (type === "Integer") return "is no Integer: write it in decimal form, such as `Integer:10`";
+  return id === "" ? "has an empty id" : `has the id \`${id}\`, which no fact has: \`_\` takes the values of a column`;
+}

@@ -47,8 +47,9 @@ const prefixOf = (count: string): string => `ost${count}_`;
 /** The prefixes that `SqlNames` must not use, because names in the text may begin with them. */
 export function takenPrefixes(text: string): ReadonlySet<string> {
   const taken = new Set<string>();
-  for (const read of [text, withoutEscapes(text)])
-    for (const [, count = ""] of folded(read).matchAll(/(?<![\p{L}\p{N}_$])ost(\d*)_/gu)) taken.add(prefixOf(count));
+  // A digit before a name may end another word: MySQL reads `/*!80000ost_c0 */`, and PostgreSQL 14 `SELECT 1ost_c0`.
+  for (const read of readings(text))
+    for (const [, count = ""] of folded(read).matchAll(/(?<![\p{L}_$])ost(\d*)_/gu)) taken.add(prefixOf(count));
   return taken;
 }
 
@@ -57,11 +58,18 @@ function folded(text: string): string {
   return text.normalize("NFKD").replaceAll(/\p{M}/gu, "").toLowerCase().replaceAll("ß", "s");
 }
 
-/** PostgreSQL's `U&"\006fst"`, with any escape character. */
-function withoutEscapes(text: string): string {
-  if (!/u&"/i.test(text)) return text;
-  return text.replaceAll(/[^\w\s](?:\+([0-9a-f]{6})|([0-9a-f]{4}))/gi, (all, long?: string, short?: string) => {
-    const point = Number.parseInt(long ?? short ?? "", 16);
-    return point <= 0x10ffff ? String.fromCodePoint(point) : all;
-  });
+/** PostgreSQL's `U&"\006fst"` with each character that can be the escape character, which may be a letter. */
+function readings(text: string): string[] {
+  if (!/u&"/i.test(text)) return [text];
+  const escape = /([^0-9a-f+'"\s])(?:\+([0-9a-f]{6})|([0-9a-f]{4}))/giu;
+  const characters = new Set(Array.from(text.matchAll(escape), ([, character]) => character));
+  return [
+    text,
+    ...Array.from(characters, (used) =>
+      text.replaceAll(escape, (all, character?: string, long?: string, short?: string) => {
+        const point = Number.parseInt(long ?? short ?? "", 16);
+        return character === used && point <= 0x10ffff ? String.fromCodePoint(point) : all;
+      }),
+    ),
+  ];
 }

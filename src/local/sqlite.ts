@@ -24,8 +24,10 @@ const exact = (expression: string): string =>
 
 function id(expression: string, type: string, _sqlType?: SqlType, isStrict = false): string {
   const text = `CAST(${expression} AS TEXT)`;
-  // What begins so is no JSON, whatever follows, and the error of the function has no other cause.
-  const otherwise = isStrict ? ` WHEN ${expression} IS NOT NULL THEN json('no ${type} ' || ${text})` : "";
+  // The number is out of range. The length keeps the database from computing it before there is a row. Functions with an
+  // error of their own, such as `json`, are not in every build.
+  const error = `abs(${integerMin + 1n} - 1 - 0 * length(${text}))`;
+  const otherwise = isStrict ? ` WHEN ${expression} IS NOT NULL THEN ${error}` : "";
   if (type === "Boolean") {
     const means = (value: "true" | "false"): string =>
       `WHEN lower(${text}) IN (${booleanLiterals(value, string)}) THEN '${value}'`;

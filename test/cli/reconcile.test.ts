@@ -205,6 +205,12 @@ facts:
     ["version: 1\nsource: mongodb\nfacts: {}\n", "`source`: must be postgres, mysql or csv"],
     ["version: 1\nsource: csv\nfacts: {}\n", "`facts` is empty"],
     ["version: 1\nsource: csv\nfacts: {open: {file: a}}\n", "`facts.open` is not a signature"],
+    [
+      'version: 1\nsource: csv\nfacts: {"locked(Doc:_, Boolean:yes)": {file: a}}\n',
+      "argument 2 is no Boolean: write `Boolean:true` or `Boolean:false`",
+    ],
+    ['version: 1\nsource: csv\nfacts: {"size(Doc:_, Integer:05)": {file: a}}\n', "argument 2 is no Integer"],
+    ['version: 1\nsource: csv\nfacts: {"reader(Doc:_, User:*)": {file: a}}\n', "has the id `*`, which no fact has"],
     ["version: 1\nsource: csv\nfacts: {'open(Team:red)': {file: a}}\n", "`facts.open(Team:red)` has no `_`"],
     ["version: 1\nsource: csv\nfacts: {'open(Team:_)': {query: a}}\n", "`facts.open(Team:_).file` is missing"],
     ["version: 1\nfacts: {'open(Team:_)': {query: a}}\n", "`facts.open(Team:_).db` is missing"],

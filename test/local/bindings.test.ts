@@ -72,6 +72,7 @@ describe("errors name the place and the remedy", () => {
     [one("p(Actor:_)"), "argument 1 has the abstract type `Actor`: bind each concrete type"],
     [one("p(A:_, Boolean:yes)"), "argument 2 is no Boolean: write `Boolean:true`"],
     [one("p(A:_, Integer:007)"), "argument 2 is no Integer"],
+    [one('p(A:_, "*")'), "argument 2 has the id `*`, which no fact has"],
     [one("p(A:_, Integer:9223372036854775808)"), "argument 2 is no Integer"],
     [one("p(A:_)", "UPDATE t SET a = 1"), "`query` must begin with SELECT, WITH or VALUES"],
     [one("p(A:_)", "SELECT 1; DROP TABLE t"), "`query` has more than one statement"],

@@ -1,6 +1,7 @@
 /** What columns mean as values. */
 import { expect, test } from "bun:test";
 import { idOfText } from "../../src/local/column-values.ts";
+import { sqlite } from "../../src/local/sqlite.ts";
 import { seedsOf } from "../seeds.ts";
 import { expectMeanings, expectSameIds } from "./column-meanings.ts";
 import { sqliteDatabase } from "./databases.ts";
@@ -22,6 +23,14 @@ test.each([
   ["User", "*", undefined],
   ["User", "05", "05"],
 ])("%s %j is %p", (type, text, id) => expect(idOfText(type, text)).toBe(id as string));
+
+test("the SQL for SQLite needs no function that a build may lack", () => {
+  for (const type of ["Boolean", "Integer"]) {
+    const functions = sqlite.id("a", type, undefined, true).match(/\b[a-z]+(?=\()/g);
+    const everywhere = ["abs", "length", "lower", "ltrim", "substr", "typeof", "char"];
+    expect([...new Set(functions)].filter((name) => !everywhere.includes(name))).toEqual([]);
+  }
+});
 
 test("columns of each type, under a condition and under a negation", () => expectMeanings(sqliteDatabase()));
 

@@ -16,6 +16,13 @@ test.each([
   ["SELECT \uff4fst_c0", ["ost_"]],
   [String.raw`SELECT U&"\006fst1_c0"`, ["ost1_"]],
   [String.raw`SELECT U&"!+00006fst_c0" UESCAPE '!'`, ["ost_"]],
+  [String.raw`SELECT U&"x006fst_c0" UESCAPE 'x'`, ["ost_"]],
+  [String.raw`SELECT U&"!006fst1234_c0" UESCAPE '!'`, ["ost1234_"]],
+  [String.raw`SELECT U&"tt006fstt0031_c0" UESCAPE 't'`, []],
+  [String.raw`SELECT U&"t006fstt0031_c0" UESCAPE $$t$$`, ["ost1_"]],
+  ["SELECT /*!80000ost2_c0 */", ["ost2_"]],
+  ["SELECT 1/*M!ost_c0*/", ["ost_"]],
+  ["SELECT 1ost_c0", ["ost_"]],
 ])("%s takes the prefixes %j", (text, taken) => {
   expect([...takenPrefixes(text)].toSorted()).toEqual(taken);
 });

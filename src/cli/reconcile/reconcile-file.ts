@@ -6,6 +6,7 @@ import { parseYaml, YamlError } from "../../runtime/yaml.ts";
 import { AppError } from "../../util/app-error.ts";
 import { fileProblem, reasonOf } from "../../util/reason.ts";
 import { unknownMembers } from "../../util/unknown-members.ts";
+import { problemOfFixed } from "../../local/column-values.ts";
 import { columnsOf, parseSignature, type Signature } from "../../local/signature.ts";
 
 export interface ReconcileFile {
@@ -87,6 +88,10 @@ export async function readReconcileFile(path: string): Promise<ReconcileFile> {
       return refuse(`\`facts.${text}\` is not a signature, such as \`has_role(User:_, String:_, Team:_)\``);
     if (columnsOf(signature) === 0) return refuse(`\`facts.${text}\` has no \`_\`, which takes a column`);
     if (signature.args.length > 5) return refuse(`\`facts.${text}\` has more than five arguments`);
+    for (const [index, { type, id }] of signature.args.entries()) {
+      const problem = id === null ? undefined : problemOfFixed(type, id);
+      if (problem !== undefined) return refuse(`\`facts.${text}\`: argument ${index + 1} ${problem}`);
+    }
     const database = entry.db ?? (databases.length === 1 ? databases[0]?.name : undefined);
     if (database === undefined) return refuse(`\`facts.${text}.db\` is missing: several \`dbs\` are declared, or none`);
     if (!databases.some(({ name }) => name === database)) return refuse(`\`dbs.${database}\` is missing`);

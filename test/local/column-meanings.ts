@@ -104,6 +104,31 @@ const columns: Readonly<Record<DialectName, readonly Column[]>> = {
   ],
 };
 
+/** With `PAD_CHAR_TO_FULL_LENGTH` a ban of `d` in a CHAR column is one of `d  `, which would ban nobody. */
+export async function expectNoPadding(database: AppDatabase): Promise<void> {
+  using local = openFilledEngine({
+    policy: `actor User {}
+      resource Doc { permissions = ["read"]; }
+      declare is_locked(Doc);
+      has_permission(_: User, "read", doc: Doc) if not is_locked(doc);`,
+    facts: [],
+    now: 1,
+  });
+  const facts = { "is_locked(Doc:_)": { query: "SELECT a0 FROM locks" } };
+  const bindings = parseBindings(JSON.stringify({ dialect: database.dialect, facts }), bindingLimits);
+  const asked = { actor: { type: "User", id: "u" }, action: "read", contextFacts: [], bindings };
+  const condition = local.engine.local.listSql({ ...asked, resourceType: "Doc", column: "a0" });
+  await database.fill([
+    { name: "docs", types: ["text"], rows: [["d"]] },
+    { name: "locks", types: ["char(3)"], rows: [["d"]] },
+  ]);
+  const list = () => database.rows(`SELECT a0 FROM docs WHERE ${condition}`);
+  expect(await list()).toEqual([]);
+  await database.rows("SET SESSION sql_mode = CONCAT(@@sql_mode, ',PAD_CHAR_TO_FULL_LENGTH')");
+  const answer: unknown = await list().catch((error: unknown) => error);
+  expect(answer).toBeInstanceOf(Error);
+}
+
 /** A row with a value allows as the fact would; one without a value is no fact, and an error under a negation. */
 export async function expectMeanings(database: AppDatabase): Promise<void> {
   const { dialect } = database;

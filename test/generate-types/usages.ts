@@ -1,5 +1,9 @@
 /** Programs against the types of a policy: lines that must compile, and lines that must not. */
 
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { projectRoot } from "../../scripts/built-binary.ts";
+
 export interface Usage {
   readonly policy: string;
   readonly right: readonly string[];
@@ -138,6 +142,51 @@ const nothing: Usage = {
   ],
 };
 
+/** The policy of the README, whose own `allow` passes the action on. */
+const readme: Usage = {
+  policy: readFileSync(join(projectRoot, "scripts", "example", "policy.polar"), "utf8"),
+  right: [
+    'const ann = { type: "User", id: "ann" } as const, acme = { type: "Organization", id: "acme" } as const;',
+    'const loose = { type: "User", id: "ann" };',
+    'await oso.insert(["has_role", ann, "owner", acme]);',
+    'await oso.authorize(ann, "delete", acme);',
+    'await oso.authorize({ type: "User", id: "bob" }, "read", { type: "Organization", id: "acme" });',
+    'await oso.list(ann, "read", "Organization");',
+    '(await oso.actions(ann, acme)) satisfies ("delete" | "invite" | "read")[];',
+    'await oso.authorize(ann, "anything", ann);',
+    'await oso.buildQuery(["allow", ann, "create_organization"]).evaluate();',
+    'await oso.insert(["has_permission", ann, "read", acme]);',
+  ],
+  wrong: [
+    'await oso.authorize(ann, "delet", acme);',
+    'await oso.authorize(ann, "write", acme);',
+    'await oso.list(ann, "raed", "Organization");',
+    'await oso.list(ann, "read", "Organisation");',
+    'await oso.authorize(loose, "delete", acme);',
+    'await oso.insert(["has_permission", ann, "delet", acme]);',
+  ],
+};
+
+/** Own `allow` rules whose actions are data, for all types or for some. */
+const openActions: Usage = {
+  policy: `
+    actor User {}
+    resource Org { permissions = ["read", "audit"]; roles = ["member"]; "read" if "member"; }
+    resource Doc { permissions = ["view"]; roles = ["reader"]; "view" if "reader"; }
+    has_permission(user: User, action: String, doc: Doc) if grants(user, action, doc);
+    allow(user: User, action: String, resource: Resource) if has_permission(user, action, resource) and is_active(user);
+    allow(user: User, "root", _org: Org) if is_root(user);`,
+  right: [
+    'const user = { type: "User", id: "u" } as const, org = { type: "Org", id: "o" } as const, doc = { type: "Doc", id: "d" } as const;',
+    'await oso.authorize(user, "read", org);',
+    'await oso.authorize(user, "audit", org);',
+    'await oso.authorize(user, "root", org);',
+    'await oso.authorize(user, "anything", doc);',
+    'await oso.insert(["has_permission", user, "anything", doc]);',
+  ],
+  wrong: ['await oso.authorize(user, "raed", org);', 'await oso.insert(["has_permission", user, "root", org]);'],
+};
+
 const ownAllow: Usage = {
   policy: `
     actor User {}
@@ -183,4 +232,6 @@ const manyTypes: Usage = {
   ],
 };
 
-export const usages: Readonly<Record<string, Usage>> = { documents, openPlaces, nothing, ownAllow, manyTypes };
+export const usages: Readonly<Record<string, Usage>> = {
+  ...{ documents, openPlaces, nothing, ownAllow, manyTypes, readme, openActions },
+};

@@ -1,8 +1,8 @@
 /**
  * The types for a client of one policy, as tuples of argument types: facts that a body of a rule or a `declare` uses,
  * and heads of rules as queries. A constant restricts its argument, so a client can distinguish `"admin"` from other
- * strings, unless another rule has a variable there. Bodies do not restrict heads further. The default `allow` copies
- * the tuples of `has_permission`.
+ * strings, unless another rule has a variable there. Bodies do not restrict heads further, except for actions that
+ * `allow` passes on (`passed-actions.ts`). The default `allow` copies the tuples of `has_permission`.
  */
 import { factArgumentsMax, type Policy } from "../../polar/policy.ts";
 import { must } from "../../util/assert.ts";
@@ -11,6 +11,7 @@ import type { ArgumentPattern } from "../ir/argument-index.ts";
 import { listKey, stringKey } from "../ir/key.ts";
 import { type DatalogProgram, headPatterns } from "../ir/program.ts";
 import type { Universe } from "../ir/universe.ts";
+import { passedCall, passedHeads, withKnownActions } from "./passed-actions.ts";
 
 export interface ClientTypes {
   readonly facts: readonly ClientTuple[];
@@ -39,7 +40,7 @@ export function clientTypes(
   universe: Universe,
   tuplesMax: number,
 ): ClientTypes {
-  const facts = [...factUses(policy, program, universe)];
+  const facts = withKnownActions([...factUses(policy, program, universe)], policy, program);
   return { facts: tuplesOf(facts, tuplesMax), queries: tuplesOf(headUses(program, facts), tuplesMax) };
 }
 
@@ -50,16 +51,23 @@ export function clientFacts(
   universe: Universe,
   tuplesMax: number,
 ): readonly ClientTuple[] {
-  return tuplesOf([...factUses(policy, program, universe)], tuplesMax);
+  return tuplesOf(withKnownActions([...factUses(policy, program, universe)], policy, program), tuplesMax);
 }
 
 type Use = Pick<FactUse, "predicate" | "args">;
 
 /** The heads of all rules. */
 function headUses(program: DatalogProgram, facts: readonly Use[]): Use[] {
-  const explicit = program.rules
-    .filter((rule) => !rule.implicit)
+  const written = program.rules.filter((rule) => !rule.implicit);
+  const own = written
+    .filter((rule) => passedCall(rule) === undefined)
     .map((rule) => ({ predicate: rule.predicate, args: headPatterns(rule) }));
+  const sources = [...facts, ...own];
+  const passed = written.flatMap((rule) => {
+    const call = passedCall(rule);
+    return call === undefined ? [] : passedHeads(rule, call, sources);
+  });
+  const explicit = [...own, ...passed];
   const implicit = program.rules
     .filter((rule) => rule.implicit)
     .flatMap(({ predicate, body }) => {

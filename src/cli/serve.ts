@@ -17,6 +17,7 @@ import { noteAddress, removeNotedAddress } from "../store/directory/noted-addres
 import { getLogger, startLogging } from "../telemetry/logger.ts";
 import { startMetricExport } from "../telemetry/metric-export.ts";
 import { metrics } from "../telemetry/metrics.ts";
+import type { NodeAttributes } from "../telemetry/otel-resource.ts";
 import { startTracing } from "../telemetry/tracing.ts";
 import { onFailedTimer } from "../util/clock.ts";
 import { rateLimiter } from "../util/rate-limiter.ts";
@@ -36,6 +37,7 @@ export const serveCommand: AddCommand = (program) => {
 
 interface RunningNode {
   readonly url: string;
+  node(): { readonly role: Config["role"] };
   stop(): Promise<void>;
 }
 
@@ -59,12 +61,14 @@ export async function runNode<Node extends RunningNode>(
   onUnhandledError(report);
   onFailedTimer(report);
   const stopRequested = stopSignal();
-  const attributes: Readonly<Record<string, string>> = {
+  let node: Node | undefined;
+  const instance = instanceIdOf(config);
+  const attributes: NodeAttributes = () => ({
     "service.version": build.version,
-    "ostiary.role": config.role,
+    "ostiary.role": node?.node().role ?? config.role,
     "ostiary.environment": config.environment,
-    "service.instance.id": instanceIdOf(config),
-  };
+    "service.instance.id": instance,
+  });
   const tracing = await startTracing({
     sampleRatio: config.trace.sampleRatio,
     ...(config.trace.recentPerSecond > 0 && {
@@ -75,7 +79,7 @@ export async function runNode<Node extends RunningNode>(
   const metricExport = await startMetricExport(attributes);
   try {
     // A start can take long (an edge waits for its primary), and a stop signal must end it.
-    const node = await Promise.race([start(), stopRequested.then(() => undefined)]);
+    node = await Promise.race([start(), stopRequested.then(() => undefined)]);
     if (node === undefined) return;
     log.info("{role} {version} listens on {url}", {
       role: config.role,

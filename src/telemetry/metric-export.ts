@@ -4,9 +4,10 @@
  */
 import { getLogger } from "./logger.ts";
 import type { MetricExport } from "./metric-sdk.ts";
+import type { NodeAttributes } from "./otel-resource.ts";
 
-/** `attributes` are those of the node, as in traces. */
-export async function startMetricExport(attributes: Readonly<Record<string, string>>): Promise<MetricExport> {
+/** `attributes` are the same as in traces. */
+export async function startMetricExport(attributes: NodeAttributes): Promise<MetricExport> {
   if (!isConfigured(process.env)) return { stop: () => Promise.resolve() };
   const { startMetricSdk } = await import("./metric-sdk.ts");
   return startMetricSdk(attributes);

@@ -23,7 +23,7 @@ import {
   type ResourceMetrics,
 } from "@opentelemetry/sdk-metrics";
 import { type CollectedMetric, collectMetrics, processStartMs } from "./metrics.ts";
-import { otelResource } from "./otel-resource.ts";
+import { type NodeAttributes, otelResource } from "./otel-resource.ts";
 import { exportReports } from "./otlp-target.ts";
 import { shutDown } from "./shutdown.ts";
 
@@ -35,8 +35,7 @@ export interface MetricExport {
 const [intervalMsDefault, timeoutMsDefault] = [60_000, 30_000];
 const scope = { name: "ostiary" };
 
-/** `attributes` are those of the node. */
-export function startMetricSdk(attributes: Readonly<Record<string, string>>): MetricExport {
+export function startMetricSdk(attributes: NodeAttributes): MetricExport {
   const resource = otelResource(attributes);
   const collect = async () => {
     const nowMs = Date.now();

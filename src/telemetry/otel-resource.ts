@@ -2,15 +2,20 @@
 import {
   defaultResource,
   detectResources,
+  emptyResource,
   resourceAttributesEnvDetector,
-  resourceFromAttributes,
   serviceNameEnvDetector,
   type Resource,
 } from "@opentelemetry/resources";
 
-/** `attributes` are those of the node besides the name of the service: role, version, environment. */
-export function otelResource(attributes: Readonly<Record<string, string>>): Resource {
-  return defaultResource()
-    .merge(resourceFromAttributes({ "service.name": "ostiary", ...attributes }))
-    .merge(detectResources({ detectors: [resourceAttributesEnvDetector, serviceNameEnvDetector] }));
+/** Attributes of a node besides the name of the service: role, version, environment. The role changes with a failover. */
+export type NodeAttributes = () => Readonly<Record<string, string>>;
+
+/** The SDK has no resource that changes, but exporters read the attributes of this one at each export. */
+export function otelResource(attributes: NodeAttributes): Resource {
+  const first = { ...defaultResource().attributes, "service.name": "ostiary" };
+  const given = detectResources({ detectors: [resourceAttributesEnvDetector, serviceNameEnvDetector] });
+  return Object.defineProperty(emptyResource(), "attributes", {
+    get: () => ({ ...first, ...attributes(), ...given.attributes }),
+  });
 }

@@ -32,7 +32,7 @@ export function otlpLogSender(
   attributes: Readonly<Record<string, string>>,
   fetch: Fetch,
 ): SendRecords {
-  const resource = otelResource(attributes);
+  const resource = otelResource(() => attributes);
   const sentHeaders = { ...headers, "Content-Type": "application/json", "Content-Encoding": "gzip" };
   return async (records) => {
     const serialized = records.map(({ timeMs, traceId, body, eventName, attributes: own }): SerializedRecord => {

@@ -19,15 +19,14 @@ import {
 } from "@opentelemetry/sdk-trace";
 import { rateLimiter } from "../util/rate-limiter.ts";
 import { getLogger } from "./logger.ts";
-import { otelResource } from "./otel-resource.ts";
+import { type NodeAttributes, otelResource } from "./otel-resource.ts";
 import { type RecentSpan, recentTraces, type RecentTracesLimits, spanKinds } from "./recent-traces.ts";
 import { shutDown } from "./shutdown.ts";
 
 export interface TracingOptions {
   /** If set, it overrides OTEL_TRACES_SAMPLER. */
   readonly sampleRatio?: number | undefined;
-  /** Attributes of this node in addition to the name of the service: role, node, version, environment. */
-  readonly attributes: Readonly<Record<string, string>>;
+  readonly attributes: NodeAttributes;
   /** The traces that the node keeps for itself; undefined if it keeps none. */
   readonly recent?: (RecentTracesLimits & { readonly perSecond: number }) | undefined;
 }

@@ -93,13 +93,24 @@ test.each([
   withCollector((collector) => {
     const endpoint = "OTEL_EXPORTER_OTLP_ENDPOINT" in settings ? { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url } : {};
     return withVariables({ ...settings, ...endpoint }, async () => {
-      const metricExport = await startMetricExport({});
+      const metricExport = await startMetricExport(() => ({}));
       // A stop exports the last values.
       await metricExport.stop();
       expect(collector.metrics.size).toBe(0);
     });
   }),
 );
+
+test("exported metrics have the present attributes of the node, such as its role after a failover", () =>
+  withCollector((collector) =>
+    withVariables({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.url }, async () => {
+      let role = "edge";
+      const metricExport = await startMetricExport(() => ({ "service.instance.id": "node", "ostiary.role": role }));
+      role = "primary";
+      await metricExport.stop();
+      expect(must(collector.metrics.get("node")).resource).toMatchObject({ "ostiary.role": "primary" });
+    }),
+  ));
 
 test("a collector that fails is logged once, and gets the metrics when it works again", () =>
   withCapturedLog(async (lines) => {
@@ -122,7 +133,7 @@ test("a collector that fails is logged once, and gets the metrics when it works 
     };
     try {
       await withVariables(variables, async () => {
-        const metricExport = await startMetricExport({});
+        const metricExport = await startMetricExport(() => ({}));
         await eventually(() => expect(requests).toBeGreaterThan(2));
         isBroken = false;
         await eventually(() => expect(lines.join("")).toContain("metrics are exported again"));
@@ -165,8 +176,8 @@ test("a collector that does not answer delays neither the start nor the stop", a
   };
   try {
     // Both signals give up after 3 s.
-    await whileTracing(variables, { attributes: {} }, async () => {
-      const metricExport = await startMetricExport({});
+    await whileTracing(variables, { attributes: () => ({}) }, async () => {
+      const metricExport = await startMetricExport(() => ({}));
       withSpan("exported never", { parent: null }, () => undefined);
       await metricExport.stop();
     });

@@ -29,7 +29,7 @@ async function record({ ratio, sampler, samplerArgument }: Sampling, parents: re
       ...(sampler !== undefined && { OTEL_TRACES_SAMPLER: sampler }),
       ...(samplerArgument !== undefined && { OTEL_TRACES_SAMPLER_ARG: samplerArgument }),
     };
-    const traceIds = await whileTracing(variables, { sampleRatio: ratio, attributes: {} }, async () => {
+    const traceIds = await whileTracing(variables, { sampleRatio: ratio, attributes: () => ({}) }, async () => {
       const answered = await Promise.all(parents.map((parent) => answer(parent || null)));
       for (let index = 0; index < parents.length; index++) work("background work");
       return answered;

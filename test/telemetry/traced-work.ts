@@ -52,7 +52,7 @@ interface Observed {
 /** `perSecond` is how many traces the node keeps for itself; 0 if it keeps none. */
 export function observe(variables: Variables, incoming: string | null = null, perSecond = 0): Promise<Observed> {
   const recent = perSecond === 0 ? undefined : { perSecond, traceBufferTracesMax: 10, traceBufferBytesMax: 100_000 };
-  const attributes = { "ostiary.role": "primary", "service.instance.id": "node-1" };
+  const attributes = () => ({ "ostiary.role": "primary", "service.instance.id": "node-1" });
   return whileTracing(variables, { attributes, recent }, () => work(incoming, perSecond));
 }
 

@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { startCollector, type Collector } from "../../scripts/otlp-collector.ts";
 import { formatTraceparent, parseTraceparent } from "../../src/telemetry/trace-context.ts";
-import { observe } from "./traced-work.ts";
+import { withSpan } from "../../src/telemetry/tracing.ts";
+import { observe, whileTracing } from "./traced-work.ts";
 
 let collector: Collector;
 beforeAll(() => {
@@ -69,6 +70,16 @@ describe("with a collector", () => {
     expect(roots.every((span) => span.parentSpanId === "")).toBe(true);
   });
 
+  test("exported spans have the present attributes of the node, such as its role after a failover", async () => {
+    let node = "before";
+    const variables = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url };
+    const traceId = await whileTracing(variables, { attributes: () => ({ "service.instance.id": node }) }, async () => {
+      node = "after";
+      return withSpan("work", { parent: null }, (span) => span.spanContext().traceId);
+    });
+    expect(collector.trace(traceId)).toMatchObject([{ name: "work", node: "after" }]);
+  });
+
   test("the standard variables configure the sampler", async () => {
     const before = collector.spans.length;
     const seen = await observe({
@@ -90,7 +101,7 @@ describe("without a collector", () => {
   test("the SDK is not loaded", async () => {
     const module = join(import.meta.dirname, "../../src/telemetry/tracing.ts");
     const source = `import { startTracing } from ${JSON.stringify(module)};
-      await startTracing({ attributes: {} });
+      await startTracing({ attributes: () => ({}) });
       console.log(Object.keys(require.cache).some((path) => path.includes("@opentelemetry/sdk-trace")));
       process.exit(0);`;
     const isLoaded = async (variables: Record<string, string>): Promise<string> => {

@@ -6,7 +6,7 @@ import { startTracing } from "../../../src/telemetry/tracing.ts";
 export function traced(): void {
   let stop: (() => Promise<void>) | undefined;
   beforeAll(async () => {
-    ({ stop } = await startTracing({ attributes: {}, recent: { perSecond: 1000, ...defaultLimits } }));
+    ({ stop } = await startTracing({ attributes: () => ({}), recent: { perSecond: 1000, ...defaultLimits } }));
   });
   afterAll(() => stop?.());
 }

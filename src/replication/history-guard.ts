@@ -10,6 +10,7 @@ import { AppError } from "../util/app-error.ts";
 import type { Clock } from "../util/clock.ts";
 import { reasonOf } from "../util/reason.ts";
 import { approvedHistory, knownHistory, noteHistory, noteRefused, consumeApproval } from "./history-notes.ts";
+import { lastLedEpoch, tryToNoteReplaced } from "./role-notes.ts";
 
 const log = getLogger("history");
 
@@ -19,6 +20,8 @@ export interface HistoryFilter {
   readonly own: string | undefined;
   /** Whether this node may follow a node with that first epoch. Reports the history of `from` if not. */
   admits(theirs: string | undefined, from: string): boolean;
+  /** A node of this history knows a later primary than this replica does. */
+  readonly onLaterFailover?: () => void;
 }
 
 export interface ForeignHistory {
@@ -102,6 +105,11 @@ export class HistoryGuard implements HistoryFilter {
     this.#refuse({ history: theirs ?? "unknown", from }, approved);
     return false;
   }
+
+  /** If this node was a primary, it knows its successor from now on, also before it has fetched its events. */
+  readonly onLaterFailover = (): void => {
+    if (lastLedEpoch(this.#data) !== undefined) tryToNoteReplaced(this.#data);
+  };
 
   /** AppError `conflict` if this node must not adopt that history. */
   require(theirs: string | undefined, from: string): void {

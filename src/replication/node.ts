@@ -60,7 +60,7 @@ export interface Node {
   readonly audit: AuditLog;
   /** Only of a primary: the client that an edge names in a request that it has forwarded; undefined if it is forged. */
   readonly forwardedClient?: ((header: string, requestId: string) => ForwardedClient | undefined) | undefined;
-  /** Makes this node the primary, in a new epoch. Only an edge has it. */
+  /** Makes this node the primary, in a new epoch. Only an edge has it, and a replaced primary without peers. */
   readonly promote: ((options: PromoteOptions) => Promise<Promoted>) | undefined;
   /** What `promote` would do now. Only an edge has it. Changes nothing. */
   readonly previewPromotion?: ((options: PromoteOptions) => Promise<PromotionPreview>) | undefined;

@@ -46,6 +46,8 @@ export interface EdgeOptions {
   readonly becomePrimary?: (takeover: Takeover) => Promise<Promoted>;
   /** Called before this edge ends so that a primary can start. `requests` of those under way wait for the primary. */
   readonly onEnding?: (requests: number) => Promise<void>;
+  /** Why it may still become the primary by itself. Until that is decided, other nodes should be asked. */
+  readonly unsettled?: () => string | undefined;
   /** The lease of the primary, with `failover`. The edge acquires it when it is free, and then asks for votes. */
   readonly lease?: Lease | undefined;
   /** `keyLookupLimit` of the process. */
@@ -54,7 +56,7 @@ export interface EdgeOptions {
 
 export async function startEdgeNode(
   config: Config,
-  { becomePrimary, onEnding = async () => {}, lease, keyLookups: given }: EdgeOptions = {},
+  { becomePrimary, onEnding = async () => {}, unsettled, lease, keyLookups: given }: EdgeOptions = {},
   system: ClusterSystem = realClusterSystem,
 ): Promise<Node> {
   const { limits, environment, data, consistencyWait } = config;
@@ -87,7 +89,7 @@ export async function startEdgeNode(
 
   // The event stream.
   const health = (): NodeHealth => ({
-    ...replicaHealth(replica, limits.readyAgeMsMax),
+    ...replicaHealth(replica, limits.readyAgeMsMax, unsettled?.()),
     role: "edge",
     isBrokerConnected: subscriber.brokers.some(({ connected }) => connected),
     brokers: subscriber.brokers,
@@ -247,12 +249,12 @@ export function openReplicaAudit(
   return audit;
 }
 
-/** The health of an edge or a fallback, as far as its replica determines it. */
-export function replicaHealth(replica: Replica, ageMsMax: number) {
+/** The health of an edge or a fallback, as far as its replica determines it. `problem` is one of its role. */
+export function replicaHealth(replica: Replica, ageMsMax: number, problem?: string) {
   const { loop, writer } = replica;
   return {
     ok: replica.database.isOpen && !loop.isDiverged && !writer.hasFailed,
-    degraded: writer.storage.problem ?? replica.staleness(ageMsMax),
+    degraded: problem ?? writer.storage.problem ?? replica.staleness(ageMsMax),
     storageOk: writer.storage.problem === undefined,
     state: loop.stateName,
     ...positionHealth(replica.state()),

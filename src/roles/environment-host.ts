@@ -364,7 +364,7 @@ class EnvironmentHost implements Environments {
 
   async promoteOthers(options: PromoteOptions) {
     const failures = await Promise.all(
-      this.#edges().map(async ([id, service]) => {
+      this.#promotable().map(async ([id, service]) => {
         try {
           await promoteIn(id, service, options);
           return [];
@@ -377,15 +377,15 @@ class EnvironmentHost implements Environments {
   }
 
   async previewOthers(options: PromoteOptions) {
-    const previews = this.#edges().map(async ([id, service]) => {
+    const previews = this.#promotable().map(async ([id, service]) => {
       const preview = await inEnvironment(id, () => service.node().previewPromotion?.(options));
       return preview === undefined ? [] : [[id, preview] as const];
     });
     return (await Promise.all(previews)).flat();
   }
 
-  #edges() {
-    return this.#services().filter(([, service]) => service.node().role === "edge");
+  #promotable() {
+    return this.#services().filter(([, service]) => service.node().promote !== undefined);
   }
 
   /** What runs here besides the default environment, the registry first. */
@@ -668,7 +668,7 @@ class EnvironmentHost implements Environments {
 
   /** The primaries of all environments belong on the node that has the primary of the default one. */
   async #takeOverStrays(): Promise<void> {
-    if (!this.#isPrimary) return;
+    if (must(this.#default).node().health().state !== "PRIMARY") return;
     const nowMs = this.#system.clock.monotonicMs();
     const takeOver = async ([id, service]: readonly [id: string, service: RunningNode]): Promise<void> => {
       const node = service.node();

@@ -1,9 +1,10 @@
 /**
  * A cluster member: a node that can be the primary or an edge, and changes its role in the same process and at the same
  * address. An edge that is promoted becomes the primary and stays the primary over restarts, until another node is
- * promoted. A primary that was replaced becomes an edge of its successor. A primary with an old data directory becomes
- * an edge until it has fetched the missing events from its peers, and then asks for their votes. With `failover`, each
- * node starts as an edge and is the primary while it has the lease.
+ * promoted. A primary that was replaced becomes an edge of its successor, and stays an edge over restarts until it is
+ * promoted. A primary with an old data directory that knows no successor becomes an edge until it has fetched the missing
+ * events from its peers, and then asks for their votes. With `failover`, each node starts as an edge and is the primary
+ * while it has the lease.
  */
 import type { Config } from "../config/config.ts";
 import { startEdgeNode } from "./edge.ts";
@@ -12,18 +13,36 @@ import type { Lease } from "../replication/failover/lease/lease.ts";
 import { approvedHistory } from "../replication/history-notes.ts";
 import { nodeIdOf } from "../replication/identity.ts";
 import type { MintedKeys } from "./primary-keys.ts";
-import type { Node, Promoted } from "../replication/node.ts";
+import type { Node, Promoted, PromoteOptions } from "../replication/node.ts";
 import { startPrimaryNode, type PrimaryOptions, type Takeover } from "./primary.ts";
 import { formatToken } from "../replication/position.ts";
-import type { FenceReason, ObservedPosition } from "../replication/failover/fence.ts";
+import {
+  canFollow,
+  type FenceReason,
+  type ObservedPosition,
+  withoutPeersProblem,
+} from "../replication/failover/fence.ts";
+import { readPromisedTerm } from "../replication/failover/votes.ts";
 import { PrimaryAliveError } from "../replication/failover/promotion.ts";
-import { hasPromotionNote, writePromotionNote } from "../replication/role-notes.ts";
+import {
+  hasPromotionNote,
+  noteReplaced,
+  tryToNoteReplaced,
+  wasReplaced,
+  writePromotionNote,
+} from "../replication/role-notes.ts";
 import { realClusterSystem, type ClusterSystem } from "./cluster-system.ts";
 import { print } from "../runtime/process.ts";
 import { getLogger } from "../telemetry/logger.ts";
-import { currentStorePath, quarantineStore, requireNodeDirectory } from "../store/directory/data-directory.ts";
+import {
+  currentStorePath,
+  lockNodeDirectory,
+  quarantineStore,
+  requireNodeDirectory,
+} from "../store/directory/data-directory.ts";
 import type { NodeKeyHashes } from "../store/keys/node-keys.ts";
-import { isSameFailover } from "../store/log/terms.ts";
+import { operator } from "../store/log/audit-entry.ts";
+import { isSameFailover, nextFailoverTerm } from "../store/log/terms.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import { sleep } from "../util/clock.ts";
@@ -35,6 +54,8 @@ const log = getLogger("node");
 
 /** Between two attempts at something that the node must retry until it succeeds. */
 const retryPauseMs = 1000;
+/** For how long a node asks for votes to be the primary again. Its role is not settled until then. */
+const settleMsMax = 120_000;
 /** For how long an environment that begins waits for its lease. */
 const firstLeaseMsMax = 10_000;
 
@@ -84,6 +105,9 @@ class Member {
   #service: RunningNode | undefined;
   /** Why this node is no longer the primary, and which events it lacks. */
   #fenced: { readonly reason: FenceReason; readonly lacking: ObservedPosition | undefined } | undefined;
+  /** Until when this edge may ask for votes to be the primary again, on the monotonic clock. */
+  #unsettledUntilMs: number | undefined;
+  #reinstating: Promise<Promoted> | undefined;
   /** The ends of nodes that started after the stop. */
   #lateStops: Promise<void>[] = [];
   #changing: Promise<void> = Promise.resolve();
@@ -146,15 +170,20 @@ class Member {
     };
     const { nodeKeyHashes, begins } = this.#options;
     const ignoresKnownHistory = begins === "anew";
-    const options: PrimaryOptions = { announce, nodeKeyHashes, ignoresKnownHistory, takeover, leadership, onFenced };
+    const reinstate = (how: PromoteOptions): Promise<Promoted> =>
+      (this.#reinstating ??= this.#reinstate(how).finally(() => (this.#reinstating = undefined)));
+    const options: PrimaryOptions = {
+      ...{ announce, nodeKeyHashes, ignoresKnownHistory, takeover, leadership, reinstate, onFenced },
+    };
     return startPrimaryNode(asPrimary(this.#config), options, this.#system);
   }
 
   #startEdge(): Promise<Node> {
     const becomePrimary = (takeover: Takeover): Promise<Promoted> => this.#becomePrimary(takeover);
     const onEnding = (requests: number): Promise<void> => must(this.#service).drain(requests);
+    const unsettled = (): string | undefined => this.#unsettled();
     const { keyLookups } = this.#options;
-    const options = { becomePrimary, onEnding, lease: this.#lease, keyLookups };
+    const options = { becomePrimary, onEnding, unsettled, lease: this.#lease, keyLookups };
     return startEdgeNode(asEdge(this.#config), options, this.#system);
   }
 
@@ -175,6 +204,11 @@ class Member {
       this.#change(() => this.#continueAsEdge());
       throw error;
     }
+    return this.#begin(node);
+  }
+
+  /** This node was promoted. */
+  #begin(node: Node): Promoted {
     this.#replace(node);
     recordPromotion(this.#config.data);
     const { epoch, offset } = node.health();
@@ -183,11 +217,40 @@ class Member {
     return { epoch: must(epoch), offset: must(offset) };
   }
 
+  /** Makes a replaced primary without peers the primary again. AppError `conflict` without force. */
+  async #reinstate({ force, graceful = false, audit }: PromoteOptions): Promise<Promoted> {
+    if (!force) throw new AppError("conflict", withoutPeersProblem);
+    const { data } = this.#config;
+    const after = must(must(this.#node).state());
+    await must(this.#service).drain(1);
+    await this.#endNode();
+    const draft = {
+      ...(audit ?? { actor: operator(), action: "node.promote" as const }),
+      details: { force, graceful },
+    };
+    const takeover = {
+      ...{ after, term: nextFailoverTerm(after.term, readPromisedTerm(data)), leadership: undefined },
+      ...{ directory: lockNodeDirectory(data), path: must(currentStorePath(data)), aheadIsLost: true, audit: draft },
+    };
+    let node: Node;
+    try {
+      node = await this.#startPrimary({ takeover });
+    } catch (error) {
+      this.#replace(await this.#startPrimary());
+      throw error;
+    }
+    return this.#begin(node);
+  }
+
   /** Without peers or a node key, there is no node to follow: this node continues to answer from its data. */
   #stepDown(): void {
     const { reason, lacking } = must(this.#fenced);
-    const { nodeKey, primary, peers } = this.#config;
-    if (nodeKey === undefined || (primary === undefined && peers.length === 0)) return;
+    if (!canFollow(this.#config)) return;
+    const term = lacking?.term ?? must(this.#node).health().term;
+    // With a lease it is a candidate for the next primary, as each edge is.
+    const endMs = this.#system.clock.monotonicMs() + settleMsMax;
+    const mayRecover = reason === "behind" && this.#lease === undefined;
+    if (mayRecover) this.#unsettledUntilMs = endMs;
     this.#change(async () => {
       if (this.#isStopped) return;
       await must(this.#service).drain(0);
@@ -197,8 +260,13 @@ class Member {
       await this.#continueAsEdge();
       log.warning("this node continues as an edge");
     });
-    // With a lease it is a candidate for the next primary, as each edge is.
-    if (reason === "behind" && this.#lease === undefined) void this.#changing.then(() => this.#recover(lacking));
+    if (mayRecover) void this.#changing.then(() => this.#recover(lacking, term, endMs));
+  }
+
+  #unsettled(): string | undefined {
+    if (this.#unsettledUntilMs === undefined) return undefined;
+    const leftMs = Math.max(0, this.#unsettledUntilMs - this.#system.clock.monotonicMs());
+    return `this node asks its peers for their votes to be the primary: without them it stays an edge in ${Math.ceil(leftMs / 1000)} s`;
   }
 
   /** The next node opens everything anew, so a failure to stop is only logged. */
@@ -212,6 +280,8 @@ class Member {
   async #continueAsEdge(): Promise<void> {
     while (!this.#isStopped) {
       try {
+        // The fence may have failed to note it, for example because the disk was full.
+        if (this.#fenced?.reason === "replaced") noteReplaced(this.#config.data);
         return this.#replace(await this.#startEdge());
       } catch (error) {
         log.error("this node cannot continue as an edge, and tries again: {error}", { error });
@@ -221,19 +291,28 @@ class Member {
     }
   }
 
-  /** Asks for votes once this node has the missing events, until it or another node is the primary. */
-  async #recover(lacking: ObservedPosition | undefined): Promise<void> {
-    const term = lacking?.term ?? this.#node?.health().term;
+  /** Asks for votes once this node has the missing events, until it or another node is the primary, or its time is over. */
+  async #recover(lacking: ObservedPosition | undefined, term: number | null, endMs: number): Promise<void> {
+    await this.#askForVotes(lacking, term, endMs);
+    if (this.#unsettledUntilMs === endMs) this.#unsettledUntilMs = undefined;
+  }
+
+  async #askForVotes(lacking: ObservedPosition | undefined, term: number | null, endMs: number): Promise<void> {
+    const { clock } = this.#system;
+    const { data } = this.#config;
     for (let attempt = 0; !this.#isStopped && this.#node?.role === "edge"; attempt++) {
       await this.#pause();
       try {
         const node = must(this.#node);
         const { term: current } = node.health();
-        if (current !== null && term !== null && term !== undefined && !isSameFailover(current, term))
+        if (wasReplaced(data) || (current !== null && term !== null && !isSameFailover(current, term)))
           throw new Superseded("another node was promoted meanwhile");
+        if (clock.monotonicMs() > endMs)
+          throw new Superseded(`its peers have not voted for it within ${settleMsMax / 1000} s, promote it`);
         if (lacking !== undefined) await node.waitFor(formatToken(lacking.epoch, lacking.offset));
         await node.promote?.({ force: false, automatic: true });
       } catch (error) {
+        if (error instanceof PrimaryAliveError) tryToNoteReplaced(data);
         if (error instanceof PrimaryAliveError || error instanceof Superseded)
           return log.warning("this node stays an edge: {reason}", { reason: reasonOf(error) });
         if (attempt === 0)
@@ -335,7 +414,7 @@ function keepDamagedDatabase(data: string): void {
   }
 }
 
-/** Another node was promoted while this one caught up. */
+/** Only a promotion makes this node the primary again. */
 class Superseded extends Error {}
 
 /** The node is the primary even if the promotion cannot be recorded. */

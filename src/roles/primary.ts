@@ -8,7 +8,7 @@ import { createAuditRecorder } from "../replication/audit/audit-recorder.ts";
 import { createBackupServer } from "../replication/backup/backup-server.ts";
 import { Acks } from "../replication/failover/acks.ts";
 import { DuplicatePrimaryMonitor, findPrimaries } from "../replication/failover/duplicate-primary.ts";
-import { Fence, type FenceReason, type ObservedPosition } from "../replication/failover/fence.ts";
+import { canFollow, Fence, type FenceReason, type ObservedPosition } from "../replication/failover/fence.ts";
 import { Handover } from "../replication/failover/handover.ts";
 import type { Leadership, TermConfirmation } from "../replication/failover/leadership.ts";
 import type { Mandate } from "../replication/failover/promotion.ts";
@@ -23,13 +23,13 @@ import { KeyUses } from "../replication/key-uses.ts";
 import { recordCommitTimes } from "../replication/log/commit-times.ts";
 import { createEventReader } from "../replication/log/event-reader.ts";
 import { Writer } from "../replication/log/writer.ts";
-import type { Node, NodeHealth, Writes } from "../replication/node.ts";
+import type { Node, NodeHealth, Promoted, PromoteOptions, Writes } from "../replication/node.ts";
 import { mintEpoch } from "../replication/position.ts";
 import { monitorDamage, type DamageMonitor } from "../replication/replica/damage-monitor.ts";
 import { historyContains, type ReportedPosition } from "../replication/replica/divergence-point.ts";
 import { LocalDatabase } from "../replication/replica/local-database.ts";
 import { OffsetWaiters } from "../replication/replica/offset-waiters.ts";
-import { mayStillLead, wasReplica } from "../replication/role-notes.ts";
+import { claimOf, wasReplica } from "../replication/role-notes.ts";
 import { reporterOf } from "../replication/survey/node-report.ts";
 import { PrimarySurvey } from "../replication/survey/primary-survey.ts";
 import { openSnapshotCache } from "../replication/snapshots/snapshot-cache.ts";
@@ -88,6 +88,8 @@ export interface PrimaryOptions {
   readonly takeover?: Takeover | undefined;
   /** The lease under which it is the primary. */
   readonly leadership?: Leadership | undefined;
+  /** Makes this node the primary again after it was replaced, if it has no peers that could vote. */
+  readonly reinstate?: (options: PromoteOptions) => Promise<Promoted>;
   /** Called once when this node is no longer the primary, possibly before it has started. */
   readonly onFenced?: (reason: FenceReason, lacking?: ObservedPosition) => void;
 }
@@ -101,6 +103,7 @@ export async function startPrimaryNode(
     ignoresKnownHistory = false,
     takeover,
     leadership,
+    reinstate,
     onFenced = () => {},
   }: PrimaryOptions = {},
   system: ClusterSystem = realClusterSystem,
@@ -132,7 +135,7 @@ export async function startPrimaryNode(
   // The fence, and other nodes that may be the primary of this history or of another one.
   const foreign = new ForeignHistoryMonitor(history, clock);
   const fence = new Fence({
-    ...{ directory: data, store, state, storage: writer.storage },
+    ...{ directory: data, canFollow: canFollow(config), store, state, storage: writer.storage },
     onFenced(...why) {
       stream.stop();
       onFenced(...why);
@@ -146,6 +149,8 @@ export async function startPrimaryNode(
       ? { retained: [], primary: undefined }
       : await findPrimaries({ config, id, peers, state, history, nodeKeyHashes, system });
   const term = openTerm(config, id, writer, isNew, takeover, () => {
+    // What a fence has noted meanwhile must stay.
+    if (!fence.isFenced) recordLeadership(data, writer);
     stream.publishHead();
     // The requests tell the peers of the new term, before a broker or their next check does.
     void peers?.heads();
@@ -190,10 +195,12 @@ export async function startPrimaryNode(
   started.defer(() => stream.close());
 
   // Whether this node still is the primary.
+  const claim = isPromoted || isNew ? "leads" : claimOf(data, readEpochs(store));
+  if (others.primary !== undefined) fence.fence(others.primary.reason, others.primary.term);
+  else if (claim === "follows") fence.stayReplaced();
+  else if (claim === "asks" && peers !== undefined) fence.requireVotes();
+  // Later than that: a former edge is behind its own primary, and may not recover as if it had been the primary.
   for (const { e: epoch, n, l: offset } of others.retained) successor.onBrokerPosition({ epoch, term: n, offset });
-  if (others.primary !== undefined) fence.fence(others.primary);
-  else if (!isPromoted && !isNew && peers !== undefined && wasReplica(data))
-    fence.requireVotes(mayStillLead(data, readEpochs(store)));
   if (takeover?.aheadIsLost !== true) await successor.askPeers();
   if (isPromoted && fence.isFenced)
     throw superseded("another node was promoted meanwhile, or has come further than this one");
@@ -337,7 +344,9 @@ export async function startPrimaryNode(
     events,
     writes,
     forward: undefined,
-    promote: undefined,
+    get promote() {
+      return fence.isFenced && !canFollow(config) ? reinstate : undefined;
+    },
     waitFor: (token) => waiters.waitFor(token, config.consistencyWait),
     waitForLatest: async () => requireNewest(0),
     requireFresh() {
@@ -415,10 +424,7 @@ function openTerm(
       promotion = undefined;
       return begun;
     },
-    onBegun() {
-      recordLeadership(config.data, writer);
-      onBegun();
-    },
+    onBegun,
     isBegun: isNew,
   });
 }

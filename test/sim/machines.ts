@@ -140,10 +140,10 @@ export class Machine {
     return this.#process?.running !== undefined && this.#process.stopping === undefined;
   }
 
-  /** Whether it last ran as a primary. */
+  /** Whether it last ran as a primary, or was replaced as one. */
   get wasPrimary(): boolean {
     try {
-      return readFileSync(join(this.directory, "role"), "utf8") === "primary";
+      return ["primary", "replaced"].includes(readFileSync(join(this.directory, "role"), "utf8"));
     } catch {
       return false;
     }

@@ -12,6 +12,7 @@ import { Freshness } from "../../src/replication/replica/freshness.ts";
 import { Fence } from "../../src/replication/failover/fence.ts";
 import { Votes } from "../../src/replication/failover/votes.ts";
 import { StartTerm } from "../../src/replication/failover/start-term.ts";
+import type * as roleNotes from "../../src/replication/role-notes.ts";
 import * as twins from "../../src/replication/failover/duplicate-primary.ts";
 import { readNodeFile, writeNodeFile } from "../../src/store/directory/data-directory.ts";
 import { PageChecksums } from "../../src/store/integrity/page-checksums.ts";
@@ -318,6 +319,18 @@ export const plantedBugs: readonly PlantedBug[] = [
     during: changed(Fence.prototype, {
       onEpoch: { value: () => {}, configurable: true },
       fence: { value: () => {}, configurable: true },
+    }),
+  },
+  {
+    name: "a former primary that forgets its successor when it is started",
+    mutation: {
+      failover: false,
+      favourite: "a former primary that has followed its successor starts as a primary, and its successor ends",
+    },
+    shows: /although it knew its successor/,
+    during: withExports<typeof roleNotes>("../../src/replication/role-notes.ts", {
+      claimOf: () => "asks",
+      wasReplaced: () => false,
     }),
   },
   {

@@ -27,6 +27,12 @@ export const scenes: readonly Fault[] = [
     strike: promoteTwo,
   },
   {
+    name: "a former primary that has followed its successor starts as a primary, and its successor ends",
+    weight: 1,
+    failover: false,
+    strike: restartFormer,
+  },
+  {
     name: "a copy of the primary's directory is started and reaches all others",
     weight: 1,
     failover: false,
@@ -147,6 +153,30 @@ async function promoteTwo(scene: Scene): Promise<boolean> {
   const second = await operator.promote(other, false);
   if ((await first) && second)
     throw new Violation(`${one.name} and ${other.name} were both promoted with the same votes`);
+  return true;
+}
+
+/** It knows its successor, so it stays an edge, although the others would vote for it. */
+async function restartFormer(scene: Scene): Promise<boolean> {
+  const { cluster, operator, random } = scene;
+  const { clients, time } = cluster;
+  const former = await calm(scene);
+  const edge = anEdge(scene);
+  if (former === undefined || edge === undefined) return false;
+  former.kill();
+  if (!(await operator.promote(edge, false))) return later(scene, 100, 3000, () => startAgain(scene, former));
+  if ((await calm(scene)) !== edge) return false;
+  await former.stop();
+  for (let writes = 0; writes < 3; writes++) void clients.write(edge.name);
+  await time.sleep(random.between(500, 2000));
+  void cluster.start(former, "primary");
+  await time.sleep(random.between(0, 3000));
+  edge.kill();
+  later(scene, 12_000, 13_000, () => startAgain(scene, edge));
+  await time.sleep(11_000);
+  const health = await cluster.health(former);
+  if (health?.role === "primary" && !isReplaced(health))
+    throw new Violation(`${former.name} is the primary again, although it knew its successor`);
   return true;
 }
 

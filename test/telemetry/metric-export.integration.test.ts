@@ -152,7 +152,7 @@ test("traces that cannot be exported are reported with the address and the cause
   withCapturedLog(async (lines) => {
     const port = await freePort();
     const variables = { OTEL_EXPORTER_OTLP_ENDPOINT: `http://user:secret@127.0.0.1:${port}/` };
-    await whileTracing({ ...variables, OTEL_EXPORTER_OTLP_TIMEOUT: "100" }, { attributes: {} }, async () => {
+    await whileTracing({ ...variables, OTEL_EXPORTER_OTLP_TIMEOUT: "100" }, { attributes: () => ({}) }, async () => {
       withSpan("work", {}, () => {});
       const problem = `traces cannot be exported to http://127.0.0.1:${port}/v1/traces: nothing listens there (ECONNREFUSED)`;
       await eventually(() => expect(lines.join("")).toContain(problem));

@@ -3,6 +3,7 @@ import { Elysia } from "elysia";
 import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
 import type { StoredBackup, StoredBackups } from "../../replication/backup/stored-backups.ts";
+import { withoutPeersProblem } from "../../replication/failover/fence.ts";
 import type { Node, PromoteOptions } from "../../replication/node.ts";
 import { metricsContentType, renderMetrics } from "../../telemetry/metrics.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -130,7 +131,8 @@ async function previewOf(
   const own = await node.previewPromotion?.(options);
   const others = (await environments?.previewOthers(options)) ?? [];
   const isPartial = node.role === "primary" && others.length > 0;
-  const reasons = own?.reasons ?? (isPartial ? [] : [notAnEdge(node)]);
+  const isForced = node.promote !== undefined && options.force;
+  const reasons = own?.reasons ?? (isPartial || isForced ? [] : [notAnEdge(node)]);
   return {
     ...{ node: node.id, role: node.role, offset: node.state()?.offset ?? null },
     ...{ possible: reasons.length === 0, reasons, warnings: own?.warnings ?? [] },
@@ -147,7 +149,8 @@ async function previewOf(
   };
 }
 
-function notAnEdge({ role }: Node): string {
+function notAnEdge({ role, promote }: Node): string {
+  if (promote !== undefined) return withoutPeersProblem;
   return `this is a ${role}, only an edge can be promoted`;
 }
 

@@ -40,8 +40,8 @@ export interface PrimarySearch {
 export interface FoundPrimaries {
   /** The retained heads of this history at brokers. */
   readonly retained: readonly Head[];
-  /** Describes another node that is the primary now. Undefined if there is none. */
-  readonly primary: string | undefined;
+  /** Another node that is the primary now, with its term. Undefined if there is none. */
+  readonly primary: { readonly reason: string; readonly term: number } | undefined;
 }
 
 /** AppError `conflict` if another process of this node is the primary of the same data. */
@@ -67,7 +67,10 @@ export async function findPrimaries(search: PrimarySearch): Promise<FoundPrimari
   const other = alive.find(({ head }) => compareEpochs(epochOf(head), current) >= 0);
   return {
     retained: atBrokers.flatMap(({ retained }) => (retained?.f === history ? [retained] : [])),
-    primary: other && `${other.head.node ?? "another node"} is the primary, as ${other.where} says`,
+    primary: other && {
+      reason: `${other.head.node ?? "another node"} is the primary, as ${other.where} says`,
+      term: other.head.n,
+    },
   };
 }
 

@@ -5,6 +5,7 @@
  * successor does not have are saved to a file for the operator. A primary whose data directory was rolled back is
  * fenced too, until it has fetched the missing events from its peers.
  */
+import type { Config } from "../../config/config.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import { compareEpochs, type Epoch, type EpochId, readEpochs } from "../../store/log/epochs.ts";
 import { openLog } from "../../store/log/log.ts";
@@ -13,9 +14,15 @@ import type { StorageStatus } from "../storage-status.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { lastCommonOffset } from "../replica/divergence-point.ts";
 import { describeUnreplicated, saveUnreplicated, type UnreplicatedEvents } from "../replica/unreplicated-events.ts";
-import { removePromotionNote } from "../role-notes.ts";
+import { tryToNoteReplaced } from "../role-notes.ts";
+import { Votes } from "./votes.ts";
 
 const log = getLogger("primary");
+
+/** Whether a node with this configuration can follow another one when it is not the primary any more. */
+export function canFollow({ nodeKey, primary, peers }: Pick<Config, "nodeKey" | "primary" | "peers">): boolean {
+  return nodeKey !== undefined && (primary !== undefined || peers.length > 0);
+}
 
 /** The position of another node in a history of this primary. */
 export interface ObservedPosition extends EpochId {
@@ -24,6 +31,8 @@ export interface ObservedPosition extends EpochId {
 
 export interface FenceOptions {
   readonly directory: string;
+  /** Whether this node becomes an edge of its successor. Otherwise an operator has to do something. */
+  readonly canFollow: boolean;
   /** A read-only connection. */
   readonly store: Connection;
   readonly state: () => StoreState;
@@ -34,7 +43,7 @@ export interface FenceOptions {
 
 /**
  * Why this node is not the primary any more:
- * - `replaced`: another node is the primary, so this one stays an edge.
+ * - `replaced`: another node is or was the primary after it, so this one stays an edge until it is promoted.
  * - `behind`: its data are not the newest, or its directory was an edge's. It requests votes once it has caught up.
  * - `unleased`: it has lost the lease of the primary, and takes part in the next election.
  * - `damaged`: it has given up the lease, because its database is damaged and other nodes have all acknowledged writes.
@@ -47,6 +56,10 @@ const fenceProblems: Readonly<Record<FenceReason, string>> = {
   unleased: "this node has lost the lease of the primary",
   damaged: "the database of this node is damaged, it fetches a sound one from its peers",
 };
+
+/** Why a promotion of a replaced primary without peers needs force. */
+export const withoutPeersProblem =
+  "another node was promoted after this one, which has no `peers` and cannot ask whether it still lives: configure `peers`, or use force, which loses the events that only other nodes have";
 
 export class Fence {
   readonly #options: FenceOptions;
@@ -74,33 +87,47 @@ export class Fence {
   /** Another node is in this epoch. `epochs` is its history or the end of it, if known. */
   onEpoch(theirs: EpochId, epochs?: readonly Epoch[]): void {
     if (compareEpochs(theirs, this.#options.state()) <= 0) return;
-    this.fence(`another node is the primary, of the later epoch ${theirs.epoch}`);
+    this.fence(`another node is the primary, of the later epoch ${theirs.epoch}`, theirs.term);
     if (epochs !== undefined) this.#save(epochs);
   }
 
-  fence(reason: string): void {
+  /** Another node is the primary, in this term if it is known. */
+  fence(reason: string, term = 0): void {
     if (!this.#enter("replaced")) return;
-    log.fatal(
-      "this primary is FENCED: {reason}. It writes and publishes nothing any more. With `--peers` it continues as an edge; without, it answers from the data that it has",
-      { reason },
-    );
-    const { directory } = this.#options;
-    try {
-      removePromotionNote(directory);
-    } catch (error) {
-      // After a restart this node would act as the primary until it notices its successor.
-      log.error("the note of the promotion in {directory} cannot be removed: {error}", { directory, error });
-    }
+    if (this.#options.canFollow)
+      log.warning("this primary was replaced: {reason}. It continues as an edge", { reason });
+    else
+      log.fatal(
+        "this primary is FENCED: {reason}. It writes and publishes nothing any more, and answers from the data that it has. Set `peers`, so that it continues as an edge",
+        { reason },
+      );
+    this.#noteSuccessor(term);
   }
 
-  /** The directory is an edge's, or of a primary that may have been replaced: its peers have to vote for it. */
-  requireVotes(mayAsk: boolean): void {
-    if (!this.#enter(mayAsk ? "behind" : "replaced")) return;
+  /** The directory is an edge's, or of a primary that had old data: its peers have to vote for it. */
+  requireVotes(): void {
+    if (!this.#enter("behind")) return;
     log.warning(
-      mayAsk
-        ? "this data directory was an edge's: this node requests the votes of its peers before it becomes the primary"
-        : "this node was replaced as the primary: it continues as an edge; to make it the primary, promote it",
+      "this data directory was an edge's: this node requests the votes of its peers before it becomes the primary",
     );
+  }
+
+  /** This node has known its successor before it was started. */
+  stayReplaced(): void {
+    if (!this.#enter("replaced")) return;
+    log.warning("this node was replaced as the primary before: to make it the primary, promote it");
+    this.#noteSuccessor(0);
+  }
+
+  /** A later promotion of this node begins a later term. */
+  #noteSuccessor(term: number): void {
+    const { directory } = this.#options;
+    tryToNoteReplaced(directory);
+    try {
+      new Votes(directory).promiseTerm(term);
+    } catch (error) {
+      log.error("the term of the successor cannot be noted in {directory}: {error}", { directory, error });
+    }
   }
 
   /** The lease is lost or given up. The next primary may continue from this position or from an earlier one. */
@@ -150,7 +177,7 @@ export class Fence {
     }
     this.#saved = saved ?? "nothing";
     if (saved === undefined) return;
-    log.fatal(
+    log.error(
       "{events} of this primary never reached its successor, they are in {path}: decide which of them to repeat",
       { events: describeUnreplicated(saved), path: saved.path },
     );

@@ -45,6 +45,7 @@ export function createSuccessorDetector(options: SuccessorDetectorOptions): Succ
   const judge = (position: ObservedPosition, epochs: NodeHead["epochs"] | undefined, isHeld: boolean): void => {
     const isAhead = isAheadOf(position, state());
     if (!isAhead) return fence.onEpoch(position, epochs);
+    if (fence.isFenced) return;
     if (peers !== undefined) return fence.stepDown(position, isHeld);
     if (ack > 0)
       return fence.fence(

@@ -97,7 +97,7 @@ export function monitorDamage(
     if (found) return;
     found = true;
     metrics.databasesRejected.inc();
-    log.fatal(
+    log.error(
       "the database {path} is damaged or cannot be read ({reason}): this primary answers nothing until a check finds it sound; check the disk, restore the database or promote an edge",
       { path, reason },
     );

@@ -5,7 +5,7 @@
  */
 import type { Config } from "../../config/config.ts";
 import type { Engine } from "../../engine/engine.ts";
-import { type DataDirectory, writeNodeFile } from "../../store/directory/data-directory.ts";
+import type { DataDirectory } from "../../store/directory/data-directory.ts";
 import { compareEpochs, firstEpoch, readEpochs, type Epoch, type EpochId } from "../../store/log/epochs.ts";
 import { openLog } from "../../store/log/log.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
@@ -17,6 +17,7 @@ import { damageIn, storageFailureIn } from "../../util/storage-failure.ts";
 import { keepDirectory } from "../directory-keeper.ts";
 import { HistoryGuard } from "../history-guard.ts";
 import { nodeKeyHashesOf } from "../identity.ts";
+import { noteReplica } from "../role-notes.ts";
 import { CommitTimes } from "../log/commit-times.ts";
 import { createEventReader, type EventReader } from "../log/event-reader.ts";
 import { ageOf } from "../log/event-time.ts";
@@ -100,7 +101,7 @@ export async function openReplica(
   started.defer(clock.every(limits.peerCheckIntervalMs, () => void peers.findPrimary()));
   const initial = await chooseInitialDatabase(config, historyGuard, system);
   if (initial !== undefined) await position.adopt(initial);
-  writeNodeFile(data, "role", config.role);
+  noteReplica(data, config.role);
 
   const loop = new ReplicaLoop({
     environment,
@@ -290,6 +291,9 @@ function trackPosition(
   const installSnapshot: ReplicaLoopOptions["installSnapshot"] = async (from, replacing, isDistrusted) => {
     const { environment, limits } = config;
     if (writer.hasFailed) throw new Error("there is no writer that could open a snapshot");
+    // The notes are gone as well if somebody has emptied the directory.
+    requireLock();
+    noteReplica(directory, config.role);
     const { storage } = writer;
     const installed = await fetchSnapshot({
       ...{ primary: from, directory, requireLock, environment, limits, system, storage, guard, state },

@@ -7,7 +7,7 @@ import type { Limits } from "../../config/limits.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { isDamage } from "../../util/storage-failure.ts";
 import type { Connection } from "../../store/connection/connection.ts";
-import { type DataDirectory, writeNodeFile } from "../../store/directory/data-directory.ts";
+import type { DataDirectory } from "../../store/directory/data-directory.ts";
 import { StoreFiles } from "../../store/directory/store-files.ts";
 import { PageChecksums } from "../../store/integrity/page-checksums.ts";
 import { PageScrub, scrubTickMs, type ScrubReports } from "../../store/integrity/page-scrub.ts";
@@ -35,6 +35,7 @@ import {
   writeSnapshotMetadata,
   type SnapshotMetadata,
 } from "../snapshots/install-snapshot.ts";
+import { noteReplica } from "../role-notes.ts";
 import { StorageStatus } from "../storage-status.ts";
 import type { NodeClient, PeerSystem } from "../transport/node-client.ts";
 import { openReplicaPeers, withoutAckName } from "../transport/open-peers.ts";
@@ -97,7 +98,7 @@ export async function openSnapshotReplica(
     const known = readSnapshotMetadata(data);
     metadata = known?.tag === snapshotTag(must(state)) ? known : undefined;
   }
-  writeNodeFile(data, "role", "fallback");
+  noteReplica(data, "fallback");
 
   const peers =
     config.primary === undefined

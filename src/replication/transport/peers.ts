@@ -5,6 +5,7 @@
  * A node of another history counts as down, unless that history is approved.
  */
 import { compareEpochs, type EpochId } from "../../store/log/epochs.ts";
+import { isSameFailover } from "../../store/log/terms.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { Clock } from "../../util/clock.ts";
@@ -232,8 +233,10 @@ export class Peers {
     const timeoutMs = ({ url }: PeerNode): number => (answering.has(url) ? voteTimeoutMs : headTimeoutMs);
     const answers = await this.#ask((client) => client.requestVote(position, candidacy, how), timeoutMs);
     return answers.map(({ peer, answer }) => {
-      const isOther = answer !== undefined && "head" in answer && !this.#isAdmitted(answer.head, peer);
-      return { url: peer.url, answer: isOther ? undefined : answer };
+      const head = answer !== undefined && "head" in answer ? answer.head : undefined;
+      if (head === undefined) return { url: peer.url, answer };
+      if (this.#isOwn(head)) return { url: peer.url, answer: { uncounted: true } };
+      return { url: peer.url, answer: this.#isAdmitted(head, peer) ? answer : undefined };
     });
   }
 
@@ -250,7 +253,11 @@ export class Peers {
   }
 
   #isAdmitted({ epochs }: Pick<NodeHead, "epochs">, { url }: PeerNode): boolean {
-    return this.histories.admits(firstEpochOf(epochs), url);
+    if (!this.histories.admits(firstEpochOf(epochs), url)) return false;
+    const [own, last] = [this.#own(), epochs.at(-1)];
+    const isLater = own !== undefined && last !== undefined && last.term > own.term;
+    if (isLater && !isSameFailover(last.term, own.term)) this.histories.onLaterFailover?.();
+    return true;
   }
 
   #isOther(epochs: NodeHead["epochs"]): boolean {

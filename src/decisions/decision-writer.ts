@@ -2,7 +2,7 @@
  * What the thread of the decision log does: it writes batches, removes what is too old or too much, and searches. A disk
  * that fails costs the decisions of that time, which are counted; the next batch tries again.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { writeFileAtomically } from "../runtime/atomic-file.ts";
 import { fetch } from "../runtime/fetch.ts";
@@ -12,6 +12,7 @@ import { AppError } from "../util/app-error.ts";
 import { CheckedWallClock } from "../util/checked-wall-clock.ts";
 import type { Clock } from "../util/clock.ts";
 import { reasonOf } from "../util/reason.ts";
+import { readRegularFileSync } from "../util/regular-file.ts";
 import { isDamage, storageFailureIn } from "../util/storage-failure.ts";
 import { exportDecisions } from "./decision-export.ts";
 import { decodeEntries } from "./decision-entry.ts";
@@ -301,10 +302,12 @@ function notOpened(): never {
   throw new Error("the decision log was not opened");
 }
 
+const keyBytesMax = 4096;
+
 /** The secret of the hashes. A random one is kept in a file, so that hashes stay comparable over a restart. */
 function hashKeyOf(path: string, secret: string | undefined): Uint8Array {
   if (secret !== undefined) return Buffer.from(secret);
   const file = `${path}.key`;
   if (!existsSync(file)) writeFileAtomically(file, randomBytes(32).toString("hex"));
-  return readFileSync(file);
+  return readRegularFileSync(file, keyBytesMax).bytes;
 }

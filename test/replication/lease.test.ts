@@ -4,7 +4,7 @@
  */
 import * as Bun from "bun";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { failoverUrlProblem } from "../../src/config/failover-url.ts";
@@ -101,6 +101,12 @@ describe("Kubernetes", () => {
       const held = await acquired(lease);
       server.token = "second";
       expect(String(await refused(lease.renew(held)))).toContain("401");
+      // Another program can put anything there: a pipe would block the node, a device would fill its memory.
+      rmSync(join(directory, "token"));
+      symlinkSync("/dev/zero", join(directory, "token"));
+      const problem = `the file \`${join(directory, "token")}\` can't be read: it is no regular file`;
+      expect(String(await refused(lease.renew(held)))).toContain(problem);
+      rmSync(join(directory, "token"));
       write("token", "second\n");
       await lease.renew(held);
     } finally {

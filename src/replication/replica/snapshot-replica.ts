@@ -84,6 +84,7 @@ export async function openSnapshotReplica(
   let metadata: SnapshotMetadata | undefined;
   /** On the monotonic clock. Undefined before the first answer to this process. */
   let confirmedAtMs: number | undefined;
+  /** Undefined if there is no database on the disk: then the newest snapshot is fetched, although it may be known. */
   let files: StoreFiles | undefined;
   const open = (path: string): void => {
     state = database.open(path, damage.isFound);
@@ -122,7 +123,7 @@ export async function openSnapshotReplica(
   const refresh = async (): Promise<void> => {
     if (peers === undefined) return;
     const { fetched, from } = await fetchFromAny(peers, damage.isFound ? undefined : state, (primary) =>
-      fetchSnapshot({ ...common, primary }, damage.isFound ? undefined : metadata?.tag),
+      fetchSnapshot({ ...common, primary }, damage.isFound || files === undefined ? undefined : metadata?.tag),
     );
     if (fetched !== "unchanged") open(fetched.path);
     // If damage was found meanwhile, the snapshot is fetched again, even if it is the newest.
@@ -153,9 +154,7 @@ export async function openSnapshotReplica(
       files?.check();
     } catch (error) {
       storage.failed("database", error, must(files).path);
-      // The same snapshot is fetched again.
       files = undefined;
-      metadata = undefined;
       timer.runSoon();
     }
   };

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import type { KubernetesLocation } from "../../../config/failover-url.ts";
 import { AppError } from "../../../util/app-error.ts";
+import { fileProblem } from "../../../util/reason.ts";
 import { readRegularFile } from "../../../util/regular-file.ts";
 import { renewedTlsFiles, type RenewedTlsFiles } from "../../renewed-tls-files.ts";
 import type { System } from "../../system.ts";
@@ -75,8 +76,16 @@ function accessOf(
     server: `https://${host.includes(":") ? `[${host}]` : host}:${port}`,
     tls: renewedTlsFiles("failover", { ...paths, ca: paths.ca ?? requireFile(join(serviceAccount, "ca.crt")) }),
     // Kubernetes replaces both files: the token before it expires.
-    authorization: async () => bearer((await readRegularFile(tokenPath, tokenBytesMax)).bytes.toString()),
+    authorization: async () => bearer(await readToken(tokenPath)),
   };
+}
+
+async function readToken(path: string): Promise<string> {
+  try {
+    return (await readRegularFile(path, tokenBytesMax)).bytes.toString();
+  } catch (cause) {
+    throw new Error(`the file \`${path}\` can't be read: ${fileProblem(cause)}`, { cause });
+  }
 }
 
 function requireFile(path: string): string {

@@ -33,12 +33,13 @@ export class EnvironmentAdmission {
     this.#here = here;
   }
 
-  /** `authorization` is the header: `Bearer` with an API key, or with the token of a person. */
+  /** `authorization` is the header, which should be `Bearer` with an API key or with the token of a person. */
   of(
     environment: string,
     authorization: string,
     { method, url }: Pick<Request, "method" | "url">,
   ): Admission | Promise<Admission> {
+    if (!/^bearer /i.test(authorization)) return "refused";
     if (!isApiKey(authorization)) return this.#ofPerson(environment, authorization);
     const hosted = this.#here.hosted(environment);
     const settled = (known: boolean | undefined): Admission => {

@@ -107,24 +107,34 @@ export class EnvironmentListener {
     const { fetch } = this.#default as ServeOptions;
     const path = pathStart(request.url);
     if (request.url.startsWith(environmentPaths, path)) return this.#dispatchNode(request, path, connections);
-    if (isOpenPath(pathOf(request.url))) return fetch(request, connections);
-    const toDefault = (): Response | Promise<Response> =>
-      this.#services.size === 0
-        ? fetch(request, connections)
-        : this.#turns.take(this.#defaultEnvironment, () => fetch(request, connections));
     const { environment, authorization } = addressed(request);
     if (environment === undefined || environment === this.#defaultEnvironment || environment === registryEnvironment)
-      return toDefault();
-    const enter = (admission: Admission): Response | Promise<Response> => {
-      if (admission === "refused") return toDefault();
-      const service = this.#services.get(environment);
-      if (admission === "starting" || service === undefined)
-        return notReadyResponse(this.#unknown.whyIncomplete() ?? startingText);
-      return this.#turns.take(environment, () => this.#run(environment, service, request, connections));
-    };
+      return this.#toDefault(request, connections);
+    if (isOpenPath(pathOf(request.url))) return fetch(request, connections);
     const admission = this.#admissions.of(environment, authorization, request);
-    return admission instanceof Promise ? admission.then(enter) : enter(admission);
+    if (admission instanceof Promise)
+      return admission.then((settled) => this.#enter(environment, settled, request, connections));
+    return this.#enter(environment, admission, request, connections);
   };
+
+  #toDefault(request: Request, connections: Connections): Response | Promise<Response> {
+    const { fetch } = this.#default as ServeOptions;
+    if (this.#services.size === 0) return fetch(request, connections);
+    return this.#turns.take(this.#defaultEnvironment, () => fetch(request, connections));
+  }
+
+  #enter(
+    environment: string,
+    admission: Admission,
+    request: Request,
+    connections: Connections,
+  ): Response | Promise<Response> {
+    if (admission === "refused") return this.#toDefault(request, connections);
+    const service = this.#services.get(environment);
+    if (admission === "starting" || service === undefined)
+      return notReadyResponse(this.#unknown.whyIncomplete() ?? startingText);
+    return this.#turns.take(environment, () => this.#run(environment, service, request, connections));
+  }
 
   /**
    * `/environments/<id>/replication/…`: the service gets the path behind the id, and authenticates the other node. For
@@ -167,7 +177,6 @@ function addressed({ headers }: Request): {
   readonly authorization: string;
 } {
   const authorization = headers.get("authorization") ?? "";
-  if (!/^bearer /i.test(authorization)) return { authorization };
   if (!isApiKey(authorization)) return { environment: headers.get(environmentHeader) ?? undefined, authorization };
   const begin = authorization.lastIndexOf(" ") + 1 + keyPrefix.length;
   // The id of a hosted environment contains no `_`. That of the default one may.

@@ -108,7 +108,8 @@ export function environmentWrites(
       recordDone(node, request);
       return { id: info.id, name: info.name, token, message: keepToken, created: timeText(info.createdMs) };
     })
-    .post("/api/environments/complete", async ({ request }) => {
+    .post("/api/environments/complete", async ({ body, request }) => {
+      await bodies.parse("nothing", body);
       await present(environments).complete();
       recordDone(node, request);
       return { complete: true, message: "the list of environments is complete" };

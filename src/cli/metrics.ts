@@ -3,6 +3,7 @@ import { InvalidArgumentError, type Command } from "commander";
 import { z } from "zod";
 import { print } from "../runtime/process.ts";
 import { historyFields } from "../telemetry/metric-history.ts";
+import { printWarning } from "./color.ts";
 import type { AddCommand } from "./command.ts";
 import { accessOf, callNode, expectAnswer, withAccess } from "./node-api.ts";
 import { table } from "./table.ts";
@@ -29,6 +30,7 @@ export const metricsCommand: AddCommand = (program) => {
       const answer = await callNode(accessOf(self, "read"), "GET", "/api/metrics_history");
       const history = expectAnswer(historySchema, answer, "a history of metrics");
       const samples = samplesOf(history, minutes);
+      if (samples.length === 0) await printWarning("the node has no samples of this time yet: it takes one every 5 s");
       await print(json ? samples.map((sample) => `${JSON.stringify(sample)}\n`).join("") : textOf(samples));
     });
 };

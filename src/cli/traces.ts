@@ -2,6 +2,7 @@
 import { InvalidArgumentError, type Command } from "commander";
 import { z } from "zod";
 import { print } from "../runtime/process.ts";
+import { printWarning } from "./color.ts";
 import { UsageError, type AddCommand } from "./command.ts";
 import { accessOf, callNode, expectAnswer, type NodeAccess, withAccess } from "./node-api.ts";
 import { table } from "./table.ts";
@@ -83,6 +84,10 @@ async function printTraces(access: NodeAccess, options: Options) {
   });
   const answer = await callNode(access, "GET", `/api/traces?${query}`);
   const { traces, segments } = expectAnswer(tracesSchema, answer, "a list of traces");
+  if (traces.length === 0)
+    await printWarning(
+      "the node has no such trace: it keeps a few per second, and none with `advanced.traceRecentPerSecond: 0`",
+    );
   if (json) {
     const items: readonly object[] = bySegment ? segments : traces;
     return print(items.map((item) => `${JSON.stringify(item)}\n`).join(""));

@@ -81,6 +81,7 @@ test("without logged decisions nothing looks as if it had been checked", async (
   expect(JSON.parse((await policy("check", "--effect", "--json", "both.polar")).output)).toMatchObject({
     decisions: { replayed: 0, log: "off" },
   });
+  expect((await ostiary("traces", "--route", "/nowhere")).errors).toContain("the node has no such trace");
   expect(await ostiary("decisions", "--follow")).toMatchObject({ status: 1, output: "" });
   const { json } = await api.call("POST", "/api/keys", { body: { name: "ci", role: "read" } });
   const reader = { ...access(), OSO_AUTH: (json as { token: string }).token };

@@ -401,7 +401,7 @@ function Elsewhere({ question, draft, state }: ElsewhereProps) {
       <h3>{share.title}</h3>
       <Snippet title={share.link} text={page + routeTo("ask", [draft.kind], draftQuery(draft))} help={share.linkHelp} />
       <Snippet title={share.curl} text={curlCommand(question, baseUrl)} />
-      <Snippet title={share.typeScript} text={typeScriptProgram(question, baseUrl)} />
+      <Snippet title={share.typeScript} text={typeScriptProgram(question, baseUrl)} help={share.typeScriptHelp} />
       {state.isComplete && <TestSnippet question={question} draft={draft} state={state} />}
     </section>
   );

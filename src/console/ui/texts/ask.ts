@@ -93,6 +93,8 @@ export const askTexts = {
     linkHelp: "It has no key. Somebody who opens it logs in first.",
     curl: "curl",
     typeScript: "TypeScript",
+    typeScriptHelp:
+      "Save it as ask.mjs where npm install oso-cloud was run, set OSO_AUTH to an API key, and run node ask.mjs.",
     test: "Policy test",
     testHelp: "With the stored facts on which this answer depends.",
     testOfQueryHelp: "Add the stored facts that it needs to its setup.",

@@ -1,6 +1,7 @@
 /** Wrong paths and addresses of commands: one message that names them and the remedy, and never a stack trace. */
 import { expect, test } from "bun:test";
-import { mkdirSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, symlinkSync } from "node:fs";
 import { workspace } from "./workspace.ts";
 
 const { run, write, path } = workspace();
@@ -77,4 +78,16 @@ test("a URL with a password is refused, and not shown", async () => {
     output: "",
     errors: "error: the URL of the node has a user name or a password; remove it, OSO_AUTH has the API key\n",
   });
+});
+
+test("a watched policy that is a pipe or a device, which would block the node or fill its memory", async () => {
+  execFileSync("mkfifo", [path("pipe.polar")]);
+  symlinkSync("/dev/zero", path("zero.polar"));
+  for (const file of ["pipe.polar", "zero.polar"]) {
+    const { status, errors } = await run(["dev", "--watch-for-changes", file]);
+    expect(errors).toContain(
+      `${file}:1:1: error: the file cannot be read: it is no regular file; name a readable policy file`,
+    );
+    expect(status).toBe(1);
+  }
 });

@@ -122,7 +122,7 @@ export class DecisionWriter {
     if (expectations.length > 0) this.#countReports();
     this.#rowsSinceCheck += written;
     if (this.#rowsSinceCheck >= rowsPerCheck) this.#removeExcess();
-    return { written, lost: 0, lastId: this.#opened().lastId };
+    return { written, lost: 0, lastId: this.#store?.lastId ?? 0 };
   }
 
   /** `logName` is that of the token with `after`. */

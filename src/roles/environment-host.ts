@@ -215,7 +215,7 @@ class EnvironmentHost implements Environments {
     const present = entries.find((entry) => entry.id === id);
     const begun = this.#creations.get(id);
     // The same request again: it is done only once.
-    if (begun !== undefined && isOf(begun, present) && begun.entry.name === name && begun.copyOf === copyOf)
+    if (begun !== undefined && isOf(begun, present) && isActiveAs(name, present) && begun.copyOf === copyOf)
       return this.#finish(registry, begun);
     if (id === this.#config.environment) throw new AppError("conflict", `there is an environment \`${id}\` already`);
     if (present !== undefined && again && present.deletedMs === undefined) await this.#requireNoData(id);
@@ -250,15 +250,15 @@ class EnvironmentHost implements Environments {
       failure = error;
     }
     this.#hosted.set(id, { createdMs, service });
+    this.#failures.delete(id);
     this.#creations.set(id, creation);
     if (failure !== undefined) throw failure;
     return this.#finish(registry, creation);
   }
 
   /** Waits until enough edges have the entry of the new environment, and its first event. AppError `not_ready`. */
-  async #finish(registry: EnvironmentRegistry, { entry, token }: Creation) {
-    const { id } = entry;
-    await registry.put(entry);
+  async #finish(registry: EnvironmentRegistry, { entry: { id }, token }: Creation) {
+    await registry.awaitEdges(id);
     const { writes } = this.#requireActive(id);
     if (writes === undefined) throw notPrimaryError(id);
     await inEnvironment(id, () => writes.batch([], { traceparent: null }));
@@ -270,6 +270,8 @@ class EnvironmentHost implements Environments {
 
   abandon(id: string): Promise<void> {
     return this.#serially(async () => {
+      const present = this.#registry;
+      if (present?.find(id) === undefined && present?.isUnacknowledged(id) === true) return present.awaitEdges(id);
       const [registry, entry] = this.#requireEntry(id);
       if (entry.deletedMs !== undefined) throw new AppError("conflict", this.#takenMessage(entry));
       await this.#requireNoData(id);
@@ -340,9 +342,9 @@ class EnvironmentHost implements Environments {
       throw new AppError("conflict", `\`${id}\` is the default environment: create its keys with \`POST /api/keys\``);
     const { writes, audit } = this.#requireActive(id);
     if (writes === undefined) throw notPrimaryError(id);
-    const [registry, entry] = this.#requireEntry(id);
+    const [registry] = this.#requireEntry(id);
     // A key is of no use if a successor of this node does not know the environment.
-    if (registry.isUnacknowledged(id)) await registry.put(entry);
+    if (registry.isUnacknowledged(id)) await registry.awaitEdges(id);
     const { id: keyId, text: token, hash } = mintApiKey(id);
     const secret = { id: keyId, name: "admin", role: "admin", hash, timeMs: this.#system.clock.wallMs() } as const;
     const draft = { action: "key.create", actor: operator(), target: keyId, requestId } as const;
@@ -417,14 +419,14 @@ class EnvironmentHost implements Environments {
   /** Whether this node follows the environment, but never got its data. */
   #isMissing(id: string): boolean {
     const hosted = this.#hosted.get(id);
-    return hosted !== undefined && hosted.service.node().state() === undefined && !this.#directories.hasStore(id);
+    if (hosted === undefined && !this.#failures.has(id)) return false;
+    return hosted?.service.node().state() === undefined && !this.#directories.hasStore(id);
   }
 
   /** Why this node cannot serve an active environment. Undefined if nothing is known. */
   #problemOf(id: string): string | undefined {
     if (this.#failures.has(id)) return this.#failures.get(id)?.reason;
-    if (must(this.#default).node().role !== "primary" || !this.#isMissing(id)) return undefined;
-    return `its data never arrived at this node, which fetches them as soon as a node answers that has them: start that one, restore a backup of it, begin it again (\`ostiary env create ${id} --again\`), or abandon it (\`ostiary env abandon ${id}\`)`;
+    return this.#isPrimary && this.#isMissing(id) ? missingMessage(id) : undefined;
   }
 
   /** AppError `conflict` if this node or another one that answers has data of the environment. */
@@ -525,10 +527,11 @@ class EnvironmentHost implements Environments {
   /** Several at once, since a start waits for the disk and for other nodes. */
   async #startMissing(entries: readonly RegisteredEnvironment[]): Promise<void> {
     const nowMs = this.#system.clock.monotonicMs();
-    for (const entry of entries) if (!this.#isFollowed(entry)) this.#failures.delete(entry.id);
-    const missing = entries.filter(
+    const followed = entries.filter((entry) => this.#isFollowed(entry));
+    const followedIds = new Set(followed.map(({ id }) => id));
+    for (const id of this.#failures.keys()) if (!followedIds.has(id)) this.#failures.delete(id);
+    const missing = followed.filter(
       (entry) =>
-        this.#isFollowed(entry) &&
         this.#hosted.get(entry.id)?.createdMs !== entry.createdMs &&
         (this.#failures.get(entry.id)?.retryAtMs ?? 0) <= nowMs,
     );
@@ -538,7 +541,7 @@ class EnvironmentHost implements Environments {
     };
     await Promise.all(Array.from({ length: startsAtOnce }, startNext));
     metrics.environmentsFailed.set(this.#failures.size);
-    metrics.environmentsMissing.set([...this.#hosted.keys()].filter((id) => this.#isMissing(id)).length);
+    metrics.environmentsMissing.set(followed.filter(({ id }) => this.#isMissing(id)).length);
   }
 
   async #startRegistered({ id, createdMs }: RegisteredEnvironment): Promise<void> {
@@ -697,6 +700,7 @@ class EnvironmentHost implements Environments {
     const data = this.#directories.pathOf(id);
     const isPrimary = begins !== undefined || (own === "primary" && this.#directories.hasStore(id));
     const isNewEdge = own === "primary" && !isPrimary;
+    if (isNewEdge && primary === undefined && peers.length === 0) throw new AppError("not_ready", missingMessage(id));
     const config: Config = {
       ...this.#config,
       ...(isNewEdge && { role: "edge" as const, primary: primary ?? peers[0] }),
@@ -804,6 +808,12 @@ function hereOf(node: Node): EnvironmentInfo["here"] {
   const { ok, offset } = node.health();
   return { role: node.role, offset, isReady: ok };
 }
+
+const missingMessage = (id: string): string =>
+  `its data never arrived at this node, which fetches them as soon as a node answers that has them: start that one, restore a backup of it, begin it again (\`ostiary env create ${id} --again\`), or abandon it (\`ostiary env abandon ${id}\`)`;
+
+const isActiveAs = (name: string, entry: RegisteredEnvironment | undefined): boolean =>
+  entry?.name === name && entry.deletedMs === undefined;
 
 /** Whether the registry has the environment that was created. */
 function isOf({ entry }: Creation, registered: EnvironmentIdentity | undefined): boolean {

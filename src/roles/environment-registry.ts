@@ -101,7 +101,7 @@ export class EnvironmentRegistry {
 
   /**
    * Whether the last change of the environment is committed here, but was not acknowledged by enough edges. To repeat it
-   * with `put` waits for them again.
+   * waits for them again, and so does `awaitEdges`.
    */
   isUnacknowledged(id: string): boolean {
     return this.#unacknowledged.has(id);
@@ -111,14 +111,13 @@ export class EnvironmentRegistry {
    * Adds the environment, or replaces its entry, or that of `earlier`. Resolves when enough edges have acknowledged it.
    * AppError `not_ready` if this node may not write, or, with `mayBeDone`, if edges are missing.
    */
-  async put(entry: RegisteredEnvironment, earlier: EnvironmentIdentity = entry): Promise<void> {
-    try {
-      await this.#write([{ deletes: [patternOf(earlier)] }, { inserts: [factOf(entry)] }]);
-      this.#unacknowledged.delete(entry.id);
-    } catch (error) {
-      if (error instanceof AppError && error.mayBeDone) this.#unacknowledged.add(entry.id);
-      throw error;
-    }
+  put(entry: RegisteredEnvironment, earlier: EnvironmentIdentity = entry): Promise<void> {
+    return this.#change(entry.id, [{ deletes: [patternOf(earlier)] }, { inserts: [factOf(entry)] }]);
+  }
+
+  /** Resolves when enough edges have acknowledged the last change of the environment. AppError `not_ready` as `put`. */
+  awaitEdges(id: string): Promise<void> {
+    return this.#change(id, []);
   }
 
   /** The deletion is final. The entry that remains has no display name. AppError `not_ready` as `put`. */
@@ -129,8 +128,18 @@ export class EnvironmentRegistry {
   }
 
   /** Removes the entry, so that no node removes data because of it. AppError `not_ready` as `put`. */
-  async forget(environment: EnvironmentIdentity): Promise<void> {
-    await this.#write([{ deletes: [patternOf(environment)] }]);
+  forget(environment: EnvironmentIdentity): Promise<void> {
+    return this.#change(environment.id, [{ deletes: [patternOf(environment)] }]);
+  }
+
+  async #change(id: string, changes: readonly FactChange[]): Promise<void> {
+    try {
+      await this.#write(changes);
+      this.#unacknowledged.delete(id);
+    } catch (error) {
+      if (isUncertain(error)) this.#unacknowledged.add(id);
+      throw error;
+    }
   }
 
   async #write(changes: readonly FactChange[]): Promise<void> {
@@ -139,10 +148,15 @@ export class EnvironmentRegistry {
       throw new AppError("not_ready", "another node has the primary of the registry of environments, try again");
     const meta = { traceparent: null };
     if (this.service.node().state()?.policyId === 0)
-      await writes.policy({ source: policy, filename: null, force: true }, meta);
+      await writes.policy({ source: policy, filename: null, force: true }, meta).catch((error: unknown) => {
+        // The changes wait for the same edges.
+        if (!isUncertain(error)) throw error;
+      });
     await writes.batch(changes, meta);
   }
 }
+
+const isUncertain = (error: unknown): boolean => error instanceof AppError && error.mayBeDone;
 
 const text = (id: string) => ({ type: "String", id });
 

@@ -57,6 +57,53 @@ test(
 );
 
 test(
+  "a creation that is sent again undoes neither a later name nor a later deletion",
+  () =>
+    withCluster(async (cluster) => {
+      const { primary } = await withoutEdge(cluster);
+      const create = async () => (await ask(primary, adminKey, "POST", "/api/environments", { id: "late" })).status;
+      expect(await create()).toBe(503);
+      for (const [method, body] of [["PATCH", { name: "Late" }], ["DELETE"]] as const) {
+        expect((await ask(primary, adminKey, method, "/api/environments/late", body)).status).toBe(503);
+        expect([method, await create()]).toEqual([method, 409]);
+      }
+      expect((await ask(primary, adminKey, "GET", "/api/environments")).json.environments?.at(-1)).toMatchObject({
+        ...{ id: "late", name: "Late", state: "deleted" },
+      });
+    }),
+  timeoutMs,
+);
+
+test(
+  "a primary without other nodes reports lost data, and abandons them for good when an edge has acknowledged it",
+  () =>
+    withCluster(async (cluster) => {
+      const first = await cluster.host("primary", "primary", ack);
+      expect((await ask(first, adminKey, "POST", "/api/environments", { id: "lost" })).status).toBe(503);
+      const listed = async (node: Host) => (await ask(node, adminKey, "GET", "/api/environments")).json.environments;
+      expect(await listed(first)).toMatchObject([{}, { id: "lost", ready: true }]);
+      await first.stop();
+      rmSync(join(first.data, "environments", "lost"), { recursive: true });
+      const primary = await cluster.host("primary", "primary", ack);
+      const failure = expect.stringContaining("`ostiary env abandon lost`");
+      await eventually(async () => expect(await listed(primary)).toMatchObject([{}, { id: "lost", failure }]));
+      await eventually(async () =>
+        expect((await ask(primary, adminKey, "GET", "/metrics")).text).toContain("ostiary_environments_missing 1\n"),
+      );
+      const abandon = async (): Promise<number> =>
+        (await ask(primary, adminKey, "POST", "/api/environments/lost/abandon")).status;
+      expect([await abandon(), await abandon()]).toEqual([503, 503]);
+      await cluster.host("edge", "edge", { ...ack, primary: primary.url });
+      await eventually(async () => expect(await abandon()).toBe(200));
+      expect(await abandon()).toBe(404);
+      await eventually(async () =>
+        expect((await ask(primary, adminKey, "GET", "/metrics")).text).toContain("ostiary_environments_failed 0\n"),
+      );
+    }),
+  timeoutMs,
+);
+
+test(
   "kill -9 right after the answers: a successor has all environments, and no deleted one",
   () =>
     inDirectory(async (place) => {

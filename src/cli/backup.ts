@@ -184,14 +184,15 @@ const listed = z.object({
 });
 
 /**
- * Backs up each environment into a file of the directory `out`, which has its name when all are done. Returns the backups,
+ * Backs up each environment into a file of the directory at `path`, which has its name when all are done. Returns the backups,
  * and the failures of some environments, which do not prevent the backups of the others.
  */
 async function backUpAll(
-  out: string,
+  path: string,
   ids: EnvironmentIds,
   backUpOne: (target: string, id: string | undefined) => Promise<Snapshot>,
 ): Promise<readonly [Snapshot[], string[]]> {
+  const out = path.replace(/(?<=.)\/+$/, "");
   if (existsSync(out))
     throw new UsageError(`\`${out}\` exists already: name a new directory, such as one with the date`);
   const unfinished = `${out}${unfinishedSuffix}`;

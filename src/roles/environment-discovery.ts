@@ -7,7 +7,7 @@ import { systemOfEnvironment } from "../replication/transport/environment-system
 import { sendWithNodeKey } from "../replication/transport/node-authorization.ts";
 import type { ClusterSystem } from "./cluster-system.ts";
 
-/** Of a response 503 of a node that has no registry, and does not know yet whether another node has one. */
+/** Of a response 503 of a node that has no registry, and does not know yet whether another node has one: its role. */
 export const noRegistryHeader = "Ostiary-No-Registry";
 
 /** Between two questions to the other nodes. */
@@ -25,7 +25,7 @@ export class EnvironmentDiscovery {
   }
 
   /**
-   * Whether a node has a registry; `unsettled` if one of them does not know yet whether there is one. Undefined if no node
+   * Whether a node has a registry; `unsettled` if the primary does not know yet whether there is one. Undefined if no node
    * says it, or if they were asked a moment ago. With `all`, the answer is false only if each node says that it has none.
    */
   async find(all = false): Promise<boolean | "unsettled" | undefined> {
@@ -36,12 +36,13 @@ export class EnvironmentDiscovery {
     const urls = new Set([...(primary === undefined ? [] : [primary]), ...peers]);
     const answers = await Promise.all([...urls].map((url) => this.#ask(url)));
     if (answers.includes(true)) return true;
-    if (all) return answers.every((answer) => answer === false || answer === "none here") ? false : undefined;
-    if (answers.some((answer) => answer === "unsettled" || answer === "none here")) return "unsettled";
+    if (all) return answers.includes(undefined) ? undefined : false;
+    if (answers.includes("primary")) return "unsettled";
     return answers.includes(false) ? false : undefined;
   }
 
-  async #ask(url: string): Promise<boolean | "unsettled" | "none here" | undefined> {
+  /** The role of a node that has none, and does not know yet whether another node has one. */
+  async #ask(url: string): Promise<boolean | string | undefined> {
     try {
       const signal = AbortSignal.timeout(timeoutMs);
       const response = await sendWithNodeKey(this.#config.nodeKey ?? "", (headers) =>
@@ -49,7 +50,7 @@ export class EnvironmentDiscovery {
       );
       await response.body?.cancel();
       if (response.ok) return true;
-      if (response.status === 503) return response.headers.has(noRegistryHeader) ? "none here" : "unsettled";
+      if (response.status === 503) return response.headers.get(noRegistryHeader) ?? undefined;
       return response.status === 404 ? false : undefined;
     } catch {
       return undefined;

@@ -148,8 +148,7 @@ class EnvironmentHost implements Environments {
     });
     this.#listener = new EnvironmentListener(config.environment, (id) => this.#isExpected(id), admissions, system, {
       whyIncomplete: () => this.#whyIncomplete(),
-      headers: (id) =>
-        id !== registryEnvironment || this.#directories.hasStore(id) ? {} : { [noRegistryHeader]: "true" },
+      headers: (id) => (id === registryEnvironment ? this.#noRegistryHeaders() : {}),
     });
     this.#directories = new EnvironmentDirectories(config.data);
     this.#strayWarnings = rateLimiter(warningIntervalMs, system.clock);
@@ -622,6 +621,13 @@ class EnvironmentHost implements Environments {
     if (!this.#restored.isOver) return false;
     this.#restored.remove();
     return true;
+  }
+
+  /** A restored registry is not for other nodes before this one has asked them. */
+  #noRegistryHeaders(): Readonly<Record<string, string>> {
+    const has = this.#directories.hasStore(registryEnvironment) && !this.#directories.isRestored(registryEnvironment);
+    const role = this.#default?.node().role;
+    return has || role === undefined ? {} : { [noRegistryHeader]: role };
   }
 
   /** The registry of other nodes has all environments. One that this node restored or began says until when it may not. */

@@ -7,7 +7,14 @@ import { installFile } from "../runtime/atomic-file.ts";
 import { developmentKey, type Config } from "../config/config.ts";
 import { authenticate } from "../engine/authenticate.ts";
 import type { Engine } from "../engine/engine.ts";
-import { nextStorePath, currentStorePath, readNodeFile, writeNodeFile } from "../store/directory/data-directory.ts";
+import {
+  nextStorePath,
+  currentStorePath,
+  readNodeFile,
+  restoredName,
+  restoringText,
+  writeNodeFile,
+} from "../store/directory/data-directory.ts";
 import { databaseFiles, removeFiles } from "../store/snapshot/snapshot.ts";
 import { AppError } from "../util/app-error.ts";
 import type { Clock } from "../util/clock.ts";
@@ -45,6 +52,11 @@ export async function openPrimaryDatabase(
   const { data, limits } = config;
   const path = currentStorePath(data);
   if (path === undefined) {
+    if (readNodeFile(data, restoredName) === restoringText)
+      throw new AppError(
+        "conflict",
+        `\`ostiary restore\` into \`${data}\` was interrupted: run it again, or remove the file \`${join(data, restoredName)}\` to begin without the backup`,
+      );
     if (!ignoresKnownHistory) await requireNoKnownHistory(config, system);
     const created = await createDatabase(writer, data);
     consumeApproval(data, "abandon-history");

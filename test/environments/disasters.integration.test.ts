@@ -1,9 +1,19 @@
 /** Several environments after the loss of a disk, or of everything but the backups. */
+import * as Bun from "bun";
 import { expect, test } from "bun:test";
-import { existsSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, rmSync, truncateSync } from "node:fs";
 import { join } from "node:path";
+import { projectRoot } from "../../scripts/built-binary.ts";
 import { freePort } from "../../scripts/node-process.ts";
-import { adminKey, type Cluster, eventually, nodeKey, SystemWithClock, withCluster } from "../replication/cluster.ts";
+import {
+  adminKey,
+  type Cluster,
+  eventually,
+  nodeKey,
+  refusal,
+  SystemWithClock,
+  withCluster,
+} from "../replication/cluster.ts";
 import { workspace } from "../cli/workspace.ts";
 import { readDocument } from "../manual/document.ts";
 import { must } from "../../src/util/assert.ts";
@@ -252,14 +262,16 @@ test(
       rmSync(first.data, { recursive: true });
       await ostiary(["restore", saved, "--data", first.data, "--term", "0"]);
       const ports = [String(await freePort()), String(await freePort())] as const;
-      const [own, other] = ports.map((port) => `http://127.0.0.1:${port}`);
-      const start = () => cluster.host("primary", "primary", { port: ports[0], peers: String(other) });
+      const [own, ...others] = ports.map((port) => `http://127.0.0.1:${port}`);
+      // One list serves all nodes.
+      const peers = [own, ...others].join(",");
+      const start = () => cluster.host("primary", "primary", { port: ports[0], peers });
       let primary = await start();
       await eventually(async () => expect(await mayRead(primary, staging, "bob")).toBe(true));
       expect(await mayRead(primary, unknownKey("nobody"), "ann")).toBe(503);
       const refused = await ask(primary, adminKey, "POST", "/api/environments", { id: "other" });
       expect([refused.status, refused.text]).toEqual([503, expect.stringContaining("ostiary env complete")]);
-      const edge = await cluster.host("edge", "edge", { port: ports[1], primary: String(own), peers: String(own) });
+      const edge = await cluster.host("edge", "edge", { port: ports[1], primary: String(own), peers });
       await eventually(async () => expect(await mayRead(edge, staging, "bob")).toBe(true));
       expect(await mayRead(edge, unknownKey("nobody"), "ann")).toBe(503);
       await createEnvironment(primary, "other");
@@ -292,6 +304,70 @@ test(
       await eventually(async () => expect(await mayRead(primary, web, "bob")).toBe(401));
       await ostiary(["env", "restore", "web", "--url", primary.url]);
       expect(await mayRead(primary, web, "bob")).toBe(true);
+    }),
+  timeoutMs,
+);
+
+test(
+  "edges that know nothing yet do not wait for each other: without environments, keys of unknown ones are wrong keys",
+  () =>
+    withCluster(async (cluster) => {
+      const ports = [await freePort(), await freePort(), await freePort()].map(String);
+      const urls = ports.map((port) => `http://127.0.0.1:${port}`);
+      const start = (role: "primary" | "edge", index: number) =>
+        cluster.host(role, `node-${index}`, {
+          ...{ port: must(ports[index]), peers: urls.join(",") },
+          ...(role === "edge" && { primary: must(urls[0]) }),
+        });
+      const edges = await Promise.all([start("edge", 1), start("edge", 2)]);
+      const primary = await start("primary", 0);
+      for (const node of [primary, ...edges])
+        await eventually(async () => expect(await mayRead(node, unknownKey("nobody"), "ann")).toBe(401));
+    }),
+  timeoutMs,
+);
+
+test.each(["unpacking", "going back"])(
+  "no primary begins a new history where a restore was killed while it was %s, and the restore can be repeated",
+  (step) =>
+    withCluster(async (cluster) => {
+      const { primary: first, staging, saved } = await withEverything(cluster);
+      const { data } = first;
+      await first.stop();
+      rmSync(data, { recursive: true });
+      const program = `
+        import { restore } from "${projectRoot}/src/replication/backup/restore.ts";
+        import { defaultLimits as limits } from "${projectRoot}/src/config/limits.ts";
+        const onStep = (step) => step === "${step}" && process.kill(process.pid, "SIGKILL");
+        const [file, directory] = ["${join(saved, "test.backup")}", "${data}"];
+        const options = { target: undefined, force: false, dryRun: false, knownTerm: 0, allowUnauthenticated: true };
+        await restore({ file, directory, limits, onStep, warn: console.warn, nodeKeyHashes: undefined, ...options });`;
+      const child = Bun.spawn([process.execPath, "-e", program], { stdout: "ignore", stderr: "ignore" });
+      await child.exited;
+      expect(child.signalCode).toBe("SIGKILL");
+      const refused = await refusal(cluster.host("primary", "primary"));
+      expect(refused.message).toContain("was interrupted: run it again");
+      await ostiary(["restore", saved, "--data", data]);
+      const primary = await cluster.host("primary", "primary");
+      await eventually(async () => expect(await mayRead(primary, staging, "bob")).toBe(true));
+    }),
+  timeoutMs,
+);
+
+test(
+  "a restore of all environments names a damaged backup, and restores the others",
+  () =>
+    withCluster(async (cluster) => {
+      const { primary: first, staging, web, saved } = await withEverything(cluster);
+      const { data } = first;
+      await first.stop();
+      rmSync(data, { recursive: true });
+      truncateSync(join(saved, "staging.backup"), 1000);
+      const restored = await run(["restore", saved, "--data", data], "", settings);
+      expect([restored.status, restored.errors]).toEqual([1, expect.stringContaining("staging.backup")]);
+      const primary = await cluster.host("primary", "primary");
+      await eventually(async () => expect(await mayRead(primary, web, "cid")).toBe(true));
+      expect(await mayRead(primary, staging, "bob")).toBe(503);
     }),
   timeoutMs,
 );

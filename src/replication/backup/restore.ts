@@ -16,8 +16,10 @@ import {
   nextStorePath,
   readNodeFile,
   currentStorePath,
+  removeNodeFile,
   removeReplacedStores,
   restoredName,
+  restoringText,
   writeNodeFile,
 } from "../../store/directory/data-directory.ts";
 import { removeAddedTables } from "../../store/connection/added-tables.ts";
@@ -90,6 +92,9 @@ export async function restore(options: RestoreOptions): Promise<RestoreResult> {
   const authenticity = requireAuthentic(snapshot, options.nodeKeyHashes, options.allowUnauthenticated);
   using workspace = openWorkspace(options);
   const unpacked = join(workspace.path, "restoring.db");
+  // An interrupted restore leaves the note, so that no primary begins a new history in the directory.
+  const isNew = workspace.replacedPath === undefined && !dryRun;
+  if (isNew) writeNodeFile(directory, restoredName, restoringText);
   try {
     onStep("unpacking", { path: unpacked, bytes: snapshot.manifest.unpackedBytes, next: "checking" });
     await unpackBackup(snapshot, unpacked, limits, warn).catch((error: unknown) => {
@@ -105,6 +110,9 @@ export async function restore(options: RestoreOptions): Promise<RestoreResult> {
     }
     const previous = dryRun ? undefined : install(unpacked, directory, restored, snapshot.manifest.created, warn);
     return { ...restored, replaced: workspace.replaced, previous, authenticity };
+  } catch (error) {
+    if (isNew && pathIn(directory) === undefined) removeNodeFile(directory, restoredName);
+    throw error;
   } finally {
     removeFiles(databaseFiles(unpacked));
   }
@@ -249,9 +257,6 @@ function keepAuditLog(store: Connection, replacedPath: string, environment: stri
   }
 }
 
-/** The node replaces it at its first start. */
-const restoredNow = "now";
-
 /** Returns where the replaced database is kept, if it was of another history. */
 function install(
   unpacked: string,
@@ -262,7 +267,7 @@ function install(
 ): string | undefined {
   const path = nextStorePath(directory);
   // Before the database, because the node must not take an interrupted restore for all that there was.
-  writeNodeFile(directory, restoredName, restoredNow);
+  writeNodeFile(directory, restoredName, restoringText);
   if (created !== undefined) writeNodeFile(directory, createdName, String(created));
   installFile(unpacked, path);
   const moved = removeAddedTables(path);

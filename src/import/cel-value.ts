@@ -8,6 +8,8 @@ export type CelValue =
   | { readonly type: "bool"; readonly value: boolean }
   /** Nanoseconds, since 1970 or long. */
   | { readonly type: "timestamp" | "duration"; readonly value: bigint }
+  /** Of IPv4, as a number of 32 bits. */
+  | { readonly type: "ipaddress"; readonly value: bigint }
   | { readonly type: "list"; readonly items: readonly CelValue[] }
   | { readonly type: "map"; readonly entries: ReadonlyMap<string, CelValue> }
   | { readonly type: "null" };
@@ -59,6 +61,8 @@ export function valueOf(json: unknown, type: ParameterType): CelValue | undefine
       return typeof json === "string" ? timestampOf(json) : undefined;
     case "duration":
       return typeof json === "string" ? durationOf(json) : undefined;
+    case "ipaddress":
+      return typeof json === "string" ? addressOf(json) : undefined;
     case "list": {
       const items = Array.isArray(json) ? json.map((item) => valueOf(item, type.of ?? any)) : [undefined];
       return items.includes(undefined)
@@ -139,4 +143,24 @@ export function durationOf(written: string): CelValue | undefined {
     total += (BigInt(fraction.padEnd(9, "0")) * scale) / 1_000_000_000n;
   }
   return integer(sign === "-" ? -total : total, "duration");
+}
+
+const octet = "(25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)";
+const address = new RegExp(`^${octet}\\.${octet}\\.${octet}\\.${octet}$`);
+
+/** Undefined for an address of IPv6, too. */
+export function addressOf(written: string): CelValue | undefined {
+  const match = address.exec(written);
+  if (match === null) return undefined;
+  return { type: "ipaddress", value: match.slice(1).reduce((all, each) => all * 256n + BigInt(each), 0n) };
+}
+
+/** The first and the last address of a network of IPv4, such as `10.0.0.0/8`. */
+export function networkOf(written: string): { readonly first: bigint; readonly last: bigint } | undefined {
+  const [, text = "", bits = ""] = /^([^/]*)\/(\d|[12]\d|3[0-2])$/.exec(written) ?? [];
+  const found = addressOf(text);
+  if (found?.type !== "ipaddress") return undefined;
+  const size = 2n ** (32n - BigInt(bits));
+  const first = found.value - (found.value % size);
+  return { first, last: first + size - 1n };
 }

@@ -3,7 +3,7 @@
  * missing value does neither.
  */
 import { type Cel, isQuantifier, namesIn, UnsupportedError } from "./cel.ts";
-import { evaluate, NoValueError, truth } from "./cel-evaluator.ts";
+import { evaluate, firstAddress, lastAddress, NoValueError, truth } from "./cel-evaluator.ts";
 import type { CelValue, ParameterType } from "./cel-value.ts";
 import { and, atom, type Condition, not, or } from "./condition.ts";
 import { stringLiteral } from "../polar/string-literal.ts";
@@ -131,6 +131,8 @@ export class ConditionFormulas {
           and(this.#formula(first, true, bound), this.#formula(second, wanted, bound)),
           and(this.#formula(first, false, bound), this.#formula(third, wanted, bound)),
         );
+      if (name === "in_cidr" && cel.target && first)
+        return this.#inNetwork(cel.target, first, wanted, bound) ?? this.#opaque(cel, wanted, bound);
       if (isQuantifier(cel)) return this.#quantifier(cel, wanted, bound) ?? this.#opaque(cel, wanted, bound);
       if (name === "in" && first && second)
         return this.#in(first, second, wanted, bound) ?? this.#opaque(cel, wanted, bound);
@@ -168,7 +170,7 @@ export class ConditionFormulas {
     if (first === undefined || second === undefined || familyOf(first.type) !== familyOf(second.type)) return undefined;
     const isOrder = operator !== "=" && operator !== "!=";
     if (isOrder && type === "string") return orderToEmpty(first, operator, second);
-    if (isOrder && type === "bool") return undefined;
+    if (isOrder && (type === "bool" || type === "ipaddress")) return undefined;
     return and(first.binding, second.binding, atom(`${first.text} ${operator} ${second.text}`));
   }
 
@@ -195,6 +197,27 @@ export class ConditionFormulas {
     if (found === undefined || familyOf(found.type) !== familyOf(type)) return undefined;
     const has = atom(`value_${term.fact}(condition, ${found.text}${isMap ? ", _" : ""})`);
     return wanted ? and(found.binding, has) : and(found.binding, atom(`given_${term.fact}(condition)`), not(has));
+  }
+
+  /** An address is in a network from its first to its last address. */
+  #inNetwork(address: Cel, network: Cel, wanted: boolean, bound: Bound): Condition | undefined {
+    const ends = [firstAddress, lastAddress].map((name): Cel => ({
+      kind: "call",
+      name,
+      args: [network],
+      text: `${name} of ${network.text}`,
+    }));
+    const [ip, first, last] = [address, ...ends].map((cel) => {
+      const operand = this.#operand(cel, bound);
+      return operand && constantIn(operand, cel === address ? "ipaddress" : "int");
+    });
+    if (ip === undefined || first === undefined || last === undefined) return undefined;
+    const [low, high] = [
+      `${ip.text} ${wanted ? ">=" : "<"} ${first.text}`,
+      `${ip.text} ${wanted ? "<=" : ">"} ${last.text}`,
+    ];
+    const within = wanted ? and(atom(low), atom(high)) : or(atom(low), atom(high));
+    return and(ip.binding, first.binding, last.binding, within);
   }
 
   #quantifier(
@@ -276,7 +299,7 @@ export class ConditionFormulas {
     if (cel.kind !== "call") return undefined;
     const { name, args } = cel;
     const [one, other] = args.map((arg) => this.#typeOf(arg));
-    if (name === "size") return { name: "int" };
+    if (name === "size" || name === firstAddress || name === lastAddress) return { name: "int" };
     if (name === "_[_]") return one?.of;
     if (name === "-_" && one?.name !== "natural") return one;
     if (familyOf(name) !== undefined && args.length === 1) return { name };

@@ -254,6 +254,7 @@ function valueRules({ fact, type, computed }: Term, owner: string, rules: string
 const guards: Readonly<Record<string, string>> = {
   uint: " and value >= 0",
   natural: " and value >= 0",
+  ipaddress: " and value >= 0 and value <= 4294967295",
   double: " and value >= -1000000000000000 and value <= 1000000000000000",
 };
 

@@ -10,6 +10,7 @@ const families: Readonly<Record<string, string>> = {
   double: "Integer in millionths",
   timestamp: "Integer in microseconds since 1970",
   duration: "Integer in microseconds",
+  ipaddress: "Integer of IPv4",
   string: "String",
   bool: "Boolean",
 };
@@ -40,6 +41,8 @@ export function polarScalar(value: CelValue, type: string): Value | undefined {
     case "timestamp":
     case "duration":
       return type === value.type && value.value % 1000n === 0n ? integerOf(value.value / 1000n) : undefined;
+    case "ipaddress":
+      return type === value.type ? integerOf(value.value) : undefined;
     default:
       return undefined;
   }

@@ -58,6 +58,26 @@ const wordLists = [[], ["a"], ["a", "b"], ["", 'é"\\']].map((items) => given(it
 const numberLists = [given([], []), given([1], [1n]), given([1, "2", -1], [1n, 2n, -1n])];
 const maps = [{}, { k: "a" }, { k: "b", l: "" }].map((json) => given(json, new Map(Object.entries(json))));
 
+/** Of IPv6 as texts. */
+const addresses = [
+  given("10.1.2.3", 167_838_211n),
+  given("10.1.2.4", 167_838_212n),
+  given("255.255.255.255", 4_294_967_295n),
+  given("0.0.0.0", 0n),
+  given("2001:db8::1", "2001:db8::1"),
+];
+const networks = ["10.0.0.0/8", "10.1.2.3/32", "10.1.2.3/31", "0.0.0.0/0", "2001:db8::/32", "10.0.0.0"];
+
+/** Undefined for a text that is no network. */
+function isIn(address: Meaning | undefined, network: Meaning | undefined): boolean | undefined {
+  const [, start, bits] = /^(.*)\/(.*)$/.exec(String(network)) ?? [];
+  if (start === undefined) return undefined;
+  if (start.includes(":") || typeof address === "string") return start.includes(":") && typeof address === "string";
+  const shift = 32 - Number(bits);
+  const numbered = start.split(".").reduce((all, each) => all * 256 + Number(each), 0);
+  return Math.floor(Number(address) / 2 ** shift) === Math.floor(numbered / 2 ** shift);
+}
+
 /** The parameters of all conditions, with their types and values. */
 export const parameters: Readonly<Record<string, { readonly type: string; readonly values: readonly Given[] }>> = {
   n: { type: "int", values: ints },
@@ -75,6 +95,8 @@ export const parameters: Readonly<Record<string, { readonly type: string; readon
   names: { type: "list<string>", values: wordLists },
   nums: { type: "list<int>", values: numberLists },
   tags: { type: "map<string>", values: maps },
+  ip: { type: "ipaddress", values: addresses },
+  net: { type: "string", values: networks.map((each) => given(each, each)) },
 };
 
 type Operand = readonly [text: string, value: (values: Meanings) => Meaning | undefined];
@@ -219,6 +241,8 @@ const others: readonly RandomExpression[] = [
     },
   },
   of('tags.l != "a"', ["tags"], (tags) => (entries(tags).has("l") ? entries(tags).get("l") !== "a" : undefined)),
+  of('ip.in_cidr("10.1.2.3/31")', ["ip"], (ip) => isIn(ip, "10.1.2.3/31")),
+  of("ip.in_cidr(net)", ["ip", "net"], isIn),
   quantified("names.exists(x, x == s)", "names", "s", false, (item, s) => item === s),
   quantified("names.all(x, x != t)", "names", "t", true, (item, t) => item !== t),
   quantified("nums.all(x, x > n)", "nums", "n", true, (item, n) => item > n),

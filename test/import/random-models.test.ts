@@ -221,6 +221,7 @@ test.each(seeds)(
         const unused = untranslated.length > 0 ? ["block/role-never-granted"] : [];
         const expected = new Set(["rule/wide-negation", "rule/duplicate", ...unused]);
         expect(diagnostics.filter(({ code }) => !expected.has(code))).toEqual([]);
+        expect(nodeChecks.unused(policy, facts)).toEqual([]);
         if (untranslated.length === 0) seen.exactModels += 1;
         const polar = new PolarPolicy(declared);
         const asked = must(limits[must(seeds[0]) % limits.length]);

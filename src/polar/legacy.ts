@@ -2,6 +2,7 @@
  * Messages for syntax of the embedded oso library, of other languages, or of chatbots that mix them. Each says how to
  * write the same in Polar, instead of "unexpected token".
  */
+import { must } from "../util/assert.ts";
 import { quote } from "./report.ts";
 import { type Stream, advance, isMark, isWord, peek, refuse, spanFrom } from "./stream.ts";
 import type { Token } from "./token.ts";
@@ -22,6 +23,18 @@ const operators: Readonly<Record<string, { code: string; hint: string }>> = {
   "^": { code: "syntax/arithmetic", hint: "store the computed value as a fact" },
 };
 
+function operator(polar: string): { code: string; hint: string } {
+  return { code: "syntax/unknown-operator", hint: `write ${quote(polar)}` };
+}
+
+const words: ReadonlySet<string> = new Set(["if", "and", "or", "not", "in", "matches", "on"]);
+
+/** `or` for `OR` and `Or`. */
+function inLowerCase({ kind, text }: Token): string | undefined {
+  const lower = text.toLowerCase();
+  return kind === "identifier" && text !== lower && words.has(lower) ? lower : undefined;
+}
+
 /** Reports the current token if it belongs to an older dialect. */
 export function explainLegacy(stream: Stream): boolean {
   const token = peek(stream);
@@ -35,7 +48,8 @@ export function explainLegacy(stream: Stream): boolean {
     refuse(stream, "syntax/new", message, 'a value of a type is written `Type{"id"}`');
     return true;
   }
-  const known = token.kind === "punctuation" ? operators[token.text] : undefined;
+  const word = inLowerCase(token);
+  const known = token.kind === "punctuation" ? operators[token.text] : word && operator(word);
   if (!known) return explainAccess(stream);
   refuse(stream, known.code, `${quote(token.text)} is not an operator of Polar`, known.hint);
   return true;
@@ -50,21 +64,44 @@ const connectives = { and: ["&&", "&"], or: ["||", "|"] } as const;
 
 /** Takes `and` or `or`, or reports another language's form of it. */
 export function acceptConnective(stream: Stream, word: keyof typeof connectives): boolean {
-  return acceptForm(stream, isWord(peek(stream), word), connectives[word]);
+  if (word === "and" && isMark(peek(stream), ",")) return replace(stream, "and", "between conditions");
+  return acceptForm(stream, isWord(peek(stream), word), connectives[word], word);
 }
 
 /** Takes `not`, or reports another language's form of it. */
 export function acceptNot(stream: Stream): boolean {
-  return acceptForm(stream, isWord(peek(stream), "not"), ["!"]);
+  const [token, next] = [peek(stream), peek(stream, 1)];
+  // `NOT(x)` is a call, and `NOT (…)` more likely a negation.
+  const isCall = isMark(next, "(") && next.start === token.end;
+  return acceptForm(stream, isWord(token, "not"), ["!"], isCall ? undefined : "not");
 }
 
-/** Takes the current token if it is the form of Polar, or one of the `others`, which are reported. */
-function acceptForm(stream: Stream, isPolar: boolean, others: readonly string[]): boolean {
+const otherIfs: ReadonlySet<string> = new Set(["when", "where", "iff"]);
+
+/** Takes the `if` after the head of a rule, or reports another language's form of it. */
+export function acceptIf(stream: Stream): boolean {
+  const [token, next] = [peek(stream), peek(stream, 1)];
+  const isOther = token.kind === "identifier" && otherIfs.has(token.text) && !isMark(next, "(");
+  if (isOther || isMark(token, ":-")) return replace(stream, "if", "between the head of a rule and its condition");
+  return acceptForm(stream, isWord(token, "if"), [], "if");
+}
+
+/** Takes the current token if it is the form of Polar, or `word` in capitals or one of the `others`, which are reported. */
+function acceptForm(stream: Stream, isPolar: boolean, others: readonly string[], word?: string): boolean {
   if (!isPolar) {
-    if (!others.some((mark) => isMark(peek(stream), mark))) return false;
+    const isWordInCapitals = word !== undefined && inLowerCase(peek(stream)) === word;
+    if (!isWordInCapitals && !others.some((mark) => isMark(peek(stream), mark))) return false;
     explainLegacy(stream);
   }
   advance(stream);
+  return true;
+}
+
+/** Reports and takes a token of another language that means `word` here, in its `place`. */
+function replace(stream: Stream, word: string, place: string): true {
+  const { text } = advance(stream);
+  const message = `${quote(text)} is not allowed ${place}`;
+  refuse(stream, "syntax/unknown-operator", message, `write ${quote(word)}`, peek(stream, -1));
   return true;
 }
 
@@ -174,6 +211,25 @@ export function skipAccess(stream: Stream, object: Token): void {
   const message = `${quote(object.text)} has no fields: values carry a type and an id only`;
   const hint = `make it a fact, for example ${quote(`${field}(${object.text}, value)`)}`;
   refuse(stream, "syntax/field-access", message, hint, spanFrom(stream, object));
+}
+
+/** Reports `org.member` in a shorthand rule; it skips nothing. */
+export function explainPath(stream: Stream): boolean {
+  const start = stream.index;
+  const path = [peek(stream)];
+  while (isMark(peek(stream, 2 * path.length - 1), ".") && peek(stream, 2 * path.length).kind === "identifier")
+    path.push(peek(stream, 2 * path.length));
+  const last = must(path.at(-1));
+  if (path.length === 1 || stream.tokens[start]?.kind !== "identifier") return false;
+  const [first, ...rest] = path.map(({ text }) => text);
+  const [name = "", relation] = (first === "resource" ? rest : path.map(({ text }) => text)).toReversed();
+  const isFact = relation === undefined || first === "actor";
+  const hint = isFact
+    ? `write ${quote(`"${name}"`)} for a relation to the actor, or ${quote(`${name}(${first})`)} for a fact`
+    : `write ${quote(`"${name}" on "${relation}"`)}`;
+  const message = `values have no fields: a shorthand rule names a relation with \`on\``;
+  refuse(stream, "syntax/field-access", message, hint, { start: must(path[0]).start, end: last.end });
+  return true;
 }
 
 /** Whether the tokens just before are a skipped field or method. */

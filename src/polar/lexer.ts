@@ -43,7 +43,7 @@ const flag = new RegExp(`@(${segment})`, "uy");
 const number = /[+-]?\d+(\.\d+)?([eE][+-]?\d+)?/y;
 const blank = /\s+|#[^\n\r]*/y;
 const lineEnd = /\r\n?|\n/y;
-const punctuation = /matches!(?!=)|::|!=|<=|>=|\?=|==|:=|&&|\|\||[{}[\](),;:=<>.+\-*/!|&%^]/y;
+const punctuation = /matches!(?!=)|::|!=|<=|>=|\?=|==|:=|:-|&&|\|\||[{}[\](),;:=<>.+\-*/!|&%^]/y;
 /** A string in single quotes, backquotes, or the quotation marks of word processors and other languages. */
 const foreignString =
   /'([^'"\n\r]*)'|'([^'’"\n\r]*)’|`([^`"\n\r]*)`|[“”„‟«»＂〝〞〟]([^"“”„‟«»＂〝〞〟\n\r]*)["“”‟«»＂〝〞〟]|[‘’‚‛‹›＇]([^'‘’‚‛‹›＇\n\r]*)['‘’‛‹›＇]/y;

@@ -8,6 +8,7 @@ import {
   separated,
   unexpected,
 } from "./expect.ts";
+import { acceptIf, explainPath } from "./legacy.ts";
 import { parseAlternatives, parseCall, parseFlags, parseList } from "./parse-term.ts";
 import { parseBraces } from "./recovery.ts";
 import { quote } from "./report.ts";
@@ -43,7 +44,7 @@ export function parseBlock(stream: Stream, blockKind: Block["blockKind"]): Block
   let incomplete = false;
   parseBraces(stream, open, () => {
     const mayDeclare = !isWord(peek(stream, 1), "if") && peek(stream).kind !== "flag";
-    const isSection = peek(stream).kind === "identifier" && isMark(peek(stream, 1), "=");
+    const isSection = peek(stream).kind === "identifier" && (isMark(peek(stream, 1), "=") || hasColon(stream));
     const item = isSection ? parseSection(stream) : parseShorthandRule(stream, sections);
     if (!item) incomplete ||= mayDeclare;
     else if ("value" in item) sections.push(item);
@@ -51,6 +52,12 @@ export function parseBlock(stream: Stream, blockKind: Block["blockKind"]): Block
     return item && true;
   });
   return { kind: "block", blockKind, name, supertypes, sections, rules, incomplete, span: spanFrom(stream, start) };
+}
+
+/** Whether a section in the form `roles: [` begins here. */
+function hasColon(stream: Stream): boolean {
+  const [colon, open] = [peek(stream, 1), peek(stream, 2)];
+  return isMark(colon, ":") && (isMark(open, "[") || isMark(open, "{"));
 }
 
 /** `TYPE { "," TYPE } [","]`, up to the `{`. */
@@ -69,6 +76,11 @@ function parseSection(stream: Stream): Section | undefined {
   const start = peek(stream);
   const name = expectName(stream, "`roles`, `permissions` or `relations`");
   if (!name) return undefined;
+  if (isMark(peek(stream), ":")) {
+    const message = `${quote(name.text)} is followed by \`=\`, not by \`:\``;
+    const value = isMark(peek(stream, 1), "[") ? '["name"]' : "{ name: Type }";
+    refuse(stream, "syntax/section-colon", message, `write ${quote(`${name.text} = ${value};`)}`);
+  }
   advance(stream);
   const value = isMark(peek(stream), "{") ? parseDictionary(stream) : parseList(stream, `after \`${name.text} =\``);
   if (!value || !expectSemicolon(stream, `after the ${name.text}`, beforeBraceOrLine)) return undefined;
@@ -92,7 +104,7 @@ function parseShorthandRule(stream: Stream, sections: readonly Section[]): Short
   const flags = parseFlags(stream);
   const head = parseShorthandTerm(stream, "a declaration or a rule");
   if (!head) return undefined;
-  if (!acceptWord(stream, "if")) {
+  if (!acceptIf(stream)) {
     const missing = head.quoted ? `\`if\` after ${quote(head.text)}` : `\`if\` or \`=\` after ${quote(head.text)}`;
     return unexpected(stream, missing);
   }
@@ -114,7 +126,7 @@ function parseAtom(stream: Stream, sections: readonly Section[]): ShorthandExpre
     const inner = nested(stream, (deeper) => parseOr(deeper, sections));
     return inner && !refuseOperator(stream) && expect(stream, ")", "or another condition") ? inner : undefined;
   }
-  if (isWord(start, "not"))
+  if (isWord(start, "not") || isWord(start, "NOT"))
     return refuse(stream, "syntax/not-in-shorthand", "`not` is not allowed in a shorthand rule", longhandHint);
   if (start.kind === "identifier" && isMark(next, "(")) return parseCall(stream);
   if (isWord(start, "global") && (next.kind === "string" || (next.kind === "identifier" && !isConnective(next.text)))) {
@@ -122,6 +134,7 @@ function parseAtom(stream: Stream, sections: readonly Section[]): ShorthandExpre
     const term = parseShorthandTerm(stream, "a global role or permission");
     return term && { kind: "global", term, span: spanFrom(stream, start) };
   }
+  if (explainPath(stream)) return undefined;
   const term = parseShorthandTerm(stream, "a role, a permission, a relation or a call");
   if (!term) return undefined;
   if (!acceptWord(stream, "on")) return { kind: "name", term, span: term.span };

@@ -3,6 +3,7 @@
  * looks one token ahead to decide which statement a word begins.
  */
 import { beforeLine, expectName, expectSemicolon, never, unexpected } from "./expect.ts";
+import { acceptIf } from "./legacy.ts";
 import { tokenize } from "./lexer.ts";
 import { parseBlock } from "./parse-block.ts";
 import { parseExpression } from "./parse-expression.ts";
@@ -11,7 +12,7 @@ import { parseTest } from "./parse-test.ts";
 import { skipBlock, skipStatement } from "./recovery.ts";
 import { type Report, quote } from "./report.ts";
 import type { Source } from "./source.ts";
-import { type Stream, accept, acceptWord, advance, isMark, peek, refuse, spanFrom } from "./stream.ts";
+import { type Stream, accept, advance, isMark, peek, refuse, spanFrom } from "./stream.ts";
 import type { Declare, InlineQuery, Program, RuleStatement, RuleType, Statement } from "./syntax.ts";
 import type { Token } from "./token.ts";
 
@@ -77,7 +78,7 @@ function parseRule(stream: Stream): RuleStatement | undefined {
   const flags = parseFlags(stream);
   const head = parseHead(stream);
   if (!head) return undefined;
-  const hasBody = acceptWord(stream, "if");
+  const hasBody = acceptIf(stream);
   const body = hasBody ? parseExpression(stream) : undefined;
   if (hasBody && !body) return undefined;
   if (!expectSemicolon(stream, hasBody ? "after the rule" : `or \`if\` after ${quote(head.predicate.text)}`, never))

@@ -145,8 +145,11 @@ function checkDeclared(term: ShorthandTerm, scope: Scope, { report, declarations
   if (scope.names.has(term.text) || scope.incomplete) return;
   const global =
     declarations.global.has(term.text) && !scope.isGlobal ? `write ${quote(`global "${term.text}"`)}` : undefined;
+  const [relation, name, ...more] = term.text.split(".");
+  const isPath = scope.names.get(relation ?? "")?.kind === "relation" && name !== undefined && more.length === 0;
+  const path = isPath ? `write ${quote(`"${name}" on "${relation}"`)}` : undefined;
   report.error("block/undeclared-name", term.span, `${quote(term.text)} is not declared in ${quote(scope.block)}`, {
-    hint: global ?? report.suggest(term.text, scope.names.keys()) ?? `declare it as ${kinds}`,
+    hint: global ?? path ?? report.suggest(term.text, scope.names.keys()) ?? `declare it as ${kinds}`,
   });
 }
 

@@ -51,3 +51,27 @@ actor User {}
 f(x) if g(x) // and why
   and h(x);
 g("a");
+# --- words of SQL, Prolog and chatbots
+actor User {}
+resource Org { roles = ["member"]; }
+resource Doc {
+  roles: ["a", "b"];
+  relations: { org: Org, owner: User };
+  permissions = ["read"];
+  "read" if "a" OR "b" And "a";
+  "read" if "a", "b";
+  "read" when "a";
+  "read" :- "a";
+  "read" IF "a" and NOT "b";
+  "read" if "member" ON "org";
+  "read" if org.member;
+  "read" if resource.org.member or "a";
+  "read" if resource.owner;
+  "read" if "org.member";
+}
+f(x) where g(x), not h(x);
+f(x) iff g(x) and x IN ["a"];
+f(x) if NOT (g(x)) AND not h(x);
+# --- the same words as names
+when(x) if iff(x) and NOT(x) or g(x);
+f(x) if when(x);

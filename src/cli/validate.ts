@@ -7,7 +7,9 @@ import { checkFiles, printReport, printReportAsJson } from "./policy-files.ts";
 export const validateCommand: AddCommand = (program, finish) => {
   program
     .command("validate")
-    .description("Check a policy, without running its tests")
+    .description(
+      "Check a policy, without running its tests. A comment `# ignore CODE` turns off a warning where it stands",
+    )
     .argument("<files...>", "Policy files; several form one policy")
     .option("--json", "Print problems as JSON")
     .action(async (files: string[], options: { json?: true }) => {

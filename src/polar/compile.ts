@@ -3,15 +3,17 @@
  * one list of diagnostics and passes the rest on, so that the user sees all problems at once. Only the expansion of
  * shorthand requires a program without errors.
  */
-import { runChecks } from "./checks/run.ts";
+import { runChecks, warn } from "./checks/run.ts";
 import { collectDeclarations } from "./declarations.ts";
 import { desugar } from "./desugar.ts";
 import type { Diagnostic } from "./diagnostic.ts";
 import type { PolarLimits } from "./limits.ts";
+import { withoutIgnored } from "./ignored-warnings.ts";
 import { parse } from "./parser.ts";
 import type { Policy } from "./policy.ts";
 import { type Report, createReport, quote } from "./report.ts";
 import type { Source } from "./source.ts";
+import { must } from "../util/assert.ts";
 
 export interface Compilation {
   /** `undefined` if any diagnostic is an error. */
@@ -19,14 +21,21 @@ export interface Compilation {
   readonly diagnostics: Diagnostic[];
 }
 
-/**
- * All files form one policy; their order and that of statements does not matter. `further` runs the checks that need a
- * policy without errors (on its Datalog program), so that their diagnostics are sorted with the others.
- */
+export interface CompileOptions {
+  /**
+   * Runs the checks that need a policy without errors (on its Datalog program), so that their diagnostics are sorted
+   * with the others.
+   */
+  readonly further?: (policy: Policy) => readonly Diagnostic[];
+  /** False for a policy that was accepted earlier, whose warnings nobody sees. The default is true. */
+  readonly warns?: boolean;
+}
+
+/** All files form one policy; their order and that of statements does not matter. */
 export function compile(
   sources: readonly Source[],
   limits: PolarLimits,
-  further: (policy: Policy) => readonly Diagnostic[] = () => [],
+  { further = () => [], warns = true }: CompileOptions = {},
 ): Compilation {
   const report = createReport();
   if (!acceptable(sources, limits, report)) return { policy: undefined, diagnostics: report.diagnostics };
@@ -38,14 +47,29 @@ export function compile(
     incomplete: programs.some(({ incomplete }) => incomplete),
   };
   const declarations = collectDeclarations(program, limits.expandedItemsMax);
-  runChecks({ program, declarations, limits, report });
+  const context = { program, declarations, limits, report };
+  runChecks(context);
+  if (warns) {
+    warn(context);
+    programs.forEach(({ statements }, index) => {
+      if (statements.length === 0) warnOfEmptyFile(must(sources[index]), report);
+    });
+  }
 
   const policy = hasErrors(report.diagnostics) ? undefined : desugar(program, declarations);
   if (policy) report.diagnostics.push(...further(policy));
   return {
     policy: hasErrors(report.diagnostics) ? undefined : policy,
-    diagnostics: listed(report.diagnostics, sources, limits),
+    diagnostics: listed(withoutIgnored(report.diagnostics, sources), sources, limits),
   };
+}
+
+/** A warning, unless the file has an error, which explains that it has no statements. */
+function warnOfEmptyFile({ name }: Source, { warning, diagnostics }: Report): void {
+  if (diagnostics.some(({ span }) => span.file === name)) return;
+  const message = "the file has no statements, and a policy allows only what its rules give";
+  const hint = "begin with `actor User {}` and the block of a resource";
+  warning("syntax/empty-file", { file: name, start: 0, end: 0 }, message, { hint });
 }
 
 function hasErrors(diagnostics: readonly Diagnostic[]): boolean {

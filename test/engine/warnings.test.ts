@@ -10,7 +10,7 @@ import { expectGolden, readCases } from "../golden.ts";
 
 const directory = join(import.meta.dirname, "warnings");
 
-test.each(["warnings", "typos"])("%s", (suite) => {
+test.each(["warnings", "typos", "mistakes"])("%s", (suite) => {
   const answers = readCases(join(directory, `${suite}.polar`)).map(({ name, text }) => {
     const sources = [{ name: "policy.polar", text }];
     const { policy, diagnostics } = checkPolicy(sources, { runTests: false });

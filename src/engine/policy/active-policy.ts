@@ -54,7 +54,7 @@ export function activate(source: string, filename: string | null): ActivePolicy 
   const recent = recentPolicies.get(key);
   if (recent) return recent;
   const sources = [{ name: filename ?? "policy.polar", text: source }];
-  const { policy, diagnostics } = compile(sources, polarLimits(acceptedPolicyLimits));
+  const { policy, diagnostics } = compile(sources, polarLimits(acceptedPolicyLimits), { warns: false });
   if (!policy)
     throw new AppError("not_ready", "the active policy needs a newer version of this software", { cause: diagnostics });
   const active = prepare(policy, acceptedPolicyLimits, sources);

@@ -3,6 +3,7 @@
  * rule, names that nobody can have, tests that cannot fail, test facts that nothing uses. Each warning is certain:
  * something in the policy has to be corrected.
  */
+import { circularRules } from "../../datalog/analysis/circular-rules.ts";
 import {
   type CallPattern,
   duplicateRules,
@@ -13,7 +14,7 @@ import type { ArgumentPattern } from "../../datalog/ir/argument-index.ts";
 import { predicateKey } from "../../datalog/ir/program.ts";
 import type { Universe } from "../../datalog/ir/universe.ts";
 import type { Diagnostic } from "../../polar/diagnostic.ts";
-import type { Assertion, PolicyTest } from "../../polar/policy.ts";
+import type { Assertion, Expression, PolicyTest, Rule, Term } from "../../polar/policy.ts";
 import { quote } from "../../polar/report.ts";
 import type { Span } from "../../polar/span.ts";
 import { factKey } from "../request/keys.ts";
@@ -30,8 +31,13 @@ export function policyWarnings(active: ActivePolicy, typingsMax: number): Diagno
   return [
     ...(noActor.length > 0
       ? noActor
-      : [...unreachableRuleWarnings(reach, active), ...ungrantedNameWarnings(reach, active)]),
+      : [
+          ...unreachableRuleWarnings(reach, active),
+          ...ungrantedNameWarnings(reach, active),
+          ...unusedRelationWarnings(reach, active),
+        ]),
     ...duplicateRuleWarnings(active),
+    ...circularRuleWarnings(reach, active),
     ...unusedRuleWarnings(policy),
     ...replacedDefaultWarnings(active),
     ...policy.tests.flatMap((test) => testWarnings(test, reach, active)),
@@ -76,6 +82,53 @@ function duplicateRuleWarnings({ program }: ActivePolicy): Diagnostic[] {
   }));
 }
 
+/** Rules whose condition is what they give, and rules that only imply each other. */
+function circularRuleWarnings({ dead }: Reachability, { policy, program }: ActivePolicy): Diagnostic[] {
+  const known = new Set(dead);
+  const rules = policy.rules.filter((rule) => !known.has(rule));
+  const useless = new Set(rules.filter((rule) => rule.body && asksForHead(rule.body, rule)).map(({ span }) => span));
+  const cycles = circularRules(policy, program).flatMap((cycle): Diagnostic[] => {
+    const [first, ...others] = cycle.filter(({ span }) => !useless.has(span));
+    if (!first) return [];
+    const facts = [...new Set(cycle.map(({ predicate }) => quote(predicate)))].join(" or ");
+    const further = others.length === 1 ? "another rule" : `${others.length} other rules`;
+    const [what, them] =
+      others.length === 0
+        ? ["this rule only implies itself", "it"]
+        : [`this rule and ${further} only imply each other`, "them"];
+    const message = `${what}: nothing but a fact of ${facts} could make ${them} true`;
+    const hint = "add a rule with another condition, or `declare` the facts if applications store them";
+    const related = others.slice(0, 3).map(({ span }) => ({ message: "another rule of the cycle", span }));
+    return [{ ...warning("rule/circular", first.span, message, hint), ...(related.length > 0 && { related }) }];
+  });
+  const selfImplied = rules.flatMap(alternativesThatAskForHead).map(({ span }) => {
+    const message = "this condition is the same as what the rule gives, so nobody gets anything by it";
+    return warning("rule/self-implied", span, message, "name another condition, or remove this one");
+  });
+  return [...selfImplied, ...cycles];
+}
+
+function alternativesThatAskForHead(rule: Rule): Expression[] {
+  const alternatives = rule.body?.kind === "or" ? rule.body.operands : rule.body ? [rule.body] : [];
+  return alternatives.filter((one) => asksForHead(one, rule));
+}
+
+/** Whether the condition of a rule can only be true if its head is. */
+function asksForHead(expression: Expression, { predicate, params }: Rule): boolean {
+  const asks = (one: Expression): boolean => {
+    if (one.kind === "and") return one.operands.some(asks);
+    if (one.kind === "or") return one.operands.every(asks);
+    if (one.kind !== "call" || one.predicate !== predicate || one.args.length !== params.length) return false;
+    return one.args.every((arg, position) => isSameTerm(arg, params[position]?.term));
+  };
+  return asks(expression);
+}
+
+function isSameTerm(one: Term, other: Term | undefined): boolean {
+  if (one.kind === "variable") return other?.kind === "variable" && one.name === other.name;
+  return one.kind === "literal" && other?.kind === "literal" && one.type === other.type && one.id === other.id;
+}
+
 function ungrantedNameWarnings(reach: Reachability, { policy, universe }: ActivePolicy): Diagnostic[] {
   return policy.names.flatMap(({ name, kind, owner, span }): Diagnostic[] => {
     if (kind === "relation") return [];
@@ -89,6 +142,21 @@ function ungrantedNameWarnings(reach: Reachability, { policy, universe }: Active
     }
     const hint = `add a rule that gives it: ${quote(`"${name}" if …;`)}`;
     return [warning("block/permission-never-granted", span, `nobody can have ${declared}`, hint)];
+  });
+}
+
+/** Relations whose facts a node refuses. If rules use another relation of the same types, it takes them all. */
+function unusedRelationWarnings({ canHold }: Reachability, { policy, universe }: ActivePolicy): Diagnostic[] {
+  const string = { types: new Set(["String"]), id: undefined };
+  return policy.names.flatMap(({ name, kind, owner, span }): Diagnostic[] => {
+    const type = policy.types.get(owner)?.relations.get(name);
+    if (kind !== "relation" || type === undefined) return [];
+    const [from, to] = [owner, type].map((one) => ({ types: universe.concrete(one), id: undefined }));
+    if (!from || !to || canHold({ predicate: predicateKey("has_relation", 3), args: [from, string, to] })) return [];
+    const fact = `has_relation(${owner}, String, ${type})`;
+    const message = `no rule uses relation ${quote(name)} of ${quote(owner)}, so nodes refuse its facts, ${quote(fact)}`;
+    const hint = `use it in a rule: ${quote(`"…" if "…" on "${name}";`)}, or, if only applications read it, add ${quote(`declare ${fact};`)}`;
+    return [warning("block/relation-never-used", span, message, hint)];
   });
 }
 
@@ -120,7 +188,10 @@ function assertionWarnings(
     const message = "no rule and no fact could ever make this true, so it cannot fail";
     const asked = params.map(({ term }) => (term.kind === "literal" ? { type: term.type, id: term.id } : {}));
     const unknown = unknownNames({ predicate, args: asked }, active);
-    const hint = unknown.length > 0 ? unknown.join("; ") : "look for a typing mistake in a name or a type";
+    const hint =
+      unknown.length > 0
+        ? unknown.join("; ")
+        : "look for a typing mistake in a name or a type, and at the order of the arguments";
     return [warning("test/cannot-fail", span, message, hint)];
   }
   const args = params.flatMap(({ term }) => (term.kind === "literal" ? [term] : []));

@@ -34,11 +34,12 @@ export function checkPolicy(sources: readonly Source[], options: CheckOptions): 
   const limits = options.limits ?? defaultLimits;
   const startMs = performance.now();
   let active: ActivePolicy | undefined;
-  const { policy, diagnostics } = compile(sources, polarLimits(limits), (checked) => {
+  const further = (checked: Policy): readonly Diagnostic[] => {
     const found = compileAndCheck(checked, limits);
     active = found.active;
     return [...nulCharacters(sources), ...found.diagnostics];
-  });
+  };
+  const { policy, diagnostics } = compile(sources, polarLimits(limits), { further });
   if (!policy || !active) return { policy: undefined, active: undefined, diagnostics, tests: undefined };
   const tests = options.runTests ? runPolicyTests(active, sources, { ...options, limits, startMs }) : undefined;
   return { policy, active, diagnostics, tests };

@@ -16,18 +16,25 @@ export function checkNegation(context: Context): void {
     const scope = { given: variableNames(head), loose: none, outer: undefined, variablesOf: variablesOnce() };
     reportLoose(statement.body, scope, context);
   }
+  reportWideNegation(context);
+}
+
+/** One warning for the policy, at the first such `not`: the others are no other problem. */
+function reportWideNegation(context: Context): void {
   const derived = derivedPredicates(context);
-  for (const written of writtenExpressions(context.program)) {
-    for (const expression of expressionsOf(written)) {
-      if (expression.kind !== "not") continue;
-      const reason = beyondDocuments(expression.operand, derived);
-      if (!reason) continue;
-      const message = `\`not\` over ${reason} goes beyond what Oso Cloud documents`;
-      context.report.warning("rule/wide-negation", expression.span, message, {
-        hint: "it works here; for portability negate a single fact",
-      });
-    }
-  }
+  const [first, ...others] = [...writtenExpressions(context.program)].flatMap((written) =>
+    [...expressionsOf(written)].flatMap((expression) => {
+      const reason = expression.kind === "not" && beyondDocuments(expression.operand, derived);
+      return reason ? [{ span: expression.span, reason }] : [];
+    }),
+  );
+  if (!first) return;
+  const further =
+    others.length === 0 ? "" : `, here and in ${others.length} more ${others.length === 1 ? "place" : "places"}`;
+  const message = `\`not\` over ${first.reason} goes beyond what Oso Cloud documents${further}`;
+  context.report.warning("rule/wide-negation", first.span, message, {
+    hint: "it works here; for portability negate a single fact",
+  });
 }
 
 /**

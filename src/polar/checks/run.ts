@@ -1,4 +1,7 @@
-/** Runs every check. Each one reads the whole tree and adds to the report, so their order does not matter. */
+/**
+ * Runs the checks. Each one reads the whole tree and adds to the report, so their order does not matter. Those that only
+ * warn are separate: a node that starts does not need them.
+ */
 import { checkGlobalBlocks, checkNames, checkSections } from "./blocks.ts";
 import type { Context } from "./context.ts";
 import { checkLiterals, checkUndeclaredTypes } from "./mentions.ts";
@@ -8,7 +11,7 @@ import { checkRelationActors, checkShorthand } from "./shorthand.ts";
 import { checkAssertions, checkFactArity, checkFixtures, checkTestNames } from "./tests.ts";
 import { checkKinds, checkSupertypes } from "./declared-types.ts";
 import { checkUnbound } from "./unbound.ts";
-import { checkUndeclaredNames } from "./undeclared-names.ts";
+import { checkUses } from "./uses.ts";
 
 const checks: readonly ((context: Context) => void)[] = [
   checkKinds,
@@ -18,13 +21,9 @@ const checks: readonly ((context: Context) => void)[] = [
   checkSupertypes,
   checkShorthand,
   checkRelationActors,
-  checkUndeclaredTypes,
-  checkUndeclaredNames,
   checkLiterals,
   checkLists,
-  checkSingletons,
   checkUnbound,
-  checkNegation,
   checkUnsupported,
   checkFactArity,
   checkTestNames,
@@ -34,4 +33,10 @@ const checks: readonly ((context: Context) => void)[] = [
 
 export function runChecks(context: Context): void {
   for (const check of checks) check(context);
+}
+
+const warnings: typeof checks = [checkUndeclaredTypes, checkSingletons, checkNegation, checkUses];
+
+export function warn(context: Context): void {
+  for (const check of warnings) check(context);
 }

@@ -1,14 +1,25 @@
 /**
- * Warnings about roles, permissions and relations that longhand uses and no block declares. They find misspelled names;
- * under a `not` such a name would let everybody pass. Oso Cloud accepts them, so it is no error. There is none if one
- * rule derives the name and another asks for it, and none for types whose blocks declare no names.
+ * Warnings about roles, permissions and relations that longhand or a test uses and no block declares. They find
+ * misspelled names; under a `not` such a name would let everybody pass, and in a test an `assert_not` would prove
+ * nothing. Oso Cloud accepts them, so it is no error. There is none if one rule derives the name and another asks for
+ * it, and none for types whose blocks declare no names.
  */
-import type { NameKind } from "../declarations.ts";
+import type { Declarations, NameKind } from "../declarations.ts";
 import { quote } from "../report.ts";
-import type { Block, Name, Param, RuleStatement, Scalar, ShorthandTerm, Term } from "../syntax.ts";
-import { callsOf } from "../walk.ts";
+import type {
+  Block,
+  Name,
+  Param,
+  RuleStatement,
+  Scalar,
+  SetupItem,
+  ShorthandAtom,
+  ShorthandTerm,
+  Term,
+} from "../syntax.ts";
+import { atomsOf } from "../walk.ts";
 import type { Context } from "./context.ts";
-import { kinds, type Owner, Owners } from "./owners.ts";
+import { kinds, type Owner, type Owners } from "./owners.ts";
 import {
   type Scope,
   type ScopedCall,
@@ -20,14 +31,13 @@ import {
   typesSaidOf,
 } from "./scoped-calls.ts";
 
-export function checkUndeclaredNames(context: Context): void {
-  // After a syntax error the names that a rule derives are unknown.
-  if (context.report.diagnostics.some(({ code }) => code.startsWith("syntax/"))) return;
-  const owners = Owners.of(context);
-  if (!owners) return;
+export function checkUndeclaredNames(owners: Owners, context: Context): void {
+  const { declarations } = context;
   const rules = context.program.statements.flatMap((statement): NamingRule[] => {
     if (statement.kind === "rule") return [longhandRule(statement, owners)];
-    return statement.kind === "block" ? statement.rules.map((rule) => shorthandRule(rule, statement, owners)) : [];
+    return statement.kind === "block"
+      ? statement.rules.map((rule) => shorthandRule(rule, statement, owners, declarations))
+      : [];
   });
   const hasOwnAllow = rules.some(({ predicate }) => predicate === "allow");
   const known: Known = {
@@ -35,12 +45,14 @@ export function checkUndeclaredNames(context: Context): void {
     given: new NameIndex(owners, hasOwnAllow),
     asked: new NameIndex(owners, hasOwnAllow),
     askedByVariable: new NameIndex(owners, hasOwnAllow),
+    hasOwnAllow,
   };
   for (const { head, calls } of rules) {
     if (head) known.given.add(head);
     for (const call of calls) (call.names ? known.asked : known.askedByVariable).add(call);
   }
   for (const rule of rules) checkRule(rule, known, context);
+  checkTests(known, context);
 }
 
 /** The roles, permissions and relations that a rule names. */
@@ -52,7 +64,7 @@ interface NamingRule {
 
 /** A head or a call with the name of a role, permission or relation. */
 interface Naming {
-  readonly position: "head" | "body" | "not";
+  readonly position: "head" | "body" | "not" | "fact" | "denied";
   readonly predicate: string;
   readonly arity: number;
   readonly kind: NameKind;
@@ -79,7 +91,12 @@ function longhandRule({ head, body }: RuleStatement, owners: Owners): NamingRule
 }
 
 /** `checks/shorthand.ts` checks the quoted names. `role if …` derives any role, and calls are as in longhand. */
-function shorthandRule({ head, body }: Block["rules"][number], block: Block, owners: Owners): NamingRule {
+function shorthandRule(
+  { head, body }: Block["rules"][number],
+  block: Block,
+  owners: Owners,
+  declarations: Declarations,
+): NamingRule {
   const isGlobal = block.blockKind === "global";
   const resource = { type: block.name.text, exact: false };
   const scope = scopeOfTypes([
@@ -90,8 +107,20 @@ function shorthandRule({ head, body }: Block["rules"][number], block: Block, own
   return {
     predicate: "",
     head: head.quoted || !owner ? undefined : anyName(head, owner, isGlobal ? 2 : 3),
-    calls: callsOf(body).flatMap((call) => namingOfCall({ call, scope, isNegated: false }, owners) ?? []),
+    calls: [...atomsOf(body)].flatMap((atom) =>
+      atom.kind === "call"
+        ? (namingOfCall({ call: atom, scope, isNegated: false }, owners) ?? [])
+        : anyNameOn(atom, block, owners, declarations),
+    ),
   };
+}
+
+/** `role on "org"` asks for any role of the related type. */
+function anyNameOn(atom: ShorthandAtom, block: Block, owners: Owners, declarations: Declarations): Naming[] {
+  if (atom.kind !== "on" || atom.term.quoted) return [];
+  const type = declarations.types.get(block.name.text)?.names.get(atom.target.text)?.type;
+  const owner = type && owners.narrowest([{ type: type.text, exact: false }]);
+  return owner ? [{ ...anyName(atom.term, owner, 3), position: "body" }] : [];
 }
 
 function anyName({ text }: ShorthandTerm, owner: Owner, arity: number): Naming {
@@ -141,6 +170,8 @@ interface Known {
   readonly asked: NameIndex;
   /** Conditions of rules that ask for any name. */
   readonly askedByVariable: NameIndex;
+  /** Without an `allow` rule, the default ones ask for any permission. */
+  readonly hasOwnAllow: boolean;
 }
 
 /** The names of heads or of conditions, with the owners that they are used for. */
@@ -163,11 +194,14 @@ class NameIndex {
       this.#found.getOrInsertComputed(this.#keyOf(predicate, arity, text), () => new Set()).add(owner);
   }
 
-  has({ predicate, arity, owner }: Naming, name: string): boolean {
-    return [name, undefined].some((one) => {
-      const found = this.#found.get(this.#keyOf(predicate, arity, one)) ?? new Set();
-      return found.has(owner) || found.values().some((other) => this.#owners.overlap(other, owner));
-    });
+  has(naming: Naming, name: string): boolean {
+    return [name, undefined].some((one) => this.hasExactly(naming, one));
+  }
+
+  /** `undefined` for any name. */
+  hasExactly({ predicate, arity, owner }: Naming, name: string | undefined): boolean {
+    const found = this.#found.get(this.#keyOf(predicate, arity, name)) ?? new Set();
+    return found.has(owner) || found.values().some((other) => this.#owners.overlap(other, owner));
   }
 
   /** Names that are used for the owner of `naming`. */
@@ -196,15 +230,49 @@ function checkRule({ head, calls }: NamingRule, known: Known, context: Context):
   for (const [name, naming] of unknown) if (naming) report(name, naming, known, context);
 }
 
+/** The names in the facts of tests, each once, and those that an `assert_not` of a test may misspell. */
+function checkTests(known: Known, context: Context): void {
+  const seen = new Set<string>();
+  const check = (position: "fact" | "denied", predicate: Name, args: readonly Param[]): void => {
+    const naming = namingOf(position, predicate, args, noScope, known.owners);
+    for (const name of naming?.names ?? []) {
+      if (!naming || !isUndeclared(name.text, naming, known)) continue;
+      const key = JSON.stringify([predicate.text, name.text, naming.owner.declaresNo]);
+      if (!seen.has(key)) report(name, naming, known, context);
+      seen.add(key);
+    }
+  };
+  const checkFacts = (items: readonly SetupItem[]): void => {
+    for (const item of items)
+      if (item.kind === "call")
+        check(
+          "fact",
+          item.predicate,
+          item.args.map((term) => ({ term, type: undefined })),
+        );
+  };
+  for (const statement of context.program.statements) {
+    if (statement.kind === "fixture") checkFacts(statement.facts);
+    if (statement.kind !== "test") continue;
+    checkFacts(statement.setup);
+    for (const { head, expected } of statement.assertions) if (!expected) check("denied", head.predicate, head.params);
+  }
+}
+
+const noScope = scopeOfTypes([]);
+
 function isUndeclared(name: string, naming: Naming, { given, asked }: Known): boolean {
   const { names } = naming.owner;
   if (!names || names[naming.kind].has(name) || !declaresSome(naming, names)) return false;
-  return !(naming.position === "head" ? asked : given).has(naming, name);
+  // If no rule gives just any name, another check says that the assertion cannot fail.
+  if (naming.position === "denied")
+    return given.hasExactly(naming, undefined) && !given.hasExactly(naming, name) && !asked.has(naming, name);
+  return !(naming.position === "head" || naming.position === "fact" ? asked : given).has(naming, name);
 }
 
 /** False for a type that declares none: its names may all come from facts, or from longhand rules. */
 function declaresSome({ position, predicate, kind }: Naming, names: NonNullable<Owner["names"]>): boolean {
-  if (position === "head" || predicate === "allow") return names[kind].size > 0;
+  if (position === "head" || position === "fact" || predicate === "allow") return names[kind].size > 0;
   return Object.values(names).some(({ size }) => size > 0);
 }
 
@@ -214,10 +282,15 @@ function report({ text, span }: Scalar, naming: Naming, known: Known, { report: 
   const sameName = other && `did you mean the ${other} of this name, as in ${quote(`has_${other}(…)`)}?`;
   const hint = sameName ?? findings.suggest(text, knownNames(naming, known));
   // An action need not be a declared permission, and a rule that asks for any role may mean an undeclared one.
-  const mayBeMeant = position === "head" && (predicate === "allow" || known.askedByVariable.has(naming, text));
+  const isFact = position === "fact";
+  const isAsked = predicate === "allow" || (isFact && kind === "permission" && !known.hasOwnAllow);
+  const mayBeMeant =
+    position === "denied" || ((position === "head" || isFact) && (isAsked || known.askedByVariable.has(naming, text)));
   if (hint === undefined && mayBeMeant) return;
   const consequence = position === "head" && predicate === "allow" ? ofAction : consequences[position];
-  findings.warning("rule/undeclared-name", span, `${owner.declaresNo} ${kind} ${quote(text)}${consequence}`, {
+  const effect = isFact && !mayBeMeant ? ", so this fact gives nobody anything" : "";
+  const code = position === "fact" || position === "denied" ? "test/undeclared-name" : "rule/undeclared-name";
+  findings.warning(code, span, `${owner.declaresNo} ${kind} ${quote(text)}${consequence}${effect}`, {
     hint: hint ?? `declare it, or write a ${kind} that is declared`,
   });
 }
@@ -234,4 +307,6 @@ const consequences: Readonly<Record<Naming["position"], string>> = {
   head: ": this rule derives it, and no rule asks for it by name",
   body: ", and no rule derives it: only a fact with this name can make it true",
   not: ", and no rule derives it, so this `not` excludes nobody unless a fact has this name",
+  fact: ", and no rule asks for it by name",
+  denied: ", so this says nothing about those that are declared",
 };

@@ -73,10 +73,10 @@ global { roles = ["admin"]; permissions = ["enter"]; "enter" if "admin"; }
 resource Org { permissions = ["view"]; "view" if global "admin"; }
 has_permission(user: User, "view", _: Org) if has_role(user, "admin") and not has_permission(user, "leave");
 has_permission(user: User, "leave") if is_leaving(user);
-# --- 15 roles in the whole system without a global block
+# --- 15 roles in the whole system with any name
 actor User {}
 resource Org { permissions = ["view"]; }
-has_permission(user: User, "view", _: Org) if has_role(user, "support");
+has_permission(user: User, "view", _: Org) if has_role(user, role) and may_view(role);
 # --- 16 an allow rule with a ban
 actor User {}
 resource Doc { roles = ["viewer"]; permissions = ["view"]; "view" if "viewer"; }
@@ -207,3 +207,82 @@ actor User {}
 resource Doc { roles = ["viewer"]; permissions = ["view"]; "view" if "viewer"; }
 allow(user: User, action: String, doc: Doc) if has_permission(user, action, doc);
 allow(user: User, "share", doc: Doc) if has_permission(user, "view", doc) and may_share(user);
+# --- 42 words that differ by a letter
+actor User {}
+resource Doc { roles = ["viewer"]; permissions = ["view"]; "view" if "viewer" and is_ready(resource) or is_owner(actor, resource); }
+has_role(user: User, "viewer", doc: Doc) if
+  is_owned(doc, user) and is_read(doc) and not is_locked(doc) and not is_blocked(doc) and is_live(doc) and is_like(doc);
+has_role(user: User, "viewer", doc: Doc) if may_write(user, doc) and is_writer(user, doc) and step1(doc) and step2(doc);
+# --- 43 names that differ by a letter, both in facts of tests
+actor User {}
+resource Doc { permissions = ["view"]; "view" if has_form(actor, resource) or has_forms(actor, resource); }
+test "forms" {
+  setup { has_form(User{"ann"}, Doc{"a"}); has_forms(User{"bob"}, Doc{"a"}); }
+  assert allow(User{"ann"}, "view", Doc{"a"});
+  assert allow(User{"bob"}, "view", Doc{"a"});
+}
+# --- 44 both orders of the same arguments
+actor User {}
+resource Folder {}
+resource Doc { permissions = ["view"]; }
+has_permission(user: User, "view", doc: Doc) if folder matches Folder and linked(folder, doc) and watches(user, folder);
+linked(folder: Folder, doc: Doc) if linked(doc, folder);
+has_permission(user: User, "view", doc: Doc) if follows(user, doc) or follows(doc, user);
+has_permission(user: User, "view", folder: Folder) if
+  doc matches Doc and shared(folder, "viewers", doc, "viewer") and watches(user, doc);
+has_permission(user: User, "view", doc: Doc) if
+  folder matches Folder and shared(doc, "viewers", folder, "viewer") and watches(user, folder);
+# --- 45 a resource with roles, and roles on actors
+actor User { roles = ["boss"]; permissions = ["call"]; "call" if "boss"; }
+resource Team {}
+resource Doc { roles = ["viewer"]; permissions = ["view"]; relations = { owner: User, team: Team }; "view" if "viewer" or "owner"; }
+has_role(user: User, "viewer", doc: Doc) if has_relation(doc, "team", team) and team matches Team and in_team(user, team);
+has_role(user: User, role: String, doc: Doc) if team matches Team and has_role(team, role, doc) and in_team(user, team);
+has_role(team: Team, "boss", user: User) if leads(team, user);
+has_role(user: User, "boss", other: User) if team matches Team and has_role(team, "boss", other) and in_team(user, team);
+# --- 46 cycles that facts lead into
+actor User {}
+resource Folder {
+  roles = ["reader", "writer"]; permissions = ["read", "write"]; relations = { parent: Folder };
+  role if role on "parent"; "reader" if "writer"; "writer" if "reader";
+  "read" if "reader"; "read" if "write"; "read" if "read" on "parent"; "write" if "writer";
+}
+above(boss: User, other: User) if above(boss, user) and above(user, other);
+has_role(boss: User, "reader", folder: Folder) if user matches User and above(boss, user) and has_role(user, "reader", folder);
+# --- 47 a cycle with declared facts, and one with facts of tests
+actor User {}
+resource Doc { permissions = ["view", "print"]; "view" if friend(actor, resource); "view" if "print"; "print" if "view"; }
+declare friend(User, Doc);
+friend(user: User, doc: Doc) if knows(user, doc);
+knows(user: User, doc: Doc) if friend(user, doc);
+likes(user: User, doc: Doc) if loves(user, doc);
+loves(user: User, doc: Doc) if likes(user, doc);
+has_permission(user: User, "view", doc: Doc) if likes(user, doc);
+test "likes" {
+  setup { likes(User{"ann"}, Doc{"a"}); }
+  assert allow(User{"ann"}, "print", Doc{"a"});
+}
+# --- 48 a relation that another one of the same types makes storable, and one that is declared
+actor User {}
+resource Doc { roles = ["viewer"]; permissions = ["view"]; relations = { owner: User, author: User, copy: Doc }; "view" if "owner" or "viewer"; }
+declare has_relation(Doc, String, Doc);
+# --- 49 custom roles in a test
+actor User {}
+resource Org { roles = ["admin"]; permissions = ["view"]; "view" if "admin"; }
+resource Doc { roles = ["owner", "admin"]; permissions = ["view"]; relations = { org: Org }; role if role on "org"; "view" if "owner"; }
+has_permission(user: User, permission: String, org: Org) if has_role(user, role, org) and gives(org, role, permission);
+test "custom roles" {
+  setup {
+    has_role(User{"ann"}, "clerk", Org{"o"});
+    gives(Org{"o"}, "clerk", "view");
+    has_role(User{"bob"}, "owner", Org{"o"});
+    has_relation(Doc{"d"}, "org", Org{"o"});
+  }
+  assert allow(User{"ann"}, "view", Org{"o"});
+  assert allow(User{"bob"}, "view", Doc{"d"});
+  assert_not allow(User{"ann"}, "delete", Org{"o"});
+}
+# --- 50 an `or` of which one part is what the rule gives, by a list
+actor User {}
+resource Doc { roles = ["a", "b"]; permissions = ["view"]; "view" if "a"; }
+has_role(user: User, role: String, doc: Doc) if role in ["a", "b"] and has_role(user, "b", doc);

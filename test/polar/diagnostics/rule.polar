@@ -154,3 +154,7 @@ test "t" {
 # --- undeclared types of a policy without an actor
 resource Doc {}
 is_open(doc: Doc, user: User) if knows(user, doc, Page{"p"});
+# --- arguments in the wrong order, and predicates that differ by a letter
+actor User {}
+resource Doc { roles = ["reader"]; permissions = ["read"]; "read" if "reader" and is_open(resource); }
+has_role(doc: Doc, "reader", user: User) if is_opne(doc) and knows(user, doc);

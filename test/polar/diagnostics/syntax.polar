@@ -180,3 +180,5 @@ permit(principal, action, resource) if may(principal, action, resource);
 # --- a condition compared with truth in a shorthand rule
 actor User {}
 resource Doc { permissions = ["view", "edit"]; "view" if is_open(resource) = true; "edit" if is_open(resource) = false; }
+# --- a file of comments
+# nothing yet

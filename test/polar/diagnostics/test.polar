@@ -26,3 +26,7 @@ test "t" {
 }
 # --- the clock in an assertion
 test "t" { assert expires(@current_unix_time); assert_not later(User{"a"}, @current_unix_time); }
+# --- a misspelt role in a setup
+actor User {}
+resource Doc { roles = ["reader"]; permissions = ["read"]; "read" if "reader"; }
+test "t" { setup { has_role(User{"a"}, "reeder", Doc{"d"}); } assert_not allow(User{"a"}, "read", Doc{"d"}); }

@@ -4,7 +4,7 @@
  */
 import { expect, test } from "bun:test";
 import { headerText, textOfHeader } from "../../src/util/header-text.ts";
-import { type Api, fact, sharedPrimary, User, value, withPrimary } from "./api.ts";
+import { type Api, fact, sharedPrimary, User, value } from "./api.ts";
 
 const withCleanPrimary = sharedPrimary();
 
@@ -152,25 +152,6 @@ test("each kind of question names what the policy does not have", () =>
       for (const round of ["first", "again"])
         expect([path, round, await ask(api, path, body)]).toEqual([path, round, { status: 200, json, hint }]);
     }
-  }));
-
-test("a question that worker processes answer has the same hint", () =>
-  withCleanPrimary(async (api) => {
-    await load(api);
-    const resources = Array.from({ length: 200 }, (_, index) => value("Projct", `${"y".repeat(500)}${index}`));
-    const asked = { ...ann, action: "read", resources };
-    expect(await ask(api, "/api/authorize_resources", asked)).toEqual({
-      status: 200,
-      json: { results: [] },
-      hint: noType,
-    });
-  }));
-
-test("without a policy each answer that found nothing says so", () =>
-  withPrimary(async (api) => {
-    const hint = "no policy is loaded, and nothing is allowed without one";
-    expect(await ask(api, "/api/authorize", { ...ann, action: "read", ...x })).toMatchObject({ hint });
-    expect(await ask(api, "/api/list", { ...ann, action: "read", resource_type: "Project" })).toMatchObject({ hint });
   }));
 
 test("a new policy makes the hint of a cached denial disappear", () =>

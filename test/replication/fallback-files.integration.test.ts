@@ -1,7 +1,7 @@
-/** The databases of a fallback that fetches a snapshot each second. */
+/** The databases of a fallback that fetches a snapshot each second, and of one that follows. */
 import { expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
-import { converged, insert, loadPolicy, withCluster } from "./cluster.ts";
+import { converged, eventually, insert, loadPolicy, withCluster } from "./cluster.ts";
 
 test("a fallback removes the databases that it has replaced, even if it fetches one each second", () =>
   withCluster(async (cluster) => {
@@ -15,4 +15,18 @@ test("a fallback removes the databases that it has replaced, even if it fetches 
     // Databases of the last two seconds may still be read.
     const copies = readdirSync(fallback.data).filter((name) => /^store-\d+\.db$/.test(name));
     expect(copies.length).toBeLessThan(6);
+  }));
+
+test("a fallback that follows is ready as soon as it has the first policy", () =>
+  withCluster(async (cluster) => {
+    const primary = await cluster.primary();
+    const fallback = await cluster.fallback(primary, { follow: "true" });
+    await converged(fallback.node, primary.node);
+    const readyStatus = async (): Promise<number> => (await fetch(`${fallback.url}/readyz`)).status;
+    expect([await readyStatus(), fallback.node.health().degraded]).toEqual([
+      503,
+      expect.stringContaining("before the first policy"),
+    ]);
+    await loadPolicy(primary.node);
+    await eventually(async () => expect(await readyStatus()).toBe(200));
   }));

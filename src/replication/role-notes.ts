@@ -40,10 +40,15 @@ export function noteReplaced(directory: string): void {
 
 /** The same, but a failure is only logged: the next message of the successor tries again. */
 export function tryToNoteReplaced(directory: string): void {
+  tryToNote(directory, () => noteReplaced(directory));
+}
+
+/** A disk that fails must not keep a node from changing its role. */
+export function tryToNote(directory: string, note: () => void): void {
   try {
-    noteReplaced(directory);
+    note();
   } catch (error) {
-    log.error("it cannot be noted in {directory} that this node was replaced as the primary: {error}", {
+    log.error("it cannot be noted in {directory} that this node is no longer the primary: {error}", {
       ...{ directory, error },
     });
   }
@@ -55,7 +60,7 @@ export function wasReplaced(directory: string): boolean {
 
 /** The node of this directory is an edge or a fallback now. */
 export function noteReplica(directory: string, role: Config["role"]): void {
-  if (![role, replacedRole].includes(roleOf(directory) ?? "")) writeNodeFile(directory, "role", role);
+  if (!wasReplaced(directory)) writeNodeFile(directory, "role", role);
 }
 
 /** Whether the node of this directory was no primary before. Then its term as a primary is that of a successor. */

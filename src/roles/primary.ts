@@ -29,7 +29,7 @@ import { monitorDamage, type DamageMonitor } from "../replication/replica/damage
 import { historyContains, type ReportedPosition } from "../replication/replica/divergence-point.ts";
 import { LocalDatabase } from "../replication/replica/local-database.ts";
 import { OffsetWaiters } from "../replication/replica/offset-waiters.ts";
-import { claimOf, wasReplica } from "../replication/role-notes.ts";
+import { claimOf, noteReplica, tryToNote, wasReplica } from "../replication/role-notes.ts";
 import { reporterOf } from "../replication/survey/node-report.ts";
 import { PrimarySurvey } from "../replication/survey/primary-survey.ts";
 import { openSnapshotCache } from "../replication/snapshots/snapshot-cache.ts";
@@ -215,6 +215,7 @@ export async function startPrimaryNode(
     started.defer(clock.every(limits.peerCheckIntervalMs, () => void checkDuplicates(peers, duplicates, fence)));
   const handover = new Handover(clock, (to) => {
     if (leadership !== undefined) fence.loseLease(`it gave the lease to ${to}, which did not become the primary`);
+    else if (!fence.isFenced) recordLeadership(data, writer);
   });
   started.defer(() => handover.close());
 
@@ -533,6 +534,8 @@ function createVoter(
       if (peers !== undefined && !(await peers.confirmsCandidacy(request)))
         throw new AppError("conflict", `none of its peers says that it is ${request.node}, about to be promoted`);
       if (isLater) return promise(request);
+      // If this process ends before it knows its successor, the next one has to ask for votes.
+      if (leadership === undefined) tryToNote(data, () => noteReplica(data, "edge"));
       await handover.start(request.node);
       const released = leadership?.release(request.node);
       // A candidate that has the lease already does not wait for it.

@@ -115,6 +115,34 @@ test("what a fenced primary knows survives its end, before it is an edge: alone 
     await requireWayOut(cluster, p.url, flags, {});
   }));
 
+test("a primary that hands over notes it, so that it asks for votes if it ends before it knows its successor", () =>
+  withCluster(async (cluster) => {
+    const [p, a] = await addresses(2);
+    // Shortens the handover, which the edge does not learn of.
+    const after: typeof realClusterSystem.clock.after = (ms, body) =>
+      realClusterSystem.clock.after(ms === 20_000 ? 300 : ms, body);
+    const clock = { ...realClusterSystem.clock, after };
+    const first = await cluster.member({ ...quick, port: p.port, peers: p.peers }, { ...realClusterSystem, clock });
+    const notes: string[] = [];
+    using between = Bun.serve({
+      port: 0,
+      async fetch(request) {
+        const { pathname, search } = new URL(request.url);
+        const { method, headers } = request;
+        const response = await fetch(`${p.url}${pathname}${search}`, { method, headers });
+        if (!pathname.endsWith("/pledge")) return response;
+        notes.push(roleNote(first));
+        return new Response(null, { status: 503 });
+      },
+    });
+    await cluster.promotable("a", { ...quick, primary: `http://127.0.0.1:${between.port}`, port: a.port });
+    await loadPolicyAt(p.url, [a]);
+    expect((await post(a.url, "/api/promote", { graceful: true })).status).toBe(409);
+    expect(notes).toEqual(["edge"]);
+    await written(p.url, "again");
+    expect(roleNote(first)).toBe("primary");
+  }));
+
 test("without peers it stays fenced over restarts, and a forced promotion begins a term after its successor's", () =>
   withCluster(async (cluster) => {
     const [p, a] = await addresses(2);

@@ -14,7 +14,7 @@ import type { StorageStatus } from "../storage-status.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { lastCommonOffset } from "../replica/divergence-point.ts";
 import { describeUnreplicated, saveUnreplicated, type UnreplicatedEvents } from "../replica/unreplicated-events.ts";
-import { tryToNoteReplaced } from "../role-notes.ts";
+import { tryToNote, tryToNoteReplaced } from "../role-notes.ts";
 import { Votes } from "./votes.ts";
 
 const log = getLogger("primary");
@@ -108,7 +108,7 @@ export class Fence {
   requireVotes(): void {
     if (!this.#enter("behind")) return;
     log.warning(
-      "this data directory was an edge's: this node requests the votes of its peers before it becomes the primary",
+      "this data directory was an edge's, or that of a primary which was handing over: this node requests the votes of its peers before it becomes the primary",
     );
   }
 
@@ -123,11 +123,8 @@ export class Fence {
   #noteSuccessor(term: number): void {
     const { directory } = this.#options;
     tryToNoteReplaced(directory);
-    try {
-      new Votes(directory).promiseTerm(term);
-    } catch (error) {
-      log.error("the term of the successor cannot be noted in {directory}: {error}", { directory, error });
-    }
+    // Terms that leave no room for later ones are forged.
+    if (term < Number.MAX_SAFE_INTEGER / 2) tryToNote(directory, () => new Votes(directory).promiseTerm(term));
   }
 
   /** The lease is lost or given up. The next primary may continue from this position or from an earlier one. */

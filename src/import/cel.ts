@@ -17,8 +17,12 @@ export type Cel = { readonly text: string } & (
 /** Thrown for what this parser or the evaluator does not know. The message is a part of a sentence. */
 export class UnsupportedError extends Error {}
 
+/** The time for an expression grows with the square of its length. */
+const lengthMax = 4096;
+
 /** Throws UnsupportedError. */
 export function parseCel(source: string): Cel {
+  if (source.length > lengthMax) throw new UnsupportedError(`it has more than ${lengthMax} characters`);
   return new CelParser(source).parse();
 }
 

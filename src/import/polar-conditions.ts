@@ -46,6 +46,7 @@ export class PolarConditions {
   readonly #compiled = new Map<string, Compiled>();
   /** The names of terms in facts, by their types and texts. */
   readonly #terms = new Map<string, string>();
+  readonly #taken = new Set<string>();
 
   /** `typeName` gives the type of the instances of a condition. */
   constructor(declarations: readonly ConditionDeclaration[], typeName: (condition: string) => string) {
@@ -105,7 +106,8 @@ export class PolarConditions {
       known.set(name, value);
     }
     const { expression, terms, problem } = this.#compile(condition);
-    if (expression === undefined) return { kind: "undecided", problem: must(problem) };
+    if (expression === undefined)
+      return { kind: "undecided", problem: `depends on \`${condition}\`: ${must(problem)}` };
     const isComplete = declaration.parameters.every(({ name }) => known.has(name));
     const decided = isComplete || !declaration.needsAll ? decide(expression, known) : undefined;
     if (decided === true || (decided === false && !keepsFailing)) return { kind: "decided", holds: decided };
@@ -176,7 +178,7 @@ export class PolarConditions {
         return { expression, problem: undefined, ...formulas.of(expression) };
       } catch (error) {
         if (!(error instanceof UnsupportedError)) throw error;
-        const problem = `depends on \`${condition}\`, whose expression is not understood: ${error.message}`;
+        const problem = `its expression is not translated: ${error.message}`;
         return { expression: undefined, problem, holds: false, fails: false, terms: [] };
       }
     });
@@ -188,8 +190,9 @@ export class PolarConditions {
     const known = this.#terms.get(key);
     if (known !== undefined) return known;
     const spoken = text.replaceAll("+", " plus ").replaceAll("-", " minus ");
-    const name = relationName(spoken.slice(0, 100), (candidate) => [...this.#terms.values()].includes(candidate));
+    const name = relationName(spoken.slice(0, 100), (candidate) => this.#taken.has(candidate));
     this.#terms.set(key, name);
+    this.#taken.add(name);
     return name;
   }
 }

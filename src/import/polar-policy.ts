@@ -148,8 +148,11 @@ export class PolarPolicy {
     );
   }
 
-  /** The facts for a relationship, or why it has none. */
-  stored(relationship: Relationship): Stored {
+  /**
+   * The facts for a relationship, or why it has none. `problemOf` says why a node refuses a fact, in a text that continues
+   * "the relationship".
+   */
+  stored(relationship: Relationship, problemOf: (fact: Fact) => string | undefined = () => undefined): Stored {
     const { object, relation: name, subject, condition, context = {}, end } = relationship;
     const problem = (text: string): Stored => ({ facts: [], problems: [text] });
     const relation = this.#relation(object.type, name);
@@ -180,23 +183,27 @@ export class PolarPolicy {
     if (condition === undefined) return { facts: [this.#factFor(stored, object, subject, end)], problems: [] };
     const isThroughAll = this.#throughAll.has(relationKey(object.type, name));
     const instance = this.#conditions.instance(condition, context, end, isThroughAll);
+    const undecided = (text: string): Stored => {
+      // An exclusion counts on what it takes away.
+      if (!this.#subtracted.has(relationKey(object.type, name))) return problem(text);
+      const value = { type: this.#undecided, id: condition };
+      return {
+        facts: [this.#factFor(stored, object, subject, undefined, value)],
+        problems: [`${text}, so it gives nothing, and exclusions take it away`],
+      };
+    };
     switch (instance.kind) {
       case "decided":
         return { facts: instance.holds ? [this.#factFor(stored, object, subject, end)] : [], problems: [] };
       case "instance": {
+        const [refused] = instance.facts.flatMap((each) => problemOf(each) ?? []);
+        if (refused !== undefined) return undecided(refused);
         const fact = this.#factFor(stored, object, subject, end, instance.value);
         const never = "so its condition may never hold";
         return { facts: [fact, ...instance.facts], problems: instance.problems.map((each) => `${each}, ${never}`) };
       }
-      case "undecided": {
-        // An exclusion counts on what it takes away.
-        if (!this.#subtracted.has(relationKey(object.type, name))) return problem(instance.problem);
-        const value = { type: this.#undecided, id: condition };
-        return {
-          facts: [this.#factFor(stored, object, subject, undefined, value)],
-          problems: [`${instance.problem}, so it gives nothing, and exclusions take it away`],
-        };
-      }
+      case "undecided":
+        return undecided(instance.problem);
     }
   }
 

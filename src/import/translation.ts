@@ -40,7 +40,7 @@ export function translate(source: RelationSource, checks: NodeChecks): Translati
   const factsOf = (relationships: readonly Relationship[]): Fact[] =>
     latest(relationships).flatMap((relationship) => {
       const { object, relation, condition, place } = relationship;
-      const { facts, problems } = policy.stored(relationship);
+      const { facts, problems } = policy.stored(relationship, (fact) => checks.problemOf(fact));
       const refused = facts.flatMap((fact) => checks.problemOf(fact) ?? []);
       // What the model or a condition leaves out is left out there too, or closes the exclusions.
       const isDangerous = refused.length > 0 && subtracted.has(relationKey(object.type, relation));

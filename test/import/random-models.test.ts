@@ -21,8 +21,8 @@ import { seedsOf } from "../seeds.ts";
 import { decide } from "./reference-model.ts";
 
 const seeds = seedsOf(20_252);
-/** Models per seed; FUZZ_RUNS makes the test longer. A model takes as long as 16 policies of the other random tests. */
-const runs = Math.ceil(Number(process.env["FUZZ_RUNS"] ?? 256) / 16 / seeds.length);
+/** Models per seed; FUZZ_RUNS makes the test longer. A model takes as long as 22 policies of the other random tests. */
+const runs = Math.ceil(Number(process.env["FUZZ_RUNS"] ?? 256) / 22 / seeds.length);
 const now = 1000;
 const place = { file: "random", line: 1 };
 

@@ -286,6 +286,32 @@ assertions:
     ]);
   });
 
+  test("a condition that is not understood is named with its place and the reason", () => {
+    const { policy, untranslated, errors } = fromSpiceDb(
+      {
+        "schema.zed": `caveat braces(xx map<any>) { xx == {"a": 1} }
+caveat long(xx int) { ${Array(1000).fill("xx > 1").join(" || ")} }
+caveat deep(xx int) { ${"(".repeat(500)}xx > 1${")".repeat(500)} }
+caveat sums(xx int, yy int) { xx + yy > 5 }
+definition user {}
+definition doc {
+  relation reader: user with braces | user with long | user with deep | user with sums
+}`,
+        relationships: 'doc:1#reader@user:ann[long]\ndoc:1#reader@user:bob[deep:{"xx": 2}]',
+      },
+      "schema.zed",
+      ["relationships"],
+    );
+    expect(errors).toEqual([]);
+    expect(policy).not.toContain("holds(condition: ConditionBraces)");
+    expect(untranslated).toEqual([
+      "relationships:1: the relationship depends on `long`: its expression is not translated: it has more than 4096 characters, so it is left out",
+      "relationships:2: the relationship depends on `deep`: its expression is not translated: it nests too deeply, so it is left out",
+      'schema.zed:1: caveat `braces`: its expression is not translated: `{"a": 1}` is not understood',
+      "schema.zed:4: caveat `sums`: Polar cannot compute `xx + yy`: a relationship has to store it, as `condition_xx_plus_yy(condition, …)`",
+    ]);
+  });
+
   test("relationships with equal contexts share the instance of a condition", () => {
     const { facts } = fromSpiceDb(
       {
@@ -432,6 +458,26 @@ definition doc {
     expect(untranslated[0]).toEndWith(
       "so it is left out. An exclusion depends on it: the policy may allow more than the model",
     );
+  });
+
+  test("a stored value that a node refuses leaves a condition undecided", () => {
+    const { facts, untranslated } = fromSpiceDb(
+      {
+        "schema.zed": `caveat named(xx string, yy string) { xx == yy }
+definition user {}
+definition doc {
+  relation reader: user
+  relation banned: user with named
+  permission read = reader - banned
+}`,
+        relationships: `doc:1#banned@user:ann[named:{"xx": "${"x".repeat(2000)}"}]`,
+      },
+      "schema.zed",
+      ["relationships"],
+    );
+    expect(facts).toEqual(["has_role_if(User:ann, String:banned, Doc:1, ConditionUndecided:named)"]);
+    expect(untranslated[0]).toStartWith("relationships:1: the relationship is refused by a node");
+    expect(untranslated[0]).toEndWith("so it gives nothing, and exclusions take it away");
   });
 
   test("partials and imports are taken over, and `self` and `nil` have a meaning", () => {

@@ -117,6 +117,8 @@ class EnvironmentHost implements Environments {
   #registry: EnvironmentRegistry | undefined;
   /** Whether the registry was that of other nodes, and not restored or begun here. */
   #isTheirs = false;
+  /** Whether all peers of this restored node have said that they have no registry. */
+  #othersHaveNone = false;
   /** Restored environments that are served, although the registry is not here yet or cannot be written. */
   #unregistered: readonly RegisteredEnvironment[] = [];
   /** When the directories are looked at for restored environments again. */
@@ -449,8 +451,11 @@ class EnvironmentHost implements Environments {
   /** The first environment begins the registry, on the node that has the primary of the default environment. */
   async #requireRegistry(): Promise<EnvironmentRegistry> {
     if (!this.#isPrimary) throw new AppError("not_ready", "this node is not the primary any more, try again");
-    if (this.#registry === undefined && this.#restored.untilMs !== undefined)
-      throw new AppError("not_ready", must(this.#whyIncomplete()));
+    if (this.#registry === undefined && this.#restored.untilMs !== undefined && !this.#othersHaveNone)
+      throw new AppError(
+        "not_ready",
+        "this node was restored from a backup, and not all nodes in `peers` have said whether they have other environments: start them, or run `ostiary env complete` if there are no others",
+      );
     this.#registry ??= await this.#beginRegistry();
     if (this.#registry.entries() === undefined)
       throw new AppError("not_ready", "this node does not have the registry of environments yet, try again");
@@ -605,6 +610,7 @@ class EnvironmentHost implements Environments {
     if (hasStore && !isRestored) return this.#openRegistry();
     if (this.#isPrimary && !isRestored && (this.#config.role === "primary" || this.#hasCompared)) return true;
     const found = await this.#discovery.find(isRestored);
+    if (found !== undefined) this.#othersHaveNone = found === false;
     if (found === true) {
       if (hasStore) this.#directories.remove(registryEnvironment);
       this.#directories.prepare({ id: registryEnvironment, createdMs: 0 });

@@ -371,3 +371,23 @@ test(
     }),
   timeoutMs,
 );
+
+test(
+  "a restored node without peers can have new environments at once",
+  () =>
+    withCluster(async (cluster) => {
+      let primary = await cluster.host("primary", "primary");
+      const backup = join(cluster.directory, "default.backup");
+      await ostiary(["backup", "--url", primary.url, "--out", backup]);
+      await primary.stop();
+      await ostiary(["restore", backup, "--data", primary.data, "--force"]);
+      primary = await cluster.host("primary", "primary");
+      const shop = await createEnvironment(primary, "shop");
+      await fill(primary, shop, "ann");
+      await primary.stop();
+      primary = await cluster.host("primary", "primary");
+      await eventually(async () => expect(await mayRead(primary, shop, "ann")).toBe(true));
+      expect(await mayRead(primary, unknownKey("nobody"), "ann")).toBe(503);
+    }),
+  timeoutMs,
+);

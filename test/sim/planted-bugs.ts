@@ -328,6 +328,7 @@ export const plantedBugs: readonly PlantedBug[] = [
       favourite: "a former primary that has followed its successor starts as a primary, and its successor ends",
     },
     shows: /although it knew its successor/,
+    seed: 2,
     during: withExports<typeof roleNotes>("../../src/replication/role-notes.ts", {
       claimOf: () => "asks",
       wasReplaced: () => false,

@@ -24,11 +24,13 @@ import {
   sourceOf,
   type Document,
 } from "./manual/document.ts";
+import { codesInSource } from "./polar/codes-in-source.ts";
 import { withCluster } from "./replication/cluster.ts";
 import { alertRules, sectionOf } from "./telemetry/observability.ts";
 import { oldWordsIn } from "./tidy/words.ts";
 
 const isUpdating = process.env["UPDATE"] === "1";
+const codes = new Set(codesInSource("src/engine/policy", "src/polar/checks"));
 
 const documents = ["README.md", ...manualPaths].map(readDocument);
 const page = (name: string): Document => readDocument(`appliance/manual/${name}.md`);
@@ -44,7 +46,9 @@ describe.each(documents.concat(architecture).map((document) => [document.path, d
       const paths = named(/(?<![[\w/.-])(?:src|scripts|test|appliance|compose)\/[\w./-]*[\w/]/g, text);
       // A test can be named without its tier.
       const ends = ["", ".test.ts", ".integration.test.ts", ".full.test.ts"];
-      const exists = (path: string): boolean => ends.some((end) => existsSync(join(projectRoot, path + end)));
+      // Codes of warnings look like paths.
+      const exists = (path: string): boolean =>
+        codes.has(path) || ends.some((end) => existsSync(join(projectRoot, path + end)));
       expect(paths.filter((path) => !exists(path))).toEqual([]);
     });
 

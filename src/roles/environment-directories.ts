@@ -17,6 +17,7 @@ import {
   writeNodeFile,
 } from "../store/directory/data-directory.ts";
 import { getLogger } from "../telemetry/logger.ts";
+import { StorageError } from "../util/storage-failure.ts";
 import { registryEnvironment, type EnvironmentIdentity } from "./environment-registry.ts";
 
 const log = getLogger("environments");
@@ -127,13 +128,16 @@ export class EnvironmentDirectories {
         id,
       });
     }
+    // It may be moved at the moment, and come back.
+    const parent = dirname(this.#directory);
+    if (!existsSync(parent)) throw new StorageError("STORE_REPLACED", `\`${parent}\` does not exist`);
     const kept = `${data}.${createdMs}`;
     if (!isNew && !existsSync(data) && existsSync(kept)) return renameSync(kept, data);
     mkdirSync(data, { recursive: true, mode: 0o700 });
     if (isNew) writeNodeFile(data, unregisteredFile, String(createdMs));
     writeNodeFile(data, createdName, String(createdMs));
     // The files are on the disk now; so is the name of their directory, before anybody is told of the environment.
-    for (const directory of [this.#directory, dirname(this.#directory)]) syncDirectory(directory);
+    for (const directory of [this.#directory, parent]) syncDirectory(directory);
   }
 
   /** The registry has the environment that began. */

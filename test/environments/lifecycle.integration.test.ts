@@ -1,6 +1,6 @@
 /** Environments on a cluster: keys and audit logs, copies, nodes that were down, and promotions. */
 import { expect, test } from "bun:test";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { registryEnvironment } from "../../src/roles/environment-registry.ts";
 import { recentTraces } from "../../src/telemetry/recent-traces.ts";
@@ -99,6 +99,21 @@ test(
       // From here on it has compared its directories with the list of environments.
       await eventually(async () => expect(await mayRead(edge, later, "ann")).toBe(true));
       expect(existsSync(join(edge.data, "environments", "shop", "created"))).toBe(true);
+    }),
+  timeoutMs,
+);
+
+test(
+  "a primary whose data directory is moved makes none for a new environment, which would be in the way",
+  () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.host("primary", "primary");
+      await createEnvironment(primary, "shop");
+      renameSync(primary.data, `${primary.data}-moved`);
+      expect((await ask(primary, adminKey, "POST", "/api/environments", { id: "cart" })).status).toBe(503);
+      expect(existsSync(primary.data)).toBe(false);
+      renameSync(`${primary.data}-moved`, primary.data);
+      await eventually(() => createEnvironment(primary, "cart"));
     }),
   timeoutMs,
 );

@@ -286,6 +286,7 @@ class EnvironmentHost implements Environments {
       if (!this.#isPrimary) throw new AppError("not_ready", "this node is not the primary any more, try again");
       this.#restored.end();
       await this.#reconcile();
+      if (this.#registry === undefined) this.#restored.remove();
       if (this.#registry?.incompleteUntilMs !== undefined) await this.#registry.markIncomplete(undefined);
     });
   }
@@ -451,7 +452,12 @@ class EnvironmentHost implements Environments {
   /** The first environment begins the registry, on the node that has the primary of the default environment. */
   async #requireRegistry(): Promise<EnvironmentRegistry> {
     if (!this.#isPrimary) throw new AppError("not_ready", "this node is not the primary any more, try again");
-    if (this.#registry === undefined && this.#restored.untilMs !== undefined && !this.#othersHaveNone)
+    if (
+      this.#registry === undefined &&
+      this.#restored.untilMs !== undefined &&
+      !this.#restored.isOver &&
+      !this.#othersHaveNone
+    )
       throw new AppError(
         "not_ready",
         "this node was restored from a backup, and not all nodes in `peers` have said whether they have other environments: start them, or run `ostiary env complete` if there are no others",
@@ -624,9 +630,8 @@ class EnvironmentHost implements Environments {
       this.#registry = await this.#beginRegistry();
       return true;
     }
-    if (!this.#restored.isOver) return false;
-    this.#restored.remove();
-    return true;
+    // The note stays: the nodes that have environments may be named in `peers` later.
+    return this.#restored.isOver;
   }
 
   /** A restored registry is not for other nodes before this one has asked them. */

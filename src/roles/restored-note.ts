@@ -1,7 +1,8 @@
 /**
  * The note of a data directory that `ostiary restore` has filled: there may be environments that this node does not know
- * yet, because their backups are restored later, or because only other nodes have them. It ends after some time, so that
- * keys of environments that nobody has are refused as wrong keys again.
+ * yet, because their backups are restored later, or because only other nodes have them. Its time is over after some time,
+ * so that keys of environments that nobody has are refused as wrong keys again. It stays until there is a list of
+ * environments, or an operator says that there are no others.
  */
 import { readNodeFile, removeNodeFile, restoredName, writeNodeFile } from "../store/directory/data-directory.ts";
 import type { Clock } from "../util/clock.ts";

@@ -391,3 +391,31 @@ test(
     }),
   timeoutMs,
 );
+
+test(
+  "peers that are named after the time is over are asked as well",
+  () =>
+    withCluster(async (cluster) => {
+      const system = new SystemWithClock();
+      const [port, other] = [String(await freePort()), String(await freePort())];
+      let primary = await cluster.host("primary", "primary", { port }, system);
+      const edge = await cluster.host("edge", "edge", { port: other, primary: primary.url });
+      await fill(primary, adminKey, "ann");
+      const backup = join(cluster.directory, "default.backup");
+      await ostiary(["backup", "--url", primary.url, "--out", backup]);
+      const staging = await createEnvironment(primary, "staging");
+      await fill(primary, staging, "bob");
+      await eventually(async () => expect(await mayRead(edge, staging, "bob")).toBe(true));
+      await primary.stop();
+      rmSync(primary.data, { recursive: true });
+      await ostiary(["restore", backup, "--data", primary.data, "--term", "9999999"]);
+      primary = await cluster.host("primary", "primary", { port }, system);
+      expect(await mayRead(primary, staging, "bob")).toBe(503);
+      system.aheadMs = 3_700_000;
+      await eventually(async () => expect(await mayRead(primary, staging, "bob")).toBe(401));
+      await primary.stop();
+      primary = await cluster.host("primary", "primary", { port, peers: edge.url }, system);
+      await eventually(async () => expect(await mayRead(primary, staging, "bob")).toBe(true));
+    }),
+  timeoutMs,
+);

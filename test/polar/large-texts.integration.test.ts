@@ -43,6 +43,11 @@ const compiled: Record<string, string> = {
   ),
   "tests of one name": fill(() => 'test "a" {}\n'),
   "a list": `f(x) if x in [${fill((index) => `"${index}", `)}];`,
+  "calls of ever more arguments": fill((index) => `f(x: U) if g(${"x, ".repeat(index % 600)}x);\n`),
+  "calls of many types": fill(
+    (index) => `f(x) if x matches T${index % 300} and y matches T${index % 299} and g(x, y) and g(y, x);\n`,
+  ),
+  "predicates of similar names": fill((index) => `f(x) if predicate_${index}_of_many(x);\n`),
   singletons: fill((index) => `f(x${index}, y${index}, z${index});\n`),
 };
 

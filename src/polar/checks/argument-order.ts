@@ -4,6 +4,7 @@
  * wrong one is never true.
  */
 import type { NameKind, TypeEntry } from "../declarations.ts";
+import { factArgumentsMax } from "../policy.ts";
 import { quote } from "../report.ts";
 import type { Context } from "./context.ts";
 import type { Owner, Owners } from "./owners.ts";
@@ -16,7 +17,10 @@ export function checkArgumentOrder(uses: readonly PredicateUse[], owners: Owners
     const order = kind && isInRule(use) ? builtInOrder(use, kind, owners, context) : undefined;
     if (order) report(use, order.args, order.reason, context);
   }
-  const others = uses.filter(({ predicate, position }) => !kindOf.has(predicate.text) && position !== "assertion");
+  const others = uses.filter(
+    ({ predicate, position, args }) =>
+      !kindOf.has(predicate.text) && position !== "assertion" && args.length <= factArgumentsMax,
+  );
   for (const group of Map.groupBy(others, ({ predicate, args }) => `${predicate.text}/${args.length}`).values())
     checkGroup(group, context);
 }

@@ -96,11 +96,11 @@ export const restoreCommand: AddCommand = (program, finish) => {
     .action(async (path: string, options: Options) => {
       const destination = destinationOf(options);
       keepFilesPrivate();
+      const config = await nodeConfig({ data: options.data, config: options.config });
       const { backups, failures } = backupsIn(path, options.environment);
       if (options.list) return list(backups, options);
       if (backups.length > 1 && options.toOffset !== undefined)
         throw new UsageError("each environment has offsets of its own: use --to-time, or --environment to restore one");
-      const config = await nodeConfig({ data: options.data, config: options.config });
       const nodeKeyHashes = await nodeKeyHashesFrom(options);
       const restoreOne = async (backup: Snapshot, isFirst: boolean): Promise<void> => {
         const hosted = isDefault(backup) ? undefined : backup.manifest.environment;

@@ -55,6 +55,8 @@ const reservedDescriptorsShare = 0.25;
 /** Between two attempts to start an environment that could not be started. */
 const retryMs = 10_000;
 const warningIntervalMs = 60_000;
+/** How long a promotion waits for environments that start. */
+const promotionWaitMs = 10_000;
 /** Between two looks at the directories, while the registry stays the same. */
 const removalIntervalMs = 5000;
 /** How long an environment may have its primary on another node than the default one before this node takes over. */
@@ -367,6 +369,11 @@ class EnvironmentHost implements Environments {
   }
 
   async promoteOthers(options: PromoteOptions) {
+    // An edge that has just started does not run all of them yet.
+    await Promise.race([this.#work, sleep(this.#system.clock, promotionWaitMs)]);
+    const late = (this.#registry?.entries() ?? []).filter(
+      (each) => this.#isFollowed(each) && !this.#hosted.has(each.id),
+    );
     const failures = await Promise.all(
       this.#promotable().map(async ([id, service]) => {
         try {
@@ -377,7 +384,10 @@ class EnvironmentHost implements Environments {
         }
       }),
     );
-    return failures.flat();
+    return [
+      ...failures.flat(),
+      ...late.map(({ id }) => ({ id, reason: this.#problemOf(id) ?? "it has not started yet" })),
+    ];
   }
 
   async previewOthers(options: PromoteOptions) {

@@ -104,6 +104,26 @@ test(
 );
 
 test(
+  "an edge that is promoted as soon as it answers becomes the primary of all environments",
+  () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.host("primary", "primary");
+      const flags = { primary: primary.url };
+      const edge = await cluster.host("edge", "edge", flags);
+      const key = await createEnvironment(primary, "shop");
+      await fill(primary, key, "ann");
+      await eventually(async () => expect(await mayRead(edge, key, "ann")).toBe(true));
+      await Promise.all([edge.stop(), primary.stop()]);
+      const successor = await cluster.host("edge", "edge", flags);
+      const promoted = await ask(successor, adminKey, "POST", "/api/promote", {});
+      expect([promoted.status, promoted.text]).toEqual([200, expect.not.stringContaining("reason")]);
+      const environments = (await ask(successor, adminKey, "GET", "/api/environments")).json.environments;
+      expect(environments).toMatchObject([{ role: "primary" }, { id: "shop", role: "primary" }]);
+    }),
+  timeoutMs,
+);
+
+test(
   "kill -9 right after the answers: a successor has all environments, and no deleted one",
   () =>
     inDirectory(async (place) => {

@@ -7,7 +7,7 @@
 import type { Config } from "../config/config.ts";
 import type { EnvironmentInfo, EnvironmentRequest, Environments } from "../http/routes/environments.ts";
 import { systemOfEnvironment } from "../replication/transport/environment-system.ts";
-import { writePromotionNote } from "../replication/role-notes.ts";
+import { noteReplaced, wasReplaced, wasReplica, writePromotionNote } from "../replication/role-notes.ts";
 import { hostedNodeId, nodeIdOf, nodeKeyHashesOf } from "../replication/identity.ts";
 import type { Node, PromoteOptions } from "../replication/node.ts";
 import { keyLookupLimit } from "../replication/replica/key-lookup.ts";
@@ -744,6 +744,9 @@ class EnvironmentHost implements Environments {
       ...this.#shared,
       begins: begins && (id === registryEnvironment ? "once" : "anew"),
     };
+    // A successor of the default environment is that of all, also if it ended before this one could notice it.
+    const isLed = begins === undefined && this.#directories.hasStore(id) && !wasReplica(data);
+    if (isLed && wasReplaced(this.#config.data)) noteReplaced(data);
     // A promoted edge is the primary of this environment after a restart as well.
     if (isPrimary && own === "edge") writePromotionNote(data);
     const start = isPrimary ? startPrimary : startOf(config.role);

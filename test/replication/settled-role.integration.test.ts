@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { freePort } from "../../scripts/node-process.ts";
 import { realClusterSystem } from "../../src/roles/cluster-system.ts";
 import { nextFailoverTerm } from "../../src/store/log/terms.ts";
+import { ask, createEnvironment, fill, isReader, mayRead } from "../environments/host.ts";
 import { prepareMosquitto } from "../e2e/mosquitto.ts";
 import { withCapturedLog } from "./captured-log.ts";
 import { adminKey, eventually, policy, post, reader, withCluster, type Cluster } from "./cluster.ts";
@@ -141,6 +142,35 @@ test("a primary that hands over notes it, so that it asks for votes if it ends b
     expect(notes).toEqual(["edge"]);
     await written(p.url, "again");
     expect(roleNote(first)).toBe("primary");
+  }));
+
+test("what the default environment knows of its successor holds for the others, which were not running then", () =>
+  withCluster(async (cluster) => {
+    const [p, a] = await addresses(2);
+    const flags = { ...quick, port: p.port, peers: p.peers };
+    const first = await cluster.host("primary", "primary", flags);
+    const edge = await cluster.host("edge", "a", { ...quick, primary: p.url, port: a.port });
+    const lab = await createEnvironment(first, "lab");
+    await fill(first, lab, "ann");
+    await eventually(async () => expect(await mayRead(edge, lab, "ann")).toBe(true));
+    await first.stop();
+    expect((await post(a.url, "/api/promote", {})).status).toBe(200);
+    // The others have not started yet when it ends.
+    const back = await cluster.member(flags);
+    await eventually(async () => expect((await positionAt(p.url)).role).toBe("edge"));
+    await back.stop();
+    await edge.stop();
+
+    const alone = await cluster.host("primary", "primary", flags);
+    const write = () => ask({ url: p.url }, lab, "POST", "/api/batch", [{ inserts: [isReader("bob")] }]);
+    await eventually(async () => expect(await mayRead(alone, lab, "ann")).toBe(true));
+    expect((await write()).status).toBe(503);
+    expect((await post(p.url, "/api/promote", {})).status).toBe(200);
+    await eventually(async () => expect((await write()).status).toBe(200));
+    await alone.stop();
+    const again = await cluster.host("primary", "primary", flags);
+    await eventually(async () => expect(await mayRead(again, lab, "bob")).toBe(true));
+    await eventually(async () => expect((await write()).status).toBe(200));
   }));
 
 test("without peers it stays fenced over restarts, and a forced promotion begins a term after its successor's", () =>

@@ -185,6 +185,8 @@ class EnvironmentHost implements Environments {
 
   list(): readonly EnvironmentInfo[] {
     const { environment } = this.#config;
+    if (this.#registry === undefined && this.#directories.hasStore(registryEnvironment))
+      throw new AppError("not_ready", "this node is starting its environments: ask again in a moment");
     const own = hereOf(must(this.#default).node());
     const first: EnvironmentInfo = {
       id: environment,

@@ -119,6 +119,24 @@ test(
 );
 
 test(
+  "a node that starts lists all environments, or none",
+  () =>
+    withCluster(async (cluster) => {
+      const first = await cluster.host("primary", "primary");
+      await createEnvironment(first, "shop");
+      await first.stop();
+      const primary = await cluster.host("primary", "primary");
+      const listed = await eventually(async () => {
+        const answer = await ask(primary, adminKey, "GET", "/api/environments");
+        expect(answer.status).toBe(200);
+        return answer.json.environments;
+      });
+      expect(listed).toMatchObject([{ id: "test" }, { id: "shop" }]);
+    }),
+  timeoutMs,
+);
+
+test(
   "a copy has policy and facts, a history of its own, and none of the keys",
   () =>
     withCluster(async (cluster) => {

@@ -47,6 +47,7 @@ export interface EnvironmentRequest {
  * `not_ready` with `mayBeDone`: it is done here, and the same request again waits for them.
  */
 export interface Environments {
+  /** AppError `not_ready` while the node starts, and has not read which environments there are. */
   list(): readonly EnvironmentInfo[];
   /** AppError `conflict`, `not_found` (`copyOf`), `not_ready`. */
   create(request: EnvironmentRequest): Promise<{ readonly info: EnvironmentInfo; readonly token: string }>;

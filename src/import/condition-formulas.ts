@@ -64,6 +64,8 @@ export class ConditionFormulas {
   readonly #factName: (type: string, text: string) => string;
   readonly #terms = new Map<string, Term>();
   readonly #variables = new Map<string, string>();
+  /** How many variables of quantifiers there are. */
+  #items = 0;
 
   constructor({ parameters, needsAll }: ConditionDeclaration, factName: (type: string, text: string) => string) {
     this.#parameters = new Map(parameters.map(({ name, type }) => [name, type]));
@@ -229,7 +231,8 @@ export class ConditionFormulas {
     const term = this.#pluralIn(cel.target, bound);
     if (term?.type.name !== "list" || variable?.kind !== "name" || inner === undefined || cel.name === "exists_one")
       return undefined;
-    const text = this.#variable(`${term.fact} item ${bound.size}`);
+    // Each quantifier has its own variable: one of `exists` must not limit what an `all` beside it counts.
+    const text = this.#variable(`${term.fact} item ${this.#items++}`);
     const item = atom(`value_${term.fact}(condition, ${text})`);
     const within = new Map([...bound, [variable.name, { text, type: term.type.of?.name ?? "" }]]);
     try {

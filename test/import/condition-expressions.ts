@@ -247,6 +247,11 @@ const others: readonly RandomExpression[] = [
   quantified("names.all(x, x != t)", "names", "t", true, (item, t) => item !== t),
   quantified("nums.all(x, x > n)", "nums", "n", true, (item, n) => item > n),
   quantified("nums.exists(x, !(x >= n))", "nums", "n", false, (item, n) => item < n),
+  of(
+    "names.exists(x, x == s) && names.all(y, y != t)",
+    ["names", "s", "t"],
+    (names, s, t) => items(names).includes(must(s)) && !items(names).includes(must(t)),
+  ),
 ];
 
 function negated(truth: boolean | undefined): boolean | undefined {

@@ -748,6 +748,37 @@ tests:
     ]);
   });
 
+  test("each quantifier of a condition goes through the list by itself", () => {
+    const { tests, untranslated } = fromOpenFga(
+      {
+        "store.fga.yaml": `model: |
+  model
+    schema 1.1
+  type user
+  type doc
+    relations
+      define careful: [user with careful]
+      define both: [user with both]
+  condition careful(names: list<string>, name: string) {
+    names.exists(one, one != name) && names.all(each, each != "bad")
+  }
+  condition both(names: list<string>, name: string) {
+    names.exists(one, one == name) && names.exists(other, other == "ok")
+  }
+tuples:
+  - {user: user:ann, relation: careful, object: doc:1, condition: {name: careful, context: {names: [ok, bad]}}}
+  - {user: user:ann, relation: both, object: doc:1, condition: {name: both, context: {names: [ok, bad]}}}
+tests:
+  - check:
+    - {user: user:ann, object: doc:1, context: {name: bad}, assertions: {careful: false, both: true}}
+`,
+      },
+      "store.fga.yaml",
+    );
+    expect(tests?.tests.map(({ passed, total }) => passed / total)).toEqual([1]);
+    expect(untranslated).toEqual([]);
+  });
+
   test("modules form one model, and JSON is read too", () => {
     const modules = {
       "fga.mod": "schema: '1.2'\ncontents:\n  - core.fga\n  - wiki.fga\n",

@@ -163,6 +163,17 @@ test("a new policy makes the hint of a cached denial disappear", () =>
     expect(await ask(api, "/api/authorize", question)).toMatchObject({ json: { allowed: false }, hint: null });
   }));
 
+test("an own `allow` rule may ask for roles and relations with the name of the action", () =>
+  withCleanPrimary(async (api) => {
+    const own = `allow(actor: Actor, action: String, project: Resource) if has_role(actor, action, project) or has_relation(project, action, actor);`;
+    await api.call("POST", "/api/policy", { body: { src: policy + own } });
+    for (const action of ["member", "parent", "read"])
+      expect((await ask(api, "/api/authorize", { ...ann, action, ...x })).hint).toBeNull();
+    expect((await ask(api, "/api/authorize", { ...ann, action: "membr", ...x })).hint).toBe(
+      "the policy has no permission `membr` of `Project`: did you mean `member`?",
+    );
+  }));
+
 test("names of a question can neither break the header nor make it long", () =>
   withCleanPrimary(async (api) => {
     await load(api);

@@ -90,18 +90,27 @@ function unknownName({ predicate, args }: AskedCall, active: ActivePolicy, { nam
   if (kind === undefined || name?.type !== "String" || name.id === undefined || args.length > 3) return [];
   const asked = args[ownerOf(predicate)]?.type;
   const owner = asked !== undefined && active.types.has(asked) ? asked : undefined;
-  const known = names.getOrInsertComputed(
-    `${kind}/${args.length} ${owner ?? ""}`,
-    () =>
-      new Set([
-        ...declaredNames(kind, owner, args.length, active),
-        ...active.program.rules.flatMap((rule) => namesIn(rule, kind, owner, args.length)),
+  const known = names.getOrInsertComputed(`${predicate}/${args.length} ${owner ?? ""}`, () => {
+    const all = predicate === "allow" && takesAnyAction(active, args.length) ? new Set(kinds.values()) : [kind];
+    return new Set(
+      [...all].flatMap((each) => [
+        ...declaredNames(each, owner, args.length, active),
+        ...active.program.rules.flatMap((rule) => namesIn(rule, each, owner, args.length)),
       ]),
-  );
+    );
+  });
   // If the policy mentions no such name, all of them are data.
   if (known.size === 0 || known.has(name.id)) return [];
   const where = owner === undefined ? "" : ` of ${quote(owner)}`;
   return [`the policy has no ${kind} ${quote(name.id)}${where}${didYouMean(name.id, known)}`];
+}
+
+/** Whether an own `allow` rule may ask for roles and relations with the name of the action, as imported policies do. */
+function takesAnyAction({ program }: ActivePolicy, arity: number): boolean {
+  const allow = predicateKey("allow", arity);
+  return program.rules.some(
+    ({ predicate, head, implicit }) => predicate === allow && !implicit && head[1]?.kind !== "const",
+  );
 }
 
 /**

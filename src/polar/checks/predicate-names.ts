@@ -138,8 +138,8 @@ function isMisspelling(words: readonly string[], others: readonly string[]): boo
     const isEnding = rest.length === 1 && /^[dernsty]{2}$/.test(rest + otherRest);
     return start > 0 && rest.slice(1) === otherRest.slice(1) && long.length > shortestWord && !isEnding;
   }
-  // A letter more: not at the beginning (`blocked`), nor an ending (`writer`) except the plural.
-  return start > 0 && rest === otherRest.slice(1) && !(rest === "" && /[dnry]/.test(otherRest));
+  // A letter more: not at the beginning (`blocked`), nor an ending (`writer`, `given`, `ready`) except the plural.
+  return start > 0 && rest === otherRest.slice(1) && !(rest === "" && /(?:e[dr]|[^n]n|[^y]y)$/.test(long));
 }
 
 /** The words of `snake_case` or `camelCase`, in lower case. */

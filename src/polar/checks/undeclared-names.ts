@@ -261,12 +261,15 @@ function checkTests(known: Known, context: Context): void {
 
 const noScope = scopeOfTypes([]);
 
-function isUndeclared(name: string, naming: Naming, { given, asked }: Known): boolean {
+function isUndeclared(name: string, naming: Naming, { given, asked, hasOwnAllow }: Known): boolean {
   const { names } = naming.owner;
   if (!names || names[naming.kind].has(name) || !declaresSome(naming, names)) return false;
   // If no rule gives just any name, another check says that the assertion cannot fail.
-  if (naming.position === "denied")
+  if (naming.position === "denied") {
+    // Own `allow` rules may ask for roles and relations with the name of the action.
+    if (naming.predicate === "allow" && hasOwnAllow && kinds.some((kind) => names[kind].has(name))) return false;
     return given.hasExactly(naming, undefined) && !given.hasExactly(naming, name) && !asked.has(naming, name);
+  }
   return !(naming.position === "head" || naming.position === "fact" ? asked : given).has(naming, name);
 }
 

@@ -36,6 +36,12 @@ has_permission(user: User, "c", doc: Doc) if isMember(user, doc) and in_groups(u
 in_group(user: User, doc: Doc) if is_member(user, doc);
 has_permission(user: User, "d", doc: Doc) if in_group(user, doc) and has_rol(user, "viewer", doc);
 has_permission(user: User, "e", doc: Doc) if has_premission(user, "d", doc) and not is_banned(user) and not is_bannned(user);
+# --- predicates whose last letter is doubled or missing
+actor User {}
+resource Doc { permissions = ["read"]; }
+is_member(user: User, doc: Doc) if joined(user, doc);
+is_friend(user: User, doc: Doc) if knows(user, doc);
+has_permission(user: User, "read", doc: Doc) if (is_member(user, doc) or is_memberr(user, doc)) and is_friend(user, doc) and not is_frien(user, doc);
 # --- predicates with another number of arguments
 actor User {}
 resource Doc { permissions = ["a", "b"]; relations = { owner: User }; "b" if "owner"; }

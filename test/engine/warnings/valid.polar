@@ -286,3 +286,21 @@ test "custom roles" {
 actor User {}
 resource Doc { roles = ["a", "b"]; permissions = ["view"]; "view" if "a"; }
 has_role(user: User, role: String, doc: Doc) if role in ["a", "b"] and has_role(user, "b", doc);
+# --- 51 an own `allow` that asks for roles and relations with the name of the action
+actor User {}
+resource Doc { roles = ["viewer"]; permissions = ["read"]; relations = { author: User }; "read" if "viewer" or "author"; }
+allow(actor: Actor, action: String, doc: Resource) if has_permission(actor, action, doc) or has_role(actor, action, doc) or has_relation(doc, action, actor);
+test "t" {
+  setup { has_role(User{"ann"}, "viewer", Doc{"d"}); }
+  assert allow(User{"ann"}, "viewer", Doc{"d"});
+  assert_not allow(User{"bob"}, "viewer", Doc{"d"});
+  assert_not allow(User{"bob"}, "author", Doc{"d"});
+}
+# --- 52 names with ordinary endings
+actor User {}
+resource Doc { permissions = ["read"]; }
+has_permission(user: User, "read", doc: Doc) if is_writer(user, doc) or is_shared(user, doc) or was_given(user, doc) or is_party(user, doc);
+is_writer(user: User, doc: Doc) if is_write(user, doc) and not is_share(user, doc);
+is_shared(user: User, doc: Doc) if was_give(user, doc) and is_part(user, doc);
+was_given(user: User, doc: Doc) if is_part(user, doc);
+is_party(user: User, doc: Doc) if is_part(user, doc);

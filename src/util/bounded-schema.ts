@@ -54,11 +54,19 @@ export function recordOf<Value extends z.ZodType>(
   return documentedAs(record, z.record(z.string().max(keyBytesMax), value), { maxProperties: max });
 }
 
+const likenesses = new WeakMap<z.core.$ZodType, z.core.$ZodType>();
+
+/** A schema of Zod alone that accepts what a list or a record of this file accepts. Undefined for other schemas. */
+export function likenessOf(schema: z.core.$ZodType): z.core.$ZodType | undefined {
+  return likenesses.get(schema);
+}
+
 /**
  * `schema` with the JSON Schema of `likeness` and `more`: a transform alone has none. A member with this schema is
  * required; zod takes transforms for optional, because they could accept a missing member.
  */
 function documentedAs<Schema extends z.ZodType>(schema: Schema, likeness: z.ZodType, more: object = {}): Schema {
+  likenesses.set(schema, likeness);
   const { _zod: internals } = schema;
   const { _zod: documented } = likeness;
   internals.processJSONSchema = (context, json, params) => {
@@ -69,10 +77,14 @@ function documentedAs<Schema extends z.ZodType>(schema: Schema, likeness: z.ZodT
   return schema;
 }
 
-/** Returns a function that adds an issue with `input`. */
+/**
+ * Returns a function that adds an issue with `input`. Zod passes a value on to transformations if nothing is wrong with
+ * it but unknown members; there is no value here, so a second issue stops that. Only the first one is shown.
+ */
 function refuserOf(input: unknown, { issues }: { readonly issues: z.core.$ZodRawIssue[] }) {
   return (issue: object): never => {
     issues.push({ input, ...issue } as z.core.$ZodRawIssue);
+    if ("code" in issue && issue.code === "unrecognized_keys") issues.push({ code: "custom", input });
     return z.NEVER;
   };
 }

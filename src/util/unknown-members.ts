@@ -1,5 +1,6 @@
 /** Unknown members of objects, each with the member that was probably meant. */
 import type { z } from "zod";
+import { likenessOf } from "./bounded-schema.ts";
 import { suggestion } from "./suggestion.ts";
 import { clip } from "./text-length.ts";
 
@@ -60,6 +61,8 @@ type Definition = z.core.$ZodTypes["_zod"]["def"];
 
 /** Without the parts of a schema that leave the names of members as they are. */
 function definitionOf(schema: z.core.$ZodType): Definition {
+  const likeness = likenessOf(schema);
+  if (likeness !== undefined) return definitionOf(likeness);
   const { def } = schema as unknown as { readonly def: Definition };
   if (def.type === "pipe") return definitionOf(def.in);
   return "innerType" in def ? definitionOf(def.innerType) : def;

@@ -43,12 +43,17 @@ test(
                 await ask(beside, keys.besides, method, target, body),
                 await ask(alone, keys.alone, method, target, body),
               ];
-              expect({ method, target, body, answer: comparable(here) }).toEqual({
+              // How many refused requests the audit log has depends on the time between them.
+              const answers = [here, there].map((reply) =>
+                comparable(path === "/api/audit" && reply.status === 200 ? { ...reply, text: "" } : reply),
+              );
+              expect({ method, target, body, answer: answers[0] }).toEqual({
                 method,
                 target,
                 body,
-                answer: comparable(there),
+                answer: answers[1],
               });
+              expect(here.text).not.toContain(other.split("_")[2]);
               // A response may repeat the path of its request, and the audit log those of all.
               if (!target.includes(secret) && path !== "/api/audit") expect(here.text).not.toContain(secret);
             }

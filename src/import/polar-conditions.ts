@@ -147,21 +147,27 @@ export class PolarConditions {
     return { kind: "instance", value: instance, facts, problems };
   }
 
-  /** The facts of the context of a question, or the name of a value that Polar cannot hold or the condition refuses. */
+  /**
+   * The facts of the context of a question, or the name of a value that Polar cannot hold or that no condition takes. A
+   * condition that does not take a value lacks it: another one may have a parameter of this name with another type.
+   */
   contextFacts(conditions: Iterable<string>, context: Context): readonly Fact[] | string {
     const facts = new Map<string, Fact>();
+    const [taken, refused] = [new Set<string>(), new Set<string>()];
     for (const condition of conditions)
       for (const term of this.#compile(condition).terms) {
         const json = context[term.name];
         if (term.computed !== undefined || json === undefined) continue;
         const value = valueOf(json, term.type);
-        const args = value && factArguments(value, term);
+        (value === undefined ? refused : taken).add(term.name);
+        if (value === undefined) continue;
+        const args = factArguments(value, term);
         if (args === undefined) return term.name;
         const found = args.map((each): Fact => ({ predicate: `context_${term.fact}`, args: each }));
         if (args.length === 0) found.push({ predicate: "empty_context", args: [{ type: "String", id: term.fact }] });
         for (const fact of found) facts.set(JSON.stringify(fact), fact);
       }
-    return [...facts.values()];
+    return [...refused.difference(taken)][0] ?? [...facts.values()];
   }
 
   /** The parameters of the parts that only a stored context can give. */

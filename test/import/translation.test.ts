@@ -779,6 +779,44 @@ tests:
     expect(untranslated).toEqual([]);
   });
 
+  test("conditions may have parameters of one name and several types", () => {
+    const { tests, untranslated } = fromOpenFga(
+      {
+        "store.fga.yaml": `model: |
+  model
+    schema 1.1
+  type user
+  type doc
+    relations
+      define named: [user with named]
+      define counted: [user with counted]
+      define open: [user] but not counted
+  condition named(what: string) {
+    what == "a"
+  }
+  condition counted(what: int) {
+    what > 1
+  }
+tuples:
+  - {user: user:ann, relation: named, object: doc:1, condition: {name: named}}
+  - {user: user:ann, relation: counted, object: doc:1, condition: {name: counted}}
+  - {user: user:ann, relation: open, object: doc:1}
+tests:
+  - check:
+    - {user: user:ann, object: doc:1, context: {what: a}, assertions: {named: true, counted: false, open: false}}
+    - {user: user:ann, object: doc:1, context: {what: "2"}, assertions: {named: false, counted: true, open: false}}
+    - {user: user:ann, object: doc:1, context: {what: 1}, assertions: {named: false, counted: false, open: true}}
+    - {user: user:ann, object: doc:1, context: {what: true}, assertions: {named: false}}
+`,
+      },
+      "store.fga.yaml",
+    );
+    expect(tests?.tests.map(({ passed, total }) => passed / total)).toEqual([1, 1, 1]);
+    expect(untranslated).toEqual([
+      "store.fga.yaml:25: an assertion is left out: its context has a `what` that Polar cannot hold exactly",
+    ]);
+  });
+
   test("modules form one model, and JSON is read too", () => {
     const modules = {
       "fga.mod": "schema: '1.2'\ncontents:\n  - core.fga\n  - wiki.fga\n",

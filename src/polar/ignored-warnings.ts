@@ -21,7 +21,7 @@ export function withoutIgnored(diagnostics: readonly Diagnostic[], sources: read
   );
 }
 
-const written = /#+ *ignore:? +((?:(?:block|rule|syntax|test)\/[a-z]+(?:-[a-z]+)*[ ,]*)+)/;
+const written = /#+[ \t]*ignore:?[ \t]+((?:(?:block|rule|syntax|test)\/[a-z]+(?:-[a-z]+)*[ \t,]*)+)/;
 
 /** Tells whether a comment turns off the warnings with a code that begin at an offset. */
 function ignoredIn(source: Source): (code: string, offset: number) => boolean {

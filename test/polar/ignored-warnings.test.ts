@@ -15,6 +15,7 @@ function codesOf(text: string): string[] {
 test.each([
   ["after the statement", `${block}${rule} # ignore ${codes}\n`],
   ["alone before it", `${block}# ignore ${codes}: groups do not matter\n${rule}`],
+  ["with tabs", `${block}#\tignore\t${codes.replace(" ", "\t")}\n${rule}`],
   ["with other comments", `${block}## ignore: ${codes}\n# why\n${rule}`],
   ["of several lines", `${block}${rule.replaceAll(" and ", "\n and ").replaceAll("if ", "if\n")} # ignore ${codes}`],
 ])("a comment %s, also when it is formatted", (_, text) => {

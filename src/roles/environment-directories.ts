@@ -18,17 +18,19 @@ import {
 } from "../store/directory/data-directory.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { StorageError } from "../util/storage-failure.ts";
-import { registryEnvironment, type EnvironmentIdentity } from "./environment-registry.ts";
+import { registryEnvironment, type EnvironmentIdentity, type RegisteredEnvironment } from "./environment-registry.ts";
 
 const log = getLogger("environments");
 
 /** A file that is there until the registry has the new environment. */
 const unregisteredFile = "unregistered";
+/** A file that is there while the environment is deleted, but not finally, for when the registry is lost. */
+const deletedFile = "deleted";
 
 /** What the registry has, for the removal of directories. */
 export interface Registered {
   /** Active environments, and deleted ones that can be restored. */
-  readonly kept: readonly EnvironmentIdentity[];
+  readonly kept: readonly RegisteredEnvironment[];
   /** Environments whose deletion is final. */
   readonly removed: readonly EnvironmentIdentity[];
 }
@@ -80,11 +82,10 @@ export class EnvironmentDirectories {
     for (const id of this.withData()) this.markRestored(id);
   }
 
-  /** The ids of the environments that this node has data of, deleted ones included, without the registry. */
+  /** The ids of the environments that this node has data of, without deleted ones and the registry. */
   withData(): string[] {
-    return this.#ids().filter(
-      (id) => this.hasStore(id) && readNodeFile(this.pathOf(id), unregisteredFile) === undefined,
-    );
+    const has = (id: string, note: string): boolean => readNodeFile(this.pathOf(id), note) !== undefined;
+    return this.#ids().filter((id) => this.hasStore(id) && !has(id, unregisteredFile) && !has(id, deletedFile));
   }
 
   markRestored(id: string): void {
@@ -149,26 +150,34 @@ export class EnvironmentDirectories {
     rmSync(this.pathOf(id), { recursive: true, force: true });
   }
 
+  #noteDeletion(data: string, { deletedMs }: RegisteredEnvironment): void {
+    const isNoted = readNodeFile(data, deletedFile) !== undefined;
+    if (deletedMs === undefined && isNoted) removeNodeFile(data, deletedFile);
+    if (deletedMs !== undefined && !isNoted) writeNodeFile(data, deletedFile, String(deletedMs));
+  }
+
   /**
    * Removes directories of final deletions, and what interrupted creations have left. Any other directory stays, since a
    * registry may be lost or restored from an old backup.
    */
   sweep({ kept, removed }: Registered): void {
     if (!existsSync(this.#directory)) return;
-    for (const entry of readdirSync(this.#directory, { withFileTypes: true })) {
-      if (!entry.isDirectory() || entry.name === registryEnvironment || this.isRestored(entry.name)) continue;
+    for (const file of readdirSync(this.#directory, { withFileTypes: true })) {
+      if (!file.isDirectory() || file.name === registryEnvironment || this.isRestored(file.name)) continue;
       // `prepare` renames the directory of an earlier environment to `<id>.<time>`.
-      const [id] = entry.name.split(".");
-      const data = this.pathOf(entry.name);
+      const [id] = file.name.split(".");
+      const data = this.pathOf(file.name);
       const created = readNodeFile(data, createdName);
       // Somebody has emptied the directory of an environment that runs.
-      const emptied = created === undefined ? kept.find((each) => each.id === entry.name) : undefined;
+      const emptied = created === undefined ? kept.find((each) => each.id === file.name) : undefined;
       if (emptied !== undefined) writeNodeFile(data, createdName, String(emptied.createdMs));
       const isOf = (each: EnvironmentIdentity): boolean => each.id === id && String(each.createdMs) === created;
-      const isKept = kept.some(isOf);
+      const entry = kept.find(isOf);
+      const isKept = entry !== undefined;
+      if (isKept) this.#noteDeletion(data, entry);
       const isUnregistered = readNodeFile(data, unregisteredFile) !== undefined;
-      if (isKept && isUnregistered) this.markRegistered(entry.name);
-      else if (!isKept && (isUnregistered || removed.some(isOf))) this.remove(entry.name);
+      if (isKept && isUnregistered) this.markRegistered(file.name);
+      else if (!isKept && (isUnregistered || removed.some(isOf))) this.remove(file.name);
     }
   }
 }

@@ -309,6 +309,40 @@ test(
 );
 
 test(
+  "a deleted environment is in no backup of the data directory, and not served again when the list of environments is lost",
+  () =>
+    withCluster(async (cluster) => {
+      let primary = await cluster.host("primary", "primary");
+      const { data } = primary;
+      const web = await createEnvironment(primary, "web");
+      await fill(primary, web, "bob");
+      const shop = await createEnvironment(primary, "shop");
+      await fill(primary, shop, "cid");
+      const backup = join(cluster.directory, "test.backup");
+      await ostiary(["backup", "--url", primary.url, "--out", backup]);
+      const isNoted = (id: string): boolean => existsSync(join(data, "environments", id, "deleted"));
+      for (const id of ["web", "shop"]) {
+        expect((await ask(primary, adminKey, "DELETE", `/api/environments/${id}`)).status).toBe(200);
+        await eventually(() => expect(isNoted(id)).toBe(true));
+      }
+      await ostiary(["env", "restore", "shop", "--url", primary.url]);
+      await eventually(() => expect(isNoted("shop")).toBe(false));
+      await primary.stop();
+      const saved = join(cluster.directory, "saved");
+      await ostiary(["backup", "--all", "--data", data, "--out", saved]);
+      expect(readdirSync(saved).toSorted()).toEqual([`${registryEnvironment}.backup`, "shop.backup", "test.backup"]);
+      rmSync(join(data, "environments", registryEnvironment), { recursive: true });
+      await ostiary(["restore", backup, "--data", data, "--force"]);
+      primary = await cluster.host("primary", "primary");
+      await eventually(async () => expect(await mayRead(primary, shop, "cid")).toBe(true));
+      expect(await mayRead(primary, web, "bob")).toBe(503);
+      await ostiary(["env", "complete", "--url", primary.url]);
+      expect(await mayRead(primary, web, "bob")).toBe(401);
+    }),
+  timeoutMs,
+);
+
+test(
   "edges that know nothing yet do not wait for each other: without environments, keys of unknown ones are wrong keys",
   () =>
     withCluster(async (cluster) => {

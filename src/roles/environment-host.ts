@@ -5,7 +5,8 @@
  * environments there are; this node starts and stops its own ones accordingly.
  */
 import type { Config } from "../config/config.ts";
-import type { EnvironmentInfo, EnvironmentRequest, Environments } from "../http/routes/environments.ts";
+import type { EnvironmentInfo, EnvironmentRequest, Environments, OtherPreview } from "../http/routes/environments.ts";
+import { withoutPeersProblem } from "../replication/failover/fence.ts";
 import { systemOfEnvironment } from "../replication/transport/environment-system.ts";
 import { noteReplaced, wasReplaced, wasReplica, writePromotionNote } from "../replication/role-notes.ts";
 import { hostedNodeId, nodeIdOf, nodeKeyHashesOf } from "../replication/identity.ts";
@@ -393,11 +394,13 @@ class EnvironmentHost implements Environments {
   }
 
   async previewOthers(options: PromoteOptions) {
+    const reasons = options.force ? [] : [withoutPeersProblem];
+    const ofReplaced: OtherPreview = { reasons, warnings: [], missingEvents: 0, lostEvents: undefined };
     const previews = this.#promotable().map(async ([id, service]) => {
       const preview = await inEnvironment(id, () => service.node().previewPromotion?.(options));
-      return preview === undefined ? [] : [[id, preview] as const];
+      return [id, preview ?? ofReplaced] as const;
     });
-    return (await Promise.all(previews)).flat();
+    return Promise.all(previews);
   }
 
   #promotable() {

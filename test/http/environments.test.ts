@@ -307,9 +307,9 @@ describe("a promotion", () => {
 
   test("can be repeated on a primary for environments that failed, but not without them", () =>
     withCleanPrimary(async ({ node }) => {
-      const here = { role: "edge", offset: 3, isReady: true } as const;
-      const list = () => [{ ...active, here }];
-      await withApp(node, { environments: environmentsWith({ list }) }, async (call) => {
+      const preview = { reasons: [], warnings: [], missingEvents: 0, lostEvents: 0 };
+      const previewOthers = async () => [[active.id, preview] as const];
+      await withApp(node, { environments: environmentsWith({ previewOthers }) }, async (call) => {
         const { status, json } = await call("POST", "/api/promote", {});
         const { epoch, offset } = node.health();
         expect([status, json]).toEqual([

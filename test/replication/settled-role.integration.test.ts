@@ -7,7 +7,9 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { freePort } from "../../scripts/node-process.ts";
+import { noteReplaced } from "../../src/replication/role-notes.ts";
 import { realClusterSystem } from "../../src/roles/cluster-system.ts";
+import { registryEnvironment } from "../../src/roles/environment-registry.ts";
 import { nextFailoverTerm } from "../../src/store/log/terms.ts";
 import { ask, createEnvironment, fill, isReader, mayRead } from "../environments/host.ts";
 import { prepareMosquitto } from "../e2e/mosquitto.ts";
@@ -198,6 +200,29 @@ test("without peers it stays fenced over restarts, and a forced promotion begins
     expect(await preview("?force=true")).toMatchObject({ possible: true, reasons: [] });
     await requireWayOut(cluster, p.url, flags, { force: true });
     expect((await positionAt(p.url)).term).toBeGreaterThan(nextFailoverTerm(term));
+  }));
+
+test("without peers, environments of a primary that were replaced can be promoted by themselves", () =>
+  withCluster(async (cluster) => {
+    const first = await cluster.host("primary", "primary", quick);
+    const lab = await createEnvironment(first, "lab");
+    await fill(first, lab, "ann");
+    await first.stop();
+    // As a forced promotion leaves it that ends after the default environment.
+    for (const id of ["lab", registryEnvironment]) noteReplaced(join(first.data, "environments", id));
+    const { url } = await cluster.host("primary", "primary", quick);
+    await eventually(async () => expect(await mayRead({ url }, lab, "ann")).toBe(true));
+    const write = () => ask({ url }, lab, "POST", "/api/batch", [{ inserts: [isReader("bob")] }]);
+    expect((await write()).status).toBe(503);
+    const preview = await ask({ url }, adminKey, "GET", "/api/promote");
+    expect(preview.text).toContain("use force");
+    const refused = await (await post(url, "/api/promote", {})).json();
+    expect(refused).toMatchObject({ failed_environments: [{ id: registryEnvironment }, { id: "lab" }] });
+    expect(Object.keys((await (await post(url, "/api/promote", { force: true })).json()) as object)).not.toContain(
+      "failed_environments",
+    );
+    expect((await write()).status).toBe(200);
+    expect((await post(url, "/api/promote", { force: true })).status).toBe(409);
   }));
 
 test("a rolled back primary is not ready while it asks for votes, does not count its own, and ends that in time", () =>

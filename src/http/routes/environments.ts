@@ -75,9 +75,12 @@ export interface Environments {
   incompleteUntilMs(): number | undefined;
   /** Promotes this node for the environments besides the default one. Returns those that failed. */
   promoteOthers(options: PromoteOptions): Promise<readonly { readonly id: string; readonly reason: string }[]>;
-  /** What `promoteOthers` would do now, for each environment of which this node is an edge. */
-  previewOthers(options: PromoteOptions): Promise<readonly (readonly [id: string, preview: PromotionPreview])[]>;
+  /** What `promoteOthers` would do now, for each environment of which this node is an edge or a replaced primary. */
+  previewOthers(options: PromoteOptions): Promise<readonly (readonly [id: string, preview: OtherPreview])[]>;
 }
+
+/** What is shown of a promotion in an environment besides the default one. */
+export type OtherPreview = Pick<PromotionPreview, "reasons" | "warnings" | "missingEvents" | "lostEvents">;
 
 /** The routes that a node answers whatever its role. */
 export function environmentReads(environments: Environments | undefined, limits: Limits) {

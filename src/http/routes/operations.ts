@@ -165,7 +165,8 @@ export function promoteRoutes(node: Node, limits: Limits, bodies: BodyParser, en
       const exchange = exchangeOf(request);
       exchange.audited = { target: node.id, details: { ...wanted } };
       const options = { ...wanted, audit: auditDraftOf(exchange) };
-      const { epoch, offset } = (await node.promote?.(options)) ?? positionOfPrimary(node, environments);
+      const { epoch, offset } =
+        (await node.promote?.(options)) ?? (await positionOfPrimary(node, environments, options));
       const failed = await promoteOthers(environments, options);
       const message = `this node is the primary from offset ${offset} on`;
       if (failed === undefined) return { message, epoch, offset };
@@ -180,12 +181,9 @@ export function promoteRoutes(node: Node, limits: Limits, bodies: BodyParser, en
 }
 
 /** Of a primary that is not the primary of all environments yet. Throws AppError `conflict` on other nodes. */
-function positionOfPrimary(node: Node, environments: Environments | undefined) {
+async function positionOfPrimary(node: Node, environments: Environments | undefined, options: PromoteOptions) {
   const state = node.state();
-  const isPartial = environments
-    ?.list()
-    .some(({ here, deletedMs }) => here?.role === "edge" && deletedMs === undefined);
-  if (node.role === "primary" && isPartial === true && state !== undefined)
+  if (node.role === "primary" && state !== undefined && (await environments?.previewOthers(options))?.length)
     return { epoch: state.epoch, offset: state.offset };
   throw new AppError("conflict", notAnEdge(node));
 }

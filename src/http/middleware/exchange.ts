@@ -98,6 +98,8 @@ export function beginExchange(
   span: Span,
   connections: RequestConnections | undefined,
 ): Exchange {
+  const given = received.headers.get("x-request-id") ?? "";
+  const isUsed = given !== "" && given.length <= requestIdCharactersMax;
   return {
     large,
     findKey,
@@ -105,7 +107,8 @@ export function beginExchange(
     isHosted,
     isTrustedProxy,
     requestLimits,
-    ...requestIdsOf(received),
+    requestId: isUsed ? given : newRequestId(),
+    longRequestId: isUsed || given === "" ? undefined : given,
     method: received.method,
     startedMs: performance.now(),
     span,
@@ -130,8 +133,8 @@ export function beginExchange(
 const noHints: readonly string[] = [];
 
 /** Adds what the note of an answer says about the names of the question. */
-export function addHints(exchange: Pick<Exchange, "hints">, { unknown = noHints }: AnswerNote): void {
-  if (unknown.length > 0) exchange.hints = [...exchange.hints, ...unknown];
+export function addHints(exchange: Pick<Exchange, "hints">, { unknown }: AnswerNote): void {
+  if (unknown !== undefined && unknown.length > 0) exchange.hints = [...exchange.hints, ...unknown];
 }
 
 /** Makes the exchange available to code that has only the request. */
@@ -280,12 +283,9 @@ function recordPhases(exchange: Exchange, answeredMs: number): void {
   recordSpan("reply", { startTime: origin + answeredMs, endTime: origin + nowMs });
 }
 
-/** A new id is a UUID whose last digits count the requests of this process: it has to be unique, but not secret. */
-function requestIdsOf(request: Request): Pick<Exchange, "requestId" | "longRequestId"> {
-  const given = request.headers.get("x-request-id") ?? "";
-  if (given !== "" && given.length <= requestIdCharactersMax) return { requestId: given, longRequestId: undefined };
-  const requestId = `${processId}${(requests++).toString(16).padStart(12, "0")}`;
-  return { requestId, longRequestId: given === "" ? undefined : given };
+/** A UUID whose last digits count the requests of this process: it has to be unique, but not secret. */
+function newRequestId(): string {
+  return `${processId}${(requests++).toString(16).padStart(12, "0")}`;
 }
 
 const processId = crypto.randomUUID().slice(0, -12);

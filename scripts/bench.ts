@@ -4,23 +4,55 @@
  * inserts, a peer.
  */
 import * as Bun from "bun";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { SqliteDatabase } from "../src/runtime/sqlite.ts";
 import { measureAll, type Measures } from "./benchmark/measures.ts";
 import { describeMachine, goalSection, ratiosOf, renderSections, type Section } from "./benchmark/report.ts";
+import baseline from "./benchmark/baseline.json" with { type: "json" };
+import { measureGuard, ratioMax } from "./benchmark/guard.ts";
 import { builtBinary } from "./built-binary.ts";
+import { programOfCommit, requireCommit } from "./program-of-commit.ts";
 import { devDependencies } from "../package.json";
 
 const usage = `scripts/bench [--facts N] [--seed N] [--quick] [--full] [--json FILE]
+scripts/bench --guard
 
   --facts N    how many facts the company has (default 1000000, with --quick 100000)
   --seed N     what facts and questions are drawn with (default 1)
   --quick      a small company and few repetitions: rough figures in about a minute
   --full       ask a company of 10000000 facts as well, which takes minutes and 2 GB of disk to make
-  --json FILE  write the ratios, and all that is printed, to a file as well`;
+  --json FILE  write the ratios, and all that is printed, to a file as well
+  --guard      only the processor time of a request and of an event, beside the commit in
+               scripts/benchmark/baseline.json, in about two minutes; fails if a median is more than
+               ${Math.round((ratioMax - 1) * 100)} % worse`;
+
+/** Prints a row for each kind of request. Returns whether none has become too slow. */
+async function guard(): Promise<boolean> {
+  const { commit } = baseline;
+  requireCommit(commit, "the baseline");
+  console.log(`the baseline is ${commit.slice(0, 8)}, and is built if it is not in dist/`);
+  const programs = { baseline: await programOfCommit(commit), present: await builtBinary() };
+  const rows = await measureGuard({ programs, ...placeAndPolicy(), onProgress: console.log });
+  console.log("\nmicroseconds of a processor     baseline   present   ratio (of all rounds)");
+  for (const { what, cost, ratio, ratios } of rows) {
+    const range = `${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)}`;
+    const verdict = ratio > ratioMax ? `  more than ${ratioMax}: TOO SLOW` : "";
+    console.log(
+      `${what.padEnd(30)} ${cost.baseline.toFixed(1).padStart(9)} ${cost.present.toFixed(1).padStart(9)}    ${ratio.toFixed(2)} (${range})${verdict}`,
+    );
+  }
+  return rows.every(({ ratio }) => ratio <= ratioMax);
+}
+
+/** The directory is removed when this process ends. */
+function placeAndPolicy() {
+  const directory = mkdtempSync(join(tmpdir(), "ostiary-bench-"));
+  process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
+  return { directory, policy: readFileSync(join(import.meta.dirname, "example", "policy.polar"), "utf8") };
+}
 
 interface Options extends Measures {
   readonly json: string | undefined;
@@ -46,8 +78,7 @@ async function main({ json, ...options }: Options): Promise<void> {
     sections.push(section);
     console.log(renderSections([section]));
   };
-  const directory = mkdtempSync(join(tmpdir(), "ostiary-bench-"));
-  process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
+  const { directory } = placeAndPolicy();
   await measureAll(binary, directory, options, show);
   show(goalSection(sections));
   const seconds = Math.round((performance.now() - begin) / 1000);
@@ -73,7 +104,7 @@ async function versionsOf(binary: string) {
   return { ostiary, commit: commit ?? "unknown commit", bun, sqlite, ...peers };
 }
 
-function readOptions(): Options | string {
+function readOptions(): Options | "guard" | "help" {
   const { values } = parseArgs({
     options: {
       facts: { type: "string" },
@@ -81,10 +112,12 @@ function readOptions(): Options | string {
       quick: { type: "boolean", default: false },
       full: { type: "boolean", default: false },
       json: { type: "string" },
+      guard: { type: "boolean", default: false },
       help: { type: "boolean", short: "h", default: false },
     },
   });
-  if (values.help) return usage;
+  if (values.help) return "help";
+  if (values.guard) return "guard";
   const { quick, full, json } = values;
   const [facts, seed] = [Number(values.facts ?? (quick ? 100_000 : 1_000_000)), Number(values.seed)];
   if (!Number.isInteger(facts) || facts < 1000 || facts > 10_000_000)
@@ -97,7 +130,8 @@ function readOptions(): Options | string {
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(1));
 try {
   const options = readOptions();
-  if (typeof options === "string") console.log(options);
+  if (options === "help") console.log(usage);
+  else if (options === "guard") process.exitCode = (await guard()) ? 0 : 1;
   else await main(options);
 } catch (error) {
   console.error(error instanceof Error ? error.message : String(error));

@@ -97,7 +97,7 @@ const settleMs = 5000;
 const ticksPerSecond = 100;
 
 /** User and system time of all threads. Undefined if the system does not report it. */
-function cpuSecondsOf(pid: number | undefined): number | undefined {
+export function cpuSecondsOf(pid: number | undefined): number | undefined {
   let stat: string;
   try {
     stat = readFileSync(`/proc/${pid}/stat`, "utf8");

@@ -94,7 +94,8 @@ function pin(pid: number | undefined, cores: string): void {
   if (!success) throw new Error(`taskset failed: ${stderr.toString()}`);
 }
 
-async function generate(plan: LoadPlan): Promise<readonly Round[]> {
+/** Sends what the plan says. Each target has its rounds in the result, in order. */
+export async function generate(plan: LoadPlan): Promise<readonly Round[]> {
   const command = [process.execPath, join(import.meta.dirname, "load-generator.ts")];
   const generator = Bun.spawn(pinned && plan.ownCore ? ["taskset", "-c", loadCore, ...command] : command, {
     stdin: new Blob([JSON.stringify(plan)]),

@@ -16,6 +16,8 @@ export interface LoadPlan {
   readonly connections: number;
   readonly rounds: number;
   readonly secondsPerRound: number;
+  /** A round ends after about so many answers, if its time is not over before. */
+  readonly requestsPerRound?: number;
   /** Whether the generator has a core of its own, on which it never sleeps. */
   readonly ownCore: boolean;
 }
@@ -66,7 +68,7 @@ if (plan.ownCore) neverSleep();
 for (const { port, warmUpRequests, choosers } of targets) await run(port, choosers, warmUpSecondsMax, warmUpRequests);
 for (let round = 0; round < plan.rounds; round++) {
   for (const { name, port, choosers } of targets) {
-    const { latencies, serverTimes } = await run(port, choosers, plan.secondsPerRound);
+    const { latencies, serverTimes } = await run(port, choosers, plan.secondsPerRound, plan.requestsPerRound);
     rounds.push({
       target: name,
       perSecond: latencies.length / plan.secondsPerRound,

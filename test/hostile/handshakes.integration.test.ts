@@ -71,7 +71,9 @@ describe("handshakes", () => {
       await response.arrayBuffer();
       expect({ path, status: response.status }).toEqual({ path, status: 200 });
     };
-    for (const path of ["/healthcheck", "/readyz", "/api/facts?predicate=has_role"]) await expectAnswer(path);
+    // The node ends connections forty times a second. If more came since, no descriptor is left for this one.
+    await eventually(() => expectAnswer("/healthcheck"));
+    for (const path of ["/readyz", "/api/facts?predicate=has_role"]) await expectAnswer(path);
     // It opens files, and gets 503 if the system has accepted connections since the last were closed, a moment ago.
     await eventually(() => expectAnswer("/api/backup"));
     expect(node.running).toBe(true);
@@ -107,12 +109,16 @@ describe("handshakes", () => {
     active?.on("data", (bytes: Buffer) => (received += bytes.toString("latin1")));
     active?.on("close", () => (isClosed = true));
     const asking = setInterval(() => active?.write("GET /healthcheck HTTP/1.1\r\nHost: x\r\n\r\n"), 20);
+    const answers = (): number => received.split("HTTP/1.1 200").length - 1;
+    // The node takes a client for an active one after some responses.
+    await eventually(() => expect(answers()).toBeGreaterThan(20));
+    const before = answers();
     const held: (TLSSocket | undefined)[] = [];
     for (let at = 0; at < 40; at++) held.push(...(await Promise.all(Array.from({ length: 25 }, shake))));
     await expectService();
     clearInterval(asking);
     expect(isClosed).toBe(false);
-    expect(received.split("HTTP/1.1 200").length - 1).toBeGreaterThan(10);
+    expect(answers()).toBeGreaterThan(before + 10);
     active?.destroy();
     for (const socket of held) socket?.destroy();
   }, 60_000);

@@ -247,12 +247,18 @@ const others: readonly RandomExpression[] = [
   quantified("names.all(x, x != t)", "names", "t", true, (item, t) => item !== t),
   quantified("nums.all(x, x > n)", "nums", "n", true, (item, n) => item > n),
   quantified("nums.exists(x, !(x >= n))", "nums", "n", false, (item, n) => item < n),
-  of(
-    "names.exists(x, x == s) && names.all(y, y != t)",
-    ["names", "s", "t"],
-    (names, s, t) => items(names).includes(must(s)) && !items(names).includes(must(t)),
+  both(
+    quantified("names.exists(x, x == s)", "names", "s", false, (item, s) => item === s),
+    quantified("names.all(y, y != t)", "names", "t", true, (item, t) => item !== t),
   ),
 ];
+
+function both(one: RandomExpression, other: RandomExpression): RandomExpression {
+  return {
+    text: `${one.text} && ${other.text}`,
+    truth: (values) => conjunction([one.truth(values), other.truth(values)]),
+  };
+}
 
 function negated(truth: boolean | undefined): boolean | undefined {
   return truth === undefined ? undefined : !truth;

@@ -103,7 +103,9 @@ test.each(seeds.flatMap((seed) => [[seed, false] as const, [seed, true] as const
                 ["reader", truth === false],
               ] as const) {
                 const check = { actor: { type: "User", id }, action, resource: { type: "Doc", id: "1" } };
-                const got = engine.authorize(check);
+                const got = answerOf(engine, check);
+                // The engine refuses a statement with too many calls: an error is no decision.
+                if (got === undefined) continue;
                 seen.decisions += 1;
                 if (got) seen.allowed += 1;
                 if (got === expected || (!isExact && !got)) continue;
@@ -122,6 +124,20 @@ test.each(seeds.flatMap((seed) => [[seed, false] as const, [seed, true] as const
   600_000,
 );
 
+/** Undefined if the condition is too large for a question. */
+function answerOf(
+  { authorize }: Pick<Asking, "authorize">,
+  check: Parameters<Asking["authorize"]>[0],
+): boolean | undefined {
+  try {
+    return authorize(check);
+  } catch (error) {
+    expect((error as Error).message).toStartWith("the policy is too large for this question");
+    return undefined;
+  }
+}
+
+type Asking = ReturnType<ReturnType<typeof openFilledEngine>["asking"]>;
 type JsonValue = Parameters<typeof V1.CheckPermissionRequest.fromJson>[0];
 
 /** Undefined where the package has no library for this platform. */

@@ -137,14 +137,10 @@ test(
   "a promotion that lacks environments fails, and names them",
   () =>
     withPrimary(async ({ node }) => {
-      const list = () => [
-        {
-          ...{ id: "qa", name: "QA", createdMs: 0, isDefault: false },
-          here: { role: "edge", offset: 3, isReady: true } as const,
-        },
-      ];
+      const preview = { reasons: [], warnings: [], missingEvents: 0, lostEvents: 0 };
+      const previewOthers = async () => [["qa", preview] as const];
       const promoteOthers = async () => [{ id: "qa", reason: "another node has more events" }];
-      const app = createApp(node, defaultLimits, { environments: environmentsWith({ list, promoteOthers }) });
+      const app = createApp(node, defaultLimits, { environments: environmentsWith({ previewOthers, promoteOthers }) });
       const server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: (request) => app.fetch(request) });
       const access = { OSO_URL: `http://127.0.0.1:${server.port}`, OSO_AUTH: adminKey };
       const { status, output, errors } = await run(["promote"], "", access);

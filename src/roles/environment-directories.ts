@@ -137,7 +137,7 @@ export class EnvironmentDirectories {
     mkdirSync(data, { recursive: true, mode: 0o700 });
     if (isNew) writeNodeFile(data, unregisteredFile, String(createdMs));
     writeNodeFile(data, createdName, String(createdMs));
-    // The files are on the disk now; so is the name of their directory, before anybody is told of the environment.
+    // The files are on the disk now; so is the name of their directory, before anybody learns of the environment.
     for (const directory of [this.#directory, parent]) syncDirectory(directory);
   }
 

@@ -44,7 +44,11 @@ describe.skipIf(noMounts)("a full disk (skipped where nothing may be mounted)", 
           const free = fillDisk(path);
           for (let count = 0; count < 30 && edge.node.health().storageOk; count++) {
             await insert(primary.node, ...bulk(count * 1000, 1000));
-            await Bun.sleep(20);
+            // Without this, a slow edge could miss more than its disk can hold afterwards.
+            await eventually(() => {
+              const { offset, storageOk } = edge.node.health();
+              expect(!storageOk || offset === primary.node.health().offset).toBe(true);
+            });
           }
           await expectDegraded(edge.node, "the disk of this node is full", "ann");
           const { offset } = edge.node.health();

@@ -41,15 +41,16 @@ export async function startPostgres(): Promise<Server> {
   await command([...user, program("initdb"), "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync"]);
   const child = Bun.spawn([...user, program("postgres"), "-D", data, "-p", port, "-k", folder, "-c", "fsync=off"], {
     stdout: "ignore",
-    stderr: "ignore",
+    stderr: "pipe",
   });
+  const log = child.stderr.text();
   const execute = async (sql: string): Promise<void> => {
     await command(
       [program("psql"), "-h", "127.0.0.1", "-p", port, "-U", "postgres", "-v", "ON_ERROR_STOP=1", "-q"],
       sql,
     );
   };
-  await eventually(() => execute("SELECT 1"), 30_000);
+  await isReady(child, log, execute);
   return {
     url: `postgres://postgres:secret@127.0.0.1:${port}/postgres`,
     execute,
@@ -67,23 +68,23 @@ export async function startMariaDb(): Promise<Server> {
   const folder = mkdtempSync(join(tmpdir(), "ostiary-mariadb-"));
   chmodSync(folder, 0o777);
   const [data, socket, port] = [join(folder, "data"), join(folder, "socket"), String(await freePort())];
-  const user = process.getuid?.() === 0 ? ["--user=mysql"] : [];
-  await command([
-    "mariadb-install-db",
+  const options = [
     "--no-defaults",
     `--datadir=${data}`,
-    "--auth-root-authentication-method=normal",
-    ...user,
-  ]);
-  const options = [`--datadir=${data}`, `--socket=${socket}`, `--port=${port}`, "--bind-address=127.0.0.1", ...user];
-  const child = Bun.spawn(["/usr/sbin/mariadbd", "--no-defaults", ...options, `--pid-file=${folder}/pid`], {
-    stdout: "ignore",
-    stderr: "ignore",
-  });
+    // A server that starts deletes the temporary tables of every server with the same folder.
+    `--tmpdir=${folder}`,
+    // A test needs no data after a power cut.
+    "--innodb-flush-method=nosync",
+    ...(process.getuid?.() === 0 ? ["--user=mysql"] : []),
+  ];
+  await command(["mariadb-install-db", ...options, "--auth-root-authentication-method=normal"]);
+  const address = [`--socket=${socket}`, `--port=${port}`, "--bind-address=127.0.0.1", `--pid-file=${folder}/pid`];
+  const child = Bun.spawn(["/usr/sbin/mariadbd", ...options, ...address], { stdout: "ignore", stderr: "pipe" });
+  const log = child.stderr.text();
   const execute = async (sql: string): Promise<void> => {
     await command(["mariadb", "--no-defaults", `--socket=${socket}`, "-u", "root"], sql);
   };
-  await eventually(() => execute("SELECT 1"), 30_000);
+  await isReady(child, log, execute);
   await execute(
     "CREATE DATABASE app; CREATE USER app@'127.0.0.1' IDENTIFIED BY 'secret'; GRANT SELECT ON app.* TO app@'127.0.0.1';",
   );
@@ -96,4 +97,21 @@ export async function startMariaDb(): Promise<Server> {
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** Waits for the first statement. A server that ends before it is an error with the last lines of its log. */
+async function isReady(
+  child: Bun.Subprocess,
+  log: Promise<string>,
+  execute: (sql: string) => Promise<void>,
+): Promise<void> {
+  const ended = child.exited.then(async (status) => {
+    throw new Error(`the server ended with status ${status}: ${(await log).split("\n").slice(-20).join("\n")}`);
+  });
+  try {
+    await Promise.race([ended, eventually(() => execute("SELECT 1"), 30_000)]);
+  } catch (error) {
+    child.kill("SIGKILL");
+    throw error;
+  }
 }

@@ -53,7 +53,7 @@ export async function stopDatabases(): Promise<void> {
   const running = [servers.postgres, servers.mysql];
   // The next test file of the process starts new ones.
   servers.postgres = servers.mysql = undefined;
-  for (const server of running) await (await server)?.stop();
+  await Promise.all(running.map(async (server) => (await server)?.stop()));
 }
 
 function columns({ types, columns: names }: AppTable): string {

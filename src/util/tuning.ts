@@ -38,6 +38,9 @@ export const brokerWindowMax = 8;
 /** A second thread checks databases of this size or more. It takes longer to start than the check of a smaller one. */
 export const secondCheckThreadBytes = 8 * 1024 * KiB;
 
+/** Either thread may check a table of so many rows, which takes 100 ms. Smaller tables are checked together. */
+export const separatelyCheckedRowsMin = 100_000;
+
 /** After a notification event streams pause for this time per open stream, which bounds their share of the thread. */
 export const pauseMsPerEventStream = 0.25;
 

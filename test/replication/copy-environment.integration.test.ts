@@ -402,7 +402,7 @@ describe("a copy that does not succeed", () => {
 
   test("leaves no store, also if the process ends at any step, and the next one succeeds", () =>
     withSource(async (source, directory) => {
-      const steps = ["buildEnvironment", "open", "read", "checkStructure", "repair"];
+      const steps = ["buildEnvironment", "open", "read", "checkPages", "checkTables", "repair"];
       const seen: string[] = [];
       for (const step of steps) {
         const [data, killed] = [join(directory, step), join(directory, `${step}-killed`)];

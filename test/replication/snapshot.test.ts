@@ -3,7 +3,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { checkStructure, ContentCheck } from "../../src/replication/snapshots/check-database.ts";
+import { ContentCheck } from "../../src/replication/snapshots/check-database.ts";
 import { checkDatabaseInWorker, unpackSnapshotInWorker } from "../../src/replication/snapshots/snapshot-jobs.ts";
 import { realSystem } from "../../src/replication/system.ts";
 import { Writer } from "../../src/replication/log/writer.ts";
@@ -19,6 +19,7 @@ import type { StoreState } from "../../src/store/log/store-state.ts";
 import { must } from "../../src/util/assert.ts";
 import { policy, reader, refusal, untraced, withDirectory } from "./cluster.ts";
 import { flipBit } from "./flip-bit.ts";
+import { checkStructure } from "./verify-database.ts";
 
 // Each check starts threads, which is slow on a busy machine.
 setDefaultTimeout(120_000);
@@ -251,7 +252,7 @@ function isRefused(path: string): boolean {
   try {
     const content = new ContentCheck(path, defaultLimits);
     try {
-      checkStructure(path);
+      checkStructure(content, path);
       content.read();
       return content.repair() !== undefined;
     } finally {

@@ -75,8 +75,8 @@ export function spawnSimulated<C extends Commands, Event>(
         machineDisk.requireRoom();
         return time.working(commands.unpackSnapshot(...call));
       },
-      read() {
-        const state = commands.read();
+      read(...call: Parameters<typeof commands.read>) {
+        const state = commands.read(...call);
         watcher.found(state);
         return state;
       },

@@ -25,7 +25,7 @@ import { Writer } from "../log/writer.ts";
 import { formatToken } from "../position.ts";
 import { chooseInitialDatabase } from "../snapshots/import-snapshot.ts";
 import { fetchSnapshot } from "../snapshots/install-snapshot.ts";
-import { auditDatabaseInWorker } from "../snapshots/snapshot-jobs.ts";
+import { auditDatabaseInWorker, auditDigestInWorker } from "../snapshots/snapshot-jobs.ts";
 import type { StorageStatus } from "../storage-status.ts";
 import { epochOf } from "../transport/messages.ts";
 import type { PeerSystem } from "../transport/node-client.ts";
@@ -94,7 +94,8 @@ export async function openReplica(
   const database = new LocalDatabase(data, limits, clock, writer.changes);
   started.defer(() => database.close());
   const historyGuard = new HistoryGuard(data, clock);
-  const position = trackPosition(config, directory, writer, database, historyGuard, system);
+  const onUnverified = (path: string): void => void verifyDigest(path, database, damage.suspect, system);
+  const position = trackPosition(config, directory, writer, database, historyGuard, system, onUnverified);
   const { state, events, onStateChange } = position;
   const peers = openReplicaPeers(config, ackName, state, historyGuard, system);
   // These requests tell a primary that was replaced while it was down about its successor.
@@ -244,7 +245,10 @@ function handleDamage(
   };
 }
 
-/** Tracks the position while events advance it and snapshots replace the database. */
+/**
+ * Tracks the position while events advance it and snapshots replace the database. `onUnverified` gets the path of a
+ * database that answers, although the digest of its content was not verified yet.
+ */
 function trackPosition(
   config: Config,
   { path: directory, keepLock: requireLock }: DataDirectory,
@@ -252,6 +256,7 @@ function trackPosition(
   database: LocalDatabase,
   guard: HistoryGuard,
   system: PeerSystem,
+  onUnverified: (path: string) => void,
 ) {
   let state: StoreState | undefined;
   const listeners: (() => void)[] = [];
@@ -298,12 +303,15 @@ function trackPosition(
     const installed = await fetchSnapshot({
       ...{ primary: from, directory, requireLock, environment, limits, system, storage, guard, state },
       nodeKeyHashes: nodeKeyHashesOf(config),
+      // A database that answers, or has diverged, is replaced by a verified one only.
+      mayVerifyLater: !database.isOpen,
     });
     if (installed === "unchanged") throw new Error("the other node sent no snapshot although none was known");
     const replaced = database.isOpen ? database.path : null;
     try {
       replacing();
       const adopted = await adopt(installed.path, isDistrusted);
+      if (installed.isDigestLater) onUnverified(installed.path);
       await writer
         .adoptAudit(replaced)
         .catch((error: unknown) => log.warning("the audit log of {replaced} is lost: {error}", { replaced, error }));
@@ -369,6 +377,23 @@ async function audit(
   } catch (error) {
     if (storageFailureIn(error) !== undefined) return warnUnreadable(error);
     // It may have been replaced or closed meanwhile.
+    if (database.isOpen && database.path === path) suspect(reasonOf(error));
+  }
+}
+
+/** Verifies the digest of a snapshot that answers already. If that fails for any reason, it no longer answers. */
+async function verifyDigest(
+  path: string,
+  database: LocalDatabase,
+  suspect: (reason: string) => void,
+  system: PeerSystem,
+): Promise<void> {
+  const startMs = system.clock.monotonicMs();
+  try {
+    await auditDigestInWorker(system, path);
+    const ms = Math.round(system.clock.monotonicMs() - startMs);
+    log.info("verified the digest of the snapshot in {ms} ms", { ms });
+  } catch (error) {
     if (database.isOpen && database.path === path) suspect(reasonOf(error));
   }
 }

@@ -1,7 +1,7 @@
 /**
  * Checks whether a database can be trusted: SQLite's integrity check must pass, and the digest computed over the whole
  * content must equal the stored digest. The integrity check alone would miss a flipped bit inside a value, which may be
- * someone's role; the digest does not cover indexes. Each takes a second for a million facts, so two threads do them.
+ * someone's role; the digest does not cover indexes. Each takes a second for a million facts, so two threads share the work.
  * Without other writers it also rebuilds derived data (tables of a newer format, closures, statistics).
  */
 import type { Limits } from "../../config/limits.ts";
@@ -11,8 +11,9 @@ import { computeDigest } from "../../engine/state/store-digest.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import { openStore } from "../../store/connection/open-store.ts";
 import { requireKnownSchema, requireKnownSchemaIn } from "../../store/integrity/schema-check.ts";
-import { findState, type StoreState } from "../../store/log/store-state.ts";
+import { findState, readState, type StoreState } from "../../store/log/store-state.ts";
 import { must } from "../../util/assert.ts";
+import { separatelyCheckedRowsMin } from "../../util/tuning.ts";
 
 export function readStore<T>(path: string, read: (store: Connection) => T): T {
   const store = openStore(path, { readonly: true });
@@ -23,14 +24,19 @@ export function readStore<T>(path: string, read: (store: Connection) => T): T {
   }
 }
 
-/** Throws if the structure of the file is damaged. */
-export function checkStructure(path: string): void {
+/** Throws if a page of the file is damaged. */
+export function checkPages(path: string): void {
   readStore(path, (store) => {
-    // SQLite looks up each row in each index, and would check a mapped page again with each access.
+    // Not in `checkTables`: with each of its accesses SQLite would check a mapped page again.
     store.exec("PRAGMA cell_size_check = ON");
     requireOk(store, "quick_check(1)");
-    store.exec("PRAGMA cell_size_check = OFF");
-    requireIntegrity(store);
+  });
+}
+
+/** Throws if one of the tables differs from its indexes: SQLite looks up each row in each of them. */
+export function checkTables(path: string, tables: readonly string[]): void {
+  readStore(path, (store) => {
+    for (const table of tables) requireOk(store, `integrity_check(${table})`);
   });
 }
 
@@ -51,9 +57,26 @@ export class ContentCheck {
     this.#limits = limits;
   }
 
-  /** Returns the state of the database. Throws if the content does not match its digest. Does not write. */
-  read(): StoreState {
-    const state = this.#store.transaction(() => requireDigest(this.#store));
+  /** The names of all tables, in groups that threads can check at the same time, the largest table first. */
+  tableGroups(): string[][] {
+    const rows = this.#store
+      .prepare(
+        `SELECT name, coalesce(most, 0) FROM sqlite_schema LEFT JOIN degree ON table_name = name AND kinds = 'bound'
+         WHERE type = 'table' ORDER BY 2 DESC`,
+      )
+      .values();
+    const isLarge = ([, most]: (typeof rows)[number]): boolean => Number(most) >= separatelyCheckedRowsMin;
+    const nameOf = ([name]: (typeof rows)[number]): string => String(name);
+    const small = rows.filter((row) => !isLarge(row)).map(nameOf);
+    return [...rows.filter(isLarge).map((row) => [nameOf(row)]), small];
+  }
+
+  /**
+   * Returns the state of the database. Throws if the content does not match its digest; with `isDigestLater` that is left
+   * to `auditDigest`. Does not write.
+   */
+  read(isDigestLater = false): StoreState {
+    const state = this.#store.transaction(() => (isDigestLater ? readState : requireDigest)(this.#store));
     this.#problem = this.#store.transaction(() => findClosureDamage(this.#store, this.#limits));
     return state;
   }
@@ -67,10 +90,6 @@ export class ContentCheck {
   close(): void {
     this.#store.close();
   }
-}
-
-function requireIntegrity(store: Connection): void {
-  requireOk(store, "integrity_check(1)");
 }
 
 function requireOk(store: Connection, check: string): void {
@@ -91,8 +110,13 @@ export function auditDatabase(path: string): void {
   readStore(path, (store) =>
     store.transaction(() => {
       requireKnownSchema(store);
-      requireIntegrity(store);
+      requireOk(store, "integrity_check(1)");
       requireDigest(store);
     }),
   );
+}
+
+/** Reads a database in use while others read and write it. Throws if its content does not match its digest. */
+export function auditDigest(path: string): void {
+  readStore(path, (store) => store.transaction(() => requireDigest(store)));
 }

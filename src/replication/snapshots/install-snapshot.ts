@@ -19,6 +19,7 @@ import type { HistoryGuard } from "../history-guard.ts";
 import type { StorageStatus } from "../storage-status.ts";
 import type { System } from "../system.ts";
 import { StorageError, storageFailureIn } from "../../util/storage-failure.ts";
+import { secondCheckThreadBytes } from "../../util/tuning.ts";
 import { unpackSnapshotInWorker } from "./snapshot-jobs.ts";
 
 const log = getLogger("snapshot");
@@ -26,6 +27,8 @@ const log = getLogger("snapshot");
 export interface InstalledSnapshot {
   readonly path: string;
   readonly state: StoreState;
+  /** Whether the caller has to verify the digest of the content, with `auditDigestInWorker`. */
+  readonly isDigestLater: boolean;
 }
 
 export interface SnapshotInstallOptions {
@@ -43,6 +46,8 @@ export interface SnapshotInstallOptions {
   readonly nodeKeyHashes: NodeKeyHashes | undefined;
   /** The state of the database to replace, if it answered queries: the state must not go back for their readers. */
   readonly state?: StoreState | undefined;
+  /** Whether the caller verifies the digest of a large snapshot after it has opened it, if the MAC is valid. */
+  readonly mayVerifyLater?: boolean;
 }
 
 /** Installs the primary's newest snapshot. Returns "unchanged" if the one with `knownTag` is still the newest. */
@@ -51,6 +56,7 @@ export async function fetchSnapshot(
   knownTag?: string,
 ): Promise<InstalledSnapshot | "unchanged"> {
   const { primary, directory, requireLock, environment, system, storage, state, guard, nodeKeyHashes } = options;
+  const { mayVerifyLater = false } = options;
   // The file stays for the next attempt until it is complete.
   const packed = join(directory, "incoming.zst");
   const startMs = system.clock.monotonicMs();
@@ -81,7 +87,10 @@ export async function fetchSnapshot(
     });
     try {
       requireLock?.();
-      const installed = await installSnapshot(snapshot, options, primary.url);
+      const { signed, manifest } = snapshot;
+      const isLarge = manifest.unpackedBytes >= secondCheckThreadBytes;
+      const isDigestLater = mayVerifyLater && isLarge && authenticityOf(signed, nodeKeyHashes) === "verified";
+      const installed = await installSnapshot(snapshot, options, primary.url, isDigestLater);
       storage?.recovered("snapshot");
       return installed;
     } finally {
@@ -118,18 +127,25 @@ export function unpackPath(directory: string): string {
   return join(directory, "incoming.db");
 }
 
-/** Unpacks and checks a snapshot completely, and installs it as the current database. Errors name the sender. */
+/**
+ * Unpacks and checks a snapshot completely, unless its digest is verified later, and installs it as the current
+ * database. Errors name the sender.
+ */
 export async function installSnapshot(
   snapshot: Snapshot,
   options: Pick<SnapshotInstallOptions, "directory" | "limits" | "system" | "guard">,
   sender: string,
+  isDigestLater = false,
 ): Promise<InstalledSnapshot> {
   const { directory, limits, system, guard } = options;
   const unpacked = unpackPath(directory);
   try {
     // After `ostiary migrate`, a primary that is not migrated yet may send an older format.
     const convert = isMigrated(directory);
-    const unpacking = unpackSnapshotInWorker(system, snapshot, unpacked, limits, undefined, convert);
+    const unpacking = unpackSnapshotInWorker(system, snapshot, unpacked, limits, undefined, {
+      convert,
+      isDigestLater,
+    });
     const { state, unpackMs, checkMs } = await unpacking;
     guard.require(historyOf(unpacked), sender);
     const path = nextStorePath(directory);
@@ -140,7 +156,7 @@ export async function installSnapshot(
       unpackMs: Math.round(unpackMs),
       checkMs: Math.round(checkMs),
     });
-    return { path, state };
+    return { path, state, isDigestLater };
   } finally {
     removeFiles(databaseFiles(unpacked));
   }

@@ -32,15 +32,23 @@ export const buildBackupInWorker = commandRunner("buildBackup");
 export const buildEnvironmentInWorker = commandRunner("buildEnvironment");
 export const verifySnapshotInWorker = commandRunner("verifySnapshot");
 export const auditDatabaseInWorker = commandRunner("auditDatabase");
+export const auditDigestInWorker = commandRunner("auditDigest");
 
 function commandRunner<Name extends keyof SnapshotCommands>(command: Name) {
   return (system: WorkerSpawner, ...parameters: Parameters<SnapshotCommands[Name]>) =>
     withWorkers(system, (spawn) => spawn().call(command, ...parameters));
 }
 
+interface CheckOptions {
+  /** Migrates the database. */
+  readonly convert?: boolean;
+  /** Leaves out the digest of the content. The caller has to verify it with `auditDigestInWorker`. */
+  readonly isDigestLater?: boolean;
+}
+
 /**
- * Unpacks a received snapshot, and with `convert` migrates it. Returns its state and the duration of both steps.
- * Throws, and leaves no file at `target`, unless the database is sound and its content matches the manifest.
+ * Unpacks a received snapshot. Returns its state and the duration of both steps. Throws, and leaves no file at `target`,
+ * unless the database is sound and its content matches the manifest.
  */
 export async function unpackSnapshotInWorker(
   system: WorkerSpawner,
@@ -48,7 +56,7 @@ export async function unpackSnapshotInWorker(
   target: string,
   limits: Limits,
   warn: WarningListener = logWarning,
-  convert = false,
+  options: CheckOptions = {},
 ): Promise<{ readonly state: StoreState; readonly unpackMs: number; readonly checkMs: number }> {
   const { manifest } = snapshot;
   try {
@@ -58,7 +66,7 @@ export async function unpackSnapshotInWorker(
       const startMs = performance.now();
       await content.call("unpackSnapshot", snapshot, target, limits.snapshotBytesMax);
       const unpackedMs = performance.now();
-      const state = await checkDatabase(content, structure, target, limits, warn, { manifest, convert });
+      const state = await checkDatabase(content, structure, target, limits, warn, { manifest, ...options });
       return { state, unpackMs: unpackedMs - startMs, checkMs: performance.now() - unpackedMs };
     });
   } catch (error) {
@@ -83,17 +91,30 @@ export function checkDatabaseInWorker(
 
 type SnapshotWorker = WorkerHandle<SnapshotCommands, never>;
 
-/** `manifest` is that of the snapshot that contained the database, which `convert` migrates. */
+/** `manifest` is that of the snapshot that contained the database. */
 async function checkDatabase(
   content: SnapshotWorker,
   structure: SnapshotWorker,
   path: string,
   limits: Limits,
   warn: WarningListener,
-  { manifest, convert = false }: { readonly manifest?: SnapshotManifest; readonly convert?: boolean } = {},
+  { manifest, convert = false, isDigestLater = false }: CheckOptions & { readonly manifest?: SnapshotManifest } = {},
 ): Promise<StoreState> {
-  await content.call("open", path, limits, convert);
-  const [state] = await Promise.all([content.call("read"), structure.call("checkStructure", path)]);
+  const groups = await content.call("open", path, limits, convert);
+  const checkTables = async (worker: SnapshotWorker): Promise<void> => {
+    for (let tables = groups.shift(); tables !== undefined; tables = groups.shift())
+      await worker.call("checkTables", path, tables);
+  };
+  const readContent = async (): Promise<StoreState> => {
+    const state = await content.call("read", isDigestLater);
+    await checkTables(content);
+    return state;
+  };
+  const checkStructure = async (): Promise<void> => {
+    await structure.call("checkPages", path);
+    await checkTables(structure);
+  };
+  const [state] = await Promise.all([readContent(), checkStructure()]);
   if (manifest !== undefined) requireMatchingState(state, manifest);
   const repaired = await content.call("repair");
   if (repaired !== undefined) warn(repaired);

@@ -87,6 +87,7 @@ export function openLiveEngine(now: number, options: EngineOptions): LiveEngine 
   const folder = mkdtempSync(join(tmpdir(), "ostiary-case-"));
   const path = join(folder, "data.db");
   const writer = openStore(path, { synchronous: "NORMAL" });
+  writer.enableWriterCache();
   createState(writer, "test", "0000000000000001");
   return live(writer, openStore(path, { readonly: true }), now, options, () => {
     writer.close();

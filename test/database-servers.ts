@@ -75,6 +75,8 @@ export async function startMariaDb(): Promise<Server> {
     `--tmpdir=${folder}`,
     // A test needs no data after a power cut.
     "--innodb-flush-method=nosync",
+    // A statement that needs more is an error; otherwise it can use up the memory of the machine.
+    "--max-session-mem-used=2G",
     ...(process.getuid?.() === 0 ? ["--user=mysql"] : []),
   ];
   await command(["mariadb-install-db", ...options, "--auth-root-authentication-method=normal"]);

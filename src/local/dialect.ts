@@ -56,6 +56,8 @@ export interface Dialect {
   number(id: string): string;
   /** The value of the SQL type with this id (a text), or NULL if the type does not have it. It raises no error. */
   typed(id: string, type: SqlType): string;
+  /** A recursive table expression outside of its own definition, as a source for FROM. */
+  recursion(table: string, alias: string): string;
   /** The rows of a bound query, as a source for FROM. Names that begin with the alias are free. */
   query(query: string, alias: string, columns: readonly string[]): string;
   /** Rows of ids that the database can hold, at least one, as a source for FROM. Its columns are `exact` ids. */

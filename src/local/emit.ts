@@ -393,7 +393,7 @@ export class LocalEmitter {
 
   #recursive(call: LocalRecursion, join: Join): void {
     const alias = this.names.alias();
-    join.from.push(`${call.source.table} AS ${alias}`);
+    join.from.push(this.#dialect.recursion(call.source.table, alias));
     join.where.push(`${alias}.${this.names.named("tag")} = ${call.source.tag}`);
     this.#bindAnswers(call, alias, join);
   }

@@ -82,6 +82,8 @@ export const mysql: Dialect = {
   number,
   // Other texts become other numbers; the comparison of the ids decides.
   typed: (text, { form }) => (form === "integer" ? number(text) : `CONVERT(${text} USING utf8mb4)`),
+  // MariaDB 11.8 needs twice the memory for each further subquery in a condition that reads the table directly: 9.5 GB for 20.
+  recursion: (table, alias) => `(SELECT * FROM ${table}) AS ${alias}`,
   query: (query, alias, columns) =>
     `(WITH ${alias}q(${columns.join(", ")}) AS (${query}\n) SELECT * FROM ${alias}q) AS ${alias}`,
   values(rows, alias, columns) {

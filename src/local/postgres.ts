@@ -89,6 +89,7 @@ export const postgres: Dialect = {
         return `CASE WHEN ${isBetween(number(text), must(type.min), must(type.max))} THEN CAST(${text} AS ${type.name}) END`;
     }
   },
+  recursion: (table, alias) => `${table} AS ${alias}`,
   query(query, alias, columns) {
     // A column without a name of ours would keep its own, and capture a column of the query around.
     const listed = columns.join(", ");

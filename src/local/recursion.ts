@@ -128,6 +128,7 @@ export class Recursions {
 
   #write(group: Group, width: number, starts: readonly string[], steps: readonly string[], shared?: string): void {
     const { table } = group;
+    const { dialect } = this.#options;
     const names = this.#names;
     const columns = [names.named("tag"), ...Array.from({ length: width }, (_, index) => names.column(index))];
     const [step, all] = [names.named("step"), names.named("all")];
@@ -144,13 +145,13 @@ export class Recursions {
     // PostgreSQL requires the form `start UNION step`.
     const body = [shared !== undefined && starts.length > 1 ? `(${start})` : start, ...recursive].join(" UNION ");
     this.definitions.push(`${table}(${listed}) AS (${body})`);
-    if (this.#options.dialect.cutsRecursion && steps.length > 0) {
+    if (dialect.cutsRecursion && steps.length > 0) {
       const found = `SELECT ${columns.map((name) => `${known}.${name}`).join(", ")} FROM ${table} AS ${known}`;
       const count = `SELECT COUNT(*) FROM (${[found, ...steps].join(" UNION ")}) AS ${next}`;
       this.#checkedSteps += steps.length;
       if (this.checks.length > 0 && this.#checkedSteps > checkedStepsMax)
         throw new NotExpressible(`recursions with more than ${checkedStepsMax} steps, with \`dialect: mysql\``);
-      this.checks.push({ table, isComplete: `(${count}) = (SELECT COUNT(*) FROM ${table} AS ${all})` });
+      this.checks.push({ table, isComplete: `(${count}) = (SELECT COUNT(*) FROM ${dialect.recursion(table, all)})` });
     }
   }
 
@@ -214,9 +215,10 @@ export class Recursions {
    * more rows than one.
    */
   checked(value: string): string {
+    const [tag, all] = [this.#names.named("tag"), this.#names.named("all")];
     return this.checks.reduce(
       (inner, { table, isComplete }) =>
-        `CASE WHEN ${isComplete} THEN ${inner} ELSE (SELECT ${this.#names.named("tag")} FROM ${table}) END`,
+        `CASE WHEN ${isComplete} THEN ${inner} ELSE (SELECT ${tag} FROM ${this.#options.dialect.recursion(table, all)}) END`,
       value,
     );
   }

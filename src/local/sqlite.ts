@@ -71,6 +71,7 @@ export const sqlite: Dialect = {
   isExact: () => false,
   number,
   typed: (text, { form }) => (form === "integer" ? number(text) : text),
+  recursion: (table, alias) => `${table} AS ${alias}`,
   query: (query, alias, columns) =>
     `(WITH ${alias}q(${columns.join(", ")}) AS (${query}\n) SELECT * FROM ${alias}q) AS ${alias}`,
   values: (rows, alias, columns) =>

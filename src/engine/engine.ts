@@ -110,6 +110,8 @@ export class Engine {
   #version: AnswerVersion | undefined;
   /** Of the last decision. */
   #unknown: readonly string[] = [];
+  /** Of denied questions with this shape. */
+  readonly #unknownOf = new WeakMap<KeyedShape, readonly string[]>();
 
   /** `database` is a read-only connection that only this engine uses. */
   constructor(database: Connection, options: EngineOptions = {}) {
@@ -203,7 +205,13 @@ export class Engine {
       const execution = this.#execution(planner, shape, contextFacts, now);
       const values: GivenValues = [actor, { type: "String", id: action }, resource];
       const allowed = execution.holds(values);
-      const unknown = unknownNamesIn("authorize", question, allowed, () => planner.active);
+      // They depend only on the shape if the action is a part of it: then they are found once.
+      const unknown =
+        allowed || constant === undefined || context.length > 0
+          ? unknownNamesIn("authorize", question, allowed, () => planner.active)
+          : this.#unknownOf.getOrInsertComputed(shape, () =>
+              unknownNamesIn("authorize", question, false, () => planner.active),
+            );
       this.#unknown = unknown;
       const key = decisions.keyOf(question);
       if (key !== undefined)

@@ -42,6 +42,9 @@ export class KeyUses {
   readonly #warnings: ReturnType<typeof rateLimiter>;
   #isSaved = true;
   #isReporting = false;
+  /** The last recorded use: most requests have the same key as the one before. */
+  #lastId = "";
+  #lastMinute = 0;
 
   /** Reads the uses of an earlier run. */
   constructor(directory: string, clock: Clock) {
@@ -59,6 +62,8 @@ export class KeyUses {
   /** The key was used at `nowMs`, in ms since 1970. An earlier time than the known one shows that the clock was set. */
   record(id: string, nowMs: number): void {
     const minute = Math.floor(nowMs / minuteMs);
+    if (minute === this.#lastMinute && id === this.#lastId) return;
+    [this.#lastId, this.#lastMinute] = [id, minute];
     if (this.#uses.get(id)?.minute !== minute) this.#set(id, minute);
   }
 

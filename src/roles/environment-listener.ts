@@ -47,6 +47,8 @@ export class EnvironmentListener {
   readonly #isExpected: (environment: string) => boolean;
   readonly #admissions: Admissions;
   readonly #unknown: UnknownEnvironments;
+  /** How the header of most requests begins: that of a key of the default environment. */
+  readonly #defaultKeys: string | undefined;
   readonly #system: Pick<System, "serve" | "clock">;
   readonly #services = new Map<string, Service>();
   readonly #turns: EnvironmentTurns;
@@ -61,6 +63,7 @@ export class EnvironmentListener {
     unknown: UnknownEnvironments = { whyIncomplete: () => undefined, headers: () => ({}) },
   ) {
     this.#defaultEnvironment = defaultEnvironment;
+    if (!defaultEnvironment.includes("_")) this.#defaultKeys = `Bearer ${keyPrefix}${defaultEnvironment}_`;
     this.#isExpected = isExpected;
     this.#admissions = admissions;
     this.#unknown = unknown;
@@ -107,7 +110,10 @@ export class EnvironmentListener {
     const { fetch } = this.#default as ServeOptions;
     const path = pathStart(request.url);
     if (request.url.startsWith(environmentPaths, path)) return this.#dispatchNode(request, path, connections);
-    const { environment, authorization } = addressed(request);
+    const authorization = request.headers.get("authorization") ?? "";
+    if (this.#defaultKeys !== undefined && authorization.startsWith(this.#defaultKeys))
+      return this.#toDefault(request, connections);
+    const environment = addressed(request, authorization);
     if (environment === undefined || environment === this.#defaultEnvironment || environment === registryEnvironment)
       return this.#toDefault(request, connections);
     if (isOpenPath(pathOf(request.url))) return fetch(request, connections);
@@ -171,16 +177,12 @@ export class EnvironmentListener {
   }
 }
 
-/** The environment that a request with a credential names, and the header with the credential. */
-function addressed({ headers }: Request): {
-  readonly environment?: string | undefined;
-  readonly authorization: string;
-} {
-  const authorization = headers.get("authorization") ?? "";
-  if (!isApiKey(authorization)) return { environment: headers.get(environmentHeader) ?? undefined, authorization };
+/** The environment that a request with this credential names. */
+function addressed({ headers }: Request, authorization: string): string | undefined {
+  if (!isApiKey(authorization)) return headers.get(environmentHeader) ?? undefined;
   const begin = authorization.lastIndexOf(" ") + 1 + keyPrefix.length;
   // The id of a hosted environment contains no `_`. That of the default one may.
-  return { environment: authorization.slice(begin, authorization.indexOf("_", begin)), authorization };
+  return authorization.slice(begin, authorization.indexOf("_", begin));
 }
 
 async function waitUntilIdle(service: Service, graceMs: number, clock: Clock): Promise<void> {

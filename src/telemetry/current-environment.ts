@@ -6,10 +6,12 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 
 const storage = new AsyncLocalStorage<string | undefined>();
+/** Whether this thread has ever worked for a hosted environment: each request asks several times for the current one. */
+let hasHosted = false;
 
 /** The id of the hosted environment; undefined in the default environment. */
 export function currentEnvironment(): string | undefined {
-  return storage.getStore();
+  return hasHosted ? storage.getStore() : undefined;
 }
 
 /**
@@ -17,6 +19,7 @@ export function currentEnvironment(): string | undefined {
  * Returns its result, or throws its error.
  */
 export function inEnvironment<Result>(id: string | undefined, body: () => Result): Result {
+  hasHosted ||= id !== undefined;
   return storage.run(id, body);
 }
 
@@ -24,6 +27,6 @@ export function inEnvironment<Result>(id: string | undefined, body: () => Result
 export function inThisEnvironment<Parameters extends unknown[], Result>(
   listener: (...parameters: Parameters) => Result,
 ): (...parameters: Parameters) => Result {
-  const id = storage.getStore();
+  const id = currentEnvironment();
   return (...parameters) => storage.run(id, listener, ...parameters);
 }

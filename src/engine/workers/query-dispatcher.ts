@@ -47,15 +47,14 @@ export class QueryDispatcher {
     });
   }
 
-  /** As `Engine.cachedDecision`. */
-  cachedDecision(text: string): boolean | undefined {
-    return this.#engine().cachedDecision(text);
-  }
-
-  /** The note of the cached decision that was returned just now. */
-  get cachedNote(): AnswerNote {
-    const { answered, unknown } = this.#engine();
-    return { version: answered, unknown };
+  /** As `Engine.cachedDecision`. The note is complete if there is a decision. */
+  cachedDecision(text: string, note: AnswerNote): boolean | undefined {
+    const engine = this.#engine();
+    const decision = engine.cachedDecision(text);
+    if (decision === undefined) return undefined;
+    note.version = engine.answered;
+    note.unknown = engine.unknown;
+    return decision;
   }
 
   /**

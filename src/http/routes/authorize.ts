@@ -59,16 +59,15 @@ export function authorizeHandler(
     if (access !== undefined) await access;
     const text = await exchange.bodies.readBody(exchange, request, limits.readBodyBytesMax);
     markDecoded(exchange);
+    const note: AnswerNote = { version: undefined, unknown: undefined };
     if (typeof text !== "string") {
       const question = await bodies.parse("authorize", text);
-      const note: AnswerNote = {};
       return reply(exchange, await queries.ask("authorize", question, holderOf(exchange), note), question, note);
     }
     const isShort = text.length <= loggedBodyCharactersMax;
-    const cached = queries.cachedDecision(text);
-    if (cached !== undefined) return reply(exchange, cached, isShort ? text : questionOf(text), queries.cachedNote);
+    const cached = queries.cachedDecision(text, note);
+    if (cached !== undefined) return reply(exchange, cached, isShort ? text : questionOf(text), note);
     const question = questionOf(text);
-    const note: AnswerNote = {};
     const decision = queries.ask("authorize", question, holderOf(exchange), note);
     // An `await` of a value that is already there would take a twentieth of the whole request.
     const allowed = typeof decision === "boolean" ? decision : await decision;

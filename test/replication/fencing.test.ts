@@ -1,12 +1,23 @@
-/** What makes a primary stop writing: positions of other nodes, and heads of other processes of its own node. */
-import { expect, test } from "bun:test";
-import { Cluster, withDirectory } from "./cluster.ts";
+/**
+ * What makes a primary stop writing: positions of other nodes, heads of other processes of its own node, a lost lease,
+ * and what it has noted before.
+ */
+import { describe, expect, test } from "bun:test";
+import { ask, createEnvironment } from "../environments/host.ts";
+import { openHostileBroker } from "../hostile/hostile-broker.ts";
+import { adminKey, Cluster, eventually, nodeKey, withCluster, withDirectory } from "./cluster.ts";
 import { DuplicatePrimaryMonitor, findPrimaries } from "../../src/replication/failover/duplicate-primary.ts";
 import { Fence, type FenceReason, type ObservedPosition } from "../../src/replication/failover/fence.ts";
 import { createSuccessorDetector } from "../../src/replication/failover/successor-detector.ts";
-import { wasReplaced } from "../../src/replication/role-notes.ts";
+import { Leadership } from "../../src/replication/failover/leadership.ts";
+import { type Lease, LeaseLostError } from "../../src/replication/failover/lease/lease.ts";
+import { noteReplaced, wasReplaced } from "../../src/replication/role-notes.ts";
 import { StorageStatus } from "../../src/replication/storage-status.ts";
 import type { NodeHead } from "../../src/replication/transport/messages.ts";
+import { createMessageMac } from "../../src/replication/transport/message-mac.ts";
+import { topicsOf } from "../../src/replication/transport/topics.ts";
+import { hashKey } from "../../src/store/keys/api-keys.ts";
+import { startPrimaryNode } from "../../src/roles/primary.ts";
 import type { Peers } from "../../src/replication/transport/peers.ts";
 import { realClusterSystem } from "../../src/roles/cluster-system.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
@@ -130,4 +141,59 @@ test("a start finds a primary of the same or a later epoch, and is refused besid
       expect((await found(head)).primary).toBeUndefined();
     for (const position of [own, earlierStart, laterStart])
       await expect(found(headOf(position, { node: "a" }))).rejects.toThrow("is the primary of the same data");
+  }));
+
+describe("a primary at a broker is fenced", () => {
+  test.each([
+    ["by the head of a successor", (head: NodeHead) => ({ ...head, e: successor.epoch, n: nextFailoverTerm(head.n) })],
+    ["by a later head of its own epoch, when its client id was taken", (head: NodeHead) => ({ ...head, q: 2 ** 40 })],
+  ])("%s", (name, changed) =>
+    withCluster(async (cluster) => {
+      await using broker = await openHostileBroker();
+      const { url, node } = await cluster.primary({ broker: broker.url });
+      await eventually(() => expect(broker.published).not.toEqual([]));
+      const answer = await fetch(`${url}/replication/v1/head`, { headers: { Authorization: `Bearer ${nodeKey}` } });
+      const { head: topic } = topicsOf("ostiary/v1", "test");
+      const head = JSON.stringify(changed({ ...((await answer.json()) as NodeHead), node: "b", i: history }));
+      const payload = Buffer.from(createMessageMac([hashKey(nodeKey)]).sign(topic, head));
+      if (name.includes("client id")) broker.takeAway("");
+      await eventually(() => {
+        broker.send({ topic, payload });
+        expect(node.health().state).toBe("FENCED");
+      });
+    }),
+  );
+});
+
+test("a primary that has lost its lease is fenced", () =>
+  withDirectory(async (directory) => {
+    const record = { term: 3, node: "a", token: "t", hasHistory: true };
+    const lease: Lease = {
+      service: "the test's service",
+      acquire: () => Promise.resolve(undefined),
+      renew: () => Promise.reject(new LeaseLostError("node b has it")),
+      release: () => Promise.resolve(),
+      holder: () => Promise.resolve(undefined),
+      close() {},
+    };
+    const clock = systemClock;
+    const leadership = new Leadership({ lease, record, requestedMs: clock.monotonicMs(), ttlMs: 60_000, clock });
+    const node = await startPrimaryNode(new Cluster(directory, {}).config("primary", "a", { adminKey }), {
+      leadership,
+    });
+    await eventually(() => expect(node.health().state).toBe("FENCED"));
+    await node.stop();
+  }));
+
+test("the hosted environments of a primary that was replaced are fenced, also those that were not running then", () =>
+  withCluster(async (cluster) => {
+    const first = await cluster.host("primary", "primary");
+    const key = await createEnvironment(first, "lab");
+    await first.stop();
+    noteReplaced(first.data);
+    const again = await cluster.host("primary", "primary");
+    await eventually(async () => {
+      const { status, text } = await ask(again, key, "POST", "/api/batch", []);
+      expect([status, text]).toEqual([503, expect.stringContaining("another primary has taken over")]);
+    });
   }));

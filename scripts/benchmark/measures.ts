@@ -1,6 +1,6 @@
 /** All measurements, in order. Nodes run only while they are measured, not during measurements in this process. */
 import * as Bun from "bun";
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { AuthorizeQuestion } from "../../src/engine/request/questions.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
@@ -83,11 +83,11 @@ export async function measureAll(
   await measureRuntimes(bench);
   show(section.peersSection(await measurePeers({ directory, seed: options.seed + 5, questions, rounds })));
   // Last, because creating it takes minutes of full load, which would distort measurements right after it.
-  if (options.full)
-    measureSizes(
-      bench,
-      [smallSize, largeSize].map((size) => writeSized(bench, size)),
-    );
+  if (options.full) {
+    const [small, large] = [writeSized(bench, smallSize), writeSized(bench, largeSize)];
+    measureSizes(bench, [small, large]);
+    await measureLargeEdge(bench, large);
+  }
 }
 
 const [smallSize, largeSize] = [100_000, 10_000_000];
@@ -143,6 +143,17 @@ function writeSized({ directory, policy, seed }: Bench, size: number): Sized {
   const sized = { company: companyOf(size, seed), path: join(directory, `company-${size}.db`) };
   if (!existsSync(sized.path)) writeFile(sized.path, policy, factsOf(sized.company));
   return sized;
+}
+
+async function measureLargeEdge({ binary, directory, show }: Bench, { company, path }: Sized): Promise<void> {
+  const place = join(directory, "large");
+  const primary = join(place, "primary");
+  mkdirSync(primary, { recursive: true });
+  renameSync(path, nextStorePath(primary));
+  const [allowed] = grantedQuestions(company, 1);
+  await withNodes(binary, place, "off", async (nodes) => {
+    if (allowed) show(section.edgeStartSection(company.size, await timeEdgeStarts(nodes, allowed, 1)));
+  });
 }
 
 async function measureNodes(bench: Bench): Promise<void> {

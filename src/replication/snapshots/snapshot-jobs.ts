@@ -101,20 +101,19 @@ async function checkDatabase(
   { manifest, convert = false, isDigestLater = false }: CheckOptions & { readonly manifest?: SnapshotManifest } = {},
 ): Promise<StoreState> {
   const groups = await content.call("open", path, limits, convert);
-  const checkTables = async (worker: SnapshotWorker): Promise<void> => {
-    for (let tables = groups.shift(); tables !== undefined; tables = groups.shift())
-      await worker.call("checkTables", path, tables);
+  const checks = [
+    ...groups.map((tables) => (worker: SnapshotWorker) => worker.call("checkTables", path, tables)),
+    (worker: SnapshotWorker) => worker.call("checkPages", path),
+  ];
+  const performChecks = async (worker: SnapshotWorker): Promise<void> => {
+    for (let check = checks.shift(); check !== undefined; check = checks.shift()) await check(worker);
   };
   const readContent = async (): Promise<StoreState> => {
     const state = await content.call("read", isDigestLater);
-    await checkTables(content);
+    await performChecks(content);
     return state;
   };
-  const checkStructure = async (): Promise<void> => {
-    await structure.call("checkPages", path);
-    await checkTables(structure);
-  };
-  const [state] = await Promise.all([readContent(), checkStructure()]);
+  const [state] = await Promise.all([readContent(), performChecks(structure)]);
   if (manifest !== undefined) requireMatchingState(state, manifest);
   const repaired = await content.call("repair");
   if (repaired !== undefined) warn(repaired);

@@ -249,6 +249,69 @@ assertions:
     expect(tests?.tests.map(({ total }) => total)).toEqual([5, 1, 2, 2]);
   });
 
+  test("each comparison holds or fails at its bound, also where an exclusion takes it away", () => {
+    const comparisons = { equal: "==", unequal: "!=", less: "<", most: "<=", more: ">", least: ">=" };
+    const holding = { equal: "5", unequal: "46", less: "4", most: "45", more: "6", least: "56" };
+    const names = Object.entries(comparisons);
+    const asked = Object.entries(holding).flatMap(([name, values]) =>
+      ["4", "5", "6"].flatMap((value) => [
+        { question: `doc:1#${name}@user:ann with {"xx": ${value}}`, allowed: values.includes(value) },
+        { question: `doc:1#not_${name}@user:ann with {"xx": ${value}}`, allowed: !values.includes(value) },
+      ]),
+    );
+    const listed = (allowed: boolean): string =>
+      asked.flatMap((each) => (each.allowed === allowed ? `\n    - '${each.question}'` : [])).join("");
+    const { tests, untranslated } = fromSpiceDb(
+      {
+        "store.yaml": `schema: |-
+${names.map(([name, operator]) => `  caveat is_${name}(xx int) { xx ${operator} 5 }`).join("\n")}
+  definition user {}
+  definition doc {
+    relation reader: user
+${names.map(([name]) => `    relation ${name}: user with is_${name}\n    permission not_${name} = reader - ${name}`).join("\n")}
+  }
+relationships: |-
+  doc:1#reader@user:ann
+${names.map(([name]) => `  doc:1#${name}@user:ann[is_${name}]`).join("\n")}
+assertions:
+  assertTrue:${listed(true)}
+  assertFalse:${listed(false)}
+`,
+      },
+      "store.yaml",
+    );
+    expect(untranslated).toEqual([]);
+    expect(tests?.success).toBe(true);
+  });
+
+  test("an arrow for all objects counts objects whose condition fails", () => {
+    const { tests, untranslated } = fromSpiceDb(
+      {
+        "store.yaml": `schema: |-
+  caveat some(xx int) { xx > 1 }
+  definition user {}
+  definition group { relation member: user }
+  definition doc {
+    relation team: group with some
+    permission read = team.all(member)
+  }
+relationships: |-
+  group:1#member@user:ann
+  group:2#member@user:ann
+  doc:1#team@group:1[some:{"xx": 5}]
+  doc:2#team@group:1[some:{"xx": 5}]
+  doc:2#team@group:2[some:{"xx": 0}]
+assertions:
+  assertTrue: [doc:1#read@user:ann]
+  assertFalse: [doc:2#read@user:ann]
+`,
+      },
+      "store.yaml",
+    );
+    expect(untranslated).toEqual([]);
+    expect(tests?.success).toBe(true);
+  });
+
   test("what no value decides is taken away by exclusions, and gives nothing", () => {
     const { facts, policy, tests, untranslated } = fromSpiceDb(
       {

@@ -92,7 +92,11 @@ const questions: readonly (readonly [path: string, body: object, json: unknown, 
     {
       predicate: ["has_role", ["u", "r", "p"]],
       calls: [],
-      constraints: { u: row("User"), r: bound("String", "membr"), p: row("Project") },
+      constraints: {
+        u: bound("User", "nobody"),
+        r: { type: "String", ids: ["member", "membr"] },
+        p: row("Project"),
+      },
       context_facts: [],
     },
     { results: [] },

@@ -811,6 +811,33 @@ tests:
     ]);
   });
 
+  test("a condition needs all parameters, also those that a stored value makes needless", () => {
+    const { tests, untranslated } = fromOpenFga(
+      {
+        "store.fga.yaml": `model: |
+  model
+    schema 1.1
+  type user
+  type doc
+    relations
+      define viewer: [user with either]
+  condition either(one: int, other: int) {
+    one > 1 || other > 1
+  }
+tuples:
+  - {user: user:ann, relation: viewer, object: doc:1, condition: {name: either, context: {one: 5}}}
+tests:
+  - check:
+    - {user: user:ann, object: doc:1, assertions: {viewer: false}}
+    - {user: user:ann, object: doc:1, context: {other: 0}, assertions: {viewer: true}}
+`,
+      },
+      "store.fga.yaml",
+    );
+    expect(untranslated).toEqual([]);
+    expect(tests?.success).toBe(true);
+  });
+
   test("each quantifier of a condition goes through the list by itself", () => {
     const { tests, untranslated } = fromOpenFga(
       {

@@ -5,7 +5,9 @@ import { defaultLimits } from "../../src/config/limits.ts";
 import { isOpenPath } from "../../src/http/routes/open-paths.ts";
 import { realClusterSystem } from "../../src/roles/cluster-system.ts";
 import { EnvironmentListener } from "../../src/roles/environment-listener.ts";
-import type { Admission } from "../../src/roles/environment-admission.ts";
+import { type Admission, EnvironmentAdmission, type EnvironmentsHere } from "../../src/roles/environment-admission.ts";
+import type { RunningNode } from "../../src/roles/node-service.ts";
+import type { People } from "../../src/http/oidc/people.ts";
 import type { Listener, ServeOptions } from "../../src/runtime/serve.ts";
 import { must } from "../../src/util/assert.ts";
 import { systemClock } from "../../src/util/clock.ts";
@@ -73,6 +75,40 @@ test("the API of an environment answers only requests of senders with access, fo
     [ofNodes(missing), "node", "default"],
   ] as const)
     expect([path, authorization, await answerTo(path, authorization)]).toEqual([path, authorization, expected]);
+});
+
+test("a sender enters an environment that runs and knows the sender, and waits for one that may run soon", async () => {
+  const service = (knows: boolean, isLate = false) =>
+    ({ knowsKey: () => (isLate ? Promise.resolve(knows) : knows) }) as Partial<RunningNode> as RunningNode;
+  const admissionOf = (authorization: string, more: Partial<EnvironmentsHere> = {}): Promise<Admission> | Admission =>
+    new EnvironmentAdmission({
+      ...{ people: undefined, hosted: () => undefined, default: () => service(false), isExpected: () => false },
+      ...{ knowsAllKeys: () => true, nodeKeyHashes: () => undefined },
+      ...more,
+    }).of(existing, authorization, { method: "GET", url: "http://localhost/api/keys" });
+  const [key, token] = [`Bearer e_${existing}_0_${wrongSecret}`, "Bearer a.b.c"];
+  for (const isLate of [false, true]) {
+    const hosted = (knows: boolean) => ({ hosted: () => service(knows, isLate) });
+    expect(await admissionOf(key, hosted(true))).toBe("admitted");
+    expect(await admissionOf(key, hosted(false))).toBe("refused");
+    expect(await admissionOf(key, { ...hosted(false), knowsAllKeys: () => false })).toBe("starting");
+    // The default environment answers it, for example after it got another id.
+    const ofDefault = { default: () => service(true, isLate) };
+    expect(await admissionOf(key, ofDefault)).toBe("refused");
+    expect(await admissionOf(key, { ...ofDefault, knowsAllKeys: () => false })).toBe("starting");
+  }
+  for (const [hasRole, isHosted, isExpected, admission] of [
+    [true, true, true, "admitted"],
+    [true, false, true, "starting"],
+    [true, false, false, "refused"],
+    [false, true, true, "refused"],
+  ] as const) {
+    const people = { hasRole: () => Promise.resolve(hasRole) } as Partial<People> as People;
+    const hosted = () => (isHosted ? service(false) : undefined);
+    expect(await admissionOf(token, { people, hosted, isExpected: () => isExpected })).toBe(admission);
+  }
+  expect(await admissionOf(token, { hosted: () => service(true) })).toBe("refused");
+  expect(await admissionOf("", { hosted: () => service(true) })).toBe("refused");
 });
 
 test("each path without access control is open, and no other one", () =>

@@ -64,8 +64,7 @@ export function limitConnections(
         { closed: excess.length, open: open.length, max },
       );
   };
-  const check = (): void => {
-    const lowest = lowestFreeDescriptor();
+  const check = (lowest: number | undefined): void => {
     const now = clock.monotonicMs();
     const { countIntervalMs, addressCountIntervalMs } = connectionChecks;
     const intervalMs = limits.connectionsPerAddressMax > 0 ? addressCountIntervalMs : countIntervalMs;
@@ -73,7 +72,23 @@ export function limitConnections(
     countAtMs = now;
     enforce(lowest);
   };
-  return clock.every(connectionChecks.intervalMs, check);
+  let cancel = (): void => {};
+  const checkLater = (lowest: number | undefined): void => {
+    const room = lowest === undefined ? 0 : max - (lowest - others);
+    cancel = clock.after(checkAfterMs(room), () => {
+      const now = lowestFreeDescriptor();
+      checkLater(now);
+      check(now);
+    });
+  };
+  checkLater(lowestFreeDescriptor());
+  return () => cancel();
+}
+
+/** When to check again, if `room` more connections are allowed. */
+function checkAfterMs(room: number): number {
+  const { intervalMsMin, intervalMsMax, openedPerSecondMax } = connectionChecks;
+  return Math.min(intervalMsMax, Math.max(intervalMsMin, (room / openedPerSecondMax) * 1000));
 }
 
 /** How many connections a node accepts that may have `descriptors` open. */

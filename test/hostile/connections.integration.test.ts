@@ -242,20 +242,31 @@ describe("the closed connections", () => {
   test("connections are not counted every time if other files use more descriptors than connections are allowed", () => {
     let [counts, nowMs] = [0, 0];
     let look = (): void => undefined;
+    let delayMs = 0;
     const table = { accepted: () => (counts++, [connection({})]), end: () => undefined };
     const clock: Clock = {
       ...systemClock,
       monotonicMs: () => nowMs,
-      every: (_, body) => ((look = body), () => undefined),
+      after: (ms, body) => (([delayMs, look] = [ms, body]), () => undefined),
     };
     limitConnections({ limits: { ...defaultLimits, connectionsMax: 5 }, trustedProxies: [] }, table, clock);
     const opened = Array.from({ length: 40 }, () => openSync("/dev/null", "r"));
     try {
-      for (; nowMs < 4000; nowMs += 25) look();
+      for (; nowMs < 4000; nowMs += delayMs) look();
     } finally {
       opened.forEach(closeSync);
     }
     expect(counts).toBeLessThan(5);
+    expect(delayMs).toBe(25);
+  });
+
+  test("descriptors are looked at less often while many more connections are allowed", () => {
+    const delays: number[] = [];
+    const clock: Clock = { ...systemClock, after: (ms) => (delays.push(ms), () => undefined) };
+    const table = { accepted: () => [], end: () => undefined };
+    for (const connectionsMax of [5, 2000, 10_000])
+      limitConnections({ limits: { ...defaultLimits, connectionsMax }, trustedProxies: [] }, table, clock);
+    expect(delays).toEqual([25, 100, 250]);
   });
 
   test("a limit above the descriptors of the process is reduced, with a reserve", () => {

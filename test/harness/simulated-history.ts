@@ -170,7 +170,7 @@ class Simulation {
     // A wrong first write of a register is not visible, since it has nothing to replace.
     const isFit = version > 1 && !isRetired;
     const event = { register, version, replaces: !(isFit && this.#strikes("half a write")), isLost: false };
-    if (isFit && this.#log.length > faultFrom) this.#victim ??= event;
+    if (isFit && this.#log.length >= faultFrom) this.#victim ??= event;
     this.#log.push(event);
     return event;
   }
@@ -181,7 +181,8 @@ class Simulation {
     const hasBegun = this.#writes.some(({ token, endMs }) => token?.epoch === last.epoch && endMs < sentMs);
     if (before !== undefined && hasBegun && !isSeveral && this.#strikes("two acknowledging primaries"))
       return { epoch: before.epoch, offset: last.offset };
-    const isTaken = this.#writes.some(({ sends, token }) => sends === 1 && token?.offset === offset - 1);
+    // The position of a write that was sent again is not exact.
+    const isTaken = !isSeveral && this.#writes.some(({ sends, token }) => sends === 1 && token?.offset === offset - 1);
     return this.#at(isTaken && this.#strikes("offset given twice") ? offset - 1 : offset);
   }
 

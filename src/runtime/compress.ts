@@ -30,16 +30,10 @@ export async function compressFile(source: string, target: string, header: Uint8
 }
 
 /**
- * Decompresses a file from byte `start` on, and returns the size of the result, and size and hash of what was compressed.
- * Throws if that exceeds `bytesMax`, because a small file can unpack to a very large one.
+ * Decompresses a file from byte `start` on, and returns the size of the result. Throws if that exceeds `bytesMax`,
+ * because a small file can unpack to a very large one.
  */
-export async function decompressFile(
-  source: string,
-  target: string,
-  start: number,
-  bytesMax: number,
-): Promise<{ readonly bytes: number; readonly packed: FileDigest }> {
-  const digest = startDigest();
+export async function decompressFile(source: string, target: string, start: number, bytesMax: number): Promise<number> {
   let bytes = 0;
   const count = ({ byteLength }: Uint8Array): void => {
     bytes += byteLength;
@@ -47,12 +41,11 @@ export async function decompressFile(
   };
   await pipeline(
     createReadStream(source, { start, highWaterMark: pieceBytes }),
-    forEach(digest.add),
     createZstdDecompress({ chunkSize: pieceBytes }),
     forEach(count),
     createWriteStream(target, { flags: "wx", mode: 0o600 }),
   );
-  return { bytes, packed: digest.result() };
+  return bytes;
 }
 
 /** The size and the hash of a file from byte `start` on. */

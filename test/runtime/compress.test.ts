@@ -28,8 +28,7 @@ describe("Zstandard", () => {
     expect(written.bytes).toBeLessThan(content.byteLength / 3);
     expect(await digestFile(packed, "before".length)).toEqual(written);
 
-    const decompressed = await decompressFile(packed, unpacked, "before".length, content.byteLength);
-    expect(decompressed).toEqual({ bytes: content.byteLength, packed: written });
+    expect(await decompressFile(packed, unpacked, "before".length, content.byteLength)).toBe(content.byteLength);
     expect((await readFile(unpacked)).equals(content)).toBe(true);
   });
 

@@ -6,7 +6,7 @@
 import { closeSync, mkdirSync, openSync, rmSync, statfsSync, statSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { installFile } from "../../runtime/atomic-file.ts";
-import { compressFile, decompressFile, digestFile, type FileDigest } from "../../runtime/compress.ts";
+import { compressFile, decompressFile, digestFile } from "../../runtime/compress.ts";
 import { AppError } from "../../util/app-error.ts";
 import {
   damagedSnapshotError,
@@ -133,10 +133,7 @@ export function openSnapshot(path: string): Snapshot {
 
 /** Throws an AppError `invalid_request` if the compressed database does not match its SHA-256. */
 export async function verifySnapshot({ path, manifest, size }: Snapshot): Promise<void> {
-  requireSha256(await digestFile(path, size - manifest.bytes), manifest);
-}
-
-function requireSha256({ sha256 }: FileDigest, manifest: SnapshotManifest): void {
+  const { sha256 } = await digestFile(path, size - manifest.bytes);
   if (sha256 !== manifest.sha256) throw damagedSnapshotError("its SHA-256 differs");
 }
 
@@ -148,18 +145,11 @@ export async function unpackSnapshot(snapshot: Snapshot, target: string, bytesMa
   const { path, manifest, size } = snapshot;
   requireKnownFormat(manifest);
   requireRoom(manifest, target, bytesMax);
+  await verifySnapshot(snapshot);
   removeFiles(databaseFiles(target));
-  try {
-    const { bytes, packed } = await decompressFile(path, target, size - manifest.bytes, manifest.unpackedBytes);
-    requireSha256(packed, manifest);
-    if (bytes !== manifest.unpackedBytes)
-      throw damagedSnapshotError(`its database has ${bytes} bytes instead of ${manifest.unpackedBytes}`);
-  } catch (error) {
-    removeFiles([target]);
-    // Decompression fails at the first wrong byte, with an error that does not tell the cause.
-    await verifySnapshot(snapshot);
-    throw error;
-  }
+  const bytes = await decompressFile(path, target, size - manifest.bytes, manifest.unpackedBytes);
+  if (bytes !== manifest.unpackedBytes)
+    throw damagedSnapshotError(`its database has ${bytes} bytes instead of ${manifest.unpackedBytes}`);
 }
 
 /** Throws an AppError `too_large` if the database is larger than the limit or than the free space. */

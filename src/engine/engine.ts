@@ -205,13 +205,10 @@ export class Engine {
       const execution = this.#execution(planner, shape, contextFacts, now);
       const values: GivenValues = [actor, { type: "String", id: action }, resource];
       const allowed = execution.holds(values);
-      // They depend only on the shape if the action is a part of it: then they are found once.
-      const unknown =
-        allowed || constant === undefined || context.length > 0
-          ? unknownNamesIn("authorize", question, allowed, () => planner.active)
-          : this.#unknownOf.getOrInsertComputed(shape, () =>
-              unknownNamesIn("authorize", question, false, () => planner.active),
-            );
+      const findUnknown = () => unknownNamesIn("authorize", question, allowed, () => planner.active);
+      // With the action in the shape, they depend on the shape only, and are found once.
+      const isOfShape = !allowed && constant !== undefined && context.length === 0;
+      const unknown = isOfShape ? this.#unknownOf.getOrInsertComputed(shape, findUnknown) : findUnknown();
       this.#unknown = unknown;
       const key = decisions.keyOf(question);
       if (key !== undefined)

@@ -167,6 +167,18 @@ test("a new policy makes the hint of a cached denial disappear", () =>
     expect(await ask(api, "/api/authorize", question)).toMatchObject({ json: { allowed: false }, hint: null });
   }));
 
+test("denials with the same types and action share a hint, until the policy has the name", () =>
+  withCleanPrimary(async (api) => {
+    await load(api);
+    const hintOf = async (id: string) =>
+      (await ask(api, "/api/authorize", { ...ann, action: "read", ...projct, resource_id: id })).hint;
+    expect([await hintOf("x"), await hintOf("y")]).toEqual([noType, noType]);
+    await api.call("POST", "/api/policy", { body: { src: `${policy} resource Projct {}` } });
+    expect([await hintOf("x"), await hintOf("y"), await hintOf("z")]).toEqual([null, null, null]);
+    await load(api);
+    expect([await hintOf("x"), await hintOf("z")]).toEqual([noType, noType]);
+  }));
+
 test("an own `allow` rule may ask for roles and relations with the name of the action", () =>
   withCleanPrimary(async (api) => {
     const own = `allow(actor: Actor, action: String, project: Resource) if has_role(actor, action, project) or has_relation(project, action, actor);`;

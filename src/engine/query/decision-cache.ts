@@ -45,8 +45,6 @@ export class DecisionCache {
   /** An entry that stays moves to the end of the map, so this iterator never ends while there are entries. */
   #hand = this.#entries.entries();
   #version = -1;
-  /** The key that was looked for last, without success. */
-  #missed: string | undefined;
 
   /** With 0 the cache is off. */
   constructor(entriesMax: number) {
@@ -68,17 +66,13 @@ export class DecisionCache {
   find(question: AuthorizeQuestion | string, now: number): CachedDecision | undefined {
     if (this.#entriesMax === 0) return undefined;
     const key = typeof question === "string" ? bodyKey(question) : this.keyOf(question);
-    // A question whose body was looked for is asked next. What was invalid then is invalid now.
-    if (key === undefined || key === this.#missed) return undefined;
+    if (key === undefined) return undefined;
     const entry = this.#entries.get(key);
     const isValid =
       entry !== undefined &&
       entry.invalidations === entry.planVersion.invalidations &&
       (entry.second === undefined || entry.second === now);
-    if (!isValid) {
-      this.#missed = key;
-      return undefined;
-    }
+    if (!isValid) return undefined;
     entry.wasUsed = true;
     metrics.decisionCache.inc(hit);
     return entry;
@@ -98,7 +92,6 @@ export class DecisionCache {
   add(key: string, plan: Plan, decision: CachedDecision, second: number | undefined): void {
     if (plan.kind !== "statement") return;
     metrics.decisionCache.inc(miss);
-    this.#missed = undefined;
     const planVersion = this.#planVersionOf(plan);
     if (this.#entries.size >= this.#entriesMax && !this.#entries.has(key)) this.#evictOne();
     this.#entries.set(key, {

@@ -260,25 +260,21 @@ function requireRole(
  * Returns a function that finds the valid API key of an `Authorization` header, and records its use. It throws
  * `unauthorized` if the header has no key, or if the key has expired by the clock of this node. Valid keys are cached at
  * the present position of the node's database, because hashing and finding a key costs a request 4 µs. The next event,
- * which can be the removal of a key, clears the cache. All routes of a node share it: an empty one takes 34 KB. Many
- * requests have the same key as the one before, and comparing it costs less than to look it up.
+ * which can be the removal of a key, clears the cache. All routes of a node share it: an empty one takes 34 KB.
  */
 export function apiKeyFinder(node: Node): FindKey {
   const valid = new LRUCache<string, KeyPrincipal>({ max: cachedKeysMax });
   let validAt: ReturnType<Node["state"]>;
-  let [lastAuthorization, last]: [string, KeyPrincipal | undefined] = ["", undefined];
   return (authorization) => {
     // INVARIANT: the state is read before the database, so no key is cached under a newer state than its own.
     const state = node.state();
     if (state !== validAt) {
       valid.clear();
-      last = undefined;
       validAt = state;
     }
     const nowMs = node.clock.wallMs();
-    const known = last !== undefined && authorization === lastAuthorization ? last : valid.get(authorization);
+    const known = valid.get(authorization);
     if (known !== undefined && !isExpired(known, nowMs)) {
-      [lastAuthorization, last] = [authorization, known];
       node.keyUses.record(known.id, nowMs);
       return known;
     }

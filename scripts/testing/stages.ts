@@ -96,7 +96,7 @@ const testsWithTools = everyTestFile.filter(
 /** More runs of random tests than those of the default tier, what it may skip, and a part of the tests on Deno. */
 const longer: readonly Stage[] = [
   tests("random-long", "random", "more random policies and histories", randomTests, { FUZZ_FACTOR: "3" }),
-  tests("imports-long", "local", "more random models and types", randomModels, { FUZZ_RUNS: "800" }),
+  tests("imports-long", "local", "more random models and types", randomModels, { FUZZ_FACTOR: "6" }),
   tests("programs", "programs", "what the default tier skips without openssl or other shells", testsWithTools),
   testsOnDeno("deno", "deno", "cases, runtime, and a part of the API and of replication on Deno", denoSample),
 ];

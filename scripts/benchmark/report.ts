@@ -1,12 +1,14 @@
 /** The report: a table for people and numbers for programs. */
 import { cpus, loadavg, release, totalmem, type as system } from "node:os";
-import { describeGoal, goals } from "./goals.ts";
+import { describeGoal, goals, meets } from "./goals.ts";
 
 export interface Row {
   readonly what: string;
   readonly value: string;
   /** The measured value divided by its baseline in the same run, which is comparable between machines. */
   readonly ratio?: { readonly name: string; readonly value: number };
+  /** Whether a goal that is not one of a ratio is missed. */
+  readonly isMissed?: boolean;
 }
 
 export interface Section {
@@ -20,8 +22,8 @@ export function renderSections(sections: readonly Section[]): string {
   const valueWidth = Math.max(...rows.map(({ value }) => value.length));
   return sections
     .map(({ title, rows: own }) => {
-      const lines = own.map(({ what, value, ratio }) => {
-        const line = `  ${what.padEnd(whatWidth)}  ${value.padStart(valueWidth)}`;
+      const lines = own.map(({ what, value, ratio, isMissed = false }) => {
+        const line = `  ${what.padEnd(whatWidth)}  ${value.padStart(valueWidth)}${isMissed ? "  missed" : ""}`;
         return ratio === undefined ? line : `${line}  ${formatRatio(ratio.value).padStart(7)}  ${nameAndGoal(ratio)}`;
       });
       return `${title}\n${lines.join("\n")}\n`;
@@ -42,6 +44,17 @@ export function goalSection(sections: readonly Section[]): Section {
       };
     }),
   };
+}
+
+/** The goals that were measured and missed, by the names of the ratios or the texts of the rows. */
+export function missedGoals(sections: readonly Section[]): readonly string[] {
+  return sections
+    .flatMap(({ rows }) => rows)
+    .flatMap(({ what, ratio, isMissed = false }) => {
+      const goal = ratio && goals[ratio.name];
+      if (ratio !== undefined && goal !== undefined && !meets(ratio.value, goal)) return [ratio.name];
+      return isMissed ? [what.trim()] : [];
+    });
 }
 
 function nameAndGoal({ name, value }: NonNullable<Row["ratio"]>): string {

@@ -101,6 +101,8 @@ const longer: readonly Stage[] = [
   testsOnDeno("deno", "deno", "cases, runtime, and a part of the API and of replication on Deno", denoSample),
 ];
 
+const guard = longRun("speed", "speed", "a request and an event beside the fastest commit", "bench.ts", "--guard");
+
 /** Without it, scenarios run with Mosquitto only. */
 const everyBroker = { BROKERS: "all" };
 const scenarios = files(/^test\/e2e\/(?:access|failure|mixed-runtimes|replication|stop)\.integration\./);
@@ -143,7 +145,8 @@ const longest: readonly Stage[] = [
 /** The groups run one after another, and the stages of a group concurrently. With `--full` each area is a group. */
 export const stages: Readonly<Record<Tier, readonly (readonly Stage[])[]>> = {
   default: [checks, testsOf("default")],
-  integration: [[...longer, ...testsOf("integration")]],
+  // Nothing may run beside the guard.
+  integration: [[...longer, ...testsOf("integration")], [guard]],
   full: Object.values(Object.groupBy([...testsOf("full", everyBroker), ...longest], ({ area }) => area)).map(
     (group) => group ?? [],
   ),

@@ -13,7 +13,7 @@ import { treeSeed } from "../test/seeds.ts";
 import { builtBinary, projectRoot } from "./built-binary.ts";
 import { progressDirectory, readProgress, recordOutcome } from "./testing/full-progress.ts";
 import { endRuns, runTests, type Result } from "./testing/run.ts";
-import { stages, type Stage, type Tier, tierOf } from "./testing/stages.ts";
+import { minutesOfArea, stages, type Stage, type Tier, tierOf } from "./testing/stages.ts";
 import { installTools } from "./test-tools.ts";
 
 const usage = `scripts/test [--integration | --full] [NAME ...] [options]
@@ -210,7 +210,8 @@ function describeRest({ tier, names }: Request): string {
 }
 
 function describeStages(): string {
-  return Object.entries(stages)
+  const areas = Object.entries(minutesOfArea).map(([area, minutes]) => `${area} ${minutes}`);
+  const described = Object.entries(stages)
     .map(([tier, groups]) => {
       const lines = groups.flat().map(({ name, area, description }) => {
         const isOfArea = area === name ? "" : ` (area ${area})`;
@@ -219,6 +220,7 @@ function describeStages(): string {
       return `\n${tier === "default" ? "by default" : `--${tier}`}:\n${lines.join("\n")}`;
     })
     .join("\n");
+  return `${described}\n\nthe areas of --full, with about the minutes that they take on two cores:\n  ${areas.join(", ")}`;
 }
 
 /** What the runs of `--full` have shown about the present tree. */

@@ -152,6 +152,25 @@ export const stages: Readonly<Record<Tier, readonly (readonly Stage[])[]>> = {
   ),
 };
 
+/** About the minutes that each area of `--full` takes on two cores. None may take more than 60. */
+export const minutesOfArea: Readonly<Record<string, number>> = {
+  packages: 3,
+  releases: 1,
+  system: 5,
+  hostile: 5,
+  environments: 1,
+  console: 5,
+  simulation: 20,
+  replication: 11,
+  siege: 12,
+  http: 10,
+  random: 20,
+  local: 20,
+  deno: 20,
+};
+const untimed = [...new Set(stages.full.flat().map(({ area }) => area))].filter((area) => !(area in minutesOfArea));
+if (untimed.length > 0) throw new Error(`scripts/testing/stages.ts has no minutes for ${untimed.join(", ")}`);
+
 function check(name: string, description: string, command: readonly string[]): Stage {
   return { name, area: name, description, files: [], run: (options) => runProgram(name, command, options) };
 }

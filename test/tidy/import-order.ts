@@ -46,7 +46,6 @@ export const folderOrders: Readonly<Record<string, readonly string[]>> = {
     "state",
     "components",
     "overview",
-    "graph",
     "facts",
     "object",
     "ask",

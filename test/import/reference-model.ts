@@ -81,15 +81,25 @@ class Decision {
           return by.type === this.#subject.type && (by.id === "*" || by.id === this.#subject.id);
         });
       case "arrow": {
-        const others = this.#stored(expression.through).map(({ subject: by }) => by);
-        const has = (other: ObjectId): boolean => found.has(keyOf(this.#subject, expression.relation, other));
+        const { conditionHolds } = this.#situation;
+        const others = this.#admitted(expression.through);
+        // As in SpiceDB, one whose condition does not hold is no reason for `all` to leave it out.
+        const has = (one: Relationship): boolean =>
+          (one.condition === undefined || conditionHolds(one)) &&
+          found.has(keyOf(this.#subject, expression.relation, one.subject));
         return expression.all ? others.length > 0 && others.every(has) : others.some(has);
       }
     }
   }
 
   #stored(name: string): Relationship[] {
-    const { model, relationships, now, conditionHolds } = this.#situation;
+    const { conditionHolds } = this.#situation;
+    return this.#admitted(name).filter((one) => one.condition === undefined || conditionHolds(one));
+  }
+
+  /** Whether or not their conditions hold. */
+  #admitted(name: string): Relationship[] {
+    const { model, relationships, now } = this.#situation;
     const admitted = subjectsOf(model, this.#object.type, name);
     return relationships.filter(
       (one) =>
@@ -97,7 +107,6 @@ class Decision {
         one.object.type === this.#object.type &&
         one.object.id === this.#object.id &&
         (one.end === undefined || now < one.end) &&
-        (one.condition === undefined || conditionHolds(one)) &&
         admitted.some((each) => admits(each, one)),
     );
   }

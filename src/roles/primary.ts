@@ -190,7 +190,8 @@ export async function startPrimaryNode(
   const listening = { history, peers, foreign, duplicates, successor, fence, acknowledge, survey };
   const listener = createListener(listening, clock.wallMs());
   const reportDamage = (error: unknown): boolean => damage.report(error);
-  const sender = { node: id, instance, ageMs, commits, questions: () => survey.questions, reportDamage };
+  const setAnnouncing = (isWanted: boolean): void => writer.announce(isWanted);
+  const sender = { node: id, instance, ageMs, commits, questions: () => survey.questions, setAnnouncing, reportDamage };
   const stream = await openEventStream(config, store, nodeKeyHashes, sender, listener, system);
   started.defer(() => stream.close());
 
@@ -312,6 +313,7 @@ export async function startPrimaryNode(
   });
 
   // Each commit, from the writer to everything that waits for it.
+  writer.onNext((next) => stream.announce(next));
   writer.onStateChange((change) => {
     stream.wake(change);
     database.onStateChange(change.state);

@@ -200,6 +200,10 @@ export const metrics = {
     "Events that this node applied; `source` is write (on the primary), feed (in a message of the broker), fetch (over HTTP, because brokers only announce events larger than `publishEventBytesMax`), poll (over HTTP, without a broker) or catch_up (over HTTP, since this node had missed them)",
     { source: ["write", "feed", "fetch", "poll", "catch_up"] },
   ),
+  eventsPrepared: counter(
+    "ostiary_events_prepared_total",
+    "Events that this node had applied when the primary's commit was announced, so that it only had to commit them",
+  ),
   commitToVisible: new LabelledHistogram(
     registry,
     "ostiary_commit_to_visible_seconds",

@@ -11,7 +11,7 @@ import { applyEvent } from "../../src/engine/state/apply.ts";
 import { findClosureDamage } from "../../src/engine/materialized/closures.ts";
 import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
 import { append, type WriteRequest, type WriteResult } from "../../src/replication/log/append.ts";
-import { replay } from "../../src/replication/log/replay.ts";
+import { applyEvents, completeReplay } from "../../src/replication/log/replay.ts";
 import type { Connection } from "../../src/store/connection/connection.ts";
 import { type SequenceLock, newSequenceLock, whileWriting } from "../../src/store/connection/sequence-lock.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
@@ -108,7 +108,12 @@ function writeAll(primary: NodeDatabase, log: Log, edges: readonly NodeDatabase[
   const { hash, digest } = readState(primary.store);
   for (const { name, store, limits, changes } of edges) {
     const { state } = whileWriting(changes, () =>
-      store.transaction(() => replay(store, openLog(store), { epoch, rows, hash, digest }, limits), "immediate"),
+      store.transaction(() => {
+        const request = { epoch, rows, hash, digest };
+        const applied = applyEvents(store, openLog(store), request, limits);
+        completeReplay(store, request, applied);
+        return applied;
+      }, "immediate"),
     );
     if (state.digest !== digest) throw new Error(`${name} diverges from the primary`);
   }

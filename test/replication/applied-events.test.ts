@@ -148,7 +148,7 @@ describe("the time from the commit until an event is visible", () => {
 
   test("is never negative if the clocks of two machines differ", async () => {
     const event = { offset: 7, traceparent: null, digest: "", inserted: 1, deleted: 0, startMs: 1004, endMs: 1005 };
-    const replayed = { events: [{ ...event, timeMs: 90_000 }], startMs: 1003, committedMs: 1006 };
+    const replayed = { events: [{ ...event, timeMs: 90_000 }], startMs: 1003, committedMs: 1006, wasPrepared: false };
     const state = {} as never;
     for (const committedMs of [undefined, [null], [99_000]]) {
       const delivery = { source: "feed", receivedMs: 1002, committedMs, announced: undefined } as const;

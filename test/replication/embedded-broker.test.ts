@@ -17,7 +17,6 @@ import { realSystem } from "../../src/replication/system.ts";
 import { serve, type Listener } from "../../src/runtime/serve.ts";
 import { hashKey } from "../../src/store/keys/api-keys.ts";
 import { currentEnvironment, inEnvironment } from "../../src/telemetry/current-environment.ts";
-import { withCapturedLog } from "./captured-log.ts";
 import { eventually } from "./cluster.ts";
 import { freezeSubscriber, loginPacket, subscribePacket } from "./raw-mqtt.ts";
 
@@ -116,6 +115,7 @@ describe("an edge", () => {
   for (const [what, topic] of [
     ["events", topics.events],
     ["heads", topics.head],
+    ["events before they are committed", topics.next],
     ["another node's status", topics.status("edge-2")],
     ["another topic", "ostiary/v1/test/other"],
     ["$SYS", "$SYS/x"],
@@ -123,7 +123,7 @@ describe("an edge", () => {
     test(`cannot publish ${what}: no one receives it and the connection ends`, async () => {
       const received: string[] = [];
       const witness = await login("witness");
-      await witness.subscribeAsync([topics.events, topics.head], { qos: 0 });
+      await witness.subscribeAsync([topics.events, topics.head, topics.next], { qos: 0 });
       witness.on("message", (_topic, payload) => received.push(payload.toString()));
       const edge = await login("edge-1");
       const end = closed(edge);
@@ -146,15 +146,36 @@ describe("an edge", () => {
     await edge.endAsync();
   });
 
-  test("of release 0.1.0 may ask for the topic that was removed: that is no error", async () => {
+  test("reads events before they are committed, and the broker knows that somebody does", async () => {
+    expect(broker.hasNextReaders).toBe(false);
     const edge = await login("edge-1");
-    await withCapturedLog(async (lines) => {
-      const granted = await edge.subscribeAsync(topics.next, { qos: 0 }).catch((error: Error) => error);
-      expect(granted).toBeInstanceOf(Error);
-      await edge.subscribeAsync("ostiary/v1/test/other", { qos: 0 }).catch(() => {});
-      await eventually(() => expect(lines.join("\n")).toContain("tried to subscribe to ostiary/v1/test/other"));
-      expect(lines.join("\n")).not.toContain(topics.next);
-    });
+    await edge.subscribeAsync(topics.next, { qos: 0 });
+    expect(broker.hasNextReaders).toBe(true);
+    const received: string[] = [];
+    edge.on("message", (topic, payload) => received.push(`${topic} ${payload.toString()}`));
+    await broker.publish(topics.next, "one", { qos: 0, retain: false });
+    await eventually(() => expect(received).toEqual([`${topics.next} one`]));
+    await edge.endAsync();
+    await eventually(() => expect(broker.hasNextReaders).toBe(false));
+  });
+
+  test("reads events of every length, until it unsubscribes", async () => {
+    const edge = await login("edge-1");
+    await edge.subscribeAsync(topics.events, { qos: 1 });
+    const received: string[] = [];
+    edge.on("message", (_, payload) => received.push(payload.toString()));
+    // Around each length that needs another byte in the header, with the topic and its length.
+    const lengths = [0, 1, ...[2 ** 7, 2 ** 14, 2 ** 21].flatMap((size) => [-2, -1, 0, 1].map((near) => size + near))];
+    const payloads = lengths.map((length) => "é".padEnd(Math.max(0, length - 2 - topics.events.length - 1), "x"));
+    for (const payload of payloads) await broker.publish(topics.events, payload, { qos: 1, retain: false });
+    await eventually(() => expect(received).toHaveLength(payloads.length));
+    expect(received).toEqual(payloads);
+    await edge.unsubscribeAsync(topics.events);
+    await broker.publish(topics.events, "later", { qos: 1, retain: false });
+    await edge.subscribeAsync(topics.events, { qos: 0 });
+    await broker.publish(topics.events, "last", { qos: 1, retain: false });
+    await eventually(() => expect(received.at(-1)).toBe("last"));
+    expect(received).not.toContain("later");
     await edge.endAsync();
   });
 

@@ -17,7 +17,7 @@ import { addAuditEntries } from "../../store/log/audit-log.ts";
 import { findIdempotencyRecord } from "../../store/log/idempotency.ts";
 import { epochAt, readEpochs } from "../../store/log/epochs.ts";
 import type { Log, StoredLogRow } from "../../store/log/log.ts";
-import { readState } from "../../store/log/store-state.ts";
+import { readState, type StoreState } from "../../store/log/store-state.ts";
 import { AppError } from "../../util/app-error.ts";
 import { preciseNow } from "../../util/clock.ts";
 import { chainHash } from "../position.ts";
@@ -93,6 +93,12 @@ export interface Appended {
   readonly row: StoredLogRow | undefined;
 }
 
+/** An event that is about to be applied and committed, after the state before it. Its digest is not known yet. */
+export interface NextEvent {
+  readonly before: StoreState;
+  readonly row: StoredLogRow;
+}
+
 /** Runs in the caller's transaction. AppError if the request is refused; `admit` may refuse before anything changes. */
 export function append(
   store: Connection,
@@ -100,7 +106,7 @@ export function append(
   request: WriteRequest,
   meta: WriteMeta,
   limits: Limits,
-  admit: (effect: Effect) => void = () => {},
+  admit: (effect: Effect, next: NextEvent) => void = () => {},
 ): Appended {
   const startMs = preciseNow();
   const digest = meta.digest ?? idempotencyDigest(request, meta);
@@ -198,13 +204,13 @@ function appendEffect(
   requestedMs: number,
   traceparent: string | null,
   limits: Limits,
-  admit: (effect: Effect) => void,
+  admit: (effect: Effect, next: NextEvent) => void,
 ): { readonly written: WriteResult; readonly row: StoredLogRow } {
   const state = readState(store);
   const timeMs = eventTime(requestedMs, state.timeMs);
   const row = { offset: state.offset + 1, timeMs, kind: effect.kind, body: JSON.stringify(effect), traceparent };
   const hash = chainHash(state.hash, row);
-  admit(effect);
+  admit(effect, { before: state, row: { ...row, hash, digest: null } });
   const stored = commitEvent(store, log, state, row, effect, limits, hash);
   const epoch = effect.kind === "epoch" ? effect.epoch : state.epoch;
   return { written: { epoch, offset: row.offset, timeMs, ...factCounts(effect) }, row: stored };

@@ -47,8 +47,8 @@ export interface ReplayedEvent {
   readonly endMs: number;
 }
 
-/** AppError `conflict` if the rows do not continue this history or lead to another state: then roll back. */
-export function replay(
+/** Applies the events. AppError `conflict` if the rows do not continue this history: then roll back. */
+export function applyEvents(
   store: Connection,
   log: Log,
   request: ReplayRequest,
@@ -67,12 +67,18 @@ export function replay(
     const counts = factCounts(effect);
     return { offset, timeMs, traceparent, digest: String(digest), ...counts, startMs, endMs: preciseNow() };
   });
-  const state = readState(store);
+  return { state: readState(store), events };
+}
+
+/**
+ * Completes `applyEvents` in the same transaction. AppError `conflict` if the events lead to another state than on the
+ * primary: then roll back.
+ */
+export function completeReplay(store: Connection, request: ReplayRequest, { state, events }: ReplayResult): void {
   verifyState(state, request);
   const isOfRows = ({ offset }: AuditEntry): boolean =>
-    offset !== null && offset > before.offset && offset <= state.offset;
+    offset !== null && offset > state.offset - events.length && offset <= state.offset;
   addAuditEntries(store, request.audit?.filter(isOfRows) ?? [], { received: true, hasEvent: true });
-  return { state, events };
 }
 
 /** Returns the chain hash after each row. */

@@ -2,6 +2,10 @@
  * The only connection that writes a node's store. Waiting writes are committed together, in one transaction with one
  * fsync. Each request has its own savepoint and event, so that a refused request does not affect the others. It usually
  * runs in a thread of its own (`writer-worker.ts`).
+ *
+ * While a primary applies and commits an event, a replica can prepare it: it applies the event in a transaction that it
+ * leaves open. INVARIANT: only a replay of the same event, which the primary has committed, commits that transaction. Any
+ * other use of the connection rolls it back first.
  */
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
@@ -43,18 +47,20 @@ import {
   append,
   idempotencyDigest,
   type Appended,
+  type NextEvent,
   type WriteMeta,
   type WriteRequest,
   type WriteResult,
 } from "./append.ts";
 import { FactRate } from "./fact-rate.ts";
 import { LogTrimmer, trimAuditLog } from "./log-trimmer.ts";
-import { replay, type ReplayResult, type ReplayRequest } from "./replay.ts";
+import { applyEvents, completeReplay, type ReplayResult, type ReplayRequest } from "./replay.ts";
 import {
   beginTransaction,
   limitAddedWal,
   limitWal,
   commitTransaction,
+  continueTransaction,
   truncateWal,
   openWriterConnection,
   reopenWriterConnection,
@@ -78,6 +84,8 @@ export interface StateChange {
 
 /**
  * Events of the writer:
+ * - `next` comes before an event of facts is applied that is alone in its transaction, if `announce` has asked for it.
+ *   Nothing may come of it.
  * - `committing` comes before a commit, which may still fail. `committed` comes after each commit that changed the
  *   state to that of the last `committing`. So little remains to be sent after the sync, when everyone waits for it.
  *   `committedMs` is in ms since 1970 with a fraction; queries that began later see the commit.
@@ -90,6 +98,7 @@ export interface StateChange {
  * - `trouble` is a failure without a waiting caller.
  */
 export type WriterEvent =
+  | { readonly next: NextEvent }
   | { readonly committing: StateChange }
   | { readonly committed: { readonly committedMs: number } }
   | { readonly storage: StorageFailure | null }
@@ -114,6 +123,13 @@ export interface CommittedReplay extends ReplayResult {
   /** When the replay began, in ms since 1970. */
   readonly startMs: number;
   readonly committedMs: number;
+  /** Whether the event had been prepared. */
+  readonly wasPrepared: boolean;
+}
+
+/** An event that is applied in an open transaction. */
+interface PreparedReplay extends PendingTransaction<ReplayResult> {
+  readonly request: ReplayRequest;
 }
 
 interface QueuedWrite {
@@ -151,7 +167,9 @@ export class StoreWriter {
     maxSize: unchangedWritesMax,
     sizeCalculation: () => 1,
   });
-  #connection: WriterConnection | undefined;
+  #opened: WriterConnection | undefined;
+  #prepared: PreparedReplay | undefined;
+  #announces = false;
   /** The state of the open store, as far as this writer has changed it. */
   #state: StoreState | undefined;
   #waiting: QueuedWrite[] = [];
@@ -171,11 +189,23 @@ export class StoreWriter {
     this.#emit = emit;
   }
 
+  /** The open connection, without a prepared event. */
+  get #connection(): WriterConnection | undefined {
+    this.#abandonPrepared();
+    return this.#opened;
+  }
+
+  #abandonPrepared(): void {
+    const prepared = this.#prepared;
+    this.#prepared = undefined;
+    prepared?.transaction.rollback();
+  }
+
   /** Opens the file, and creates it if it is missing and may be created. Closes the file that was open before. */
   open(options: WriterOpenOptions): StoreState {
     this.close();
     const connection = openWriterConnection(options, this.#clock, this.#onMoved);
-    this.#connection = connection;
+    this.#opened = connection;
     let state: StoreState;
     try {
       state = this.#initialize(connection);
@@ -197,7 +227,11 @@ export class StoreWriter {
       onUnreadable: (reason) => this.#emit({ trouble: `the pages of \`${path}\` cannot be compared: ${reason}` }),
     });
     const cancelCheck = this.#clock.every(storageCheckMs, () => this.#checkStorage());
-    const cancelScrub = this.#clock.every(scrubTickMs, () => scrub.tick());
+    const cancelScrub = this.#clock.every(scrubTickMs, () => {
+      // Pages cannot be compared during a transaction.
+      this.#abandonPrepared();
+      scrub.tick();
+    });
     const cancelTrim = this.#clock.every(limits.logTrimIntervalMs, () => this.#trimAudit());
     this.#cancelTimers = () => {
       cancelCheck();
@@ -295,21 +329,63 @@ export class StoreWriter {
     return new Promise((resolve, reject) => this.#waiting.push({ request, meta, resolve, reject }));
   }
 
+  /** Whether events are announced before they are applied (`next`). */
+  announce(isWanted: boolean): void {
+    this.#announces = isWanted;
+  }
+
+  /**
+   * Applies an event that will probably be replayed next, and leaves its transaction open. Does nothing if it cannot be
+   * applied: the replay says why. Meanwhile nobody else can write the file, but nobody else does.
+   */
+  prepare(request: ReplayRequest): void {
+    // Several brokers announce the same event.
+    if (this.#isPrepared(request)) return;
+    const connection = this.#connection;
+    if (connection === undefined || connection.guard.failure !== undefined) return;
+    try {
+      this.#prepared = { request, ...this.#apply(connection, request) };
+    } catch {
+      // Nothing is prepared.
+    }
+  }
+
+  /** The chain hash covers all events up to the last, so the same one stands for the same events. */
+  #isPrepared({ epoch, rows, hash }: ReplayRequest): boolean {
+    const { request } = this.#prepared ?? {};
+    return request?.hash === hash && request.epoch === epoch && request.rows.length === rows.length;
+  }
+
+  #takePrepared(request: ReplayRequest): PreparedReplay | undefined {
+    if (!this.#isPrepared(request)) this.#abandonPrepared();
+    const prepared = this.#prepared;
+    this.#prepared = undefined;
+    return prepared;
+  }
+
+  #apply(connection: WriterConnection, request: ReplayRequest): PendingTransaction<ReplayResult> {
+    const { store, log, limits } = connection;
+    return beginTransaction(connection, () => applyEvents(store, log, request, limits, this.#state));
+  }
+
   /** Applies all events or none. AppError `conflict` if they do not continue this history or lead to another state. */
   replay(request: ReplayRequest): CommittedReplay {
     const startMs = this.#clock.preciseMs();
-    const connection = this.#requireStorage();
+    let prepared = this.#takePrepared(request);
+    const wasPrepared = prepared !== undefined;
+    const connection = wasPrepared ? must(this.#opened) : this.#requireStorage();
     let result: ReplayResult;
     try {
-      const { store, log, limits } = connection;
       result = this.#withSoundAddedTables(() => {
-        const pending = beginTransaction(connection, () => {
-          const replayed = replay(store, log, request, limits, this.#state);
-          this.#emit({ committing: { state: replayed.state, rows: [] } });
-          return replayed;
+        const applied = prepared ?? this.#apply(connection, request);
+        // A second attempt begins anew.
+        prepared = undefined;
+        const { transaction } = continueTransaction(connection, applied.transaction, () => {
+          completeReplay(connection.store, request, applied.result);
+          this.#emit({ committing: { state: applied.result.state, rows: [] } });
         });
-        commitTransaction(connection, pending.transaction);
-        return pending.result;
+        commitTransaction(connection, transaction);
+        return applied.result;
       });
     } catch (error) {
       this.#storageFailed(connection, error);
@@ -322,7 +398,7 @@ export class StoreWriter {
     if (request.rows.length > 0) this.#emit({ committed: { committedMs } });
     this.#trim(connection, state);
     this.#limitWal(connection);
-    return { ...result, startMs, committedMs };
+    return { ...result, startMs, committedMs, wasPrepared };
   }
 
   /** In a transaction without an event. Throws if the storage fails. */
@@ -409,7 +485,7 @@ export class StoreWriter {
   close(): void {
     const { store, pages } = this.#connection ?? {};
     // First, so that a damaged file cannot keep the next one from being opened.
-    this.#connection = undefined;
+    this.#opened = undefined;
     this.#state = undefined;
     this.#cancelTimers();
     try {
@@ -492,7 +568,7 @@ export class StoreWriter {
    */
   #recover(before: WriterConnection): WriterConnection {
     const connection = reopenWriterConnection(before, this.#onMoved);
-    this.#connection = connection;
+    this.#opened = connection;
     before.store.close();
     verifyCommits(connection, this.#clock.wallMs());
     this.#requireKnownAuditLog(connection);
@@ -581,7 +657,7 @@ export class StoreWriter {
 
   /** Does as much as possible before the caller's commit, since others wait for what comes after it. */
   #attemptAll({ store, limits }: WriterConnection, group: readonly QueuedWrite[]): GroupOutcome {
-    const outcomes = group.map((write) => this.#attempt(write));
+    const outcomes = group.map((write) => this.#attempt(write, this.#announces && group.length === 1));
     const rows = outcomes.flatMap((outcome) =>
       "appended" in outcome && outcome.appended.row !== undefined ? [outcome.appended.row] : [],
     );
@@ -592,10 +668,10 @@ export class StoreWriter {
   }
 
   /** Only an appended event needs space. Requests that change nothing, or were done before, succeed on any disk. */
-  #attempt({ request, meta }: QueuedWrite): WriteOutcome {
+  #attempt({ request, meta }: QueuedWrite, isAnnounced: boolean): WriteOutcome {
     const { store, log, limits, guard } = must(this.#connection);
     let refused: unknown;
-    const admit = (effect: Effect): void => {
+    const admit = (effect: Effect, next: NextEvent): void => {
       this.#factRate.require(meta.sender, effect, limits);
       try {
         guard.requireSpace(spaceRequirementOf(request));
@@ -603,6 +679,7 @@ export class StoreWriter {
         this.#reportStorage(guard.problem);
         throw (refused = writeRefusal(error, "nothing"));
       }
+      if (isAnnounced && effect.kind === "facts" && rowsForMessage([next.row], limits).length > 0) this.#emit({ next });
     };
     const digest = meta.digest ?? idempotencyDigest(request, meta);
     const unchanged = digest === undefined ? undefined : this.#unchangedWrites.get(digest);

@@ -27,6 +27,8 @@ export function writerCommands(writer: StoreWriter) {
         { kind: "batch", changes: JSON.parse(json) as FactChange[] },
         { ...meta, digest: batchDigest(json, meta) },
       ),
+    announce: (isWanted: boolean) => writer.announce(isWanted),
+    prepare: (request: ReplayRequest) => writer.prepare(request),
     replay: (request: ReplayRequest) => writer.replay(request),
     recordAudit: (exchanged: AuditExchange) => writer.recordAudit(exchanged),
     adoptAudit: (replaced: string | null) => writer.adoptAudit(replaced),

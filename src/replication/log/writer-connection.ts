@@ -137,8 +137,16 @@ export function walFrameCounter(store: Connection): CountFrames {
 }
 
 /** Runs `body`. If it throws, or the files of the database are gone, the transaction is rolled back. */
-export function beginTransaction<T>({ store, guard }: WriterConnection, body: () => T): PendingTransaction<T> {
-  const transaction = store.begin("immediate");
+export function beginTransaction<T>(connection: WriterConnection, body: () => T): PendingTransaction<T> {
+  return continueTransaction(connection, connection.store.begin("immediate"), body);
+}
+
+/** As `beginTransaction`, in a transaction that is open already. */
+export function continueTransaction<T>(
+  { guard }: WriterConnection,
+  transaction: Transaction,
+  body: () => T,
+): PendingTransaction<T> {
   try {
     const result = body();
     guard.requireFiles();

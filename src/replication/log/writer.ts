@@ -23,7 +23,7 @@ import { storageFailureIn, type StorageFailure } from "../../util/storage-failur
 import { mintEpoch } from "../position.ts";
 import { StorageStatus } from "../storage-status.ts";
 import { realSystem, type System } from "../system.ts";
-import type { WriteMeta, WriteRequest, WriteResult } from "./append.ts";
+import type { NextEvent, WriteMeta, WriteRequest, WriteResult } from "./append.ts";
 import type { ReplayRequest } from "./replay.ts";
 import type { AuditExchange, CommittedReplay, CommittedWrite, StateChange, WriterEvent } from "./store-writer.ts";
 import { writerWorker, type WriterCommands } from "./writer-commands.ts";
@@ -59,6 +59,8 @@ export class Writer {
   readonly changes = newSequenceLock();
   readonly storage = new StorageStatus();
   readonly #onStateChange: ((change: StateChange, committedMs: number) => void)[] = [];
+  readonly #onNext: ((next: NextEvent) => void)[] = [];
+  #announces = false;
   #state: StoreState | undefined;
   /** The change of the current or last commit. */
   #committing: StateChange | undefined;
@@ -87,6 +89,22 @@ export class Writer {
   /** Calls the listener after each commit that changed the state, with the time of the commit in ms since 1970. */
   onStateChange(listener: (change: StateChange, committedMs: number) => void): void {
     this.#onStateChange.push(listener);
+  }
+
+  /** Calls the listener before an event is applied, as long as `announce` asks for it. Nothing may come of the event. */
+  onNext(listener: (next: NextEvent) => void): void {
+    this.#onNext.push(listener);
+  }
+
+  announce(isWanted: boolean): void {
+    if (isWanted === this.#announces) return;
+    this.#announces = isWanted;
+    this.#worker.notify("announce", isWanted);
+  }
+
+  /** Applies an event that will probably be replayed next, but does not commit it. */
+  prepare(request: ReplayRequest): void {
+    this.#worker.notify("prepare", request);
   }
 
   /** Calls the listener when the files of the database are gone or replaced. */
@@ -252,6 +270,7 @@ export class Writer {
   }
 
   #onEvent(event: WriterEvent): void {
+    if ("next" in event) return this.#onNext.forEach((listener) => listener(event.next));
     if ("committing" in event) return void (this.#committing = event.committing);
     if ("clockSetMs" in event) return this.#warnOfClock(event.clockSetMs);
     if ("storage" in event) return this.#onStorageChange(event.storage);

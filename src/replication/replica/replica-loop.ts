@@ -17,7 +17,7 @@ import type { ReplicaStateName } from "../node-health.ts";
 import type { ReplayRequest } from "../log/replay.ts";
 import type { CommittedReplay } from "../log/store-writer.ts";
 import type { Writer } from "../log/writer.ts";
-import { commitTimesAfter, decodeBatch } from "../transport/messages.ts";
+import { batchRows, commitTimesAfter, decodeBatch } from "../transport/messages.ts";
 import type { NodeClient } from "../transport/node-client.ts";
 import { type DeliverySource, logAppliedEvents, logReceivedBatch, recordAppliedEvents } from "./applied-events.ts";
 import { catchUp, type CatchUpOptions } from "./catch-up.ts";
@@ -47,7 +47,7 @@ export interface ReplicaLoopOptions
       "environment" | "limits" | "maxStalenessMs" | "clock" | "peers" | "state" | "onQuestions"
     >,
     Pick<CatchUpOptions, "onDivergence" | "onVerified"> {
-  readonly writer: Pick<Writer, "replay">;
+  readonly writer: Pick<Writer, "prepare" | "replay">;
   /** As for catching up. `isDistrusted` says that the current database must not answer any more. */
   readonly installSnapshot: (from: NodeClient, replacing: () => unknown, isDistrusted: boolean) => Promise<StoreState>;
   /** The file is damaged, or could not be read. */
@@ -155,6 +155,19 @@ export class ReplicaLoop {
     const received = { batch, bytes: payload.byteLength, atMs: this.#options.clock.preciseMs() };
     if (!this.#buffer.push(received)) return this.#requests.request();
     this.#wake();
+  }
+
+  /** Prepares an event that the primary is about to commit. It counts only when it arrives in a batch. */
+  receiveNext(payload: Uint8Array): void {
+    if (this.#state.name !== "live" || this.#isRunning) return;
+    const decoded = decodeBatch(payload);
+    const position = this.#options.state();
+    if ("problem" in decoded || position === undefined) return;
+    const { s: environment, e: epoch, p: offset, h: hash, d: digest } = decoded.message;
+    if (environment !== this.#options.environment || epoch !== position.epoch || offset !== position.offset) return;
+    const rows = batchRows(decoded.message);
+    if (rows?.every(({ kind }) => kind === "facts") !== true) return;
+    this.#options.writer.prepare({ epoch, rows, hash, digest });
   }
 
   receiveHead(payload: Uint8Array, isRetained: boolean, broker: string): void {
@@ -336,7 +349,8 @@ export class ReplicaLoop {
     }
     const announced = this.#state.name === "stopped" ? undefined : this.#state.memory.announced;
     void this.#send({ type: "applied" });
-    const { state, events } = committed;
+    const { state, events, wasPrepared } = committed;
+    if (wasPrepared) metrics.eventsPrepared.inc(events.length);
     for (const event of events) this.monitor.digests.record(request.epoch, event.offset, event.digest);
     if (isDebugging()) logAppliedEvents(committed, source);
     const delivery = { source, receivedMs, committedMs: request.committedMs, announced };

@@ -116,6 +116,11 @@ export class BrokerConnection implements BrokerTransport {
     return typeof url === "string" ? url : url();
   }
 
+  /** Whether it is the broker in a primary. */
+  get isEmbedded(): boolean {
+    return this.#options.isEmbedded === true;
+  }
+
   get connected(): boolean {
     return this.#client?.connected ?? false;
   }

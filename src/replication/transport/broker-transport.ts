@@ -5,6 +5,8 @@ export interface BrokerTransport {
   readonly connected: boolean;
   /** How many messages may be unacknowledged at the same time without any being queued or dropped. */
   readonly window: number;
+  /** Whether a node wants to know of events before they are committed. At external brokers none does. */
+  readonly hasNextReaders?: boolean;
   /** Calls the listener for each new connection, and immediately if there is one already. */
   onConnect(listener: () => void): void;
   /** Resolves when the broker has accepted the message. Nothing is ever queued: callers check `connected` first. */

@@ -70,6 +70,30 @@ function packetSizeCheck(packetBytesMax: number): (bytes: Uint8Array) => boolean
   };
 }
 
+/** A PUBLISH packet at QoS 0 that is not retained (MQTT 3.1.1, 3.3). */
+export function publishPacket(topic: string, payload: string): Buffer {
+  const topicBytes = Buffer.byteLength(topic);
+  const header = [0x30];
+  let rest = 2 + topicBytes + Buffer.byteLength(payload);
+  for (; rest > 0x7f; rest >>= 7) header.push((rest & 0x7f) | 0x80);
+  header.push(rest, topicBytes >> 8, topicBytes & 0xff);
+  return Buffer.concat([Buffer.from(header), Buffer.from(topic), Buffer.from(payload)]);
+}
+
+/** Resolves when a connection whose last write returned false takes more, or has ended. */
+export function roomIn(connection: Duplex): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      connection.off("drain", done);
+      connection.off("close", done);
+      resolve();
+    };
+    connection.on("drain", done);
+    connection.on("close", done);
+    if (connection.destroyed) done();
+  });
+}
+
 /** Longer than a healthy node is ever busy with other work. Meanwhile at most a window of messages waits for it. */
 const slowAfterMs = 200;
 

@@ -18,6 +18,7 @@ import { reasonOf } from "../../util/reason.ts";
 import { nodeKeyVerifier, parseNodeId } from "../identity.ts";
 import type { BrokerStatus } from "../node-health.ts";
 import type { System } from "../system.ts";
+import type { NextEvent } from "../log/append.ts";
 import type { CommitTimes } from "../log/commit-times.ts";
 import type { StateChange } from "../log/store-writer.ts";
 import { BrokerConnection, type Ownership, brokerTls } from "./broker-connection.ts";
@@ -44,6 +45,8 @@ export interface EventStream {
   stop(): void;
   publishHead(): void;
   wake(moved: StateChange): void;
+  /** An event is about to be committed. */
+  announce(next: NextEvent): void;
   close(): Promise<void>;
 }
 
@@ -56,6 +59,8 @@ interface EventStreamSender {
   readonly commits: CommitTimes;
   /** What the primary asks its replicas now. */
   readonly questions: () => Head["ask"];
+  /** Called with whether any node wants to know of events before they are committed. */
+  readonly setAnnouncing: (isWanted: boolean) => void;
   /** Returns whether the error means damage of the primary's database, or of the tables beside it. */
   readonly reportDamage: (error: unknown) => boolean;
 }
@@ -151,7 +156,10 @@ export async function openEventStream(
     },
     start() {
       if (stopped) return;
-      cancelHeads = clock.every(limits.headIntervalMs, () => publishHeads(publishers, newHead));
+      cancelHeads = clock.every(limits.headIntervalMs, () => {
+        publishHeads(publishers, newHead);
+        sender.setAnnouncing(publishers.some(({ hasNextReaders }) => hasNextReaders));
+      });
       for (const publisher of publishers) publisher.start();
       for (const connection of connections.values()) connection.start();
     },
@@ -162,6 +170,7 @@ export async function openEventStream(
     },
     publishHead: () => publishHeads(publishers, newHead),
     wake: (moved) => publishers.forEach((publisher) => publisher.onCommit(moved)),
+    announce: (next) => publishers.forEach((publisher) => publisher.announce(next)),
     async close() {
       stop();
       await Promise.all(transports.map((transport) => transport.close()));

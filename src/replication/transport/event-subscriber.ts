@@ -29,6 +29,8 @@ export interface EventReceiver {
   /** Whether the primary waits for acknowledgements. */
   readonly isAckRequested: boolean;
   receiveBatch(payload: Uint8Array): void;
+  /** An event that the primary is about to commit. */
+  receiveNext(payload: Uint8Array): void;
   receiveHead(payload: Uint8Array, retained: boolean, broker: string): void;
   /** Called after each subscription, since messages may have been missed before. */
   onSubscribed(): void;
@@ -180,6 +182,7 @@ function subscribeAt(
   connection.onMessage((topic, payload, retained) => {
     if (!verify(connection.name, topic, payload)) return;
     if (topic === topics.events) receiver.receiveBatch(payload);
+    else if (topic === topics.next) receiver.receiveNext(payload);
     else if (topic === topics.head) receiver.receiveHead(payload, retained, connection.name);
   });
   let hasLoggedFailure = false;
@@ -188,6 +191,8 @@ function subscribeAt(
       await connection.subscribe([topics.events, topics.head]);
       hasLoggedFailure = false;
       receiver.onSubscribed();
+      // Access lists of external brokers do not name it. A node can do without it.
+      if (connection.isEmbedded) connection.subscribe([topics.next]).catch(() => {});
       await publishStatus();
     } catch (error) {
       // Logged once until it succeeds, since the broker refuses each attempt.

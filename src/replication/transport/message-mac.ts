@@ -66,6 +66,9 @@ export function withMac(transport: BrokerTransport, mac: MessageMac): BrokerTran
     get window() {
       return transport.window;
     },
+    get hasNextReaders() {
+      return transport.hasNextReaders ?? false;
+    },
     onConnect: (listener) => transport.onConnect(listener),
     publish: (topic, payload, options) => transport.publish(topic, mac.sign(topic, payload), options),
     close: () => transport.close(),

@@ -13,9 +13,10 @@ import { metrics } from "../../telemetry/metrics.ts";
 import { recordSpan, SpanKind } from "../../telemetry/tracing.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
+import type { NextEvent } from "../log/append.ts";
 import type { CommitTimes } from "../log/commit-times.ts";
 import type { StateChange } from "../log/store-writer.ts";
-import type { EventBatch, Head, PublishedRow } from "./messages.ts";
+import { batchRows, type EventBatch, type Head, type PublishedRow } from "./messages.ts";
 import { auditOf } from "./audit-of-rows.ts";
 import type { BrokerTransport } from "./broker-transport.ts";
 import type { Topics } from "./topics.ts";
@@ -82,6 +83,25 @@ export class Publisher {
     this.#publishPending(change);
   }
 
+  /** Whether a node wants to know of events before they are committed. */
+  get hasNextReaders(): boolean {
+    return this.isReady && this.#options.transport.hasNextReaders === true;
+  }
+
+  /**
+   * Announces an event that is about to be committed, so that nodes can prepare it. Only if nothing else is under way:
+   * otherwise nodes are busy with earlier events. That it was committed they learn from the batch.
+   */
+  announce({ before, row }: NextEvent): void {
+    if (!this.hasNextReaders || this.#inFlight > 0) return;
+    if (before.epoch !== this.#epoch || before.offset !== this.#cursor) return;
+    const batch = this.#batch(before, [row]);
+    if (batchRows(batch) === undefined) return;
+    const { transport, topics } = this.#options;
+    // Without it, the event takes a little longer.
+    transport.publish(topics.next, JSON.stringify(batch), { qos: 0, retain: false }).catch(() => {});
+  }
+
   #publishPending(change?: StateChange): void {
     if (!this.isReady) return;
     const state = this.#announced;
@@ -97,7 +117,7 @@ export class Publisher {
       if (first === undefined || last === undefined) return;
       if (this.#options.clock.wallMs() - first.timeMs > backlogMsMax || first.offset !== this.#cursor + 1)
         return this.#skipToHead(state);
-      const batch = this.#batch(state, rows);
+      const batch = { ...this.#batch(state, rows), au: this.#auditOf(rows) };
       this.#cursor = last.offset;
       void this.#send(batch, rows);
     }
@@ -146,7 +166,6 @@ export class Publisher {
       d: last?.digest ?? null,
       ev: rows.map((row) => toPublishedRow(row, this.#options.limits.publishEventBytesMax)),
       c: this.#options.commitTimes.of(rows),
-      au: this.#auditOf(rows),
     };
   }
 

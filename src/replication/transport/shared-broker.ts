@@ -64,9 +64,12 @@ export class SharedBroker {
         window: brokerWindowMax,
         handle: this.handle,
         onConnect: (listener) => listener(),
-        async publish(topic, payload, how) {
+        get hasNextReaders() {
+          return server.hasSubscribers(tenant.topics.next);
+        },
+        async publish(topic, payload, { retain }) {
           if (closed !== undefined) throw new Error("the broker is closed");
-          return server.publish(topic, payload, how);
+          return retain ? server.retain(topic, payload) : server.send(topic, payload);
         },
         close: () => (closed ??= this.#inTurn(() => this.#close(server, tenant))),
       };

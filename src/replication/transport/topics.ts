@@ -8,7 +8,7 @@ export interface Topics {
   readonly events: string;
   /** The head of the primary: retained, published each second. */
   readonly head: string;
-  /** Edges of release 0.1.0 subscribe to it. Nothing is published there any more. */
+  /** Events that the primary is about to commit, at the embedded broker only. Edges prepare them. */
   readonly next: string;
   /** The status of one node: retained, and its will. An edge may write to no other topic. */
   status(nodeId: string): string;

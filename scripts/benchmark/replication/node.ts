@@ -3,9 +3,11 @@
  * parent sends commands as messages. All processes measure times with one clock.
  */
 import * as Bun from "bun";
+import type { Duplex } from "node:stream";
+import { Aedes } from "aedes";
 import type { Config } from "../../../src/config/config.ts";
 import { loadConfig } from "../../../src/config/load.ts";
-import { SharedBroker } from "../../../src/replication/transport/shared-broker.ts";
+import { drainRead } from "../../../src/replication/transport/embedded-broker-stream.ts";
 import { BrokerConnection } from "../../../src/replication/transport/broker-connection.ts";
 import { startEdgeNode } from "../../../src/roles/edge.ts";
 import type { BrokerTransport } from "../../../src/replication/transport/broker-transport.ts";
@@ -159,28 +161,23 @@ async function flood(batches: number, facts: number, parallel: number): Promise<
 const bareTopics = topicsOf("ostiary/v1", "bare");
 let transport: Pick<BrokerTransport, "publish"> | undefined;
 
-/** The broker for bare messages: the given one, or an embedded one in this process. Returns its address. */
+/** The broker for bare messages: the given one, or aedes in this process. Returns its address. */
 async function openBroker(given: BareBroker | undefined): Promise<string> {
   if (given !== undefined) {
     transport = await connected(given);
     return given.url;
   }
-  const broker = await new SharedBroker().open({
-    environment: undefined,
-    topics: bareTopics,
-    verifyNodeKey: () => true,
-    onStatus: () => {},
-    limits: {
-      brokerConnectionsMax: 10,
-      brokerLoginsWaitingMax: 10,
-      brokerPacketBytesMax: 65_536,
-      brokerDrainTimeoutMs: 5000,
-    },
-    hostname: "127.0.0.1",
-    port: 0,
-  });
-  transport = broker;
-  const websocket = { path: "/mqtt", subprotocol: "mqtt", onConnection: broker.handle };
+  const aedes = await Aedes.createBroker();
+  transport = {
+    publish: (topic, payload, options) =>
+      new Promise((resolve, reject) =>
+        aedes.publish({ cmd: "publish", topic, payload, dup: false, ...options }, (error) =>
+          error ? reject(error) : resolve(),
+        ),
+      ),
+  };
+  const onConnection = (connection: Duplex): void => void aedes.handle(drainRead(connection));
+  const websocket = { path: "/mqtt", subprotocol: "mqtt", onConnection };
   const { port } = serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("no"), websocket });
   return `ws://127.0.0.1:${port}/mqtt`;
 }

@@ -78,6 +78,8 @@ async function main(): Promise<number> {
   try {
     await Promise.race([startNodes(appliance), stopAsked.then(() => Promise.reject(new Error("asked to stop")))]);
     const write = await loadExample(appliance, collector);
+    // Without a policy it would not answer, and its next snapshot would come some seconds later.
+    await startNode(appliance.fallback);
     const asked = await askAll(appliance);
     const read = await traceOneDecision(appliance, collector);
     const allRight = asked.every(({ right }) => right);
@@ -118,13 +120,13 @@ async function step<T>(name: string, work: () => Promise<readonly [T, string]>):
   return result;
 }
 
-async function startNodes({ primary, edges, fallback }: Appliance): Promise<void> {
-  const start = (node: NodeProcess, fit: (health: Health) => boolean) =>
-    step(node.name, async () => [await node.start(fit), `ready at ${node.url}`]);
-  await start(primary, ({ ok }) => ok);
-  // Before the first policy it has a copy, but does not answer.
-  await Promise.all([...edges.map(startEdge), start(fallback, ({ offset }) => offset !== null)]);
+async function startNodes({ primary, edges }: Appliance): Promise<void> {
+  await startNode(primary);
+  await Promise.all(edges.map(startEdge));
 }
+
+const startNode = (node: NodeProcess): Promise<void> =>
+  step(node.name, async () => [await node.start(({ ok }) => ok), `ready at ${node.url}`]);
 
 const brokerWaitMs = 5000;
 

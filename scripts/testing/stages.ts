@@ -156,16 +156,16 @@ export const stages: Readonly<Record<Tier, readonly (readonly Stage[])[]>> = {
 export const minutesOfArea: Readonly<Record<string, number>> = {
   packages: 3,
   releases: 1,
-  system: 5,
-  hostile: 5,
+  system: 10,
+  hostile: 1,
   environments: 1,
   console: 5,
   simulation: 20,
   replication: 11,
   siege: 12,
-  http: 10,
-  random: 20,
-  local: 20,
+  http: 4,
+  random: 35,
+  local: 25,
   deno: 20,
 };
 const untimed = [...new Set(stages.full.flat().map(({ area }) => area))].filter((area) => !(area in minutesOfArea));

@@ -191,8 +191,8 @@ describe("in containers", () => {
       const [, adminKey = ""] = /^key: (\S+)$/m.exec(output) ?? [];
       const [primary = 0, edge = 0, fallback = 0] = ports;
       await eventually(async () => (await healthOn(edge)).state === "LIVE", "the edge is live", 20_000);
-      await eventually(async () => (await healthOn(fallback)).ok, "the fallback has a copy", 20_000);
       await loadExample(new Oso(`http://127.0.0.1:${primary}`, adminKey));
+      await eventually(async () => (await healthOn(fallback)).ok, "the fallback has a copy with a policy", 20_000);
       await expectAnswers(edge, adminKey);
       await podman.podman("rm", "-f", "-t", "5", ...["primary", "edge", "fallback"].map((name) => `${own}-${name}`));
     },

@@ -331,9 +331,12 @@ test(
             .map(({ operationId }) => operationId)
             .filter((id) => some.some((each) => each.operation.operationId === id));
         const successful = named(outcomes.filter(({ status }) => status < 300));
+        const asked = ({ operationId }: NamedOperation): boolean => weights[operationId] !== 0;
         const useful = new Set([...successful, ...named(outcomes.filter(isBusy)), ...unsuccessful]);
         if (count >= 10_000) {
-          expect(tried.map(({ operationId }) => operationId).filter((id) => !useful.has(id))).toEqual([]);
+          // One that each node is asked only once can fail on all of them.
+          const names = tried.filter(asked).map(({ operationId }) => operationId);
+          expect(names.filter((id) => !useful.has(id))).toEqual([]);
           expect(successful.filter((id) => unsuccessful.includes(id))).toEqual([]);
         }
         const slack = 2 / Math.sqrt(count);

@@ -82,7 +82,7 @@ describe("the offline bundle", () => {
       const text = readFileSync(join(folder, "compose", name), "utf8");
       return /\$\{NODE_IMAGE:-([^}]+)\}/.exec(text)?.[1];
     });
-    expect(wanted).toEqual(["ostiary:latest", "ostiary:latest", "ostiary:latest"]);
+    expect(new Set(wanted)).toEqual(new Set(["ostiary:latest"]));
   });
 
   test.each([

@@ -306,6 +306,26 @@ describe("the writer of a replica", () => {
     requireSound();
   });
 
+  test("opens the file again if a prepared event cannot be rolled back", async () => {
+    const { announced, committed } = await event([{ inserts: [reads("bob", "b")] }]);
+    const { begin } = SqliteDatabase.prototype;
+    {
+      using _ = spyOn(SqliteDatabase.prototype, "begin").mockImplementation(function (this: SqliteDatabase, mode) {
+        const rollback = (): never => {
+          throw Object.assign(new Error("disk I/O error"), { code: "SQLITE_IOERR", errno: 10 });
+        };
+        return { ...begin.call(this, mode), rollback };
+      });
+      replica.prepare(announced);
+    }
+    expect(replica.readSetting("node_key_hash")).toBeUndefined();
+    expect(stateOfFile().offset).toBe(2);
+    expect(() => replica.replay(committed)).toThrow("disk I/O error");
+    await eventually(() => expect(replica.replay(committed).wasPrepared).toBe(false));
+    expect(mayReadC("bob")).toBe(true);
+    requireSound();
+  });
+
   test("gives a prepared event up with its file", async () => {
     const { announced } = await event([{ inserts: [reads("bob", "b")] }]);
     replica.prepare(announced);

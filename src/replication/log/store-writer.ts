@@ -198,7 +198,13 @@ export class StoreWriter {
   #abandonPrepared(): void {
     const prepared = this.#prepared;
     this.#prepared = undefined;
-    prepared?.transaction.rollback();
+    try {
+      prepared?.transaction.rollback();
+    } catch (error) {
+      // Then the next use opens the file again.
+      if (this.#opened !== undefined) this.#storageFailed(this.#opened, error);
+      if (storageFailureIn(error) === undefined) this.#emit({ trouble: `a rollback failed: ${reasonOf(error)}` });
+    }
   }
 
   /** Opens the file, and creates it if it is missing and may be created. Closes the file that was open before. */

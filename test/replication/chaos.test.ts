@@ -7,7 +7,7 @@ import { expect, test } from "bun:test";
 import { connectAsync, type MqttClient } from "mqtt";
 import { defaultLimits, type Limits } from "../../src/config/limits.ts";
 import { topicsOf } from "../../src/replication/transport/topics.ts";
-import { ReplicaLoop } from "../../src/replication/replica/replica-loop.ts";
+import { ReplicaLoop, type ReplicaLoopOptions } from "../../src/replication/replica/replica-loop.ts";
 import { Peers } from "../../src/replication/transport/peers.ts";
 import { HistoryGuard } from "../../src/replication/history-guard.ts";
 import type { Node } from "../../src/replication/node.ts";
@@ -63,7 +63,12 @@ async function withReplica(
   const guard = new HistoryGuard(directory, systemClock);
   let state: StoreState | undefined;
   let snapshots = 0;
-  const installSnapshot = async (): Promise<StoreState> => {
+  const installSnapshot: ReplicaLoopOptions["installSnapshot"] = async (
+    _from,
+    _replacing,
+    _isDistrusted,
+    onInstalled,
+  ) => {
     const installed = await fetchSnapshot({
       primary: client,
       directory,
@@ -76,6 +81,7 @@ async function withReplica(
     if (installed === "unchanged") throw new Error("no snapshot arrived");
     snapshots++;
     state = await writer.open(installed.path);
+    onInstalled();
     return state;
   };
   writer.onStateChange((moved) => (state = moved.state));

@@ -8,6 +8,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buildSnapshotInWorker, snapshotWorker } from "../../src/replication/snapshots/snapshot-jobs.ts";
+import { writerWorker, type WriterCommands } from "../../src/replication/log/writer-commands.ts";
+import type { WriterEvent } from "../../src/replication/log/store-writer.ts";
 import { realSystem } from "../../src/replication/system.ts";
 import type { PrimaryNode } from "../../src/roles/primary.ts";
 import { type ClusterSystem, realClusterSystem } from "../../src/roles/cluster-system.ts";
@@ -61,12 +63,22 @@ function withPrimary(body: (cluster: Cluster, primary: Running<PrimaryNode>) => 
   return withCluster(async (cluster) => body(cluster, await cluster.primary({ data: join(directory, "primary") })));
 }
 
-/** A system that records the commands to snapshot threads, and lets digests of databases in use be verified when told. */
-function watchedSystem() {
+/**
+ * A system that records the commands to snapshot threads, and lets digests of databases in use be verified when told.
+ * With `mayAdopt`, the audit log of a replaced database is taken over only then.
+ */
+function watchedSystem(mayAdopt?: Promise<void>) {
   const commands: string[] = [];
   const mayVerify = Promise.withResolvers<void>();
   const verified = Promise.withResolvers<void>();
   const spawnWorker = ((kind: Parameters<typeof realSystem.spawnWorker>[0]) => {
+    if (kind === writerWorker && mayAdopt !== undefined) {
+      const writer = realSystem.spawnWorker<WriterCommands, WriterEvent>(writerWorker);
+      const call = writer.call.bind(writer) as (...parameters: unknown[]) => Promise<unknown>;
+      const slow = (command: string, ...parameters: unknown[]): Promise<unknown> =>
+        command === "adoptAudit" ? mayAdopt.then(() => call(command, ...parameters)) : call(command, ...parameters);
+      return Object.assign(writer, { call: slow });
+    }
     if (kind !== snapshotWorker) return realSystem.spawnWorker(kind);
     const worker = realSystem.spawnWorker<Record<string, (...parameters: unknown[]) => unknown>, never>(kind);
     const call = async (command: string, ...parameters: unknown[]) => {
@@ -124,6 +136,21 @@ test("a large snapshot with a valid MAC answers before its digest is verified, b
       way.file = files.sound;
       await eventually(() => expect([mayRead(node, "ann"), mayRead(node, "bob")]).toEqual([true, false]));
       expect(commands.filter((command) => command === "auditDigest")).toHaveLength(1);
+    }),
+  ));
+
+test("a wrong digest counts, however early it is found", () =>
+  withPrimary((cluster, primary) =>
+    withSnapshots(primary, async (way) => {
+      way.file = files.wrong;
+      const mayAdopt = Promise.withResolvers<void>();
+      const { system, letVerify } = watchedSystem(mayAdopt.promise);
+      const { node } = await cluster.edge("edge", way, {}, system);
+      letVerify();
+      await eventually(() => expect(node.health()).toMatchObject({ ok: false, state: "DIVERGED" }));
+      mayAdopt.resolve();
+      await eventually(() => expect(way.sent).toBeGreaterThan(2));
+      expect(() => node.engine()).toThrow("it waits for a fresh one");
     }),
   ));
 

@@ -48,8 +48,16 @@ export interface ReplicaLoopOptions
     >,
     Pick<CatchUpOptions, "onDivergence" | "onVerified"> {
   readonly writer: Pick<Writer, "prepare" | "replay">;
-  /** As for catching up. `isDistrusted` says that the current database must not answer any more. */
-  readonly installSnapshot: (from: NodeClient, replacing: () => unknown, isDistrusted: boolean) => Promise<StoreState>;
+  /**
+   * As for catching up. `isDistrusted` says that the current database must not answer any more. Calls `onInstalled` when
+   * the new one is in use, before anybody can find fault with it.
+   */
+  readonly installSnapshot: (
+    from: NodeClient,
+    replacing: () => unknown,
+    isDistrusted: boolean,
+    onInstalled: () => void,
+  ) => Promise<StoreState>;
   /** The file is damaged, or could not be read. */
   readonly onDamage: (error: unknown) => void;
 }
@@ -299,13 +307,13 @@ export class ReplicaLoop {
     log[level]("catching up with the primary failed, trying again: {error}", { error: detailOf(error) });
   }
 
-  async #installSnapshot(from: NodeClient, replacing: () => unknown): Promise<StoreState> {
+  #installSnapshot(from: NodeClient, replacing: () => unknown): Promise<StoreState> {
     void this.#send({ type: "snapshotStarted" });
-    const state = await this.#options.installSnapshot(from, replacing, this.isDiverged);
-    this.#buffer.clear();
-    this.monitor.digests.clear();
-    void this.#send({ type: "snapshotInstalled", nowMs: this.#options.clock.monotonicMs() });
-    return state;
+    return this.#options.installSnapshot(from, replacing, this.isDiverged, () => {
+      this.#buffer.clear();
+      this.monitor.digests.clear();
+      void this.#send({ type: "snapshotInstalled", nowMs: this.#options.clock.monotonicMs() });
+    });
   }
 
   async #applyBatch({ received, rows, after }: Extract<ReplicaCommand, { type: "apply" }>): Promise<void> {

@@ -274,13 +274,14 @@ function trackPosition(
     advance(change.state);
   });
   /** Makes the database at `path` this node's database. */
-  const adopt = async (path: string, isDistrusted = false): Promise<StoreState> => {
+  const adopt = async (path: string, isDistrusted = false, onInstalled = (): void => {}): Promise<StoreState> => {
     const opened = await writer.open(path, { create: false });
     // Reads must use the new file before anybody learns of the new position.
     database.open(path, isDistrusted);
     guard.adopt(firstEpoch(database.reader()).epoch);
     // It is unknown when the events in the snapshot became visible.
     applied = new CommitTimes(opened.offset);
+    onInstalled();
     advance(opened);
     return opened;
   };
@@ -293,7 +294,7 @@ function trackPosition(
         log.error("the copy can't be written until there is a fresh snapshot: {error}", { error }),
       );
   };
-  const installSnapshot: ReplicaLoopOptions["installSnapshot"] = async (from, replacing, isDistrusted) => {
+  const installSnapshot: ReplicaLoopOptions["installSnapshot"] = async (from, replacing, isDistrusted, onInstalled) => {
     const { environment, limits } = config;
     if (writer.hasFailed) throw new Error("there is no writer that could open a snapshot");
     // The notes are gone as well if somebody has emptied the directory.
@@ -310,7 +311,7 @@ function trackPosition(
     const replaced = database.isOpen ? database.path : null;
     try {
       replacing();
-      const adopted = await adopt(installed.path, isDistrusted);
+      const adopted = await adopt(installed.path, isDistrusted, onInstalled);
       if (installed.isDigestLater) onUnverified(installed.path);
       await writer
         .adoptAudit(replaced)

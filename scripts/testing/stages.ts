@@ -155,7 +155,7 @@ export const stages: Readonly<Record<Tier, readonly (readonly Stage[])[]>> = {
 /** About the minutes that each area of `--full` takes on two cores. None may take more than 60. */
 export const minutesOfArea: Readonly<Record<string, number>> = {
   packages: 3,
-  releases: 1,
+  releases: 10,
   system: 10,
   hostile: 1,
   environments: 1,

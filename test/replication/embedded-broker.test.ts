@@ -1,11 +1,12 @@
 /** The embedded broker with real MQTT clients: permissions, and the two ways in which aedes hung on Bun. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { once } from "node:events";
+import { readFile } from "node:fs";
 import { connect as connectSocket, createServer, type AddressInfo, type Server, type Socket } from "node:net";
-import type { Duplex } from "node:stream";
+import { Duplex } from "node:stream";
 import { Aedes } from "aedes";
 import { connectAsync, type IClientOptions, type MqttClient } from "mqtt";
-import { drainRead } from "../../src/replication/transport/embedded-broker-stream.ts";
+import { drainRead, isolateSlowSubscriber, isSlow } from "../../src/replication/transport/embedded-broker-stream.ts";
 import {
   SharedBroker,
   type EmbeddedBroker,
@@ -268,6 +269,22 @@ test("a subscriber that reads nothing for the drain timeout loses its connection
   frozen.destroy();
   tcp.close();
   await impatient.close();
+});
+
+test("a subscriber is not slow because this process was busy", async () => {
+  // The connection drains with the answer of the system, which comes while the process is busy.
+  const connection = new Duplex({
+    highWaterMark: 1,
+    read() {},
+    write: (_chunk, _encoding, done) => readFile(import.meta.filename, () => done()),
+  });
+  const isolated = isolateSlowSubscriber(connection, 60_000);
+  expect(isolated.write("message")).toBe(false);
+  const drained = once(isolated, "drain");
+  for (const end = performance.now() + 400; performance.now() < end;);
+  await drained;
+  expect(isSlow(isolated)).toBe(false);
+  isolated.destroy();
 });
 
 test("a subscriber that was slow for a while is served again", async () => {

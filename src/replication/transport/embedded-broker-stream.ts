@@ -125,6 +125,14 @@ export function isolateSlowSubscriber<T extends Duplex>(connection: T, timeoutMs
     const reason = new Error(`it read nothing for ${timeoutMs} ms`);
     timer = setTimeout(() => connection.destroy(reason), Math.max(0, timeoutMs - slowAfterMs));
   };
+  // If this process was busy, the connection may have drained meanwhile: its event comes before the next turn.
+  const waitForRoom = (): ReturnType<typeof setTimeout> => {
+    const waiting = setTimeout(
+      () => setImmediate(() => timer === waiting && release()),
+      Math.min(slowAfterMs, timeoutMs),
+    );
+    return waiting;
+  };
   const drained = (): void => {
     if (releasing) return;
     clearTimeout(timer);
@@ -136,7 +144,7 @@ export function isolateSlowSubscriber<T extends Duplex>(connection: T, timeoutMs
   connection.write = ((...parameters: unknown[]): boolean => {
     const room = write(...parameters);
     if (room) return true;
-    timer ??= setTimeout(release, Math.min(slowAfterMs, timeoutMs));
+    timer ??= waitForRoom();
     if (!slowConnections.has(connection)) return false;
     if (connection.writableLength > pendingBytesMax) connection.destroy(new Error("it does not read its answers"));
     return true;

@@ -128,7 +128,8 @@ export class BrokerServer {
       // Checked again, as at each delivery of aedes.
       .filter((client) => this.#tenants.mayRead(client, topic) && !isSlow(client.conn))
       .filter(({ conn }) => !conn.write(packet));
-    await Promise.all(full.map(({ conn }) => roomIn(conn)));
+    // At least one turn, so that a caller who sends much does not keep connections from draining.
+    await Promise.all([new Promise(setImmediate), ...full.map(({ conn }) => roomIn(conn))]);
   }
 
   /** Publishes a message that the broker repeats for later subscribers. */

@@ -271,6 +271,32 @@ test("a subscriber that reads nothing for the drain timeout loses its connection
   await impatient.close();
 });
 
+test("a client that subscribes again and again costs nothing more, and gets each message once", async () => {
+  const connections: Duplex[] = [];
+  const server = createServer((connection) => {
+    connections.push(connection);
+    broker.handle(connection);
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const edge = await login("edge-1", { port: (server.address() as AddressInfo).port });
+  await edge.subscribeAsync(topics.events, { qos: 0 });
+  const listeners = (): number => connections[0]?.listenerCount("close") ?? 0;
+  const before = listeners();
+  for (let count = 0; count < 20; count++) {
+    await edge.subscribeAsync([topics.events, topics.next], { qos: 0 });
+    await edge.unsubscribeAsync(topics.next);
+  }
+  expect(listeners()).toBe(before);
+  let received = 0;
+  edge.on("message", () => received++);
+  await broker.publish(topics.events, "one", { qos: 1, retain: false });
+  await edge.publishAsync(topics.status("edge-1"), "here", { qos: 1 });
+  expect(received).toBe(1);
+  await edge.endAsync();
+  await eventually(() => expect(broker.hasNextReaders).toBe(false));
+  server.close();
+});
+
 test("a subscriber is not slow because this process was busy", async () => {
   // The connection drains with the answer of the system, which comes while the process is busy.
   const connection = new Duplex({

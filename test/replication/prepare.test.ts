@@ -333,8 +333,11 @@ describe("the writer of a replica", () => {
     expect([stateOfFile().offset, mayReadC("bob")]).toEqual([2, false]);
   });
 
-  test("of which nobody wants to know, or that are committed with others, are not announced", async () => {
+  test("of which nobody wants to know, that are large, or that are committed with others, are not announced", async () => {
     told.length = 0;
+    const many = Array.from({ length: defaultLimits.publishEventBytesMax / 400 }, (_, index) => `${index}`.padEnd(400));
+    await write([{ inserts: many.map((id) => reads(id, "b")) }]);
+    expect(told.filter((each) => "next" in each)).toEqual([]);
     await Promise.all([write([{ inserts: [reads("bob", "b")] }]), write([{ inserts: [reads("cat", "b")] }])]);
     expect(told.filter((each) => "next" in each)).toEqual([]);
     primary.announce(false);

@@ -84,8 +84,8 @@ export interface StateChange {
 
 /**
  * Events of the writer:
- * - `next` comes before an event of facts is applied that is alone in its transaction, if `announce` has asked for it.
- *   Nothing may come of it.
+ * - `next` comes before an event of facts is applied that is alone in its transaction and fits into a message of the event
+ *   stream, if `announce` has asked for it. Nothing may come of it.
  * - `committing` comes before a commit, which may still fail. `committed` comes after each commit that changed the
  *   state to that of the last `committing`. So little remains to be sent after the sync, when everyone waits for it.
  *   `committedMs` is in ms since 1970 with a fraction; queries that began later see the commit.
@@ -685,7 +685,8 @@ export class StoreWriter {
         this.#reportStorage(guard.problem);
         throw (refused = writeRefusal(error, "nothing"));
       }
-      if (isAnnounced && effect.kind === "facts" && rowsForMessage([next.row], limits).length > 0) this.#emit({ next });
+      const isSmall = Buffer.byteLength(next.row.body) <= limits.publishEventBytesMax;
+      if (isAnnounced && isSmall && effect.kind === "facts") this.#emit({ next });
     };
     const digest = meta.digest ?? idempotencyDigest(request, meta);
     const unchanged = digest === undefined ? undefined : this.#unchangedWrites.get(digest);

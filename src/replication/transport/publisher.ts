@@ -16,7 +16,7 @@ import { reasonOf } from "../../util/reason.ts";
 import type { NextEvent } from "../log/append.ts";
 import type { CommitTimes } from "../log/commit-times.ts";
 import type { StateChange } from "../log/store-writer.ts";
-import { batchRows, type EventBatch, type Head, type PublishedRow } from "./messages.ts";
+import type { EventBatch, Head, PublishedRow } from "./messages.ts";
 import { auditOf } from "./audit-of-rows.ts";
 import type { BrokerTransport } from "./broker-transport.ts";
 import type { Topics } from "./topics.ts";
@@ -95,11 +95,10 @@ export class Publisher {
   announce({ before, row }: NextEvent): void {
     if (!this.hasNextReaders || this.#inFlight > 0) return;
     if (before.epoch !== this.#epoch || before.offset !== this.#cursor) return;
-    const batch = this.#batch(before, [row]);
-    if (batchRows(batch) === undefined) return;
     const { transport, topics } = this.#options;
+    const batch = JSON.stringify(this.#batch(before, [row]));
     // Without it, the event takes a little longer.
-    transport.publish(topics.next, JSON.stringify(batch), { qos: 0, retain: false }).catch(() => {});
+    transport.publish(topics.next, batch, { qos: 0, retain: false }).catch(() => {});
   }
 
   #publishPending(change?: StateChange): void {

@@ -1,7 +1,7 @@
 /**
- * The three kinds of MQTT topics. There is exactly one topic for events, because brokers keep the order only within one
- * subscription at one QoS. Events are published at QoS 1 (the acknowledgement is the primary's flow control) and
- * subscribed to at QoS 0. All other messages use QoS 0.
+ * The MQTT topics. There is exactly one topic for events, because brokers keep the order only within one
+ * subscription at one QoS. Events are published at QoS 1 at external brokers (the acknowledgement is the primary's flow
+ * control), and subscribed to at QoS 0. All other messages use QoS 0.
  */
 export interface Topics {
   /** Batches of events. Only the primary writes them. */

@@ -685,8 +685,8 @@ export class StoreWriter {
         this.#reportStorage(guard.problem);
         throw (refused = writeRefusal(error, "nothing"));
       }
-      const isSmall = Buffer.byteLength(next.row.body) <= limits.publishEventBytesMax;
-      if (isAnnounced && isSmall && effect.kind === "facts") this.#emit({ next });
+      if (!isAnnounced || effect.kind !== "facts") return;
+      if (Buffer.byteLength(next.row.body) <= limits.publishEventBytesMax) this.#emit({ next });
     };
     const digest = meta.digest ?? idempotencyDigest(request, meta);
     const unchanged = digest === undefined ? undefined : this.#unchangedWrites.get(digest);

@@ -152,7 +152,10 @@ export const stages: Readonly<Record<Tier, readonly (readonly Stage[])[]>> = {
   ),
 };
 
-/** About the minutes that each area of `--full` takes on two cores. None may take more than 60. */
+/**
+ * About the minutes that each area of `--full` takes on two cores. None may take more than 60. Those of releases, console,
+ * simulation, random, local and deno are estimates from shorter runs.
+ */
 export const minutesOfArea: Readonly<Record<string, number>> = {
   packages: 3,
   releases: 10,

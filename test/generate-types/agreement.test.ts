@@ -102,7 +102,7 @@ function plain({ type, id }: Value): Value {
 
 test.each(samples)(
   "the facts of a client are the accepted fact types ($runs random policies with the seed $seed)",
-  ({ seed, runs, isKnown }) => {
+  ({ seed, runs }) => {
     let compiled = 0;
     const property = fc.property(policySpec.map(writePolicy), (text) => {
       const { policy } = checkPolicy([{ name: "random.polar", text }], { runTests: false });
@@ -112,7 +112,7 @@ test.each(samples)(
     });
     fc.assert(property, { numRuns: runs, seed });
     console.log(`${compiled} policies are valid`);
-    expect(compiled).toBeGreaterThanOrEqual(quota(runs, 0.45, isKnown));
+    expect(compiled).toBeGreaterThanOrEqual(Math.floor(runs * 0.8));
   },
   randomTestMs,
 );
@@ -135,7 +135,7 @@ test.each(samples)(
     });
     fc.assert(property, { numRuns: runs, seed });
     console.log(`${derived} derived facts`);
-    expect(derived).toBeGreaterThanOrEqual(quota(runs, 50, isKnown));
+    expect(derived).toBeGreaterThanOrEqual(quota(runs, 10, isKnown));
   },
   randomTestMs,
 );

@@ -238,7 +238,9 @@ function splice(text: string, at: number, more: string): string {
 
 function insert(text: string, insertions: readonly { readonly at: number; readonly text: string }[]): string {
   const { tokens } = read(text);
-  const byPosition = Map.groupBy(insertions, ({ at }) => tokens[at % tokens.length]?.start ?? 0);
+  // `NOT(x)` is a call and `NOT (x)` another language's negation, so nothing comes between the two.
+  const places = tokens.filter(({ text: mark }, index) => mark !== "(" || tokens[index - 1]?.text !== "NOT");
+  const byPosition = Map.groupBy(insertions, ({ at }) => places[at % places.length]?.start ?? 0);
   const parts: string[] = [];
   let from = 0;
   for (const [place, found] of [...byPosition].sort(([one], [other]) => one - other)) {

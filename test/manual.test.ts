@@ -10,7 +10,7 @@ import { join, posix } from "node:path";
 import { projectRoot } from "../scripts/built-binary.ts";
 import { defaultLimits } from "../src/config/limits.ts";
 import { groupHeadings, settings, type Setting } from "../src/config/settings.ts";
-import { createApp } from "../src/http/app.ts";
+import { createApp } from "../src/features/app.ts";
 import { errorCatalogue } from "../src/http/middleware/error-catalogue.ts";
 import { describeMetrics } from "../src/telemetry/metrics.ts";
 import { runCommand } from "./cli/run-command.ts";

@@ -1,6 +1,6 @@
 /** `ostiary openapi`: prints the OpenAPI document of the HTTP API, for generators of clients. */
 import { defaultLimits } from "../config/limits.ts";
-import { openApiDocument } from "../http/openapi/document.ts";
+import { openApiDocument } from "../http/openapi-document.ts";
 import { print } from "../runtime/process.ts";
 import type { AddCommand } from "./command.ts";
 

@@ -8,7 +8,7 @@ import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
 import { DecisionLog } from "../decisions/decision-log.ts";
-import { type App, createApp } from "../http/app.ts";
+import { type App, createApp } from "../features/app.ts";
 import { copyEnvironment } from "../replication/snapshots/copy-environment.ts";
 import { realSystem } from "../replication/system.ts";
 import { parseApiKey } from "../store/keys/api-keys.ts";

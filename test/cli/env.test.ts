@@ -3,7 +3,7 @@ import * as Bun from "bun";
 import { expect, test } from "bun:test";
 import { builtBinary } from "../../scripts/built-binary.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { createApp } from "../../src/http/app.ts";
+import { createApp } from "../../src/features/app.ts";
 import { environmentsWith, type InMemory } from "../http/environments-in-memory.ts";
 import { withPrimary } from "../http/api.ts";
 import { adminKey } from "../replication/cluster.ts";

@@ -1,8 +1,8 @@
 /** Nobody without a valid key or role learns which environments there are. */
 import { expect, test } from "bun:test";
-import { createApp } from "../../src/http/app.ts";
+import { createApp } from "../../src/features/app.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { isOpenPath } from "../../src/http/routes/open-paths.ts";
+import { isOpenPath } from "../../src/features/open-paths.ts";
 import { realClusterSystem } from "../../src/roles/cluster-system.ts";
 import { EnvironmentListener } from "../../src/roles/environment-listener.ts";
 import { type Admission, EnvironmentAdmission, type EnvironmentsHere } from "../../src/roles/environment-admission.ts";

@@ -3,7 +3,7 @@
  * Two appliances are compared, one with a filled environment beside the asking one, the other without it.
  */
 import { expect, test } from "bun:test";
-import { createApp } from "../../src/http/app.ts";
+import { createApp } from "../../src/features/app.ts";
 import { adminKey, withCluster } from "../replication/cluster.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { ask, comparable, createEnvironment, fill, mayRead } from "./host.ts";

@@ -1,7 +1,7 @@
 /** Senders without access to an environment, and the comparison of all answers that they get. */
 import { expect } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { createApp } from "../../src/http/app.ts";
+import { createApp } from "../../src/features/app.ts";
 import type { RunningNode } from "../../src/roles/node-service.ts";
 import { eventually } from "../replication/cluster.ts";
 import { must } from "../../src/util/assert.ts";

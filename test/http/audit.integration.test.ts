@@ -1,6 +1,6 @@
 /** The audit log over HTTP: what is recorded, with which result, and who may read it. */
 import { describe, expect, test } from "bun:test";
-import { createApp } from "../../src/http/app.ts";
+import { createApp } from "../../src/features/app.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { must } from "../../src/util/assert.ts";
 import { adminKey, converged, eventually, nodeKey, withCluster } from "../replication/cluster.ts";

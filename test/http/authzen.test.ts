@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { connect } from "node:net";
 import { once } from "node:events";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { createApp } from "../../src/http/app.ts";
+import { createApp } from "../../src/features/app.ts";
 import { requestParsers } from "../../src/http/request/request-schemas.ts";
 import { adminKey, eventually, withCluster } from "../replication/cluster.ts";
 import { apiOf, fact, primaryForAllTests, value, withPrimary, type Answer, type Api, sharedPrimary } from "./api.ts";

@@ -5,7 +5,7 @@
 import { expect } from "bun:test";
 import { Ajv2020, type ValidateFunction } from "ajv/dist/2020.js";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { openApiDocument } from "../../src/http/openapi/document.ts";
+import { openApiDocument } from "../../src/http/openapi-document.ts";
 import { must } from "../../src/util/assert.ts";
 
 export const document = openApiDocument(defaultLimits);

@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { createApp } from "../../src/http/app.ts";
+import { createApp } from "../../src/features/app.ts";
 import { must } from "../../src/util/assert.ts";
 import { untraced } from "../replication/cluster.ts";
 import { Org, role, wildcardPolicy, withPrimary, type Api, sharedPrimary } from "./api.ts";

@@ -4,7 +4,7 @@ import { converged, eventually, withCluster, type Running } from "../replication
 import type { Node } from "../../src/replication/node.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { loadConfig } from "../../src/config/load.ts";
-import { createApp } from "../../src/http/app.ts";
+import { createApp } from "../../src/features/app.ts";
 import { People } from "../../src/http/oidc/people.ts";
 import { systemClock } from "../../src/util/clock.ts";
 import { must } from "../../src/util/assert.ts";

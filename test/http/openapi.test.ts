@@ -1,8 +1,8 @@
 /** The OpenAPI document: it has all routes, its schemas are valid, and a node serves it without an API key. */
 import { describe, expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { createApp } from "../../src/http/app.ts";
-import { documentedPath } from "../../src/http/openapi/document.ts";
+import { createApp } from "../../src/features/app.ts";
+import { documentedPath } from "../../src/http/openapi-document.ts";
 import { errorCatalogue } from "../../src/http/middleware/error-catalogue.ts";
 import { withCluster } from "../replication/cluster.ts";
 import { withPrimary } from "./api.ts";

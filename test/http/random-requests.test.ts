@@ -11,7 +11,7 @@ import { below, pick, random, type Random } from "../../scripts/benchmark/random
 import { configSchema } from "../../src/config/config.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { DecisionLog } from "../../src/decisions/decision-log.ts";
-import { createApp } from "../../src/http/app.ts";
+import { createApp } from "../../src/features/app.ts";
 import type { Node } from "../../src/replication/node.ts";
 import { seedsOf } from "../seeds.ts";
 import { adminKey, eventually, withCluster } from "../replication/cluster.ts";

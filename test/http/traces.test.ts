@@ -1,7 +1,7 @@
 /** The list of traces: which ones it has. `test/e2e/recent-traces` has real ones. */
 import { expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { createApp } from "../../src/http/app.ts";
+import { createApp } from "../../src/features/app.ts";
 import type { RecentSpan, RecentTrace } from "../../src/telemetry/recent-traces.ts";
 import { adminKey } from "../replication/cluster.ts";
 import { sharedPrimary } from "./api.ts";

@@ -4,7 +4,7 @@ import { describe, expect, test } from "bun:test";
 import { once } from "node:events";
 import { createServer, type AddressInfo } from "node:net";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { createApp } from "../../src/http/app.ts";
+import { createApp } from "../../src/features/app.ts";
 import type { ForwardedRequest, Node } from "../../src/replication/node.ts";
 import { OffsetWaiters } from "../../src/replication/replica/offset-waiters.ts";
 import { realSystem } from "../../src/replication/system.ts";

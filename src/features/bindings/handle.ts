@@ -1,0 +1,73 @@
+/** Data bindings that the environment stores under names, so that questions need not contain their text. */
+import { Elysia } from "elysia";
+import type { Limits } from "../../config/limits.ts";
+import { bindingsName, type StoredBindings } from "../../engine/local/stored-bindings.ts";
+import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
+import type { Node, Writes } from "../../replication/node.ts";
+import { AppError } from "../../util/app-error.ts";
+import { clip } from "../../util/text-length.ts";
+import { readAccess, writeAccess } from "../../http/middleware/access.ts";
+import { exchangeOf, holderOf } from "../../http/middleware/exchange.ts";
+import type { BodyParser } from "../../http/request/body-parser.ts";
+import { writeResponse, writeMetaOf } from "../../http/write-response.ts";
+
+export function bindingsReads(node: Node, limits: Limits) {
+  return new Elysia()
+    .use(readAccess(node, "read", limits.readBodyBytesMax))
+    .get("/api/bindings", () => ({ bindings: node.engine().allStoredBindings().map(described) }))
+    .get("/api/bindings/:name", ({ params }) => {
+      const name = nameIn(params.name);
+      const stored = node.engine().storedBindings(name);
+      if (stored === undefined) throw unknownBindings(name);
+      return { ...described(stored), data_bindings: stored.text };
+    });
+}
+
+/** Applications run the queries in them, so only an administrator may change them. */
+export function bindingsWrites(
+  node: Node,
+  writes: Writes,
+  limits: Limits,
+  bodies: BodyParser,
+  queries: QueryDispatcher,
+) {
+  return new Elysia()
+    .use(writeAccess(node, "admin", limits.writeBodyBytesMax))
+    .put("/api/bindings/:name", async ({ body, params, request, set }) => {
+      const name = nameIn(params.name);
+      exchangeOf(request).audited = { target: name };
+      const { data_bindings: text } = await bodies.parse("bindings", body);
+      const { signatures } = await queries.ask("bindingsCheck", { bindings: { text } }, holderOf(exchangeOf(request)));
+      exchangeOf(request).audited = { target: name, details: { signatures } };
+      const put = { name, text, timeMs: node.clock.wallMs(), bindingsMax: limits.storedBindingsMax };
+      const result = await writes.keys({ add: [], remove: [], putBindings: put }, writeMetaOf(request));
+      if (result.unchanged) set.status = 202;
+      return writeResponse(set, result, result.unchanged ? "data bindings unchanged" : "data bindings stored");
+    })
+    .delete("/api/bindings/:name", async ({ body, params, request, set }) => {
+      const name = nameIn(params.name);
+      exchangeOf(request).audited = { target: name };
+      await bodies.parse("nothing", body);
+      const result = await writes.keys({ add: [], remove: [], removeBindings: name }, writeMetaOf(request));
+      if (result.unchanged === true) throw unknownBindings(name);
+      return writeResponse(set, result, "data bindings removed");
+    });
+}
+
+function described({ name, text, timeMs }: StoredBindings) {
+  return { name, bytes: Buffer.byteLength(text), stored: new Date(timeMs).toISOString() };
+}
+
+/** Elysia gives null for a path parameter with malformed percent-encoding. */
+function nameIn(name: string | null): string {
+  if (name !== null && bindingsName.test(name)) return name;
+  throw new AppError(
+    "invalid_request",
+    "the name of data bindings in the path must have 1 to 64 letters, digits, `_` or `-`, and begin with a letter or a digit",
+  );
+}
+
+function unknownBindings(name: string): AppError {
+  const message = `no data bindings are stored under the name \`${clip(name, 64)}\`: \`GET /api/bindings\` lists the names`;
+  return new AppError("not_found", message);
+}

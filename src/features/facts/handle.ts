@@ -1,0 +1,197 @@
+/**
+ * Facts: read stored facts, change many in one transaction, delete all, count them. `POST /api/batch` is the write of
+ * current clients; clients of major version 1 have one route for each kind of change.
+ */
+import { type Context, Elysia } from "elysia";
+import { z } from "zod";
+import type { Limits } from "../../config/limits.ts";
+import type { Value, ValueFilter } from "../../engine/request/questions.ts";
+import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
+import type { Fact, FactChange, FactPattern } from "../../engine/state/event.ts";
+import { factArgumentsMax } from "../../polar/policy.ts";
+import type { Node, Writes } from "../../replication/node.ts";
+import { AppError } from "../../util/app-error.ts";
+import { must } from "../../util/assert.ts";
+import { fitsInBytes } from "../../util/text-length.ts";
+import { readAccess, writeAccess } from "../../http/middleware/access.ts";
+import type { BodyParser, ChangeName } from "../../http/request/body-parser.ts";
+import { addPosition, writeResponse, writeMetaOf } from "../../http/write-response.ts";
+import { exchangeOf, holderOf } from "../../http/middleware/exchange.ts";
+import {
+  formatFactPageToken,
+  formatObjectPageToken,
+  parseFactPageToken,
+  parseObjectPageToken,
+} from "../../http/pages/fact-page-token.ts";
+import { validatingSchema } from "../../http/request/schema-error.ts";
+
+const queryTexts = validatingSchema("query", z.record(z.string(), z.string()));
+
+export function factReads(node: Node, limits: Limits, queries: QueryDispatcher) {
+  return new Elysia()
+    .use(readAccess(node, "read", limits.readBodyBytesMax))
+    .get(
+      "/api/facts",
+      // A request without a size and a token gets all facts in one list, for clients that do not know paging.
+      async ({ query, request }) =>
+        query["page_size"] === undefined && query["page_token"] === undefined
+          ? queries.askList("facts", factPatternOf(query), { holder: holderOf(exchangeOf(request)) })
+          : factPage(node, limits, query),
+      { query: queryTexts },
+    )
+    .get(
+      "/api/objects/:type/:id/facts",
+      async ({ params, query }) => objectPage(node, limits, objectIn(params, limits), query),
+      { query: queryTexts },
+    )
+    .get("/api/stats", () => {
+      const { policies, facts } = node.engine().statistics();
+      const total = [...facts.values()].reduce((sum, count) => sum + count, 0);
+      return {
+        policy: { versions: policies.map(String) },
+        facts: { total, predicates: Object.fromEntries(facts) },
+      };
+    });
+}
+
+export function factWrites(node: Node, writes: Writes, limits: Limits, bodies: BodyParser) {
+  const change = async (name: ChangeName, { body, request, set }: ChangeContext) => {
+    const changes = await bodies.parseChanges(name, body);
+    const { inserted = 0, deleted = 0, ...result } = await writes.batch(changes, writeMetaOf(request));
+    return writeResponse(set, result, `${count(inserted)} inserted, ${count(deleted)} deleted`);
+  };
+  return (
+    new Elysia()
+      .use(writeAccess(node, "write", limits.writeBodyBytesMax))
+      .post("/api/batch", ({ body, request, set }) => change("batch", { body, request, set }))
+      .post("/api/bulk", ({ body, request, set }) => change("bulk", { body, request, set }))
+      .post("/api/bulk_load", ({ body, request, set }) => change("bulkLoad", { body, request, set }))
+      .post("/api/bulk_delete", ({ body, request, set }) => change("bulkDelete", { body, request, set }))
+      .delete("/api/facts", ({ body, request, set }) => change("deleteFacts", { body, request, set }))
+      // The answer is the fact itself, because old clients return it to the application.
+      .post("/api/facts", async ({ body, request, set }) => {
+        const changes = await bodies.parseChanges("insertFact", body);
+        addPosition(set, await writes.batch(changes, writeMetaOf(request)));
+        return insertedFact(changes);
+      })
+      // Official clients send no body, or `null`. A body with a pattern must not delete all facts.
+      .post("/api/clear_data", async ({ body, request, set }) => {
+        await bodies.parse("nothing", body);
+        return writeResponse(set, await writes.clear(writeMetaOf(request)), "all facts deleted");
+      })
+  );
+}
+
+type ChangeContext = Pick<Context, "body" | "request" | "set">;
+
+function insertedFact(changes: readonly FactChange[] | string): Fact {
+  const [change] = typeof changes === "string" ? (JSON.parse(changes) as FactChange[]) : changes;
+  return must(change !== undefined && "inserts" in change ? change.inserts[0] : undefined);
+}
+
+function count(facts: number): string {
+  return facts === 1 ? "1 fact" : `${facts} facts`;
+}
+
+type FactsQuery = Readonly<Record<string, string>>;
+
+/**
+ * Parses the query string of `GET /api/facts`: `predicate`, and `args.<n>.type` and `args.<n>.id` with n from 0. A
+ * missing or empty argument matches all values. The predicate is required: the Node client drops its query string when
+ * it asks a fallback, and must not get all facts then.
+ */
+function factPatternOf(query: FactsQuery): FactPattern {
+  const predicate = predicateOf(query);
+  if (predicate === null)
+    throw new AppError("invalid_request", "`predicate` in the query is missing, it names the facts to read");
+  if (containsOf(query) !== null)
+    throw new AppError("invalid_request", "`contains.type` in the query is for pages: add `page_size`");
+  return { predicate, args: argumentsOf(query).map((arg) => arg ?? { type: null, id: null }) };
+}
+
+/** One page. All predicates are allowed here, since a client that drops its query string does not ask for a page. */
+function factPage(node: Node, { factPageEntriesMax }: Limits, query: FactsQuery): FactPageBody {
+  const size = pageSizeOf(query, factPageEntriesMax);
+  const filter = { predicate: predicateOf(query), args: argumentsOf(query), contains: containsOf(query) };
+  const token = query["page_token"];
+  const after = token ? parseFactPageToken(token, filter) : undefined;
+  const { facts, next } = node.engine().factPage(filter, after, size);
+  return { results: facts, next_page_token: next && formatFactPageToken(next, filter) };
+}
+
+/** One page of the facts that mention an object. */
+function objectPage(node: Node, { factPageEntriesMax }: Limits, value: Value, query: FactsQuery): FactPageBody {
+  const unknown = Object.keys(query).find((name) => name !== "page_size" && name !== "page_token");
+  if (unknown !== undefined)
+    throw new AppError("invalid_request", `\`${unknown}\` in the query must be \`page_size\` or \`page_token\``);
+  const size = pageSizeOf(query, factPageEntriesMax);
+  const token = query["page_token"];
+  const after = token ? parseObjectPageToken(token, value) : undefined;
+  const { facts, next } = node.engine().objectFactPage(value, after, size);
+  return { results: facts, next_page_token: next && formatObjectPageToken(next, value) };
+}
+
+/** A part of the path is null if it is not percent-encoded UTF-8. */
+function objectIn(params: Readonly<Record<keyof Value, string | null>>, { identifierBytesMax }: Limits): Value {
+  const part = (name: keyof Value): string => {
+    const text = params[name];
+    if (text === null) throw new AppError("invalid_request", `the ${name} in the path is not percent-encoded UTF-8`);
+    if (fitsInBytes(text, identifierBytesMax)) return text;
+    throw new AppError(
+      "invalid_request",
+      `the ${name} in the path must not be longer than ${identifierBytesMax} bytes`,
+    );
+  };
+  return { type: part("type"), id: part("id") };
+}
+
+function pageSizeOf({ page_size: size }: FactsQuery, entriesMax: number): number {
+  if (size === undefined) return entriesMax;
+  if (/^[1-9]\d{0,8}$/.test(size)) return Number(size);
+  throw new AppError("invalid_request", "`page_size` in the query must be a whole number from 1 on");
+}
+
+interface FactPageBody {
+  readonly results: readonly Fact[];
+  readonly next_page_token: string | null;
+}
+
+/** Null for all predicates. */
+function predicateOf({ predicate }: FactsQuery): string | null {
+  return predicate && predicate !== "_" ? predicate : null;
+}
+
+function argumentsOf(query: FactsQuery): (ValueFilter | null)[] {
+  const args: { type?: string; id?: string }[] = [];
+  for (const [name, text] of Object.entries(query)) {
+    if (!name.startsWith("args.") || text === "") continue;
+    const { index, part } = argumentOf(name);
+    while (args.length <= index) args.push({});
+    Object.assign(args[index] ?? {}, { [part]: text });
+  }
+  return args.map(({ type, id }, index) => filterOf(`args.${index}`, type, id));
+}
+
+/** The value, or any value of the type, that stands anywhere in the arguments. */
+function containsOf(query: FactsQuery): ValueFilter | null {
+  return filterOf("contains", query["contains.type"], query["contains.id"]);
+}
+
+function filterOf(name: string, type: string | undefined, id: string | undefined): ValueFilter | null {
+  if (id && !type)
+    throw new AppError("invalid_request", `\`${name}.type\` in the query must say of which type \`${name}.id\` is`);
+  return type ? { type, id: id || null } : null;
+}
+
+/** An unknown argument is refused: without it the response would have more facts than the client wants. */
+function argumentOf(name: string): { readonly index: number; readonly part: "type" | "id" } {
+  const match = /^args\.(\d)\.(type|id)$/.exec(name);
+  const index = Number(match?.[1]);
+  if (match === null || index >= factArgumentsMax) {
+    throw new AppError(
+      "invalid_request",
+      `\`${name}\` in the query must be \`args.<n>.type\` or \`args.<n>.id\` with n from 0 to ${factArgumentsMax - 1}`,
+    );
+  }
+  return { index, part: match[2] === "id" ? "id" : "type" };
+}

@@ -1,0 +1,117 @@
+/**
+ * API keys, for administrators. Only the response that creates a secret has its text; nodes store and replicate the
+ * hash, the name and the grant.
+ */
+import { Elysia } from "elysia";
+import type { Limits } from "../../config/limits.ts";
+import { isExpired, mintApiKey, type KeySecret } from "../../engine/authenticate.ts";
+import type { Node, Writes } from "../../replication/node.ts";
+import { AppError } from "../../util/app-error.ts";
+import { clip } from "../../util/text-length.ts";
+import { publicGrant } from "../../http/events/public-grant.ts";
+import { readAccess, writeAccess } from "../../http/middleware/access.ts";
+import { exchangeOf } from "../../http/middleware/exchange.ts";
+import type { BodyParser } from "../../http/request/body-parser.ts";
+import type { Expiry } from "../../http/request/key-schemas.ts";
+import { writeResponse, writeMetaOf } from "../../http/write-response.ts";
+
+export function keyReads(node: Node, limits: Limits) {
+  return new Elysia()
+    .use(readAccess(node, "admin", limits.readBodyBytesMax))
+    .get("/api/keys", () => ({ keys: listKeys(node) }));
+}
+
+export function keyWrites(node: Node, writes: Writes, limits: Limits, bodies: BodyParser) {
+  return new Elysia()
+    .use(writeAccess(node, "admin", limits.writeBodyBytesMax))
+    .post("/api/keys", async ({ body, request, set }) => {
+      const { name, role, expires, restriction } = await bodies.parse("key", body);
+      exchangeOf(request).audited = { details: { name, role } };
+      const { id, text, hash } = mintApiKey(node.environment);
+      exchangeOf(request).audited = { target: id, details: { name, role } };
+      const timeMs = node.clock.wallMs();
+      const secret: KeySecret = { id, name, role, hash, timeMs, expiresMs: timeOf(expires, timeMs), restriction };
+      const change = { add: [secret], remove: [], keysMax: limits.apiKeysMax };
+      const result = await writes.keys(change, writeMetaOf(request));
+      const shown = writeResponse(set, result, "keep the token, it is not shown again");
+      return { id, name, role, token: text, ...publicGrant(secret), ...shown };
+    })
+    .post("/api/keys/:id/rotate", async ({ body, params, request, set }) => {
+      const keyId = keyIdIn(params.id);
+      exchangeOf(request).audited = { target: keyId };
+      const present = requireKey(node, keyId);
+      const { grace, expires } = await bodies.parse("rotateKey", body);
+      const { id, name, role } = present;
+      const { text, hash } = mintApiKey(node.environment, id);
+      const nowMs = node.clock.wallMs();
+      const [expiresMs, replacedExpiresMs] = [timeOf(expires, nowMs), nowMs + grace];
+      const rotate = { id, hash, expiresMs, replacedExpiresMs, nowMs };
+      const result = await writes.keys({ add: [], remove: [], rotate }, writeMetaOf(request));
+      const grant = publicGrant({ ...present, expiresMs: expiresMs ?? present.expiresMs });
+      const replacedExpires = timeText(Math.min(replacedExpiresMs, present.expiresMs ?? Infinity));
+      const shown = writeResponse(set, result, "keep the token, it is not shown again");
+      return { id, name, role, token: text, ...grant, replaced_expires: replacedExpires, ...shown };
+    })
+    .delete("/api/keys/:id", async ({ body, params, request, set }) => {
+      const id = keyIdIn(params.id);
+      exchangeOf(request).audited = { target: id };
+      await bodies.parse("nothing", body);
+      // The writer decides whether the last admin key can be removed.
+      const result = await writes.keys({ add: [], remove: [id] }, writeMetaOf(request));
+      if (result.unchanged === true) throw unknownKey(id);
+      return writeResponse(set, result, "API key removed");
+    });
+}
+
+/** The present secret of the key. */
+function requireKey(node: Node, id: string): KeySecret {
+  const [present] = node.engine().secretsOf(id);
+  if (present === undefined) throw unknownKey(id);
+  return present;
+}
+
+/** Elysia gives null for a path parameter with malformed percent-encoding. */
+function keyIdIn(id: string | null): string {
+  if (id === null)
+    throw new AppError("invalid_request", "the id of the API key in the path is not percent-encoded UTF-8");
+  return id;
+}
+
+function unknownKey(id: string): AppError {
+  return new AppError("not_found", `there is no API key \`${clip(id, 100)}\``);
+}
+
+function timeOf(expiry: Expiry | undefined, nowMs: number): number | undefined {
+  if (expiry === undefined) return undefined;
+  const atMs = "atMs" in expiry ? expiry.atMs : nowMs + expiry.afterMs;
+  if (atMs > nowMs) return atMs;
+  throw new AppError("invalid_request", `\`expires\` in the body is in the past: it is ${timeText(nowMs)} here`);
+}
+
+function listKeys(node: Node) {
+  const secrets = node.engine().apiKeys();
+  const nowMs = node.clock.wallMs();
+  const replaced = new Map(secrets.filter(({ isReplaced }) => isReplaced === true).map((each) => [each.id, each]));
+  return secrets
+    .filter(({ isReplaced }) => isReplaced !== true)
+    .map((secret) => {
+      const { id, name, role, timeMs } = secret;
+      const before = replaced.get(id);
+      const isUsable = before?.expiresMs !== undefined && !isExpired(before, nowMs);
+      return {
+        ...{ id, name, role, created: timeText(timeMs), last_used: lastUsed(node, id) },
+        ...publicGrant(secret),
+        ...(isExpired(secret, nowMs) && { expired: true }),
+        ...(isUsable && { replaced_expires: timeText(before.expiresMs) }),
+      };
+    });
+}
+
+function lastUsed({ keyUses }: Node, id: string): string | null {
+  const usedMs = keyUses.lastUsedMs(id);
+  return usedMs === undefined ? null : timeText(usedMs);
+}
+
+function timeText(ms: number): string {
+  return new Date(ms).toISOString();
+}

@@ -1,0 +1,93 @@
+/**
+ * `POST /api/authorize`: may this actor do this action on this resource? Applications send it with each of their own
+ * requests, so this file avoids all work that this route does not need, and avoids asynchronous steps where it can.
+ */
+import { Elysia } from "elysia";
+import type { Limits } from "../../config/limits.ts";
+import type { DecisionLog } from "../../decisions/decision-log.ts";
+import type { AnswerNote, AuthorizeQuestion } from "../../engine/request/questions.ts";
+import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
+import type { Node } from "../../replication/node.ts";
+import { metrics } from "../../telemetry/metrics.ts";
+import { must } from "../../util/assert.ts";
+import { readGuard } from "../../http/middleware/access.ts";
+import type { ParityLog } from "../../http/parity/parity-log.ts";
+import { parseJson } from "../../http/request/body-reader.ts";
+import type { BodyParser } from "../../http/request/body-parser.ts";
+import {
+  addHints,
+  type Exchange,
+  exchangeOf,
+  holderOf,
+  markDecoded,
+  replyJson,
+} from "../../http/middleware/exchange.ts";
+import { simpleAuthorizeQuestion } from "../../http/request/request-schemas.ts";
+
+/** A longer body is not logged as it is: the question can be much shorter. */
+const loggedBodyCharactersMax = 4096;
+
+export const authorizePath = "/api/authorize";
+
+type AuthorizeHandler = (exchange: Exchange, request: Request) => Promise<Response>;
+
+/** Handles a request from its API key to its response. Rejects with errors that `errors.ts` turns into responses. */
+export function authorizeHandler(
+  node: Node,
+  limits: Limits,
+  queries: QueryDispatcher,
+  bodies: BodyParser,
+  parity: ParityLog,
+  decisions: DecisionLog,
+): AuthorizeHandler {
+  const guard = readGuard(node, "read");
+  const questionOf = (text: string): AuthorizeQuestion => {
+    const body = parseJson(text);
+    return simpleAuthorizeQuestion(body, text, limits) ?? bodies.parseValue("authorize", body);
+  };
+  const reply = (
+    exchange: Exchange,
+    allowed: boolean,
+    asked: string | AuthorizeQuestion,
+    note: AnswerNote,
+  ): Response => {
+    addHints(exchange, note);
+    decisions.authorized(exchange, asked, allowed, must(note.version, "an answer has a version"));
+    parity.decided(holderOf(exchange), exchange.requestId);
+    const decision = allowed ? allow : deny;
+    metrics.decisions.inc(decision);
+    exchange.decision = decision.result;
+    if (exchange.span.isRecording()) exchange.span.setAttribute("ostiary.decision", decision.result);
+    return replyJson(exchange, 200, allowed ? '{"allowed":true}' : '{"allowed":false}');
+  };
+  return async (exchange, request) => {
+    exchange.route = authorizePath;
+    const access = guard(exchange, request);
+    if (access !== undefined) await access;
+    const text = await exchange.bodies.readBody(exchange, request, limits.readBodyBytesMax);
+    markDecoded(exchange);
+    const note: AnswerNote = { version: undefined, unknown: undefined };
+    if (typeof text !== "string") {
+      const question = await bodies.parse("authorize", text);
+      return reply(exchange, await queries.ask("authorize", question, holderOf(exchange), note), question, note);
+    }
+    const isShort = text.length <= loggedBodyCharactersMax;
+    const cached = queries.cachedDecision(text, note);
+    if (cached !== undefined) return reply(exchange, cached, isShort ? text : questionOf(text), note);
+    const question = questionOf(text);
+    const decision = queries.ask("authorize", question, holderOf(exchange), note);
+    // An `await` of a value that is already there would take a twentieth of the whole request.
+    const allowed = typeof decision === "boolean" ? decision : await decision;
+    return reply(exchange, allowed, isShort ? text : question, note);
+  };
+}
+
+const allow = { result: "allow" } as const;
+const deny = { result: "deny" } as const;
+
+/** The handler as a route, for paths that `app.ts` does not recognise: a query string has no meaning here. */
+export function authorizeRoute(handle: AuthorizeHandler) {
+  return new Elysia().post(authorizePath, async ({ request }) => await handle(exchangeOf(request), request), {
+    parse: "none",
+  });
+}

@@ -1,0 +1,220 @@
+/**
+ * The OpenAPI 3.1 document of the HTTP API. The schemas of requests are those that validate them; the schemas of
+ * responses only document them, and a test compares them with real responses.
+ */
+import { z } from "zod";
+import {
+  createDocument,
+  type ZodOpenApiOperationObject,
+  type ZodOpenApiPathsObject,
+  type ZodOpenApiResponseObject,
+  type ZodOpenApiResponsesObject,
+} from "zod-openapi";
+import packageJson from "../../package.json" with { type: "json" };
+import type { Limits } from "../config/limits.ts";
+import type { ErrorCode } from "../util/app-error.ts";
+import { hintHeader } from "../util/header-text.ts";
+import { errorCatalogue } from "./middleware/error-catalogue.ts";
+import { requestParsers } from "./request/request-schemas.ts";
+import { authzenOperations } from "../features/authzen/endpoints.ts";
+import { decisionOperations } from "../features/decisions/endpoints.ts";
+import { environmentOperations } from "../features/environments/endpoints.ts";
+import { factOperations } from "../features/facts/endpoints.ts";
+import { keyOperations } from "../features/keys/endpoints.ts";
+import { localOperations } from "../features/local/endpoints.ts";
+import { errorsOf, type Operation, type ResponseBody, tags } from "./endpoint.ts";
+import { nodeOperations } from "../features/nodes/endpoints.ts";
+import { operatorOperations } from "../features/health/endpoints.ts";
+import { peopleOperations } from "../features/people/endpoints.ts";
+import { parityOperations } from "../features/parity/endpoints.ts";
+import { policyOperations } from "../features/policy/endpoints.ts";
+import { questionOperations } from "../features/questions/endpoints.ts";
+
+/** All operations but those between nodes, `/replication/v1/*`, which are no API. */
+export function allOperations(limits: Limits): Operation[] {
+  const bodies = requestParsers(limits);
+  return [
+    ...questionOperations(bodies),
+    ...localOperations(bodies),
+    ...authzenOperations(bodies),
+    ...decisionOperations(bodies),
+    ...parityOperations(bodies),
+    ...factOperations(bodies),
+    ...policyOperations(bodies),
+    ...keyOperations(bodies),
+    ...peopleOperations(),
+    ...environmentOperations(bodies),
+    ...operatorOperations(bodies),
+    ...nodeOperations(),
+  ];
+}
+
+export function openApiDocument(limits: Limits) {
+  const paths: ZodOpenApiPathsObject = {};
+  const failures = failureResponses();
+  for (const operation of allOperations(limits)) {
+    const path = documentedPath(operation.path);
+    paths[path] = { ...paths[path], [operation.method]: describeOperation(operation, failures(operation)) };
+  }
+  return createDocument({
+    openapi: "3.1.1",
+    info: {
+      title: "Ostiary",
+      version: packageJson.version,
+      license: { name: packageJson.license, identifier: packageJson.license },
+      description:
+        "Authorization questions, facts and policies, as in Oso Cloud, and the operation of a node. `HEAD` works for each `GET`, and `OPTIONS` answers with the methods of a path. Unknown members of questions and of changes of facts are ignored; those of all other requests are errors (`additionalProperties: false`). An error has a `message` for people and a stable `code`: `x-errors` has the meaning of each.",
+    },
+    servers: [{ url: "/" }],
+    tags: Object.entries(tags).map(([name, description]) => ({ name, description })),
+    security: [],
+    paths,
+    components: {
+      securitySchemes: {
+        apiKey: { type: "http", scheme: "bearer", description: "An API key. Its role is `read`, `write` or `admin`." },
+        person: {
+          type: "http",
+          scheme: "bearer",
+          bearerFormat: "JWT",
+          description:
+            "A token of the OIDC issuer that the node is configured with (`GET /api/login`). Its claims give the role.",
+        },
+      },
+    },
+    "x-errors": Object.entries(errorCatalogue).map(([code, meaning]) => ({ code, ...meaning })),
+  });
+}
+
+/** The path with parameters in braces. */
+export function documentedPath(path: string): string {
+  return path.replaceAll(/:(\w+)/g, "{$1}").replace("*", "{path}");
+}
+
+function describeOperation(operation: Operation, failures: ZodOpenApiResponsesObject): ZodOpenApiOperationObject {
+  const { path, id, tag, summary, description, role, kind, query, body, deprecated, isDevelopment } = operation;
+  const parameters = [...documentedPath(path).matchAll(/\{(\w+)\}/g)].map(([, name = ""]) => name);
+  return {
+    operationId: id,
+    tags: [tag],
+    summary,
+    ...(description !== undefined && { description }),
+    ...(deprecated && { deprecated }),
+    ...(isDevelopment && { "x-development": true }),
+    ...(role !== undefined && { security: [{ apiKey: [role] }, { person: [role] }] }),
+    requestParams: {
+      ...(parameters.length > 0 && {
+        path: z.object(Object.fromEntries(parameters.map((name) => [name, z.string()]))),
+      }),
+      ...(query !== undefined && { query }),
+      ...(kind === "read" && { header: readHeaders }),
+      ...(kind === "write" && { header: writeHeaders }),
+    },
+    ...(body !== undefined && { requestBody: { required: true, content: { "application/json": { schema: body } } } }),
+    responses: { ...successes(operation), ...failures },
+  };
+}
+
+const readHeaders = z.object({
+  OsoOffset: z
+    .string()
+    .optional()
+    .meta({
+      param: {
+        id: "OsoOffset",
+        description: "A consistency token: the answer is from a state that contains this position",
+      },
+    }),
+  "Ostiary-Consistency": z
+    .enum(["latest"])
+    .optional()
+    .meta({
+      param: {
+        id: "OstiaryConsistency",
+        description: "The answer is from a state that contains all acknowledged writes",
+      },
+    }),
+});
+
+const writeHeaders = z.object({
+  "X-Request-ID": z
+    .string()
+    .optional()
+    .meta({
+      param: {
+        id: "RequestId",
+        description:
+          "A write that is sent again under the same id is done once; an id of more than 200 characters is ignored",
+      },
+    }),
+});
+
+function successes({ kind, hasHint, responses }: Operation): ZodOpenApiResponsesObject {
+  const headers = kind === "write" ? positionHeader : hasHint ? hintHeaders : undefined;
+  return Object.fromEntries(
+    Object.entries(responses).map(([status, response]) => [
+      status,
+      { ...describeResponse(response), ...(headers && { headers }) },
+    ]),
+  );
+}
+
+const positionHeader = z.object({
+  OsoOffset: z.string().meta({ header: { description: "The position of the write" } }),
+});
+
+const hintHeaders = z.object({
+  [hintHeader]: z
+    .string()
+    .optional()
+    .meta({
+      header: {
+        id: "OstiaryHint",
+        description:
+          "For people, if nothing was found: the names of the question that the policy does not have, each with the most similar name that it has, or that there is no policy. Characters other than printable ASCII, and `%`, are percent-encoded UTF-8",
+      },
+    }),
+});
+
+function describeResponse({ description, content }: ResponseBody) {
+  const types = Object.entries(content).map(([type, schema]) => [type, { schema }] as const);
+  return { description, ...(types.length > 0 && { content: Object.fromEntries(types) }) };
+}
+
+/**
+ * Returns a function that describes the errors of an operation: one response for each status, whose `x-codes` lists the
+ * codes that it can have. Operations share equal responses.
+ */
+function failureResponses(): (operation: Operation) => ZodOpenApiResponsesObject {
+  const made = new Map<string, ZodOpenApiResponseObject>();
+  return (operation) => {
+    const { responses, errorBodies = {}, errorBody = errorSchema } = operation;
+    const byStatus = Map.groupBy(errorsOf(operation), (code) => errorCatalogue[code].status);
+    const described: ZodOpenApiResponsesObject = {};
+    for (const [status, codes] of byStatus) {
+      if (status in responses) continue;
+      const bodies = new Set(codes.map((code) => errorBodies[code] ?? errorBody));
+      const unusual = [...bodies].filter((body) => body !== errorSchema).map((body) => String(body.meta()?.id));
+      const id = [...codes, ...unusual].join(".");
+      const response = made.get(id) ?? failureResponse(id, codes, [...bodies]);
+      made.set(id, response);
+      described[`${status as 400}`] = response;
+    }
+    return described;
+  };
+}
+
+function failureResponse(id: string, codes: readonly ErrorCode[], bodies: readonly z.ZodType[]) {
+  const [first = errorSchema, ...others] = bodies;
+  const schema = others.length === 0 ? first : z.union([first, ...others]);
+  const description = codes.map(describeCode).join("; ");
+  return { id, description, content: { "application/json": { schema } }, "x-codes": codes };
+}
+
+const describeCode = (code: ErrorCode): string => `\`${code}\`: ${errorCatalogue[code].cause}`;
+
+const errorSchema = z
+  .strictObject({
+    message: z.string().meta({ description: "What happened, where, and how to fix it; the text can change" }),
+    code: z.enum(Object.keys(errorCatalogue)).meta({ description: "Stable; `x-errors` has the meaning" }),
+  })
+  .meta({ id: "Error" });

@@ -70,8 +70,10 @@ export class MixedCluster {
     await this.#ready("primary");
     // A write is acknowledged only when there are edges.
     for (const name of ["edge-a", "edge-b", "fallback"] as const) this.launch(name, programs[name]);
-    await Promise.all(names.map((name) => this.#ready(name)));
+    await Promise.all([this.#ready("edge-a"), this.#ready("edge-b")]);
     await loadExample(new Oso(this.node("primary").url, this.adminKey));
+    // Without a policy, a fallback is not ready.
+    await this.#ready("fallback");
     await expectConverged(this.node("primary"), this.others("primary"), patienceMs);
   }
 

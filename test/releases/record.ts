@@ -52,7 +52,9 @@ async function record(binary: string, target: string, directory: string): Promis
   const recording = new Recording(adminKey);
   try {
     await first.start();
-    await Promise.all([second.start(), fallback.start()]);
+    await second.start();
+    // Without a policy, it is not ready.
+    fallback.launch();
     await recording.write(first, beginning);
     await converge(first, nodes);
     const replication = await recordReplication(recording, first, nodeKey, broker, join(target, "feed.snapshot"));

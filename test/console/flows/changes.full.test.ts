@@ -58,7 +58,6 @@ flow("a read key sees changes, but no trace, and a fallback without a log says s
     .first()
     .click();
   await page.getByText(changesTexts.traceRole).waitFor();
-  const fallback = await flow.cluster.host("fallback", "fallback", { primary: flow.url, refresh: "1s" });
-  const other = await flow.logIn("read", "changes", { url: fallback.url });
+  const other = await flow.logIn("read", "changes", { url: await flow.fallback() });
   await other.page.getByText(changesTexts.hasNoChanges).waitFor();
 });

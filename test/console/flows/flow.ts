@@ -26,7 +26,8 @@ export class Flow {
   /** The address of the primary. */
   readonly url: string;
   readonly #primary: RunningNode;
-  readonly #edges: RunningNode[] = [];
+  /** The edges and fallbacks. */
+  readonly #replicas: RunningNode[] = [];
   readonly #tabs: Tab[] = [];
 
   constructor(cluster: Cluster, primary: RunningNode) {
@@ -36,16 +37,25 @@ export class Flow {
   }
 
   /** Starts an edge, and returns its address. It has all writes so far. */
-  async edge(name = "edge-a", flags: Readonly<Record<string, string>> = {}): Promise<string> {
-    const edge = await this.cluster.host("edge", name, { primary: this.url, ...flags });
-    this.#edges.push(edge);
-    await this.#converge();
-    return edge.url;
+  edge(name = "edge-a", flags: Readonly<Record<string, string>> = {}): Promise<string> {
+    return this.#replica("edge", name, flags);
   }
 
-  /** Waits until all edges have all writes so far. It sends no requests, which would be in the charts. */
+  /** Starts a fallback that downloads snapshots, and returns its address. It has all writes so far. */
+  fallback(): Promise<string> {
+    return this.#replica("fallback", "fallback", { refresh: "1s" });
+  }
+
+  async #replica(role: "edge" | "fallback", name: string, flags: Readonly<Record<string, string>>): Promise<string> {
+    const replica = await this.cluster.host(role, name, { primary: this.url, ...flags });
+    this.#replicas.push(replica);
+    await this.#converge();
+    return replica.url;
+  }
+
+  /** Waits until all edges and fallbacks have all writes so far. It sends no requests, which would be in the charts. */
   async #converge(): Promise<void> {
-    for (const edge of this.#edges) await converged(edge.node(), this.#primary.node());
+    for (const replica of this.#replicas) await converged(replica.node(), this.#primary.node());
   }
 
   /** Sends a request with the admin key, and returns the JSON of the response. Fails for another status than `status`. */

@@ -1,7 +1,7 @@
 /**
- * The HTTP API of a node: a function from requests to responses. This file lists the routes, and the routes that depend
- * on the role of the node. See `middleware/` for access control, errors and common headers, `request/` for bodies and
- * their schemas, and `response/` for large responses.
+ * The HTTP API of a node: a function from requests to responses. This file lists the features, each of which declares its
+ * endpoints and handles their requests. `http/router.ts` makes the routes. `authorize` has two ways: `fetch` calls its
+ * handler itself, and the router has a route for the other forms of its URL.
  */
 import { type AnyElysia, Elysia } from "elysia";
 import type { Config } from "../config/config.ts";
@@ -41,48 +41,56 @@ import {
   type ExchangeParts,
   type RequestConnections,
 } from "../http/middleware/exchange.ts";
-import { openApiRoute } from "./health/openapi-route.ts";
 import { LargeResponses } from "../http/response/large-responses.ts";
-import { auditRoutes } from "./audit/handle.ts";
-import { authorizeHandler, authorizePath, authorizeRoute } from "./questions/authorize.ts";
-import { authzenDiscovery, authzenRoutes } from "./authzen/handle.ts";
-import { decisionRoutes } from "./decisions/handle.ts";
-import {
-  environmentReads,
-  type Environments,
-  environmentWrites,
-  refusedApplianceRoutes,
-} from "./environments/handle.ts";
-import { eventRoutes } from "./events/handle.ts";
-import { forwardedWrites, refusedWrites } from "../http/write-forwarding.ts";
-import { factReads, factWrites } from "./facts/handle.ts";
+import { consoleAddress, consoleRoutes, type ServeConsole } from "../http/console.ts";
+import type { Environments } from "../http/environments.ts";
+import { notFoundRoutes, type RegisteredRoute } from "../http/not-found.ts";
 import type { People } from "../http/oidc/people.ts";
+import { openApiDocument } from "../http/openapi-document.ts";
 import { ListPages } from "../http/pages/list-pages.ts";
 import { ParityLog } from "../http/parity/parity-log.ts";
-import { consoleAddress, consoleRoutes, type ServeConsole } from "../http/console.ts";
-import { healthPaths, healthRoutes } from "./health/handle.ts";
-import { bindingsReads, bindingsWrites } from "./bindings/handle.ts";
-import { keyReads, keyWrites } from "./keys/handle.ts";
-import {
-  backupRoutes,
-  type ListBackups,
-  metricsRoutes,
-  promoteRoutes,
-  promotionPreviewRoutes,
-  replicationRoutes,
-  storedBackupRoutes,
-} from "./promotion/handle.ts";
-import { localRoutes } from "./local/handle.ts";
-import { metricHistoryRoutes } from "./metrics/handle.ts";
-import { parityRoutes } from "./parity/handle.ts";
-import { nodeRoutes } from "./nodes/handle.ts";
-import { traceRoutes, type TraceSource } from "./traces/handle.ts";
-import { loginRoutes, type RedeemLoginCode, whoamiRoute } from "./people/handle.ts";
-import { policyEffectRoute } from "./policy/effect.ts";
-import { policyCheckRoutes, policyReads, policyWrites } from "./policy/handle.ts";
-import { questionRoutes } from "./questions/handle.ts";
-import { type CreateTestEnvironment, testEnvironmentRoutes } from "./environments/test-environments.ts";
-import { notFoundRoutes, type RegisteredRoute } from "../http/not-found.ts";
+import { replicationRoute } from "../http/replication-route.ts";
+import { Router } from "../http/router.ts";
+import { allEndpoints } from "./all-endpoints.ts";
+import { auditEndpoints } from "./audit/endpoints.ts";
+import { handleAudit } from "./audit/handle.ts";
+import { authzenEndpoints } from "./authzen/endpoints.ts";
+import { handleAuthzen } from "./authzen/handle.ts";
+import { backupEndpoints } from "./backups/endpoints.ts";
+import { type ListBackups, handleBackups } from "./backups/handle.ts";
+import { bindingsEndpoints } from "./bindings/endpoints.ts";
+import { handleBindings } from "./bindings/handle.ts";
+import { decisionEndpoints } from "./decisions/endpoints.ts";
+import { handleDecisions } from "./decisions/handle.ts";
+import { environmentEndpoints } from "./environments/endpoints.ts";
+import { type CreateTestEnvironment, handleEnvironments } from "./environments/handle.ts";
+import { eventEndpoints } from "./events/endpoints.ts";
+import { handleEvents } from "./events/handle.ts";
+import { factEndpoints } from "./facts/endpoints.ts";
+import { handleFacts } from "./facts/handle.ts";
+import { healthEndpoints, healthPaths } from "./health/endpoints.ts";
+import { handleHealth } from "./health/handle.ts";
+import { keyEndpoints } from "./keys/endpoints.ts";
+import { handleKeys } from "./keys/handle.ts";
+import { localEndpoints } from "./local/endpoints.ts";
+import { handleLocal } from "./local/handle.ts";
+import { metricEndpoints } from "./metrics/endpoints.ts";
+import { handleMetrics } from "./metrics/handle.ts";
+import { nodeEndpoints } from "./nodes/endpoints.ts";
+import { handleNodes } from "./nodes/handle.ts";
+import { parityEndpoints } from "./parity/endpoints.ts";
+import { handleParity } from "./parity/handle.ts";
+import { peopleEndpoints } from "./people/endpoints.ts";
+import { type RedeemLoginCode, handlePeople } from "./people/handle.ts";
+import { policyEndpoints } from "./policy/endpoints.ts";
+import { handlePolicy } from "./policy/handle.ts";
+import { promotionEndpoints } from "./promotion/endpoints.ts";
+import { handlePromotion } from "./promotion/handle.ts";
+import { authorizeEndpoints, questionEndpoints } from "./questions/endpoints.ts";
+import { handleQuestions } from "./questions/handle.ts";
+import { traceEndpoints } from "./traces/endpoints.ts";
+import { type TraceSource, handleTraces } from "./traces/handle.ts";
+import { authorizeHandler } from "./questions/authorize.ts";
 
 export interface App {
   /** Never rejects. `connections` are those of the server. */
@@ -161,49 +169,41 @@ export function createApp(
   const large = new LargeResponses(budget, limits);
   const pages = new ListPages(node, limits, queries, decisions);
   const authorize = authorizeHandler(node, limits, queries, bodies, parity, decisions);
-  /** The routes of `open-paths.ts`: only the default environment is asked for them. */
-  const openRoutes = () =>
-    new Elysia()
-      .use(healthRoutes(node))
-      .use(openApiRoute(limits))
-      .use(authzenDiscovery(publicUrl))
-      .use(loginRoutes({ oidc, people, redeemLoginCode }))
-      .use(serveConsole === undefined ? new Elysia() : consoleRoutes(serveConsole));
-  const makeApi = () =>
-    routed(
-      newRoutes()
-        .use(isHosted ? new Elysia() : openRoutes())
-        .use(authorizeRoute(authorize))
-        .use(questionRoutes(node, limits, queries, bodies, pages, decisions))
-        .use(localRoutes(node, limits, queries, bodies, decisions))
-        .use(authzenRoutes(node, limits, queries, bodies, pages, decisions))
-        .use(decisionRoutes(limits, bodies, decisions, decisionStreams, past))
-        .use(parityRoutes(limits, bodies, decisions, parity))
-        .use(factReads(node, limits, queries))
-        .use(eventRoutes(node, limits, streams, new EventPages(limits, reads)))
-        .use(policyReads(node, limits, queries))
-        .use(policyCheckRoutes(node, limits, bodies, checks))
-        .use(policyEffectRoute(node, limits, bodies, checks, past, decisions))
-        .use(keyReads(node, limits))
-        .use(bindingsReads(node, limits))
-        .use(whoamiRoute(node, limits))
-        .use(writeRoutes(node, limits, bodies, queries, isHosted))
-        .use(isHosted ? refusedApplianceRoutes(node) : applianceRoutes(node, limits, bodies, environments))
-        .use(backupRoutes(node, limits, environments))
-        .use(storedBackupRoutes(limits, listBackups, isHosted))
-        .use(auditRoutes(node, limits))
-        .use(metricHistoryRoutes(node, limits, history))
-        .use(nodeRoutes(node, limits))
-        .use(traceRoutes(node, limits, traces))
-        .use(replicationRoutes(node))
-        .use(createTestEnvironment === undefined ? new Elysia() : testEnvironmentRoutes(createTestEnvironment)),
-      serveConsole && consoleAddress,
-    );
+  const document = () => openApiDocument(allEndpoints, limits);
+  const login = { oidc, people, redeemLoginCode };
+  const addRoutes = (app: AnyElysia) =>
+    new Router({ node, limits, bodies, isHosted }, app)
+      .serveWhole(authorizeEndpoints.authorize, authorize)
+      .serve(questionEndpoints, handleQuestions(node, limits, queries, pages, decisions))
+      .serve(localEndpoints, handleLocal(queries, decisions))
+      .serve(bindingsEndpoints, handleBindings(node, limits, queries))
+      .serve(authzenEndpoints, handleAuthzen(node, limits, { queries, pages, decisions, publicUrl }))
+      .serve(decisionEndpoints, handleDecisions(limits, decisions, decisionStreams, past))
+      .serve(parityEndpoints, handleParity(limits, decisions, parity))
+      .serve(factEndpoints, handleFacts(node, limits, queries))
+      .serve(policyEndpoints, handlePolicy(node, limits, { queries, checks, past, log: decisions }))
+      .serve(keyEndpoints, handleKeys(node, limits))
+      .serve(peopleEndpoints, handlePeople(node, login))
+      .serve(environmentEndpoints, handleEnvironments(node, environments, createTestEnvironment))
+      .serve(healthEndpoints, handleHealth(node, document))
+      .serve(metricEndpoints, handleMetrics(node, history))
+      .serve(eventEndpoints, handleEvents(node, limits, streams, new EventPages(limits, reads)))
+      .serve(backupEndpoints, handleBackups(node, { environments, listBackups, isHosted }))
+      .serve(auditEndpoints, handleAudit(node, limits))
+      .serve(promotionEndpoints, handlePromotion(node, environments))
+      .serve(nodeEndpoints, handleNodes(node))
+      .serve(traceEndpoints, handleTraces(node, traces));
+  const makeApi = () => {
+    const app = newRoutes();
+    addRoutes(app);
+    if (!isHosted && serveConsole !== undefined) app.use(consoleRoutes(serveConsole));
+    return routed(app.use(replicationRoute(node)), serveConsole && consoleAddress);
+  };
   let madeApi: Routed | undefined;
   let madeForNodes: Routed | undefined;
   const api = (): Routed => (madeApi ??= makeApi());
   // All routes take half a megabyte. An idle environment is asked only by other nodes, and for these it needs only their routes.
-  const forNodes = (): Routed => (madeForNodes ??= routed(newRoutes().use(replicationRoutes(node))));
+  const forNodes = (): Routed => (madeForNodes ??= routed(newRoutes().use(replicationRoute(node))));
   if (!isHosted) api();
   // The most frequent request bypasses Elysia, whose work around a handler takes as long as the decision.
   const findKey = apiKeyFinder(node);
@@ -255,30 +255,6 @@ function routed(app: AnyElysia, redirect?: string): Routed {
   const routes = app.routes.map(({ method, path }) => ({ method, path }));
   const whole = app.use(notFoundRoutes(routes, redirect));
   return { routes, fetch: (request) => whole.fetch(request) };
-}
-
-/** The write routes for the role of the node: a primary writes, an edge forwards, a fallback refuses. */
-function writeRoutes(node: Node, limits: Limits, bodies: BodyParser, queries: QueryDispatcher, isHosted: boolean) {
-  if (node.writes !== undefined) {
-    return new Elysia()
-      .use(factWrites(node, node.writes, limits, bodies))
-      .use(policyWrites(node, node.writes, limits, bodies))
-      .use(keyWrites(node, node.writes, limits, bodies))
-      .use(bindingsWrites(node, node.writes, limits, bodies, queries));
-  }
-  return node.forward === undefined
-    ? refusedWrites(node, isHosted)
-    : forwardedWrites(node, node.forward, limits, bodies, isHosted);
-}
-
-/** The routes that concern all environments of the node. */
-function applianceRoutes(node: Node, limits: Limits, bodies: BodyParser, environments: Environments | undefined) {
-  return new Elysia()
-    .use(metricsRoutes(node, limits))
-    .use(promotionPreviewRoutes(node, limits, environments))
-    .use(promoteRoutes(node, limits, bodies, environments))
-    .use(environmentReads(environments, limits))
-    .use(node.writes === undefined ? new Elysia() : environmentWrites(node, environments, limits, bodies));
 }
 
 /** Turns the result of a route into a response. */
@@ -341,6 +317,8 @@ function serveExchanges(
     },
   };
 }
+
+const authorizePath = authorizeEndpoints.authorize.path;
 
 function isAuthorize({ method, url }: Request): boolean {
   const start = pathStart(url);

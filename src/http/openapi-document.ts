@@ -1,5 +1,5 @@
 /**
- * The OpenAPI 3.1 document of the HTTP API. The schemas of requests are those that validate them; the schemas of
+ * The OpenAPI 3.1 document of the HTTP API, made from the declarations of endpoints. The schemas of requests are those that validate them; the schemas of
  * responses only document them, and a test compares them with real responses.
  */
 import { z } from "zod";
@@ -16,45 +16,17 @@ import type { ErrorCode } from "../util/app-error.ts";
 import { hintHeader } from "../util/header-text.ts";
 import { errorCatalogue } from "./middleware/error-catalogue.ts";
 import { requestParsers } from "./request/request-schemas.ts";
-import { authzenOperations } from "../features/authzen/endpoints.ts";
-import { decisionOperations } from "../features/decisions/endpoints.ts";
-import { environmentOperations } from "../features/environments/endpoints.ts";
-import { factOperations } from "../features/facts/endpoints.ts";
-import { keyOperations } from "../features/keys/endpoints.ts";
-import { localOperations } from "../features/local/endpoints.ts";
-import { errorsOf, type Operation, type ResponseBody, tags } from "./endpoint.ts";
-import { nodeOperations } from "../features/nodes/endpoints.ts";
-import { operatorOperations } from "../features/health/endpoints.ts";
-import { peopleOperations } from "../features/people/endpoints.ts";
-import { parityOperations } from "../features/parity/endpoints.ts";
-import { policyOperations } from "../features/policy/endpoints.ts";
-import { questionOperations } from "../features/questions/endpoints.ts";
+import { type Endpoint, type Endpoints, errorsOf, type ResponseBody, tags } from "./endpoint.ts";
 
-/** All operations but those between nodes, `/replication/v1/*`, which are no API. */
-export function allOperations(limits: Limits): Operation[] {
-  const bodies = requestParsers(limits);
-  return [
-    ...questionOperations(bodies),
-    ...localOperations(bodies),
-    ...authzenOperations(bodies),
-    ...decisionOperations(bodies),
-    ...parityOperations(bodies),
-    ...factOperations(bodies),
-    ...policyOperations(bodies),
-    ...keyOperations(bodies),
-    ...peopleOperations(),
-    ...environmentOperations(bodies),
-    ...operatorOperations(bodies),
-    ...nodeOperations(),
-  ];
-}
-
-export function openApiDocument(limits: Limits) {
+export function openApiDocument(endpoints: Endpoints, limits: Limits) {
   const paths: ZodOpenApiPathsObject = {};
   const failures = failureResponses();
-  for (const operation of allOperations(limits)) {
-    const path = documentedPath(operation.path);
-    paths[path] = { ...paths[path], [operation.method]: describeOperation(operation, failures(operation)) };
+  const bodies = requestParsers(limits);
+  for (const [id, endpoint] of Object.entries(endpoints)) {
+    const path = documentedPath(endpoint.path);
+    const body = endpoint.body && bodies[endpoint.body].schema;
+    const method = endpoint.method.toLowerCase();
+    paths[path] = { ...paths[path], [method]: describeEndpoint(id, endpoint, body, failures(endpoint)) };
   }
   return createDocument({
     openapi: "3.1.1",
@@ -90,8 +62,13 @@ export function documentedPath(path: string): string {
   return path.replaceAll(/:(\w+)/g, "{$1}").replace("*", "{path}");
 }
 
-function describeOperation(operation: Operation, failures: ZodOpenApiResponsesObject): ZodOpenApiOperationObject {
-  const { path, id, tag, summary, description, role, kind, query, body, deprecated, isDevelopment } = operation;
+function describeEndpoint(
+  id: string,
+  endpoint: Endpoint,
+  body: z.ZodType | undefined,
+  failures: ZodOpenApiResponsesObject,
+): ZodOpenApiOperationObject {
+  const { path, tag, summary, description, role, kind, query, deprecated, isDevelopment } = endpoint;
   const parameters = [...documentedPath(path).matchAll(/\{(\w+)\}/g)].map(([, name = ""]) => name);
   return {
     operationId: id,
@@ -105,12 +82,12 @@ function describeOperation(operation: Operation, failures: ZodOpenApiResponsesOb
       ...(parameters.length > 0 && {
         path: z.object(Object.fromEntries(parameters.map((name) => [name, z.string()]))),
       }),
-      ...(query !== undefined && { query }),
+      ...(query !== undefined && { query: query() }),
       ...(kind === "read" && { header: readHeaders }),
       ...(kind === "write" && { header: writeHeaders }),
     },
     ...(body !== undefined && { requestBody: { required: true, content: { "application/json": { schema: body } } } }),
-    responses: { ...successes(operation), ...failures },
+    responses: { ...successes(endpoint), ...failures },
   };
 }
 
@@ -148,10 +125,10 @@ const writeHeaders = z.object({
     }),
 });
 
-function successes({ kind, hasHint, responses }: Operation): ZodOpenApiResponsesObject {
+function successes({ kind, hasHint, responses }: Endpoint): ZodOpenApiResponsesObject {
   const headers = kind === "write" ? positionHeader : hasHint ? hintHeaders : undefined;
   return Object.fromEntries(
-    Object.entries(responses).map(([status, response]) => [
+    Object.entries(responses()).map(([status, response]) => [
       status,
       { ...describeResponse(response), ...(headers && { headers }) },
     ]),
@@ -181,14 +158,15 @@ function describeResponse({ description, content }: ResponseBody) {
 }
 
 /**
- * Returns a function that describes the errors of an operation: one response for each status, whose `x-codes` lists the
- * codes that it can have. Operations share equal responses.
+ * Returns a function that describes the errors of an endpoint: one response for each status, whose `x-codes` lists the
+ * codes that it can have. Endpoints share equal responses.
  */
-function failureResponses(): (operation: Operation) => ZodOpenApiResponsesObject {
+function failureResponses(): (endpoint: Endpoint) => ZodOpenApiResponsesObject {
   const made = new Map<string, ZodOpenApiResponseObject>();
-  return (operation) => {
-    const { responses, errorBodies = {}, errorBody = errorSchema } = operation;
-    const byStatus = Map.groupBy(errorsOf(operation), (code) => errorCatalogue[code].status);
+  return (endpoint) => {
+    const [responses, errorBodies] = [endpoint.responses(), endpoint.errorBodies?.() ?? {}];
+    const errorBody = endpoint.errorBody?.() ?? errorSchema;
+    const byStatus = Map.groupBy(errorsOf(endpoint), (code) => errorCatalogue[code].status);
     const described: ZodOpenApiResponsesObject = {};
     for (const [status, codes] of byStatus) {
       if (status in responses) continue;

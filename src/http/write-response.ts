@@ -1,10 +1,11 @@
 /** The common parts of all writes: the metadata for the writer, and the position in the response. */
-import type { Context } from "elysia";
 import { formatToken } from "../replication/position.ts";
-import type { WriteMeta, WriteResult } from "../replication/node.ts";
+import type { Node, WriteMeta, WriteResult, Writes } from "../replication/node.ts";
 import { traceparentOf } from "../telemetry/trace-context.ts";
+import { must } from "../util/assert.ts";
 import { auditDraftOf } from "./middleware/audit.ts";
 import { exchangeOf, holderOf } from "./middleware/exchange.ts";
+import type { Call } from "./router.ts";
 
 /**
  * The trace context goes with the event to the edges. The request id is an idempotency key if the client sent it: the
@@ -35,12 +36,17 @@ function withoutSlash(sender: string): string {
   return sender.replaceAll("%", "%25").replaceAll("/", "%2F");
 }
 
-export function writeResponse(set: Context["set"], result: WriteResult, message: string): { message: string } {
+/** The writer of a primary. Other nodes forward writes or refuse them. */
+export function writesOf({ writes }: Node): Writes {
+  return must(writes, "only a primary handles writes");
+}
+
+export function writeResponse(set: Call["set"], result: WriteResult, message: string): { message: string } {
   addPosition(set, result);
   return { message };
 }
 
 /** Every response to a write has its position: without it the Node client forgets its consistency token. */
-export function addPosition(set: Context["set"], { epoch, offset }: WriteResult): void {
+export function addPosition(set: Call["set"], { epoch, offset }: WriteResult): void {
   set.headers["OsoOffset"] = formatToken(epoch, offset);
 }

@@ -5,7 +5,7 @@
  */
 import { bearerIn, isApiKey } from "../http/middleware/access.ts";
 import type { People } from "../http/oidc/people.ts";
-import { isForwarded } from "../http/write-forwarding.ts";
+import { isForwarded } from "../features/all-endpoints.ts";
 import { hashKey } from "../store/keys/api-keys.ts";
 import { matchingIndex, type NodeKeyHashes } from "../store/keys/node-keys.ts";
 import { pathOf } from "../util/request-url.ts";

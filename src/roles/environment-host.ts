@@ -5,12 +5,7 @@
  * environments there are; this node starts and stops its own ones accordingly.
  */
 import type { Config } from "../config/config.ts";
-import type {
-  EnvironmentInfo,
-  EnvironmentRequest,
-  Environments,
-  OtherPreview,
-} from "../features/environments/handle.ts";
+import type { EnvironmentInfo, EnvironmentRequest, Environments, OtherPreview } from "../http/environments.ts";
 import { withoutPeersProblem } from "../replication/failover/fence.ts";
 import { systemOfEnvironment } from "../replication/transport/environment-system.ts";
 import { noteReplaced, wasReplaced, wasReplica, writePromotionNote } from "../replication/role-notes.ts";

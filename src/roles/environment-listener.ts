@@ -6,7 +6,7 @@
  */
 import type { Listener, ServeOptions, WebSocketEndpoint } from "../runtime/serve.ts";
 import { environmentHeader, isApiKey } from "../http/middleware/access.ts";
-import { isOpenPath } from "../features/open-paths.ts";
+import { isOpenPath } from "../features/all-endpoints.ts";
 import type { System } from "../replication/system.ts";
 import { inEnvironment } from "../telemetry/current-environment.ts";
 import { sleep, type Clock } from "../util/clock.ts";

@@ -15,7 +15,7 @@ import { listStoredBackups } from "../replication/backup/stored-backups.ts";
 import { nodeKeyHashesOf } from "../replication/identity.ts";
 import type { ServeConsole } from "../http/console.ts";
 import type { RedeemLoginCode } from "../features/people/handle.ts";
-import type { Environments } from "../features/environments/handle.ts";
+import type { Environments } from "../http/environments.ts";
 import { currentEnvironment } from "../telemetry/current-environment.ts";
 import { MetricHistory } from "../telemetry/metric-history.ts";
 import { recentTraces } from "../telemetry/recent-traces.ts";

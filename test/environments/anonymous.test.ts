@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { createApp } from "../../src/features/app.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { isOpenPath } from "../../src/features/open-paths.ts";
+import { isOpenPath } from "../../src/features/all-endpoints.ts";
 import { realClusterSystem } from "../../src/roles/cluster-system.ts";
 import { EnvironmentListener } from "../../src/roles/environment-listener.ts";
 import { type Admission, EnvironmentAdmission, type EnvironmentsHere } from "../../src/roles/environment-admission.ts";

@@ -5,10 +5,11 @@
 import { expect } from "bun:test";
 import { Ajv2020, type ValidateFunction } from "ajv/dist/2020.js";
 import { defaultLimits } from "../../src/config/limits.ts";
+import { allEndpoints } from "../../src/features/all-endpoints.ts";
 import { openApiDocument } from "../../src/http/openapi-document.ts";
 import { must } from "../../src/util/assert.ts";
 
-export const document = openApiDocument(defaultLimits);
+export const document = openApiDocument(allEndpoints, defaultLimits);
 
 interface DocumentedResponse {
   readonly $ref?: string;

@@ -1,5 +1,5 @@
 /** Environments in memory, for tests of statuses, shapes and texts. `test/roles` has real ones. */
-import type { EnvironmentInfo, Environments } from "../../src/features/environments/handle.ts";
+import type { EnvironmentInfo, Environments } from "../../src/http/environments.ts";
 import { AppError } from "../../src/util/app-error.ts";
 
 export const createdMs = Date.parse("2026-11-29T00:00:00Z");

@@ -5,7 +5,7 @@
 import { describe, expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { createApp, type AppOptions } from "../../src/features/app.ts";
-import type { Environments } from "../../src/features/environments/handle.ts";
+import type { Environments } from "../../src/http/environments.ts";
 import type { Node } from "../../src/replication/node.ts";
 import { adminKey, converged, eventually, withCluster } from "../replication/cluster.ts";
 import { expectDocumented } from "./documented.ts";

@@ -58,7 +58,7 @@ export const folderOrders: Readonly<Record<string, readonly string[]>> = {
     "screens",
     ".",
   ],
-  "src/http": ["pages", "response", "request", "parity", "oidc", "middleware", "events", "routes", "openapi", "app.ts"],
+  "src/http": ["pages", "response", "request", "endpoint.ts", "schemas", "parity", "oidc", "middleware", "events", "."],
 };
 
 export function checkFolderOrder(file: SourceFile, orders = folderOrders): string[] {

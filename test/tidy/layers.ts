@@ -22,6 +22,8 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   // The log of decisions: it reconstructs the data of their time with replication's point-in-time recovery.
   decisions: ["config", "engine", "polar", "replication", "runtime", "store", "telemetry", "util"],
   http: ["config", "decisions", "engine", "polar", "replication", "telemetry", "util"],
+  // What the API offers: for each subject its endpoints, and the code that handles their requests.
+  features: ["config", "decisions", "engine", "http", "polar", "replication", "telemetry", "util"],
   // The files of the web console. The code in the browser is below `ui`.
   console: ["runtime", "util"],
   roles: [
@@ -29,6 +31,7 @@ const layers: Readonly<Record<string, readonly string[]>> = {
     "console",
     "decisions",
     "engine",
+    "features",
     "http",
     "polar",
     "replication",
@@ -41,6 +44,7 @@ const layers: Readonly<Record<string, readonly string[]>> = {
     "config",
     "decisions",
     "engine",
+    "features",
     "http",
     "import",
     "local",
@@ -88,7 +92,7 @@ const packages: readonly { readonly pattern: RegExp; readonly folders: readonly 
   { pattern: /^@opentelemetry\/(?!api$)/, folders: ["telemetry"] },
   { pattern: /^@logtape\//, folders: ["telemetry"] },
   { pattern: /^(?:mqtt|aedes)(?:$|[-/])/, folders: ["replication"] },
-  { pattern: /^(?:elysia|@elysiajs\/.*)$/, folders: ["http", "roles"] },
+  { pattern: /^(?:elysia|@elysiajs\/.*)$/, folders: ["features", "http", "roles"] },
   { pattern: /^drizzle-orm/, folders: ["runtime", "store", "engine"] },
   { pattern: /^commander$/, folders: ["cli"] },
   { pattern: /^(?:preact|uplot|marked|@dagrejs\/dagre|@codemirror|@lezer)(?:$|\/)/, folders: ["console"] },
@@ -108,7 +112,9 @@ export function checkLayers(file: SourceFile): string[] {
     if (folder === null) return [];
     const own = folder[1] ?? "main";
     const problem =
-      imported.path === undefined ? packageProblem(own, imported.specifier) : fileProblem(own, imported.path);
+      imported.path === undefined
+        ? packageProblem(own, imported.specifier)
+        : (fileProblem(own, imported.path) ?? featureProblem(file.path, imported.path));
     if (imported.path !== undefined && file.path.startsWith(browser) !== imported.path.startsWith(browser))
       return [`${at}the code in the browser and that of the node are separate programs`];
     return problem === undefined ? [] : [at + problem];
@@ -139,6 +145,16 @@ function fileProblem(own: string, path: string): string | undefined {
   if (allowed === undefined) return `\`src/${own}/\` is not in the table of layers`;
   return allowed.includes(target) ? undefined : `\`${own}\` must not import \`${target}\``;
 }
+
+/** Features are independent of each other, and declarations of the code that uses them. */
+function featureProblem(path: string, imported: string): string | undefined {
+  const [from, to] = [featureFile.exec(path), featureFile.exec(imported)];
+  if (from === null || to === null) return undefined;
+  if (from[1] !== to[1]) return "a feature must not import another one: what they share belongs to `src/http/`";
+  return from[2] === "endpoints.ts" ? "the endpoints of a feature are data: they import no code of it" : undefined;
+}
+
+const featureFile = /^src\/features\/(\w+)\/(.*)$/;
 
 /** Files of `src/` that no entry reaches: dead, whatever tests say. */
 export function unreachable(files: readonly SourceFile[], entries: readonly string[]): string[] {

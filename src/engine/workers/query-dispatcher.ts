@@ -24,6 +24,10 @@ import { WorkerQueue } from "./worker-queue.ts";
 
 const hosted = new HostedProcesses();
 
+/** A list, or an object with the list under `Key`. */
+type ListAnswer<Kind extends ListAnswerKind, Key extends string | undefined> = Key extends string
+  ? Readonly<Record<Key, Questions[Kind]["answer"]>>
+  : Questions[Kind]["answer"];
 export class QueryDispatcher {
   readonly #engine: () => Engine;
   readonly #limits: Limits;
@@ -78,14 +82,14 @@ export class QueryDispatcher {
    * As `ask`, for lists: returns the object that is sent as JSON, with the list under `key` if one is given, or the
    * parts of that JSON, which the caller has to read or close.
    */
-  async askList<Kind extends ListAnswerKind>(
+  async askList<Kind extends ListAnswerKind, Key extends string | undefined = undefined>(
     kind: Kind,
     question: Questions[Kind]["question"] | SerializedQuestion<Kind>,
-    { holder, key, note }: { readonly holder: string; readonly key?: string; readonly note?: AnswerNote | undefined },
-  ): Promise<object | AnswerParts> {
+    { holder, key, note }: { readonly holder: string; readonly key?: Key; readonly note?: AnswerNote | undefined },
+  ): Promise<ListAnswer<Kind, Key> | AnswerParts> {
     const engine = this.#engine();
     const answer = answerOnServingThread(engine, kind, question, note);
-    if (answer !== undefined) return key === undefined ? answer : { [key]: answer };
+    if (answer !== undefined) return (key === undefined ? answer : { [key]: answer }) as ListAnswer<Kind, Key>;
     metrics.offloadedQueries.inc({ kind });
     const store = this.#storeOf(engine);
     const request = { kind, question: textOf(question), key, ...store };

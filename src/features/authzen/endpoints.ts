@@ -1,87 +1,79 @@
-/** The operations of `routes/authzen.ts`. */
+/** The AuthZEN Authorization API 1.0: evaluations, searches and discovery. */
 import { z } from "zod";
-import type { RequestParsers } from "../../http/request/request-schemas.ts";
-import { json, type Operation, questionErrors, valueSchema } from "../../http/endpoint.ts";
+import { json, endpoints, questionErrors, valueSchema } from "../../http/endpoint.ts";
 
-export function authzenOperations(bodies: RequestParsers): Operation[] {
-  const question = {
-    method: "post",
-    tag: "authzen",
-    kind: "read",
-    role: "read",
-    errors: questionErrors,
-    errorBody: errorTextSchema,
-    hasHint: true,
-  } as const;
-  const search = { ...question, errors: [...questionErrors, "list_gone"] } as const;
-  const discovery = {
-    method: "get",
-    tag: "authzen",
-    kind: "other",
-    role: undefined,
-    errors: ["not_found"],
-    responses: { 200: json("The endpoints", discoverySchema) },
-  } as const;
-  return [
-    {
-      ...question,
-      path: "/access/v1/evaluation",
-      id: "authzenEvaluation",
-      summary: "May this subject perform this action on this resource?",
-      body: bodies.evaluation.schema,
-      responses: { 200: json("The decision", decisionSchema) },
-    },
-    {
-      ...question,
-      path: "/access/v1/evaluations",
-      id: "authzenEvaluations",
-      summary: "Several evaluations in one request",
-      body: bodies.evaluations.schema,
-      responses: {
-        200: json(
-          "The decisions, in the order of the request; one decision for a request without `evaluations`",
-          z.union([decisionSchema, z.strictObject({ evaluations: z.array(decisionSchema) })]),
-        ),
-      },
-    },
-    {
-      ...search,
-      path: "/access/v1/search/subject",
-      id: "authzenSearchSubject",
-      summary: "Which subjects of a type may perform the action on the resource?",
-      body: bodies.searchSubject.schema,
-      responses: { 200: json("The subjects", entitiesSchema) },
-    },
-    {
-      ...search,
-      path: "/access/v1/search/resource",
-      id: "authzenSearchResource",
-      summary: "On which resources of a type may the subject perform the action?",
-      body: bodies.searchResource.schema,
-      responses: { 200: json("The resources", entitiesSchema) },
-    },
-    {
-      ...search,
-      path: "/access/v1/search/action",
-      id: "authzenSearchAction",
-      summary: "Which actions may the subject perform on the resource?",
-      body: bodies.searchAction.schema,
-      responses: { 200: json("The actions", actionsSchema) },
-    },
-    {
-      ...discovery,
-      path: "/.well-known/authzen-configuration",
-      id: "authzenConfiguration",
-      summary: "The endpoints of AuthZEN, with the configured `publicUrl`",
-    },
-    {
-      ...discovery,
-      path: "/.well-known/authzen-configuration/*",
-      id: "authzenConfigurationWithPath",
-      summary: "The same, if `publicUrl` has a path",
-    },
-  ];
-}
+const question = {
+  method: "POST",
+  tag: "authzen",
+  kind: "read",
+  role: "read",
+  errors: questionErrors,
+  errorBody: () => errorTextSchema,
+  hasHint: true,
+  requiresJson: true,
+} as const;
+const search = { ...question, errors: [...questionErrors, "list_gone"] } as const;
+const discovery = {
+  method: "GET",
+  tag: "authzen",
+  kind: "node",
+  role: undefined,
+  errors: ["not_found"],
+  responses: () => ({ 200: json("The endpoints", discoverySchema) }),
+} as const;
+
+export const authzenEndpoints = endpoints({
+  authzenEvaluation: {
+    ...question,
+    path: "/access/v1/evaluation",
+    summary: "May this subject perform this action on this resource?",
+    body: "evaluation",
+    responses: () => ({ 200: json("The decision", decisionSchema) }),
+  },
+  authzenEvaluations: {
+    ...question,
+    path: "/access/v1/evaluations",
+    summary: "Several evaluations in one request",
+    body: "evaluations",
+    responses: () => ({
+      200: json(
+        "The decisions, in the order of the request; one decision for a request without `evaluations`",
+        z.union([decisionSchema, z.strictObject({ evaluations: z.array(decisionSchema) })]),
+      ),
+    }),
+  },
+  authzenSearchSubject: {
+    ...search,
+    path: "/access/v1/search/subject",
+    summary: "Which subjects of a type may perform the action on the resource?",
+    body: "searchSubject",
+    responses: () => ({ 200: json("The subjects", entitiesSchema) }),
+  },
+  authzenSearchResource: {
+    ...search,
+    path: "/access/v1/search/resource",
+    summary: "On which resources of a type may the subject perform the action?",
+    body: "searchResource",
+    responses: () => ({ 200: json("The resources", entitiesSchema) }),
+  },
+  authzenSearchAction: {
+    ...search,
+    path: "/access/v1/search/action",
+    summary: "Which actions may the subject perform on the resource?",
+    body: "searchAction",
+    responses: () => ({ 200: json("The actions", actionsSchema) }),
+  },
+  authzenConfiguration: {
+    ...discovery,
+    path: "/.well-known/authzen-configuration",
+    summary: "The endpoints of AuthZEN, with the configured `publicUrl`",
+  },
+  authzenConfigurationWithPath: {
+    ...discovery,
+    path: "/.well-known/authzen-configuration/*",
+    summary: "The same, if `publicUrl` has a path",
+  },
+});
 
 const errorTextSchema = z.string().meta({ id: "AuthzenError" });
 

@@ -2,31 +2,22 @@
  * The AuthZEN Authorization API 1.0: evaluations, searches and discovery. Subjects and resources are values of the
  * policy, action names are permissions, and properties become facts of the request (`property-facts.ts`).
  */
-import { Elysia } from "elysia";
 import type { Limits } from "../../config/limits.ts";
 import type { DecisionLog } from "../../decisions/decision-log.ts";
-import type { Fact } from "../../engine/state/event.ts";
 import type { AnswerNote, PagedQuestion } from "../../engine/request/questions.ts";
+import type { Fact } from "../../engine/state/event.ts";
 import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
-import type { Node } from "../../replication/node.ts";
-import { AppError } from "../../util/app-error.ts";
-import { must } from "../../util/assert.ts";
-import { jsonReadAccess } from "../../http/middleware/access.ts";
 import { errorCatalogue } from "../../http/middleware/error-catalogue.ts";
 import { addHints, type Exchange, exchangeOf, holderOf } from "../../http/middleware/exchange.ts";
 import type { ListPages } from "../../http/pages/list-pages.ts";
 import { type Evaluation, evaluationOf, type Evaluations } from "../../http/request/authzen-schemas.ts";
-import type { BodyParser } from "../../http/request/body-parser.ts";
 import { factsOf } from "../../http/request/property-facts.ts";
 import type { ParsedRequest } from "../../http/request/request-schemas.ts";
-
-const paths = {
-  access_evaluation_endpoint: "/access/v1/evaluation",
-  access_evaluations_endpoint: "/access/v1/evaluations",
-  search_subject_endpoint: "/access/v1/search/subject",
-  search_resource_endpoint: "/access/v1/search/resource",
-  search_action_endpoint: "/access/v1/search/action",
-} as const;
+import type { Call, Handlers } from "../../http/router.ts";
+import type { Node } from "../../replication/node.ts";
+import { AppError } from "../../util/app-error.ts";
+import { must } from "../../util/assert.ts";
+import { authzenEndpoints } from "./endpoints.ts";
 
 interface Decision {
   readonly decision: boolean;
@@ -35,14 +26,19 @@ interface Decision {
 
 type Page = ParsedRequest<"searchResource">["page"];
 
-export function authzenRoutes(
+export interface AuthzenParts {
+  readonly queries: QueryDispatcher;
+  readonly pages: ListPages;
+  readonly decisions: DecisionLog;
+  /** The URL of the API as clients see it. */
+  readonly publicUrl: string | undefined;
+}
+
+export function handleAuthzen(
   node: Node,
   limits: Limits,
-  queries: QueryDispatcher,
-  bodies: BodyParser,
-  pages: ListPages,
-  decisions: DecisionLog,
-) {
+  { queries, pages, decisions, publicUrl }: AuthzenParts,
+): Handlers<typeof authzenEndpoints> {
   /** Answers with the facts of the request. If the policy changes meanwhile, other properties can be facts. */
   async function withFacts<T>(
     parts: Parameters<typeof factsOf>[0],
@@ -104,38 +100,51 @@ export function authzenRoutes(
     return page || next !== null ? { page: { next_token: next ?? "" }, results: found } : { results: found };
   }
 
-  return new Elysia()
-    .use(jsonReadAccess(node, "read", limits.readBodyBytesMax))
-    .post(paths.access_evaluation_endpoint, async ({ body, request }) => {
-      const evaluation = await bodies.parse("evaluation", body);
+  /** For clients without a key. The path of `publicUrl` follows the well-known path, as the specification says. */
+  const configuration = ({ path, set }: Pick<Call, "path" | "set">) => {
+    if (publicUrl === undefined)
+      throw new AppError("not_found", "this node does not know its public URL: set `publicUrl` in its configuration");
+    const own = new URL(publicUrl).pathname.replace(/\/$/, "");
+    const { path: wellKnown } = authzenEndpoints.authzenConfiguration;
+    if (path !== wellKnown + own)
+      throw new AppError("not_found", `the discovery document is at \`${wellKnown}${own}\`, as \`publicUrl\` says`);
+    set.headers["Cache-Control"] = "max-age=3600";
+    return {
+      policy_decision_point: publicUrl,
+      access_evaluation_endpoint: publicUrl + authzenEndpoints.authzenEvaluation.path,
+      access_evaluations_endpoint: publicUrl + authzenEndpoints.authzenEvaluations.path,
+      search_subject_endpoint: publicUrl + authzenEndpoints.authzenSearchSubject.path,
+      search_resource_endpoint: publicUrl + authzenEndpoints.authzenSearchResource.path,
+      search_action_endpoint: publicUrl + authzenEndpoints.authzenSearchAction.path,
+    };
+  };
+
+  return {
+    authzenEvaluation: async ({ body, request }) => {
       const exchange = exchangeOf(request);
-      const allowed = await decide(evaluation, exchange);
+      const allowed = await decide(body, exchange);
       exchange.decision = allowed ? "allow" : "deny";
       return { decision: allowed };
-    })
-    .post(paths.access_evaluations_endpoint, async ({ body, request }) => {
-      const evaluations = await bodies.parse("evaluations", body);
+    },
+    authzenEvaluations: async ({ body, request }) => {
       const exchange = exchangeOf(request);
-      return evaluations.items === null
-        ? { decision: await decide(evaluationOf({}, evaluations.defaults), exchange) }
-        : { evaluations: await decideAll(evaluations, exchange) };
-    })
-    .post(paths.search_subject_endpoint, async ({ body, request }) => {
-      const { subject, page, ...parts } = await bodies.parse("searchSubject", body);
+      return body.items === null
+        ? { decision: await decide(evaluationOf({}, body.defaults), exchange) }
+        : { evaluations: await decideAll(body, exchange) };
+    },
+    authzenSearchSubject: ({ body: { subject, page, ...parts }, request }) => {
       const question = { actorType: subject.type, action: parts.action.name, resource: valueOf(parts.resource) };
       return withFacts(parts, (contextFacts) =>
         search(subject.type, page, exchangeOf(request), { ...question, contextFacts }),
       );
-    })
-    .post(paths.search_resource_endpoint, async ({ body, request }) => {
-      const { resource, page, ...parts } = await bodies.parse("searchResource", body);
+    },
+    authzenSearchResource: ({ body: { resource, page, ...parts }, request }) => {
       const question = { actor: valueOf(parts.subject), action: parts.action.name, resourceType: resource.type };
       return withFacts(parts, (contextFacts) =>
         search(resource.type, page, exchangeOf(request), { ...question, contextFacts }),
       );
-    })
-    .post(paths.search_action_endpoint, async ({ body, request }) => {
-      const { page: _, ...parts } = await bodies.parse("searchAction", body);
+    },
+    authzenSearchAction: async ({ body: parts, request }) => {
       const question = { actor: valueOf(parts.subject), resource: valueOf(parts.resource) };
       const exchange = exchangeOf(request);
       const { asked, note, names } = await withFacts(parts, async (contextFacts) => {
@@ -147,7 +156,10 @@ export function authzenRoutes(
       decisions.listed(exchange, "actions", asked, note);
       addHints(exchange, note);
       return { results: names.map((name) => ({ name })) };
-    });
+    },
+    authzenConfiguration: configuration,
+    authzenConfigurationWithPath: configuration,
+  };
 }
 
 /** How long evaluations occupy the serving thread at a time. */
@@ -176,31 +188,3 @@ const itemErrors: ReadonlySet<AppError["code"]> = new Set([
   "query_too_expensive",
   "query_not_enumerable",
 ]);
-
-const wellKnownPath = "/.well-known/authzen-configuration";
-
-/**
- * The discovery document, for clients without a key. The path of `publicUrl` follows the well-known path, as the
- * specification says.
- */
-export function authzenDiscovery(publicUrl: string | undefined) {
-  const respond = ({ request, route, path, set }: DiscoveryContext) => {
-    exchangeOf(request).route = route;
-    if (publicUrl === undefined)
-      throw new AppError("not_found", "this node does not know its public URL: set `publicUrl` in its configuration");
-    const own = new URL(publicUrl).pathname.replace(/\/$/, "");
-    if (path !== wellKnownPath + own)
-      throw new AppError("not_found", `the discovery document is at \`${wellKnownPath}${own}\`, as \`publicUrl\` says`);
-    set.headers["Cache-Control"] = "max-age=3600";
-    const endpoints = Object.entries(paths).map(([name, each]) => [name, publicUrl + each]);
-    return { policy_decision_point: publicUrl, ...Object.fromEntries(endpoints) };
-  };
-  return new Elysia().get(wellKnownPath, respond).get(`${wellKnownPath}/*`, respond);
-}
-
-interface DiscoveryContext {
-  readonly request: Request;
-  readonly route: string;
-  readonly path: string;
-  readonly set: { readonly headers: Record<string, string | number> };
-}

@@ -1,57 +1,44 @@
 /** Data bindings that the environment stores under names, so that questions need not contain their text. */
-import { Elysia } from "elysia";
 import type { Limits } from "../../config/limits.ts";
 import { bindingsName, type StoredBindings } from "../../engine/local/stored-bindings.ts";
 import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
-import type { Node, Writes } from "../../replication/node.ts";
+import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import { clip } from "../../util/text-length.ts";
-import { readAccess, writeAccess } from "../../http/middleware/access.ts";
 import { exchangeOf, holderOf } from "../../http/middleware/exchange.ts";
-import type { BodyParser } from "../../http/request/body-parser.ts";
-import { writeResponse, writeMetaOf } from "../../http/write-response.ts";
+import type { Handlers } from "../../http/router.ts";
+import { writeMetaOf, writeResponse, writesOf } from "../../http/write-response.ts";
+import type { bindingsEndpoints } from "./endpoints.ts";
 
-export function bindingsReads(node: Node, limits: Limits) {
-  return new Elysia()
-    .use(readAccess(node, "read", limits.readBodyBytesMax))
-    .get("/api/bindings", () => ({ bindings: node.engine().allStoredBindings().map(described) }))
-    .get("/api/bindings/:name", ({ params }) => {
+export function handleBindings(
+  node: Node,
+  limits: Limits,
+  queries: QueryDispatcher,
+): Handlers<typeof bindingsEndpoints> {
+  return {
+    getBindings: () => ({ bindings: node.engine().allStoredBindings().map(described) }),
+    getNamedBindings: ({ params }) => {
       const name = nameIn(params.name);
       const stored = node.engine().storedBindings(name);
       if (stored === undefined) throw unknownBindings(name);
       return { ...described(stored), data_bindings: stored.text };
-    });
-}
-
-/** Applications run the queries in them, so only an administrator may change them. */
-export function bindingsWrites(
-  node: Node,
-  writes: Writes,
-  limits: Limits,
-  bodies: BodyParser,
-  queries: QueryDispatcher,
-) {
-  return new Elysia()
-    .use(writeAccess(node, "admin", limits.writeBodyBytesMax))
-    .put("/api/bindings/:name", async ({ body, params, request, set }) => {
+    },
+    putBindings: async ({ body: { data_bindings: text }, params, request, set }) => {
       const name = nameIn(params.name);
-      exchangeOf(request).audited = { target: name };
-      const { data_bindings: text } = await bodies.parse("bindings", body);
       const { signatures } = await queries.ask("bindingsCheck", { bindings: { text } }, holderOf(exchangeOf(request)));
       exchangeOf(request).audited = { target: name, details: { signatures } };
       const put = { name, text, timeMs: node.clock.wallMs(), bindingsMax: limits.storedBindingsMax };
-      const result = await writes.keys({ add: [], remove: [], putBindings: put }, writeMetaOf(request));
+      const result = await writesOf(node).keys({ add: [], remove: [], putBindings: put }, writeMetaOf(request));
       if (result.unchanged) set.status = 202;
       return writeResponse(set, result, result.unchanged ? "data bindings unchanged" : "data bindings stored");
-    })
-    .delete("/api/bindings/:name", async ({ body, params, request, set }) => {
+    },
+    deleteBindings: async ({ params, request, set }) => {
       const name = nameIn(params.name);
-      exchangeOf(request).audited = { target: name };
-      await bodies.parse("nothing", body);
-      const result = await writes.keys({ add: [], remove: [], removeBindings: name }, writeMetaOf(request));
+      const result = await writesOf(node).keys({ add: [], remove: [], removeBindings: name }, writeMetaOf(request));
       if (result.unchanged === true) throw unknownBindings(name);
       return writeResponse(set, result, "data bindings removed");
-    });
+    },
+  };
 }
 
 function described({ name, text, timeMs }: StoredBindings) {

@@ -2,76 +2,36 @@
  * The decision log of this node, for administrators: the log shows what all applications ask. It works on a node whose
  * database is behind.
  */
-import { Elysia } from "elysia";
-import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
-import { decisionKinds } from "../../decisions/decision-entry.ts";
 import type { DecisionLog } from "../../decisions/decision-log.ts";
 import type { DecisionFilter } from "../../decisions/decision-store.ts";
 import type { PastDecisions } from "../../decisions/past-decisions.ts";
+import type { DecisionStreams } from "../../http/events/decision-streams.ts";
+import { authorizationOf } from "../../http/middleware/access.ts";
+import { exchangeOf, holderOf } from "../../http/middleware/exchange.ts";
+import { preferredType } from "../../http/request/media-types.ts";
+import { replayJson } from "../../http/response/replay-json.ts";
+import type { Call, Handlers } from "../../http/router.ts";
 import { AppError } from "../../util/app-error.ts";
 import { SlotPool } from "../../util/slot-pool.ts";
-import type { DecisionStreams } from "../../http/events/decision-streams.ts";
-import { authorizationOf, keyAccess } from "../../http/middleware/access.ts";
-import { exchangeOf, holderOf } from "../../http/middleware/exchange.ts";
-import type { BodyParser } from "../../http/request/body-parser.ts";
-import { preferredType } from "../../http/request/media-types.ts";
-import { timeText } from "../../http/request/request-schemas.ts";
-import { validatingSchema } from "../../http/request/schema-error.ts";
-import { replayJson } from "../policy/effect.ts";
+import type { decisionEndpoints } from "./endpoints.ts";
 
 const types = ["application/json", "application/x-ndjson", "text/event-stream"] as const;
 
 const defaultLimit = 100;
 const defaultReplayLimit = 1000;
 
-const time = timeText.optional();
-const text = z.string().optional();
+type DecisionsQuery = Call<(typeof decisionEndpoints)["getDecisions"]>["query"];
 
-export const decisionsQuery = validatingSchema(
-  "query",
-  z.strictObject({
-    kind: z.enum(decisionKinds).optional(),
-    result: z.enum(["allow", "deny"]).optional(),
-    actor_type: text,
-    actor_id: text,
-    action: text,
-    resource_type: text,
-    resource_id: text,
-    key: text,
-    request_id: text,
-    trace_id: z
-      .string()
-      .regex(/^[0-9a-f]{32}$/, { error: "must be 32 hexadecimal digits" })
-      .optional(),
-    policy: z
-      .string()
-      .regex(/^\d{1,15}$/, { error: "must be the number of a policy" })
-      .optional(),
-    since: time,
-    until: time,
-    after: text,
-    order: z.enum(["newest", "oldest"]).optional(),
-    limit: z
-      .string()
-      .regex(/^[1-9]\d{0,8}$/, { error: "must be a whole number from 1 on" })
-      .optional(),
-  }),
-);
-
-type DecisionsQuery = z.output<typeof decisionsQuery>;
-
-export function decisionRoutes(
+export function handleDecisions(
   limits: Limits,
-  bodies: BodyParser,
   log: DecisionLog,
   streams: DecisionStreams,
   past: PastDecisions,
-) {
+): Handlers<typeof decisionEndpoints> {
   const reads = new SlotPool(limits.decisionReadsMax, "pages of decisions");
-  const routes = new Elysia().use(keyAccess("admin", limits.readBodyBytesMax)).get(
-    "/api/decisions",
-    async ({ query, request }) => {
+  return {
+    getDecisions: async ({ query, request }) => {
       const exchange = exchangeOf(request);
       const filter = filterOf(query);
       const type = preferredType(request.headers.get("accept"), types);
@@ -97,21 +57,16 @@ export function decisionRoutes(
         reads.release(holder);
       }
     },
-    { query: decisionsQuery },
-  );
-  return routes
-    .get("/api/decisions/:id/explain", async ({ params, request }) => {
-      // Elysia gives null for a path parameter with malformed percent-encoding.
-      const id: string | null = params.id;
-      const { decision, explanation, ...result } = await past.explain(id ?? "", holderOf(exchangeOf(request)));
+    explainDecision: async ({ params, request }) => {
+      const { decision, explanation, ...result } = await past.explain(params.id ?? "", holderOf(exchangeOf(request)));
       return { decision, ...result, explanation };
-    })
-    .post("/api/decisions/replay", async ({ body, request }) => {
-      const { src, filename, since, until, limit } = await bodies.parse("replay", body);
+    },
+    replayDecisions: async ({ body: { src, filename = null, since, until, limit }, request }) => {
       const filter = { sinceMs: timeOf(since), untilMs: timeOf(until) };
-      const replay = { filter, limit: limit ?? defaultReplayLimit, source: src, filename: filename ?? null };
+      const replay = { filter, limit: limit ?? defaultReplayLimit, source: src, filename };
       return replayJson(await past.replay(replay, holderOf(exchangeOf(request))), log.selection);
-    });
+    },
+  };
 }
 
 function filterOf(query: DecisionsQuery): DecisionFilter {

@@ -2,40 +2,32 @@
  * The change feed: the events of the environment in order, in pages or as a stream of server-sent events. Positions are
  * consistency tokens in both forms, so a reader can change between pages, streams and nodes.
  */
-import { Elysia } from "elysia";
-import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
-import type { ReadFrom, EventReader, EventPage } from "../../replication/log/event-reader.ts";
+import { cloudEventOf } from "../../http/events/cloud-event.ts";
+import type { EventStreams } from "../../http/events/event-streams.ts";
+import type { EventPages } from "../../http/events/log-read-queue.ts";
+import { authorizationOf } from "../../http/middleware/access.ts";
+import { exchangeOf, holderOf } from "../../http/middleware/exchange.ts";
+import { preferredType } from "../../http/request/media-types.ts";
+import type { Handlers } from "../../http/router.ts";
+import type { EventPage, EventReader, ReadFrom } from "../../replication/log/event-reader.ts";
 import type { Node } from "../../replication/node.ts";
 import { formatToken } from "../../replication/position.ts";
 import { AppError } from "../../util/app-error.ts";
-import { authorizationOf, readAccess } from "../../http/middleware/access.ts";
-import { cloudEventOf } from "../../http/events/cloud-event.ts";
-import type { EventPages } from "../../http/events/log-read-queue.ts";
-import type { EventStreams } from "../../http/events/event-streams.ts";
-import { exchangeOf, holderOf } from "../../http/middleware/exchange.ts";
-import { preferredType } from "../../http/request/media-types.ts";
-import { validatingSchema } from "../../http/request/schema-error.ts";
+import type { eventEndpoints } from "./endpoints.ts";
 
 const types = ["application/json", "application/cloudevents-batch+json", "text/event-stream"] as const;
 
 const defaultLimit = 100;
 
-export const eventsQuery = validatingSchema(
-  "query",
-  z.strictObject({
-    after: z.string().optional(),
-    limit: z
-      .string()
-      .regex(/^[1-9]\d{0,8}$/, { error: "must be a whole number from 1 on" })
-      .optional(),
-  }),
-);
-
-export function eventRoutes(node: Node, limits: Limits, streams: EventStreams, pages: EventPages) {
-  return new Elysia().use(readAccess(node, "read", limits.readBodyBytesMax)).get(
-    "/api/events",
-    async ({ query: { after, limit }, request }) => {
+export function handleEvents(
+  node: Node,
+  limits: Limits,
+  streams: EventStreams,
+  pages: EventPages,
+): Handlers<typeof eventEndpoints> {
+  return {
+    getEvents: async ({ query: { after, limit }, request }) => {
       const reader = readerOf(node);
       const exchange = exchangeOf(request);
       const type = preferredType(request.headers.get("accept"), types);
@@ -53,8 +45,7 @@ export function eventRoutes(node: Node, limits: Limits, streams: EventStreams, p
       const page = await pages.read(holderOf(exchange), () => pageAfter(node, reader, from, bounds));
       return type === "application/cloudevents-batch+json" ? batchOf(page) : page;
     },
-    { query: eventsQuery },
-  );
+  };
 }
 
 function readerOf(node: Node): EventReader {

@@ -1,116 +1,107 @@
-/** The operations of `routes/facts.ts`. */
+/** Facts. `POST /api/batch` is the write of current clients; those of major version 1 have an endpoint for each kind of change. */
 import { z } from "zod";
 import { factArgumentsMax } from "../../polar/policy.ts";
-import type { RequestParsers } from "../../http/request/request-schemas.ts";
-import { factSchema, json, messageSchema, type Operation } from "../../http/endpoint.ts";
+import { factSchema, json, messageSchema, endpoints } from "../../http/endpoint.ts";
 
-export function factOperations(bodies: RequestParsers): Operation[] {
-  const write = { tag: "facts", kind: "write", role: "write" } as const;
-  const old = { ...write, tag: "old", deprecated: true, errors: ["too_many_requests"] } as const;
-  return [
-    {
-      method: "get",
-      path: "/api/facts",
-      id: "getFacts",
-      tag: "facts",
-      summary: "Stored facts that match a pattern",
-      description:
-        "A missing or empty part of an argument matches everything. With `page_size` or `page_token` the response is a page; `predicate` may be left out then.",
-      kind: "read",
-      role: "read",
-      query: factsQuery,
-      responses: { 200: json("All facts, or a page of them", z.union([z.array(factSchema), factPageSchema])) },
-      errors: ["query_too_expensive", "too_many_requests"],
-    },
-    {
-      method: "get",
-      path: "/api/objects/:type/:id/facts",
-      id: "getObjectFacts",
-      tag: "facts",
-      summary: "Stored facts that mention a value, as any of their arguments",
-      description: "The facts that an index finds come first. A page may be short, or empty, although more follow.",
-      kind: "read",
-      role: "read",
-      query: z.object(pageQuery),
-      responses: { 200: json("A page of facts", factPageSchema) },
-      errors: ["list_gone"],
-    },
-    {
-      ...write,
-      method: "post",
-      path: "/api/batch",
-      id: "batch",
-      summary: "Insert and delete facts in one transaction, in the given order",
-      body: bodies.batch.schema,
-      responses: { 200: json("The number of changes", messageSchema) },
-      errors: ["too_many_requests"],
-    },
-    {
-      ...write,
-      method: "post",
-      path: "/api/clear_data",
-      id: "clearData",
-      summary: "Delete all facts; the policy and the API keys stay",
-      responses: { 200: json("All facts are deleted", messageSchema) },
-    },
-    {
-      ...old,
-      method: "post",
-      path: "/api/facts",
-      id: "postFact",
-      summary: "Store one fact",
-      body: bodies.insertFact.schema,
-      responses: { 200: json("The fact", factSchema) },
-    },
-    {
-      ...old,
-      method: "delete",
-      path: "/api/facts",
-      id: "deleteFacts",
-      summary: "Delete the facts that match a pattern",
-      body: bodies.deleteFacts.schema,
-      responses: { 200: json("The number of changes", messageSchema) },
-    },
-    {
-      ...old,
-      method: "post",
-      path: "/api/bulk_load",
-      id: "bulkLoad",
-      summary: "Store a list of facts in one transaction",
-      body: bodies.bulkLoad.schema,
-      responses: { 200: json("The number of changes", messageSchema) },
-    },
-    {
-      ...old,
-      method: "post",
-      path: "/api/bulk_delete",
-      id: "bulkDelete",
-      summary: "Delete the facts that match one of a list of patterns, in one transaction",
-      body: bodies.bulkDelete.schema,
-      responses: { 200: json("The number of changes", messageSchema) },
-    },
-    {
-      ...old,
-      method: "post",
-      path: "/api/bulk",
-      id: "bulk",
-      summary: "Delete the facts that match patterns, then store facts, in one transaction",
-      body: bodies.bulk.schema,
-      responses: { 200: json("The number of changes", messageSchema) },
-    },
-    {
-      method: "get",
-      path: "/api/stats",
-      id: "getStats",
-      tag: "old",
-      deprecated: true,
-      kind: "read",
-      role: "read",
-      summary: "The numbers of policies, and of the facts of each predicate",
-      responses: { 200: json("The numbers", statisticsSchema) },
-    },
-  ];
-}
+const write = { tag: "facts", kind: "write", role: "write" } as const;
+const old = { ...write, tag: "old", deprecated: true, errors: ["too_many_requests"] } as const;
+
+export const factEndpoints = endpoints({
+  getFacts: {
+    method: "GET",
+    path: "/api/facts",
+    tag: "facts",
+    summary: "Stored facts that match a pattern",
+    description:
+      "A missing or empty part of an argument matches everything. With `page_size` or `page_token` the response is a page; `predicate` may be left out then.",
+    kind: "read",
+    role: "read",
+    query: () => factsQuery,
+    readsQuery: true,
+    responses: () => ({ 200: json("All facts, or a page of them", z.union([z.array(factSchema), factPageSchema])) }),
+    errors: ["query_too_expensive", "too_many_requests"],
+  },
+  getObjectFacts: {
+    method: "GET",
+    path: "/api/objects/:type/:id/facts",
+    tag: "facts",
+    summary: "Stored facts that mention a value, as any of their arguments",
+    description: "The facts that an index finds come first. A page may be short, or empty, although more follow.",
+    kind: "read",
+    role: "read",
+    query: () => z.object(pageQuery),
+    readsQuery: true,
+    responses: () => ({ 200: json("A page of facts", factPageSchema) }),
+    errors: ["list_gone"],
+  },
+  batch: {
+    ...write,
+    method: "POST",
+    path: "/api/batch",
+    summary: "Insert and delete facts in one transaction, in the given order",
+    body: "batch",
+    responses: () => ({ 200: json("The number of changes", messageSchema) }),
+    errors: ["too_many_requests"],
+  },
+  clearData: {
+    ...write,
+    method: "POST",
+    path: "/api/clear_data",
+    audit: "facts.clear",
+    summary: "Delete all facts; the policy and the API keys stay",
+    responses: () => ({ 200: json("All facts are deleted", messageSchema) }),
+  },
+  deleteFacts: {
+    ...old,
+    method: "DELETE",
+    path: "/api/facts",
+    summary: "Delete the facts that match a pattern",
+    body: "deleteFacts",
+    responses: () => ({ 200: json("The number of changes", messageSchema) }),
+  },
+  postFact: {
+    ...old,
+    method: "POST",
+    path: "/api/facts",
+    summary: "Store one fact",
+    body: "insertFact",
+    responses: () => ({ 200: json("The fact", factSchema) }),
+  },
+  bulkLoad: {
+    ...old,
+    method: "POST",
+    path: "/api/bulk_load",
+    summary: "Store a list of facts in one transaction",
+    body: "bulkLoad",
+    responses: () => ({ 200: json("The number of changes", messageSchema) }),
+  },
+  bulkDelete: {
+    ...old,
+    method: "POST",
+    path: "/api/bulk_delete",
+    summary: "Delete the facts that match one of a list of patterns, in one transaction",
+    body: "bulkDelete",
+    responses: () => ({ 200: json("The number of changes", messageSchema) }),
+  },
+  bulk: {
+    ...old,
+    method: "POST",
+    path: "/api/bulk",
+    summary: "Delete the facts that match patterns, then store facts, in one transaction",
+    body: "bulk",
+    responses: () => ({ 200: json("The number of changes", messageSchema) }),
+  },
+  getStats: {
+    method: "GET",
+    path: "/api/stats",
+    tag: "old",
+    deprecated: true,
+    kind: "read",
+    role: "read",
+    summary: "The numbers of policies, and of the facts of each predicate",
+    responses: () => ({ 200: json("The numbers", statisticsSchema) }),
+  },
+});
 
 const argument = (index: number) => ({
   [`args.${index}.type`]: z.string().optional(),

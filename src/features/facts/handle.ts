@@ -1,21 +1,8 @@
-/**
- * Facts: read stored facts, change many in one transaction, delete all, count them. `POST /api/batch` is the write of
- * current clients; clients of major version 1 have one route for each kind of change.
- */
-import { type Context, Elysia } from "elysia";
-import { z } from "zod";
+/** Facts: read stored facts, change many in one transaction, delete all, count them. */
 import type { Limits } from "../../config/limits.ts";
 import type { Value, ValueFilter } from "../../engine/request/questions.ts";
-import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
 import type { Fact, FactChange, FactPattern } from "../../engine/state/event.ts";
-import { factArgumentsMax } from "../../polar/policy.ts";
-import type { Node, Writes } from "../../replication/node.ts";
-import { AppError } from "../../util/app-error.ts";
-import { must } from "../../util/assert.ts";
-import { fitsInBytes } from "../../util/text-length.ts";
-import { readAccess, writeAccess } from "../../http/middleware/access.ts";
-import type { BodyParser, ChangeName } from "../../http/request/body-parser.ts";
-import { addPosition, writeResponse, writeMetaOf } from "../../http/write-response.ts";
+import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
 import { exchangeOf, holderOf } from "../../http/middleware/exchange.ts";
 import {
   formatFactPageToken,
@@ -23,66 +10,52 @@ import {
   parseFactPageToken,
   parseObjectPageToken,
 } from "../../http/pages/fact-page-token.ts";
-import { validatingSchema } from "../../http/request/schema-error.ts";
+import type { Call, Handlers } from "../../http/router.ts";
+import { addPosition, writeMetaOf, writeResponse, writesOf } from "../../http/write-response.ts";
+import { factArgumentsMax } from "../../polar/policy.ts";
+import type { Node } from "../../replication/node.ts";
+import { AppError } from "../../util/app-error.ts";
+import { must } from "../../util/assert.ts";
+import { fitsInBytes } from "../../util/text-length.ts";
+import type { factEndpoints } from "./endpoints.ts";
 
-const queryTexts = validatingSchema("query", z.record(z.string(), z.string()));
-
-export function factReads(node: Node, limits: Limits, queries: QueryDispatcher) {
-  return new Elysia()
-    .use(readAccess(node, "read", limits.readBodyBytesMax))
-    .get(
-      "/api/facts",
-      // A request without a size and a token gets all facts in one list, for clients that do not know paging.
-      async ({ query, request }) =>
-        query["page_size"] === undefined && query["page_token"] === undefined
-          ? queries.askList("facts", factPatternOf(query), { holder: holderOf(exchangeOf(request)) })
-          : factPage(node, limits, query),
-      { query: queryTexts },
-    )
-    .get(
-      "/api/objects/:type/:id/facts",
-      async ({ params, query }) => objectPage(node, limits, objectIn(params, limits), query),
-      { query: queryTexts },
-    )
-    .get("/api/stats", () => {
+export function handleFacts(node: Node, limits: Limits, queries: QueryDispatcher): Handlers<typeof factEndpoints> {
+  const change = async ({ body, request, set }: ChangeCall) => {
+    const { inserted = 0, deleted = 0, ...result } = await writesOf(node).batch(body, writeMetaOf(request));
+    return writeResponse(set, result, `${count(inserted)} inserted, ${count(deleted)} deleted`);
+  };
+  return {
+    // A request without a size and a token gets all facts in one list, for clients that do not know paging.
+    getFacts: ({ query, request }) =>
+      query["page_size"] === undefined && query["page_token"] === undefined
+        ? queries.askList("facts", factPatternOf(query), { holder: holderOf(exchangeOf(request)) })
+        : factPage(node, limits, query),
+    getObjectFacts: ({ params, query }) => objectPage(node, limits, objectIn(params, limits), query),
+    getStats: () => {
       const { policies, facts } = node.engine().statistics();
-      const total = [...facts.values()].reduce((sum, count) => sum + count, 0);
+      const total = [...facts.values()].reduce((sum, each) => sum + each, 0);
       return {
         policy: { versions: policies.map(String) },
         facts: { total, predicates: Object.fromEntries(facts) },
       };
-    });
-}
-
-export function factWrites(node: Node, writes: Writes, limits: Limits, bodies: BodyParser) {
-  const change = async (name: ChangeName, { body, request, set }: ChangeContext) => {
-    const changes = await bodies.parseChanges(name, body);
-    const { inserted = 0, deleted = 0, ...result } = await writes.batch(changes, writeMetaOf(request));
-    return writeResponse(set, result, `${count(inserted)} inserted, ${count(deleted)} deleted`);
+    },
+    batch: change,
+    bulk: change,
+    bulkLoad: change,
+    bulkDelete: change,
+    deleteFacts: change,
+    // The answer is the fact itself, because old clients return it to the application.
+    postFact: async ({ body, request, set }) => {
+      addPosition(set, await writesOf(node).batch(body, writeMetaOf(request)));
+      return insertedFact(body);
+    },
+    // Official clients send no body, or `null`. A body with a pattern would not delete all facts.
+    clearData: async ({ request, set }) =>
+      writeResponse(set, await writesOf(node).clear(writeMetaOf(request)), "all facts deleted"),
   };
-  return (
-    new Elysia()
-      .use(writeAccess(node, "write", limits.writeBodyBytesMax))
-      .post("/api/batch", ({ body, request, set }) => change("batch", { body, request, set }))
-      .post("/api/bulk", ({ body, request, set }) => change("bulk", { body, request, set }))
-      .post("/api/bulk_load", ({ body, request, set }) => change("bulkLoad", { body, request, set }))
-      .post("/api/bulk_delete", ({ body, request, set }) => change("bulkDelete", { body, request, set }))
-      .delete("/api/facts", ({ body, request, set }) => change("deleteFacts", { body, request, set }))
-      // The answer is the fact itself, because old clients return it to the application.
-      .post("/api/facts", async ({ body, request, set }) => {
-        const changes = await bodies.parseChanges("insertFact", body);
-        addPosition(set, await writes.batch(changes, writeMetaOf(request)));
-        return insertedFact(changes);
-      })
-      // Official clients send no body, or `null`. A body with a pattern must not delete all facts.
-      .post("/api/clear_data", async ({ body, request, set }) => {
-        await bodies.parse("nothing", body);
-        return writeResponse(set, await writes.clear(writeMetaOf(request)), "all facts deleted");
-      })
-  );
 }
 
-type ChangeContext = Pick<Context, "body" | "request" | "set">;
+type ChangeCall = Pick<Call<(typeof factEndpoints)["batch"]>, "body" | "request" | "set">;
 
 function insertedFact(changes: readonly FactChange[] | string): Fact {
   const [change] = typeof changes === "string" ? (JSON.parse(changes) as FactChange[]) : changes;

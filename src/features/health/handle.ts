@@ -5,10 +5,10 @@
  * because of another answer would end nodes that only wait for their primary.
  */
 import { createHash } from "node:crypto";
-import { Elysia } from "elysia";
+import type { Call, Handlers } from "../../http/router.ts";
 import type { Node, NodeHealth } from "../../replication/node.ts";
 import { isReady, type ReplicaStateName } from "../../replication/node-health.ts";
-import { exchangeOf } from "../../http/middleware/exchange.ts";
+import type { healthEndpoints } from "./endpoints.ts";
 
 /**
  * A hash of the digest, equal for nodes with equal digests. The digest itself is a sum of hashes: with the difference
@@ -18,20 +18,15 @@ function fingerprint(digest: string): string {
   return createHash("sha256").update(digest).digest("hex").slice(0, 16);
 }
 
-export const healthPaths: ReadonlySet<string> = new Set(["/healthcheck", "/api/healthcheck", "/livez", "/readyz"]);
-
-type Context = { request: Request; route: string; set: { status?: number | string } };
-
-export function healthRoutes(node: Node) {
-  const respond = ({ request, route, set }: Context, isHealthy: (health: NodeHealth) => boolean) => {
-    exchangeOf(request).route = route;
+export function handleHealth(node: Node, document: () => object): Handlers<typeof healthEndpoints> {
+  const respond = ({ set }: Pick<Call, "set">, isHealthy: (health: NodeHealth) => boolean) => {
     const health = node.health();
     const { degraded, role, state, epoch, term, offset, digest, ageMs, visibleAfterMs, isBrokerConnected, brokers } =
       health;
     const following = describeReplication(health);
     if (!isHealthy(health)) set.status = 503;
     return {
-      status: isHealthy(health) ? "ok" : "not ready",
+      status: isHealthy(health) ? ("ok" as const) : ("not ready" as const),
       ...(degraded === undefined ? {} : { degraded }),
       role,
       node: node.id,
@@ -51,14 +46,29 @@ export function healthRoutes(node: Node) {
     };
   };
   const canAnswer = ({ ok }: NodeHealth): boolean => ok;
-  return new Elysia()
-    .get("/healthcheck", (context) => respond(context, canAnswer))
-    .get("/api/healthcheck", (context) => respond(context, canAnswer))
-    .get("/readyz", (context) => respond(context, isReady))
-    .get("/livez", ({ request, route }) => {
-      exchangeOf(request).route = route;
-      return { status: "ok", node: node.id };
-    });
+  return {
+    healthcheck: (call) => respond(call, canAnswer),
+    apiHealthcheck: (call) => respond(call, canAnswer),
+    ready: (call) => respond(call, isReady),
+    live: () => ({ status: "ok", node: node.id }),
+    getOpenApi: openApiHandler(document),
+  };
+}
+
+/** The document has no secrets and is the same for everybody. It is made once, for the first request. */
+function openApiHandler(document: () => object) {
+  let made: { readonly json: string; readonly tag: string } | undefined;
+  const make = () => {
+    const json = JSON.stringify(document());
+    return { json, tag: `"${createHash("sha256").update(json).digest("base64url").slice(0, 22)}"` };
+  };
+  return ({ request }: Pick<Call, "request">): Response => {
+    made ??= make();
+    const headers = { "Content-Type": "application/json", ETag: made.tag };
+    return request.headers.get("if-none-match") === made.tag
+      ? new Response(null, { status: 304, headers })
+      : new Response(made.json, { headers });
+  };
 }
 
 const texts: Readonly<Partial<Record<ReplicaStateName, string>>> = {

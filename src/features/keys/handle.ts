@@ -2,65 +2,53 @@
  * API keys, for administrators. Only the response that creates a secret has its text; nodes store and replicate the
  * hash, the name and the grant.
  */
-import { Elysia } from "elysia";
 import type { Limits } from "../../config/limits.ts";
 import { isExpired, mintApiKey, type KeySecret } from "../../engine/authenticate.ts";
-import type { Node, Writes } from "../../replication/node.ts";
+import { publicGrant } from "../../http/events/public-grant.ts";
+import { exchangeOf } from "../../http/middleware/exchange.ts";
+import type { Expiry } from "../../http/request/key-schemas.ts";
+import type { Handlers } from "../../http/router.ts";
+import { writeMetaOf, writeResponse, writesOf } from "../../http/write-response.ts";
+import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import { clip } from "../../util/text-length.ts";
-import { publicGrant } from "../../http/events/public-grant.ts";
-import { readAccess, writeAccess } from "../../http/middleware/access.ts";
-import { exchangeOf } from "../../http/middleware/exchange.ts";
-import type { BodyParser } from "../../http/request/body-parser.ts";
-import type { Expiry } from "../../http/request/key-schemas.ts";
-import { writeResponse, writeMetaOf } from "../../http/write-response.ts";
+import type { keyEndpoints } from "./endpoints.ts";
 
-export function keyReads(node: Node, limits: Limits) {
-  return new Elysia()
-    .use(readAccess(node, "admin", limits.readBodyBytesMax))
-    .get("/api/keys", () => ({ keys: listKeys(node) }));
-}
-
-export function keyWrites(node: Node, writes: Writes, limits: Limits, bodies: BodyParser) {
-  return new Elysia()
-    .use(writeAccess(node, "admin", limits.writeBodyBytesMax))
-    .post("/api/keys", async ({ body, request, set }) => {
-      const { name, role, expires, restriction } = await bodies.parse("key", body);
+export function handleKeys(node: Node, limits: Limits): Handlers<typeof keyEndpoints> {
+  return {
+    getKeys: () => ({ keys: listKeys(node) }),
+    postKey: async ({ body: { name, role, expires, restriction }, request, set }) => {
       exchangeOf(request).audited = { details: { name, role } };
       const { id, text, hash } = mintApiKey(node.environment);
       exchangeOf(request).audited = { target: id, details: { name, role } };
       const timeMs = node.clock.wallMs();
       const secret: KeySecret = { id, name, role, hash, timeMs, expiresMs: timeOf(expires, timeMs), restriction };
       const change = { add: [secret], remove: [], keysMax: limits.apiKeysMax };
-      const result = await writes.keys(change, writeMetaOf(request));
+      const result = await writesOf(node).keys(change, writeMetaOf(request));
       const shown = writeResponse(set, result, "keep the token, it is not shown again");
       return { id, name, role, token: text, ...publicGrant(secret), ...shown };
-    })
-    .post("/api/keys/:id/rotate", async ({ body, params, request, set }) => {
-      const keyId = keyIdIn(params.id);
-      exchangeOf(request).audited = { target: keyId };
-      const present = requireKey(node, keyId);
-      const { grace, expires } = await bodies.parse("rotateKey", body);
+    },
+    postKeyRotation: async ({ body: { grace, expires }, params, request, set }) => {
+      const present = requireKey(node, keyIdIn(params.id));
       const { id, name, role } = present;
       const { text, hash } = mintApiKey(node.environment, id);
       const nowMs = node.clock.wallMs();
       const [expiresMs, replacedExpiresMs] = [timeOf(expires, nowMs), nowMs + grace];
       const rotate = { id, hash, expiresMs, replacedExpiresMs, nowMs };
-      const result = await writes.keys({ add: [], remove: [], rotate }, writeMetaOf(request));
+      const result = await writesOf(node).keys({ add: [], remove: [], rotate }, writeMetaOf(request));
       const grant = publicGrant({ ...present, expiresMs: expiresMs ?? present.expiresMs });
       const replacedExpires = timeText(Math.min(replacedExpiresMs, present.expiresMs ?? Infinity));
       const shown = writeResponse(set, result, "keep the token, it is not shown again");
       return { id, name, role, token: text, ...grant, replaced_expires: replacedExpires, ...shown };
-    })
-    .delete("/api/keys/:id", async ({ body, params, request, set }) => {
+    },
+    deleteKey: async ({ params, request, set }) => {
       const id = keyIdIn(params.id);
-      exchangeOf(request).audited = { target: id };
-      await bodies.parse("nothing", body);
       // The writer decides whether the last admin key can be removed.
-      const result = await writes.keys({ add: [], remove: [id] }, writeMetaOf(request));
+      const result = await writesOf(node).keys({ add: [], remove: [id] }, writeMetaOf(request));
       if (result.unchanged === true) throw unknownKey(id);
       return writeResponse(set, result, "API key removed");
-    });
+    },
+  };
 }
 
 /** The present secret of the key. */
@@ -101,7 +89,7 @@ function listKeys(node: Node) {
       return {
         ...{ id, name, role, created: timeText(timeMs), last_used: lastUsed(node, id) },
         ...publicGrant(secret),
-        ...(isExpired(secret, nowMs) && { expired: true }),
+        ...(isExpired(secret, nowMs) && { expired: true as const }),
         ...(isUsable && { replaced_expires: timeText(before.expiresMs) }),
       };
     });

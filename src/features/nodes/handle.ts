@@ -2,23 +2,21 @@
  * All nodes of the environment, as this node knows them, and when each of them had applied an event. They work on a node
  * whose database is behind: that is when an operator needs them.
  */
-import { Elysia } from "elysia";
-import type { Limits } from "../../config/limits.ts";
+import type { Handlers } from "../../http/router.ts";
 import type { Node } from "../../replication/node.ts";
 import type { SurveyedNode } from "../../replication/transport/reports.ts";
 import { AppError } from "../../util/app-error.ts";
 import { clip } from "../../util/text-length.ts";
-import { keyAccess } from "../../http/middleware/access.ts";
+import type { nodeEndpoints } from "./endpoints.ts";
 
-export function nodeRoutes(node: Node, limits: Limits) {
-  return new Elysia()
-    .use(keyAccess("read", limits.readBodyBytesMax))
-    .get("/api/nodes", async () => ({
+export function handleNodes(node: Node): Handlers<typeof nodeEndpoints> {
+  return {
+    getNodes: async () => ({
       asked: node.id,
       environment: node.environment,
       nodes: inOrder(await node.survey({})).map(nodeOf),
-    }))
-    .get("/api/events/:offset/applied", async ({ params }) => {
+    }),
+    getEventApplied: async ({ params }) => {
       const offset = offsetIn(params.offset);
       const head = node.state()?.offset ?? 0;
       const surveyed = inOrder(await node.survey({ offset }));
@@ -37,7 +35,8 @@ export function nodeRoutes(node: Node, limits: Limits) {
           answered: each.answered,
         })),
       };
-    });
+    },
+  };
 }
 
 const roleOrder = ["primary", "edge", "fallback"];

@@ -1,38 +1,34 @@
-/** The operations of `routes/parity.ts`. */
+/** Parity reports: which decisions differ from what applications expected. */
 import { z } from "zod";
-import { parityResults } from "../../decisions/parity-reports.ts";
-import type { RequestParsers } from "../../http/request/request-schemas.ts";
-import { parityQuery } from "./handle.ts";
-import { decisionSchema } from "../decisions/endpoints.ts";
-import { json, messageSchema, type Operation } from "../../http/endpoint.ts";
+import { type ParityPosition, parityResults } from "../../decisions/parity-reports.ts";
+import { must } from "../../util/assert.ts";
+import { countText } from "../../http/request/query-schemas.ts";
+import { decisionSchema } from "../../http/schemas/logged-decision.ts";
+import { json, messageSchema, endpoints } from "../../http/endpoint.ts";
 
-export function parityOperations(bodies: RequestParsers): Operation[] {
-  return [
-    {
-      method: "post",
-      path: "/api/expect",
-      id: "expect",
-      tag: "parity",
-      summary: "Tell which result was expected of a decision, by the id of its request",
-      kind: "other",
-      role: "read",
-      body: bodies.expect.schema,
-      responses: { 200: json("Whether the decision was as expected", messageSchema) },
-    },
-    {
-      method: "get",
-      path: "/api/parity",
-      id: "getParity",
-      tag: "parity",
-      summary: "The reports of this node: mismatches first",
-      description: "A key with the role `admin` gets all reports, another one those of its own requests.",
-      kind: "other",
-      role: "read",
-      query: parityQuery,
-      responses: { 200: json("A page of reports", paritySchema) },
-    },
-  ];
-}
+export const parityEndpoints = endpoints({
+  expect: {
+    method: "POST",
+    path: "/api/expect",
+    tag: "parity",
+    summary: "Tell which result was expected of a decision, by the id of its request",
+    kind: "node",
+    role: "read",
+    body: "expect",
+    responses: () => ({ 200: json("Whether the decision was as expected", messageSchema) }),
+  },
+  getParity: {
+    method: "GET",
+    path: "/api/parity",
+    tag: "parity",
+    summary: "The reports of this node: mismatches first",
+    description: "A key with the role `admin` gets all reports, another one those of its own requests.",
+    kind: "node",
+    role: "read",
+    query: () => parityQuery,
+    responses: () => ({ 200: json("A page of reports", paritySchema) }),
+  },
+});
 
 const report = {
   result: z.enum(parityResults),
@@ -45,7 +41,7 @@ const report = {
 
 const paritySchema = z
   .strictObject({
-    counts: z.record(z.string(), z.int()),
+    counts: z.strictObject({ mismatch: z.int(), pending: z.int(), match: z.int() }),
     reports: z.array(
       z.strictObject({
         ...report,
@@ -60,3 +56,17 @@ const paritySchema = z
     next: z.string().nullable(),
   })
   .meta({ id: "ParityReports" });
+
+const limitMax = 1000;
+
+const parityQuery = z.strictObject({
+  after: z
+    .string()
+    .regex(/^(?:mismatch|pending|match)\.\d{1,15}$/, { error: "must be the value of `next` of the page before" })
+    .transform((text): ParityPosition => {
+      const [result, sequence] = text.split(".");
+      return { result: must(parityResults.find((each) => each === result)), sequence: Number(sequence) };
+    })
+    .optional(),
+  limit: countText.transform((text) => Math.min(Number(text), limitMax)).optional(),
+});

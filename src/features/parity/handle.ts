@@ -2,39 +2,16 @@
  * Parity reports: a client tells which result it expected of a decision, and operators list the differences. Both are
  * local to the node and need neither the primary nor recent data, so that a report never fails an application.
  */
-import { Elysia } from "elysia";
-import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
 import type { DecisionLog } from "../../decisions/decision-log.ts";
-import { type ParityPosition, type ParityReport, parityResults } from "../../decisions/parity-reports.ts";
-import { must } from "../../util/assert.ts";
-import { keyAccess } from "../../http/middleware/access.ts";
+import type { ParityReport } from "../../decisions/parity-reports.ts";
 import { exchangeOf, holderOf } from "../../http/middleware/exchange.ts";
 import type { ParityLog } from "../../http/parity/parity-log.ts";
-import type { BodyParser } from "../../http/request/body-parser.ts";
-import { validatingSchema } from "../../http/request/schema-error.ts";
+import type { Handlers } from "../../http/router.ts";
+import { must } from "../../util/assert.ts";
+import type { parityEndpoints } from "./endpoints.ts";
 
 const defaultLimit = 100;
-const limitMax = 1000;
-
-export const parityQuery = validatingSchema(
-  "query",
-  z.strictObject({
-    after: z
-      .string()
-      .regex(/^(?:mismatch|pending|match)\.\d{1,15}$/, { error: "must be the value of `next` of the page before" })
-      .transform((text): ParityPosition => {
-        const [result, sequence] = text.split(".");
-        return { result: must(parityResults.find((each) => each === result)), sequence: Number(sequence) };
-      })
-      .optional(),
-    limit: z
-      .string()
-      .regex(/^[1-9]\d{0,8}$/, { error: "must be a whole number from 1 on" })
-      .transform((text) => Math.min(Number(text), limitMax))
-      .optional(),
-  }),
-);
 
 const messages = {
   match: "the decision was as expected",
@@ -42,25 +19,24 @@ const messages = {
   pending: "this node does not know the decision yet",
 } as const;
 
-export function parityRoutes(limits: Limits, bodies: BodyParser, decisions: DecisionLog, parity: ParityLog) {
-  return new Elysia()
-    .use(keyAccess("read", limits.readBodyBytesMax))
-    .post("/api/expect", async ({ body, request }) => {
-      const { request_id: requestId, expected } = await bodies.parse("expect", body);
-      return { message: messages[parity.expected(holderOf(exchangeOf(request)), requestId, expected)] };
-    })
-    .get(
-      "/api/parity",
-      async ({ query: { after, limit = defaultLimit }, request }) => {
-        const { principal } = exchangeOf(request);
-        // Reports show what other applications ask.
-        const keyId = principal?.role === "admin" ? undefined : must(principal).id;
-        const page = { limit, bytesMax: limits.decisionsPageBytesMax };
-        const { counts, reports, next } = await decisions.parity(keyId, after, page);
-        return { counts, reports: reports.map(reportBody), next: next ? `${next.result}.${next.sequence}` : null };
-      },
-      { query: parityQuery },
-    );
+export function handleParity(
+  limits: Limits,
+  decisions: DecisionLog,
+  parity: ParityLog,
+): Handlers<typeof parityEndpoints> {
+  return {
+    expect: ({ body: { request_id: requestId, expected }, request }) => ({
+      message: messages[parity.expected(holderOf(exchangeOf(request)), requestId, expected)],
+    }),
+    getParity: async ({ query: { after, limit = defaultLimit }, request }) => {
+      const { principal } = exchangeOf(request);
+      // Reports show what other applications ask.
+      const keyId = principal?.role === "admin" ? undefined : must(principal).id;
+      const page = { limit, bytesMax: limits.decisionsPageBytesMax };
+      const { counts, reports, next } = await decisions.parity(keyId, after, page);
+      return { counts, reports: reports.map(reportBody), next: next ? `${next.result}.${next.sequence}` : null };
+    },
+  };
 }
 
 function reportBody({ result, requestId, keyId, expected, allowed, timeMs, decision }: ParityReport) {

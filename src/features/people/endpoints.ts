@@ -1,62 +1,56 @@
-/** The operations of `routes/people.ts`. */
+/** Who am I, and how can a person log in? */
 import { z } from "zod";
 import { apiKeyRoles } from "../../engine/state/event.ts";
-import { loginParsers } from "../../http/request/login-schemas.ts";
-import { json, type Operation } from "../../http/endpoint.ts";
-
-export function peopleOperations(): Operation[] {
-  return [
-    {
-      method: "get",
-      path: "/api/whoami",
-      id: "whoami",
-      tag: "keys",
-      summary: "Whom does the API key or the token belong to, and what may it do?",
-      kind: "other",
-      role: "read",
-      responses: { 200: json("The sender of the request", whoamiSchema) },
-    },
-    {
-      method: "get",
-      path: "/api/login",
-      id: "getLogin",
-      tag: "keys",
-      summary: "Where can a person get a token for this node?",
-      kind: "other",
-      role: undefined,
-      errors: ["not_found"],
-      responses: { 200: json("The OIDC issuer", loginSchema) },
-    },
-    {
-      method: "post",
-      path: "/api/login/token",
-      id: "postLoginToken",
-      tag: "keys",
-      summary: "Exchange the authorization code of the OIDC issuer for a token that this node accepts",
-      kind: "other",
-      role: undefined,
-      body: loginParsers.token.schema,
-      errors: ["not_found", ...bodyErrors],
-      responses: { 200: json("The token", tokenSchema) },
-    },
-    {
-      method: "post",
-      path: "/api/login/code",
-      id: "postLoginCode",
-      tag: "keys",
-      summary:
-        "Exchange the one-time code that `ostiary dev` prints for its API key; only `ostiary dev` has this operation",
-      kind: "other",
-      role: undefined,
-      isDevelopment: true,
-      body: loginParsers.code.schema,
-      errors: ["unauthorized", "not_found", ...bodyErrors],
-      responses: { 200: json("The API key", tokenSchema) },
-    },
-  ];
-}
+import { json, endpoints } from "../../http/endpoint.ts";
 
 const bodyErrors = ["too_large", "too_many_requests", "request_timeout", "request_aborted"] as const;
+
+export const peopleEndpoints = endpoints({
+  whoami: {
+    method: "GET",
+    path: "/api/whoami",
+    tag: "keys",
+    summary: "Whom does the API key or the token belong to, and what may it do?",
+    kind: "node",
+    role: "read",
+    responses: () => ({ 200: json("The sender of the request", whoamiSchema) }),
+  },
+  getLogin: {
+    method: "GET",
+    path: "/api/login",
+    tag: "keys",
+    summary: "Where can a person get a token for this node?",
+    kind: "node",
+    role: undefined,
+    errors: ["not_found"],
+    responses: () => ({ 200: json("The OIDC issuer", loginSchema) }),
+  },
+  postLoginToken: {
+    method: "POST",
+    path: "/api/login/token",
+    tag: "keys",
+    summary: "Exchange the authorization code of the OIDC issuer for a token that this node accepts",
+    kind: "node",
+    role: undefined,
+    body: "loginToken",
+    errors: ["not_found", ...bodyErrors],
+    responses: () => ({ 200: json("The token", tokenSchema) }),
+  },
+  postLoginCode: {
+    method: "POST",
+    path: "/api/login/code",
+    tag: "keys",
+    summary:
+      "Exchange the one-time code that `ostiary dev` prints for its API key; only `ostiary dev` has this operation",
+    kind: "node",
+    role: undefined,
+    isDevelopment: true,
+    body: "loginCode",
+    errors: ["unauthorized", "not_found", ...bodyErrors],
+    responses: () => ({ 200: json("The API key", tokenSchema) }),
+  },
+});
+
 const tokenSchema = z.strictObject({ token: z.string() }).meta({ id: "Token" });
 
 const whoamiSchema = z

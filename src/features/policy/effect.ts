@@ -2,25 +2,28 @@
  * What a policy would change: its tests, the stored facts that it would not use, and logged decisions that would have
  * another result. A client can follow the progress, and cancels the work by closing the connection.
  */
-import { Elysia } from "elysia";
-import type { Limits } from "../../config/limits.ts";
 import type { DecisionLog } from "../../decisions/decision-log.ts";
-import type { PastDecisions, ReplayResult } from "../../decisions/past-decisions.ts";
+import type { PastDecisions } from "../../decisions/past-decisions.ts";
 import { joinSources } from "../../engine/policy/active-policy.ts";
 import type { PolicyChecks } from "../../engine/workers/policy-checks.ts";
 import type { Source } from "../../polar/source.ts";
 import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import { streamHeaders } from "../../http/events/event-streams.ts";
-import { readAccess } from "../../http/middleware/access.ts";
 import { type Exchange, exchangeOf, holderOf, jsonResponse } from "../../http/middleware/exchange.ts";
-import type { BodyParser } from "../../http/request/body-parser.ts";
 import { preferredType } from "../../http/request/media-types.ts";
+import { replayJson } from "../../http/response/replay-json.ts";
 
 const types = ["application/json", "text/event-stream"] as const;
 
 /** The changed decisions of an effect are to be read by people. `POST /api/decisions/replay` lists more. */
 const listedChangesMax = 100;
+
+export interface EffectParts {
+  readonly checks: PolicyChecks;
+  readonly past: PastDecisions;
+  readonly log: DecisionLog;
+}
 
 interface EffectRequest {
   readonly sources: readonly Source[];
@@ -33,32 +36,23 @@ interface EffectOptions {
   readonly onProgress: (examined: number) => void;
 }
 
-export function policyEffectRoute(
+export async function policyEffect(
   node: Node,
-  limits: Limits,
-  bodies: BodyParser,
-  checks: PolicyChecks,
-  past: PastDecisions,
-  log: DecisionLog,
-) {
-  return new Elysia()
-    .use(readAccess(node, "read", limits.writeBodyBytesMax))
-    .post("/api/policy_effect", async ({ body, request }) => {
-      const exchange = exchangeOf(request);
-      const { sources, decisions } = await bodies.parse("policyEffect", body);
-      const { isPolicy, tests, unusedFacts } = await checks.effect(
-        { sources, storePath: node.engine().path },
-        holderOf(exchange),
-      );
-      const replay = (options?: EffectOptions): Promise<object | null> =>
-        isPolicy && decisions > 0
-          ? replayed(past, log, exchange, { sources, decisions }, options)
-          : Promise.resolve(null);
-      if (preferredType(request.headers.get("accept"), types) === "text/event-stream")
-        return progressStream(exchange, [message("tests", tests), message("unused_facts", unusedFacts)], replay);
-      const made = JSON.stringify(await replay());
-      return jsonResponse(`{"tests":${tests},"unused_facts":${unusedFacts},"decisions":${made}}`);
-    });
+  { checks, past, log }: EffectParts,
+  { sources, decisions }: EffectRequest,
+  request: Request,
+): Promise<Response> {
+  const exchange = exchangeOf(request);
+  const { isPolicy, tests, unusedFacts } = await checks.effect(
+    { sources, storePath: node.engine().path },
+    holderOf(exchange),
+  );
+  const replay = (options?: EffectOptions): Promise<object | null> =>
+    isPolicy && decisions > 0 ? replayed(past, log, exchange, { sources, decisions }, options) : Promise.resolve(null);
+  if (preferredType(request.headers.get("accept"), types) === "text/event-stream")
+    return progressStream(exchange, [message("tests", tests), message("unused_facts", unusedFacts)], replay);
+  const made = JSON.stringify(await replay());
+  return jsonResponse(`{"tests":${tests},"unused_facts":${unusedFacts},"decisions":${made}}`);
 }
 
 /** The result of the replay, or why there is none: the tests and the facts are worth an answer without it. */
@@ -79,17 +73,6 @@ async function replayed(
     if (error instanceof AppError && error.code !== "internal") return { omitted: error.message };
     throw error;
   }
-}
-
-/** A replay in an answer, with at most `max` of its changed decisions. `log` says which decisions there can be. */
-export function replayJson(
-  { replayed, changed, changedCount, skipped, isComplete }: ReplayResult,
-  log: DecisionLog["selection"],
-  max = Infinity,
-) {
-  const reasons = Object.entries(skipped).map(([reason, count]) => ({ reason, count }));
-  const listed = changed.length > max ? changed.slice(0, max) : changed;
-  return { replayed, changed_count: changedCount, complete: isComplete, skipped: reasons, changed: listed, log };
 }
 
 /** Sends what is known at once, then the progress of the replay, and its result. */

@@ -1,9 +1,8 @@
-/** The operations of `routes/policy.ts`. */
+/** The policy: read it, its declarations and its history, replace it, go back to an older one, check another one. */
 import { z } from "zod";
-import { historyQuery, policyQuery, rollbackQuery, uploadQuery } from "./handle.ts";
-import type { RequestParsers } from "../../http/request/request-schemas.ts";
-import { replaySchema } from "../decisions/endpoints.ts";
-import { json, messageSchema, type Operation } from "../../http/endpoint.ts";
+import { replaySchema } from "../../http/schemas/logged-decision.ts";
+import { flag, pageSize } from "../../http/request/query-schemas.ts";
+import { json, messageSchema, endpoints } from "../../http/endpoint.ts";
 import {
   diagnosticSchema,
   failureSchema,
@@ -13,136 +12,129 @@ import {
   testErrors,
 } from "../../http/schemas/diagnostics.ts";
 
-export function policyOperations(bodies: RequestParsers): Operation[] {
-  const read = { method: "get", tag: "policy", kind: "read", role: "read" } as const;
-  const check = {
-    method: "post",
+const read = { method: "GET", tag: "policy", kind: "read", role: "read" } as const;
+const check = {
+  method: "POST",
+  tag: "policy",
+  kind: "read",
+  role: "read",
+  weighs: "body-as-write",
+  errors: ["query_too_expensive", "too_many_requests"],
+} as const;
+
+export const policyEndpoints = endpoints({
+  getPolicy: {
+    ...read,
+    path: "/api/policy",
+    summary: "The active policy, or an earlier one by its number",
+    query: () => policyQuery,
+    responses: () => ({ 200: json("The policy; `null` if there is none", policySchema) }),
+  },
+  getPolicyMetadata: {
+    ...read,
+    path: "/api/policy_metadata",
+    summary: "Roles, permissions and relations of each block of the active policy, or of an earlier one",
+    description: "`id` and `version` mean the same.",
+    query: () => policyQuery,
+    responses: () => ({ 200: json("The blocks by name, and `global`", metadataSchema) }),
+    errors: ["not_found", "query_too_expensive", "too_many_requests"],
+  },
+  postPolicy: {
+    method: "POST",
+    path: "/api/policy",
     tag: "policy",
-    kind: "read",
-    role: "read",
+    audit: "policy.upload",
+    summary: "Load a policy",
+    description:
+      "The policy is checked, and its tests run, before it becomes active; `force=true` skips the tests. A refused policy changes nothing.",
+    kind: "write",
+    role: "write",
+    query: () => uploadQuery,
+    body: "policy",
+    responses: () => ({
+      200: json("The policy is active", messageSchema),
+      202: json("The policy was active already", messageSchema),
+    }),
+    errors: ["invalid_policy", "query_too_expensive", "too_many_requests"],
+    errorBodies: () => ({ invalid_policy: policyErrorSchema }),
+  },
+  getPolicyHistory: {
+    ...read,
+    path: "/api/policy_history",
+    summary: "The versions of the policy that are kept, the newest first",
+    query: () => historyQuery,
+    responses: () => ({ 200: json("A page of versions", historySchema) }),
+  },
+  postPolicyRollback: {
+    method: "POST",
+    path: "/api/policy_rollback",
+    tag: "policy",
+    audit: "policy.rollback",
+    summary: "Load an older version of the policy again, as a new version",
+    kind: "write",
+    role: "write",
+    query: () => rollbackQuery,
+    body: "policyRollback",
+    responses: () => ({
+      200: json("The version is active", messageSchema),
+      202: json("The version was active already", messageSchema),
+    }),
+    errors: ["not_found", "invalid_policy", "query_too_expensive", "too_many_requests"],
+    errorBodies: () => ({ invalid_policy: policyErrorSchema }),
+  },
+  getAutocompleteInfo: {
+    ...read,
+    path: "/api/autocomplete_info",
+    tag: "old",
+    summary: "Suggestions for an editor of facts",
+    responses: () => ({ 200: json("Lists of arguments by predicate, and the types of actors", suggestionsSchema) }),
     errors: ["query_too_expensive", "too_many_requests"],
-  } as const;
-  return [
-    {
-      ...read,
-      path: "/api/policy",
-      id: "getPolicy",
-      summary: "The active policy, or an earlier one by its number",
-      query: policyQuery,
-      responses: { 200: json("The policy; `null` if there is none", policySchema) },
-    },
-    {
-      ...read,
-      path: "/api/policy_metadata",
-      id: "getPolicyMetadata",
-      summary: "Roles, permissions and relations of each block of the active policy, or of an earlier one",
-      description: "`id` and `version` mean the same.",
-      query: policyQuery,
-      responses: { 200: json("The blocks by name, and `global`", metadataSchema) },
-      errors: ["not_found", "query_too_expensive", "too_many_requests"],
-    },
-    {
-      method: "post",
-      path: "/api/policy",
-      id: "postPolicy",
-      tag: "policy",
-      summary: "Load a policy",
-      description:
-        "The policy is checked, and its tests run, before it becomes active; `force=true` skips the tests. A refused policy changes nothing.",
-      kind: "write",
-      role: "write",
-      query: uploadQuery,
-      body: bodies.policy.schema,
-      responses: {
-        200: json("The policy is active", messageSchema),
-        202: json("The policy was active already", messageSchema),
+  },
+  validatePolicy: {
+    ...check,
+    path: "/api/validate",
+    summary: "Check a policy without its tests, and store nothing",
+    body: "validate",
+    responses: () => ({ 200: json("The problems", validationSchema) }),
+  },
+  testPolicy: {
+    ...check,
+    path: "/api/test",
+    summary: "Check a policy, run its tests, and store nothing",
+    body: "test",
+    responses: () => ({ 200: json("The problems, and the results of the tests", testReportSchema) }),
+  },
+  policyEffect: {
+    ...check,
+    path: "/api/policy_effect",
+    summary: "What a policy would change: its tests, unused facts, and logged decisions; store nothing",
+    description:
+      "With `Accept: text/event-stream` the node sends `tests` and `unused_facts`, then `progress`, then `decisions`, each as an event with the member as its data. Closing the connection cancels the work.",
+    body: "policyEffect",
+    responses: () => ({
+      200: {
+        description: "The effect; `decisions` is `null` if the policy has errors or none were asked for",
+        content: { "application/json": effectSchema, "text/event-stream": z.string() },
       },
-      errors: ["invalid_policy", "query_too_expensive", "too_many_requests"],
-      errorBodies: { invalid_policy: policyErrorSchema },
-    },
-    {
-      ...read,
-      path: "/api/policy_history",
-      id: "getPolicyHistory",
-      summary: "The versions of the policy that are kept, the newest first",
-      query: historyQuery,
-      responses: { 200: json("A page of versions", historySchema) },
-    },
-    {
-      method: "post",
-      path: "/api/policy_rollback",
-      id: "postPolicyRollback",
-      tag: "policy",
-      summary: "Load an older version of the policy again, as a new version",
-      kind: "write",
-      role: "write",
-      query: rollbackQuery,
-      body: bodies.policyRollback.schema,
-      responses: {
-        200: json("The version is active", messageSchema),
-        202: json("The version was active already", messageSchema),
-      },
-      errors: ["not_found", "invalid_policy", "query_too_expensive", "too_many_requests"],
-      errorBodies: { invalid_policy: policyErrorSchema },
-    },
-    {
-      ...read,
-      path: "/api/autocomplete_info",
-      id: "getAutocompleteInfo",
-      tag: "old",
-      summary: "Suggestions for an editor of facts",
-      responses: { 200: json("Lists of arguments by predicate, and the types of actors", suggestionsSchema) },
-      errors: ["query_too_expensive", "too_many_requests"],
-    },
-    {
-      ...check,
-      path: "/api/validate",
-      id: "validatePolicy",
-      summary: "Check a policy without its tests, and store nothing",
-      body: bodies.validate.schema,
-      responses: { 200: json("The problems", validationSchema) },
-    },
-    {
-      ...check,
-      path: "/api/test",
-      id: "testPolicy",
-      summary: "Check a policy, run its tests, and store nothing",
-      body: bodies.test.schema,
-      responses: { 200: json("The problems, and the results of the tests", testReportSchema) },
-    },
-    {
-      ...check,
-      path: "/api/policy_effect",
-      id: "policyEffect",
-      summary: "What a policy would change: its tests, unused facts, and logged decisions; store nothing",
-      description:
-        "With `Accept: text/event-stream` the node sends `tests` and `unused_facts`, then `progress`, then `decisions`, each as an event with the member as its data. Closing the connection cancels the work.",
-      body: bodies.policyEffect.schema,
-      responses: {
-        200: {
-          description: "The effect; `decisions` is `null` if the policy has errors or none were asked for",
-          content: { "application/json": effectSchema, "text/event-stream": z.string() },
-        },
-      },
-    },
-    {
-      ...check,
-      path: "/api/format",
-      id: "formatPolicy",
-      summary: "The canonical form of policy files; store nothing",
-      body: bodies.validate.schema,
-      responses: { 200: json("The text of each file, or its syntax errors", formatSchema) },
-    },
-    {
-      ...check,
-      path: "/api/explain_rules",
-      id: "explainRules",
-      summary: "The shorthand rules of a policy in longhand; store nothing",
-      body: bodies.validate.schema,
-      responses: { 200: json("Each shorthand rule as a rule outside of blocks, and the default rules", rulesSchema) },
-    },
-  ];
-}
+    }),
+  },
+  formatPolicy: {
+    ...check,
+    path: "/api/format",
+    summary: "The canonical form of policy files; store nothing",
+    body: "validate",
+    responses: () => ({ 200: json("The text of each file, or its syntax errors", formatSchema) }),
+  },
+  explainRules: {
+    ...check,
+    path: "/api/explain_rules",
+    summary: "The shorthand rules of a policy in longhand; store nothing",
+    body: "validate",
+    responses: () => ({
+      200: json("Each shorthand rule as a rule outside of blocks, and the default rules", rulesSchema),
+    }),
+  },
+});
 
 const policySchema = z
   .strictObject({
@@ -240,3 +232,19 @@ const rulesSchema = z
     implicit: z.array(z.string()),
   })
   .meta({ id: "ExplainedRules" });
+
+const versionNumber = z
+  .string()
+  .regex(/^\d{1,15}$/, { error: "must be the number of a policy" })
+  .transform(Number)
+  .optional();
+
+// The documentation of Oso Cloud has `id`, the SDKs send `version`.
+const policyQuery = z.object({ id: versionNumber, version: versionNumber });
+
+// `show_suggestions` and `fail_fast` have no effect: the response always has all problems, with hints.
+const uploadQuery = z.object({ force: flag, show_suggestions: flag, fail_fast: flag });
+
+const rollbackQuery = z.object({ force: flag });
+
+const historyQuery = z.object({ page_size: pageSize, page_token: versionNumber });

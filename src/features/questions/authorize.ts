@@ -2,7 +2,6 @@
  * `POST /api/authorize`: may this actor do this action on this resource? Applications send it with each of their own
  * requests, so this file avoids all work that this route does not need, and avoids asynchronous steps where it can.
  */
-import { Elysia } from "elysia";
 import type { Limits } from "../../config/limits.ts";
 import type { DecisionLog } from "../../decisions/decision-log.ts";
 import type { AnswerNote, AuthorizeQuestion } from "../../engine/request/questions.ts";
@@ -14,22 +13,13 @@ import { readGuard } from "../../http/middleware/access.ts";
 import type { ParityLog } from "../../http/parity/parity-log.ts";
 import { parseJson } from "../../http/request/body-reader.ts";
 import type { BodyParser } from "../../http/request/body-parser.ts";
-import {
-  addHints,
-  type Exchange,
-  exchangeOf,
-  holderOf,
-  markDecoded,
-  replyJson,
-} from "../../http/middleware/exchange.ts";
+import { addHints, type Exchange, holderOf, markDecoded, replyJson } from "../../http/middleware/exchange.ts";
+import type { WholeHandler } from "../../http/router.ts";
 import { simpleAuthorizeQuestion } from "../../http/request/request-schemas.ts";
+import { authorizeEndpoints } from "./endpoints.ts";
 
 /** A longer body is not logged as it is: the question can be much shorter. */
 const loggedBodyCharactersMax = 4096;
-
-export const authorizePath = "/api/authorize";
-
-type AuthorizeHandler = (exchange: Exchange, request: Request) => Promise<Response>;
 
 /** Handles a request from its API key to its response. Rejects with errors that `errors.ts` turns into responses. */
 export function authorizeHandler(
@@ -39,7 +29,8 @@ export function authorizeHandler(
   bodies: BodyParser,
   parity: ParityLog,
   decisions: DecisionLog,
-): AuthorizeHandler {
+): WholeHandler {
+  const { path } = authorizeEndpoints.authorize;
   const guard = readGuard(node, "read");
   const questionOf = (text: string): AuthorizeQuestion => {
     const body = parseJson(text);
@@ -61,7 +52,7 @@ export function authorizeHandler(
     return replyJson(exchange, 200, allowed ? '{"allowed":true}' : '{"allowed":false}');
   };
   return async (exchange, request) => {
-    exchange.route = authorizePath;
+    exchange.route = path;
     const access = guard(exchange, request);
     if (access !== undefined) await access;
     const text = await exchange.bodies.readBody(exchange, request, limits.readBodyBytesMax);
@@ -84,10 +75,3 @@ export function authorizeHandler(
 
 const allow = { result: "allow" } as const;
 const deny = { result: "deny" } as const;
-
-/** The handler as a route, for paths that `app.ts` does not recognise: a query string has no meaning here. */
-export function authorizeRoute(handle: AuthorizeHandler) {
-  return new Elysia().post(authorizePath, async ({ request }) => await handle(exchangeOf(request), request), {
-    parse: "none",
-  });
-}

@@ -2,15 +2,11 @@
  * The last traces that this node recorded, for administrators. The spans of one trace come from all nodes, each of which
  * gives only those of this environment. They work on a node whose database is behind.
  */
-import { Elysia } from "elysia";
-import { z } from "zod";
-import type { Limits } from "../../config/limits.ts";
+import type { Handlers } from "../../http/router.ts";
 import type { Node } from "../../replication/node.ts";
 import type { RecentSpan, RecentTrace } from "../../telemetry/recent-traces.ts";
 import { AppError } from "../../util/app-error.ts";
-import { keyAccess } from "../../http/middleware/access.ts";
-import { timeText } from "../../http/request/request-schemas.ts";
-import { validatingSchema } from "../../http/request/schema-error.ts";
+import type { traceEndpoints } from "./endpoints.ts";
 
 /** The traces of one environment in this process. */
 export interface TraceSource {
@@ -21,61 +17,31 @@ export interface TraceSource {
 
 const defaultLimit = 100;
 const limitMax = 1000;
-const routeLengthMax = 200;
-
-export const tracesQuery = validatingSchema(
-  "query",
-  z.strictObject({
-    min_ms: z
-      .string()
-      .regex(/^\d{1,9}(?:\.\d{1,6})?$/, { error: "must be a number of milliseconds" })
-      .optional(),
-    route: z
-      .string()
-      .max(routeLengthMax, { error: `must have at most ${routeLengthMax} characters` })
-      .optional(),
-    since: timeText.optional(),
-    between_nodes: z.enum(["true", "false"]).optional().meta({
-      description: "Whether requests of other nodes are listed as well; by default only if `route` names them",
-    }),
-    limit: z
-      .string()
-      .regex(/^[1-9]\d{0,8}$/, { error: "must be a whole number from 1 on" })
-      .optional(),
-  }),
-);
 
 /** Without a source there are no traces. */
-export function traceRoutes(node: Node, limits: Limits, source: TraceSource | undefined) {
-  return new Elysia()
-    .use(keyAccess("admin", limits.readBodyBytesMax))
-    .get(
-      "/api/traces",
-      ({ query: { min_ms, route, since, between_nodes, limit } }) => {
-        const sinceUs = since === undefined ? 0 : Date.parse(since) * 1000;
-        const found = (source?.list() ?? []).filter((trace) => {
-          const { top, startUs, endUs } = extentOf(trace.spans);
-          const isHidden = route === undefined && between_nodes !== "true" && isOfNodes(top);
-          return (
-            !isHidden &&
-            endUs - startUs >= Number(min_ms ?? 0) * 1000 &&
-            startUs >= sinceUs &&
-            (route === undefined || top?.attributes["http.route"] === route || top?.name === route)
-          );
-        });
-        const shown = found.slice(0, Math.min(Number(limit ?? defaultLimit), limitMax));
-        return {
-          node: node.id,
-          traces: shown.map(summaryOf),
-          segments: segmentsOf(found),
-          ...(source?.url !== undefined && { external_url: source.url }),
-        };
-      },
-      { query: tracesQuery },
-    )
-    .get("/api/traces/:id", async ({ params }) => {
-      // Elysia gives null for a path parameter with malformed percent-encoding.
-      const id: string | null = params.id;
+export function handleTraces(node: Node, source: TraceSource | undefined): Handlers<typeof traceEndpoints> {
+  return {
+    getTraces: ({ query: { min_ms, route, since, between_nodes, limit } }) => {
+      const sinceUs = since === undefined ? 0 : Date.parse(since) * 1000;
+      const found = (source?.list() ?? []).filter((trace) => {
+        const { top, startUs, endUs } = extentOf(trace.spans);
+        const isHidden = route === undefined && between_nodes !== "true" && isOfNodes(top);
+        return (
+          !isHidden &&
+          endUs - startUs >= Number(min_ms ?? 0) * 1000 &&
+          startUs >= sinceUs &&
+          (route === undefined || top?.attributes["http.route"] === route || top?.name === route)
+        );
+      });
+      const shown = found.slice(0, Math.min(Number(limit ?? defaultLimit), limitMax));
+      return {
+        node: node.id,
+        traces: shown.map(summaryOf),
+        segments: segmentsOf(found),
+        ...(source?.url !== undefined && { external_url: source.url }),
+      };
+    },
+    getTrace: async ({ params: { id } }) => {
       if (id === null || !/^[0-9a-f]{32}$/.test(id))
         throw new AppError("invalid_request", "the id of a trace in the path must be 32 hexadecimal digits");
       const nodes = source === undefined ? [] : await node.survey({ trace: id });
@@ -91,7 +57,8 @@ export function traceRoutes(node: Node, limits: Limits, source: TraceSource | un
         spans: spans.toSorted((a, b) => a.start_us - b.start_us).map(describedSpan),
         ...(source?.url !== undefined && { external_url: source.url.replaceAll("{traceId}", id) }),
       };
-    });
+    },
+  };
 }
 
 /** The first span whose parent is not here, and the time that all spans take. */

@@ -24,7 +24,7 @@ export interface CloudEvent {
   readonly epoch: string;
   readonly traceparent?: string;
   readonly datacontenttype?: "application/json";
-  readonly data?: object;
+  readonly data?: Readonly<Record<string, unknown>>;
 }
 
 /** Every node gives the same CloudEvent for an event of the environment. */

@@ -1,57 +1,47 @@
 /**
- * Authentication and access control of all routes except the health endpoints. A guard checks the API key or the token
- * of a person, the role and the required consistency; the body is read only after that. A plugin guards all routes of
- * the Elysia instance that uses it.
+ * Authentication and access control of all endpoints but those that are open to everybody. A guard checks the API key or
+ * the token of a person, the role and the required consistency; the body is read only after that.
  */
-import { Elysia } from "elysia";
 import { LRUCache } from "lru-cache";
 import { authenticate, isExpired, type KeySecret } from "../../engine/authenticate.ts";
 import type { ApiKeyRole } from "../../engine/state/event.ts";
+import type { Limits } from "../../config/limits.ts";
 import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import { clip } from "../../util/text-length.ts";
 import type { People, Person } from "../oidc/people.ts";
+import type { Endpoint } from "../endpoint.ts";
 import type { RequestKind } from "../request/request-limits.ts";
-import { exchangeOf, holderOf, markDecoded, type Exchange } from "./exchange.ts";
+import { holderOf, markDecoded, type Exchange } from "./exchange.ts";
 import { type FindKey, principalOf, type KeyPrincipal, type Principal } from "./principal.ts";
 
 /** Throws AppError if a request is refused; returns a promise if the request has to wait first. */
 type Guard = (exchange: Exchange, request: Request) => Promise<void> | undefined;
 
-/**
- * Guards reads: they need a key with `role` or a stronger one, and a database that has reached the position of the
- * client's consistency token. Bodies have at most `bodyBytesMax` bytes.
- */
-export function readAccess(node: Node, role: ApiKeyRole, bodyBytesMax: number) {
-  return access(readGuard(node, role), bodyBytesMax);
-}
-
-/** As `readAccess`, for routes that accept only bodies with the content type of JSON. */
-export function jsonReadAccess(node: Node, role: ApiKeyRole, bodyBytesMax: number) {
+/** The guard of an endpoint that is not open to everybody, as its declaration says. */
+export function guardOf(node: Node, { kind, weighs, requiresJson }: Endpoint, role: ApiKeyRole): Guard {
+  if (kind === "write" || weighs === "as-write") return writeGuard(node, role);
+  if (kind === "node") return countedGuard(role, "read");
   const guard = readGuard(node, role);
-  return access((exchange, request) => {
-    const access = guard(exchange, request);
-    if (access !== undefined) return access.then(() => requireJson(request));
-    requireJson(request);
-    return undefined;
-  }, bodyBytesMax);
+  return requiresJson === true
+    ? (exchange, request) => afterGuard(guard(exchange, request), () => requireJson(request))
+    : guard;
 }
 
-function requireJson(request: Request): void {
+function afterGuard(guarded: Promise<void> | undefined, check: () => undefined): Promise<void> | undefined {
+  return guarded === undefined ? check() : guarded.then(() => check());
+}
+
+function requireJson(request: Request): undefined {
   const [type = ""] = (request.headers.get("content-type") ?? "").split(";");
   if (type.trim().toLowerCase() !== "application/json")
     throw new AppError("invalid_request", "the header `Content-Type` must be `application/json`");
 }
 
 /**
- * Guards routes that are local to the node: they need a key with `role` or a stronger one, and work on a node whose
- * database is behind.
+ * Guards reads: they need a key with `role` or a stronger one, and a database that has reached the position of the
+ * client's consistency token.
  */
-export function keyAccess(role: ApiKeyRole, bodyBytesMax: number) {
-  return access(countedGuard(role, "read"), bodyBytesMax);
-}
-
-/** The guard of `readAccess` without a plugin. */
 export function readGuard(node: Node, role: ApiKeyRole): Guard {
   const [guard, counted] = [principalGuard(role), countedGuard(role, "read")];
   return (exchange, request) => {
@@ -125,7 +115,7 @@ function requireConsistency(node: Node, request: Request): Promise<void> | undef
 }
 
 /** Guards writes like reads, but without a consistency token: a write follows all events that a client may have. */
-export function writeAccess(node: Node, role: ApiKeyRole, bodyBytesMax: number) {
+function writeGuard(node: Node, role: ApiKeyRole): Guard {
   const guard = countedGuard(role, "write");
   const requireHistory = (request: Request): undefined => {
     // An edge sends its history with a write. A primary with another one was started on an empty directory.
@@ -136,10 +126,7 @@ export function writeAccess(node: Node, role: ApiKeyRole, bodyBytesMax: number) 
         "the primary has another history than the node that forwarded the write, nothing was written",
       );
   };
-  return access((exchange, request) => {
-    const admission = guard(exchange, request);
-    return admission === undefined ? requireHistory(request) : admission.then(() => requireHistory(request));
-  }, bodyBytesMax);
+  return (exchange, request) => afterGuard(guard(exchange, request), () => requireHistory(request));
 }
 
 /**
@@ -200,21 +187,17 @@ function ifReady<T>(find: () => T): T | undefined {
   }
 }
 
-/**
- * Runs the guard, then reads the body as a value that the route validates. Elysia's parser is turned off: it runs
- * before all common hooks, and it would create a stream for a body that is read in one piece.
- */
-function access(guard: Guard, bodyBytesMax: number) {
-  return new Elysia().guard({ as: "scoped", parse: ["none"] }).onTransform({ as: "scoped" }, async (context) => {
-    const { request } = context;
-    const exchange = exchangeOf(request);
-    // Elysia sets only the properties of `context` that it finds in the text of this function, minified in this form.
-    exchange.route = context.route;
-    const access = guard(exchange, request);
-    if (access !== undefined) await access;
-    if (!bodiless.has(exchange.method)) context.body = await exchange.bodies.readJson(exchange, request, bodyBytesMax);
+/** Returns a function that reads the body of a request as a value that `BodyParser` parses; undefined if it has none. */
+export function bodyReader({ kind, weighs }: Endpoint, limits: Limits) {
+  const isLarge = kind === "write" || weighs !== undefined;
+  const bytesMax = isLarge ? limits.writeBodyBytesMax : limits.readBodyBytesMax;
+  return async (exchange: Exchange, request: Request): Promise<unknown> => {
+    const body = bodiless.has(exchange.method)
+      ? undefined
+      : await exchange.bodies.readJson(exchange, request, bytesMax);
     markDecoded(exchange);
-  });
+    return body;
+  };
 }
 
 const bodiless: ReadonlySet<string> = new Set(["GET", "HEAD"]);

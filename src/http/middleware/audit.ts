@@ -1,6 +1,6 @@
 /**
- * The audit log of requests: which routes are actions of an administrator, who sent a request, and from where. The
- * routes add the target. A change is recorded by the writer, together with the change; refusals and failures are recorded
+ * The audit log of requests: who sent a request, and from where. The declaration of an endpoint says what action of an
+ * administrator it is, and its handler adds the target. A change is recorded by the writer, together with the change; refusals and failures are recorded
  * here.
  */
 import { isIP } from "node:net";
@@ -10,34 +10,13 @@ import { traceIdOf } from "../../telemetry/trace-context.ts";
 import type { AppError } from "../../util/app-error.ts";
 import type { AuditedPart, Exchange } from "./exchange.ts";
 
-/** By method and route. */
-const actions: Readonly<Record<string, AuditAction>> = {
-  "POST /api/policy": "policy.upload",
-  "POST /api/policy_rollback": "policy.rollback",
-  "POST /api/keys": "key.create",
-  "POST /api/keys/:id/rotate": "key.rotate",
-  "DELETE /api/keys/:id": "key.delete",
-  "PUT /api/bindings/:name": "bindings.put",
-  "DELETE /api/bindings/:name": "bindings.delete",
-  "POST /api/environments": "environment.create",
-  "POST /api/environments/complete": "environment.complete",
-  "PATCH /api/environments/:id": "environment.rename",
-  "DELETE /api/environments/:id": "environment.delete",
-  "POST /api/environments/:id/restore": "environment.restore",
-  "POST /api/environments/:id/abandon": "environment.abandon",
-  "POST /api/environments/:id/keys": "environment.key",
-  "POST /api/clear_data": "facts.clear",
-  "POST /api/promote": "node.promote",
-  "GET /api/backup": "backup.download",
-};
-
-/** The entry of a request, without its result; undefined if its route is not audited. */
+/** The entry of a request, without its result; undefined if its endpoint is not audited. */
 export function auditDraftOf(exchange: Exchange): AuditDraft | undefined {
-  const action = actions[`${exchange.method} ${exchange.route}`];
-  return action && describeRequest(exchange, action, exchange.audited);
+  const { action, audited } = exchange;
+  return action && describeRequest(exchange, action, audited);
 }
 
-/** Records that a request was refused or failed, if its route is audited. */
+/** Records that a request was refused or failed, if its endpoint is audited. */
 export function recordError(exchange: Exchange, { code, mayBeDone }: AppError, status: number): void {
   const draft = auditDraftOf(exchange);
   if (draft === undefined) return;

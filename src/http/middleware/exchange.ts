@@ -6,7 +6,7 @@ import { SpanStatusCode, type Span } from "@opentelemetry/api";
 import { responseChunkBytes } from "../../util/tuning.ts";
 import type { AnswerNote } from "../../engine/request/questions.ts";
 import type { AnswerParts } from "../../engine/workers/answer-parts.ts";
-import type { AuditDetails, Node } from "../../replication/node.ts";
+import type { AuditAction, AuditDetails, Node } from "../../replication/node.ts";
 import { getLogger, isDebugging } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { traceIdOf } from "../../telemetry/trace-context.ts";
@@ -16,6 +16,7 @@ import { must } from "../../util/assert.ts";
 import { preciseNow } from "../../util/clock.ts";
 import { headerText, hintHeader } from "../../util/header-text.ts";
 import type { People } from "../oidc/people.ts";
+import type { Endpoint } from "../endpoint.ts";
 import type { BodyOwner, BodyReader } from "../request/body-reader.ts";
 import { requestIdCharactersMax } from "../request/request-schemas.ts";
 import type { RequestLimits } from "../request/request-limits.ts";
@@ -68,7 +69,9 @@ export interface Exchange extends ExchangeParts, BodyOwner {
   readonly closeConnection: ((received: Request) => void) | undefined;
   /** Has the IP address of the peer: of the client, or of a proxy in front of this node. */
   readonly connections: RequestConnections | undefined;
-  /** What the route adds to the entry in the audit log (`audit.ts`). */
+  /** The action of an administrator that the request is. */
+  action: AuditAction | undefined;
+  /** What the handler adds to the entry in the audit log (`audit.ts`). */
   audited: AuditedPart | undefined;
   /** Ends what the request counts for (`request-limits.ts`). */
   release: (() => void) | undefined;
@@ -117,6 +120,7 @@ export function beginExchange(
     bodies,
     closeConnection: connections?.close,
     connections,
+    action: undefined,
     audited: undefined,
     release: undefined,
     route: "unmatched",
@@ -128,6 +132,12 @@ export function beginExchange(
     bodyIsRead: false,
     bodyReservation: undefined,
   };
+}
+
+/** Notes which endpoint the request is for. An answer to `HEAD` is no action. */
+export function beginEndpoint(exchange: Exchange, { method, path, audit }: Endpoint): void {
+  exchange.route = path;
+  exchange.action = exchange.method === method ? audit : undefined;
 }
 
 const noHints: readonly string[] = [];

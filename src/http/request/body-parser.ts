@@ -28,11 +28,20 @@ const bodyWorker: WorkerKind = { name: "body", entry: "http/request/body-worker.
 /** How long an idle thread is kept. */
 const idleMs = 10_000;
 
-/** Questions that can have more values than the serving thread should read. */
-type Unbounded = "authorizeResources" | "bulkActions" | "query" | "queryLocal";
+/** Questions that can have more values than the serving thread should read: large ones stay JSON. */
+const unbounded = ["authorizeResources", "bulkActions", "query", "queryLocal"] as const;
+type Unbounded = (typeof unbounded)[number];
 
-/** Requests that are parsed to changes of facts. */
-export type ChangeName = "batch" | "insertFact" | "deleteFacts" | "bulkLoad" | "bulkDelete" | "bulk";
+/** Changes of facts, for the writer: those of a large body stay JSON. */
+const changes = ["batch", "insertFact", "deleteFacts", "bulkLoad", "bulkDelete", "bulk"] as const;
+type ChangeName = (typeof changes)[number];
+
+/** A parsed body. */
+export type BodyOf<Name extends RequestName> = Name extends ChangeName
+  ? FactChange[] | string
+  : Name extends Unbounded
+    ? ParsedRequest<Name> | SerializedQuestion<Name>
+    : ParsedRequest<Name>;
 
 export class BodyParser {
   readonly #limits: Limits;
@@ -49,34 +58,15 @@ export class BodyParser {
   }
 
   /** Parses a body; a large one on the thread. Throws or rejects with AppError `invalid_request` or `too_large`. */
-  parse<Name extends Exclude<RequestName, Unbounded>>(
-    name: Name,
-    body: unknown,
-  ): ParsedRequest<Name> | Promise<ParsedRequest<Name>> {
-    if (!(body instanceof LargeBody)) return this.parseValue(name, body);
-    return this.#parseInWorker(name, body).then((json) => JSON.parse(json) as ParsedRequest<Name>);
+  parse<Name extends RequestName>(name: Name, body: unknown): BodyOf<Name> | Promise<BodyOf<Name>> {
+    return body instanceof LargeBody
+      ? this.#parseInWorker(name, body).then((json) => bodyOfJson(name, json) as BodyOf<Name>)
+      : (this.parseValue(name, body) as BodyOf<Name>);
   }
 
   /** Parses the value of a small body. */
   parseValue<Name extends RequestName>(name: Name, value: unknown): ParsedRequest<Name> {
     return this.#requests[name](value) as ParsedRequest<Name>;
-  }
-
-  /** Parses a question that can be too large for the serving thread: a large one stays JSON. */
-  async parseQuestion<Name extends Unbounded>(
-    name: Name,
-    body: unknown,
-  ): Promise<ParsedRequest<Name> | SerializedQuestion<Name>> {
-    if (!(body instanceof LargeBody)) return this.parseValue(name, body);
-    const json = await this.#parseInWorker(name, body);
-    return json.length <= servingThreadQuestionCharacters
-      ? (questionFromJson(name, json) as ParsedRequest<Name>)
-      : new SerializedQuestion<Name>(name, json);
-  }
-
-  /** Parses changes for the writer: those of a large body stay JSON. */
-  parseChanges(name: ChangeName, body: unknown): FactChange[] | Promise<string> {
-    return body instanceof LargeBody ? this.#parseInWorker(name, body) : this.parseValue(name, body);
   }
 
   /** Ends the thread when all waiting bodies are parsed. */
@@ -120,4 +110,16 @@ export class BodyParser {
     this.#thread.notify("setLimits", this.#limits);
     return this.#thread;
   }
+}
+
+function bodyOfJson(name: RequestName, json: string) {
+  if (isIn(changes, name)) return json;
+  if (!isIn(unbounded, name)) return JSON.parse(json) as unknown;
+  return json.length <= servingThreadQuestionCharacters
+    ? questionFromJson(name, json)
+    : new SerializedQuestion(name, json);
+}
+
+function isIn<Name extends RequestName>(names: readonly Name[], name: RequestName): name is Name {
+  return (names as readonly RequestName[]).includes(name);
 }

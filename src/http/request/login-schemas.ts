@@ -5,8 +5,8 @@ import { validator } from "./schema-error.ts";
 const text = z.string().min(1).max(4096);
 
 export const loginParsers = {
-  code: validator("body", z.strictObject({ code: z.string().min(1).max(100) })),
-  token: validator(
+  loginCode: validator("body", z.strictObject({ code: z.string().min(1).max(100) })),
+  loginToken: validator(
     "body",
     z.strictObject({
       code: text,
@@ -19,4 +19,4 @@ export const loginParsers = {
   ),
 };
 
-export type CodeGrant = ReturnType<typeof loginParsers.token>;
+export type CodeGrant = ReturnType<typeof loginParsers.loginToken>;

@@ -26,6 +26,7 @@ import { authzenParsers } from "./authzen-schemas.ts";
 import { environmentParsers } from "./environment-schemas.ts";
 import { keyParsers } from "./key-schemas.ts";
 import { explainParser, localParsers } from "./local-schemas.ts";
+import { loginParsers } from "./login-schemas.ts";
 import { parserOf, validator } from "./schema-error.ts";
 
 export type RequestParsers = ReturnType<typeof requestParsers>;
@@ -34,7 +35,13 @@ export type ParsedRequest<Name extends RequestName> = ReturnType<RequestParsers[
 
 /** The parsers by name. Each throws AppError `invalid_request` or `too_large` for an invalid body. */
 export function requestParsers(limits: Limits) {
-  return { ...questionParsers(limits), ...policyParsers(limits), ...changeParsers(limits), ...authzenParsers(limits) };
+  return {
+    ...questionParsers(limits),
+    ...policyParsers(limits),
+    ...changeParsers(limits),
+    ...authzenParsers(limits),
+    ...loginParsers,
+  };
 }
 
 /** The parts that several requests have in common, made once: in the OpenAPI document a part has one name. */

@@ -1,12 +1,13 @@
 /** `ostiary audit`: lists the audit log of a running node, and follows it. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { InvalidArgumentError, type Command } from "commander";
-import { z } from "zod";
+import { auditEndpoints } from "../features/audit/endpoints.ts";
+import type { ResponseOf } from "../http/endpoint.ts";
 import { print, printError, printUntilClosed, stopSignal } from "../runtime/process.ts";
 import { printable } from "../util/printable.ts";
 import { reasonOf } from "../util/reason.ts";
 import type { AddCommand } from "./command.ts";
-import { accessOf, callNode, expectAnswer, withAccess, type NodeAccess } from "./node-api.ts";
+import { accessOf, callEndpoint, withAccess, type NodeAccess } from "./node-api.ts";
 
 const details = `
 WHO is an API key (its name and id), node (the node key), operator (the command line or the configuration), system (a node by
@@ -44,10 +45,10 @@ export const auditCommand: AddCommand = (program) => {
     .option("--limit <n>", "Print at most this many", wholeNumber, 50)
     .option("--follow", "Print new entries as they arrive")
     .option("--json", "Print JSON; with --follow one entry per line");
-  withAccess(command, "admin")
+  withAccess(command, auditEndpoints.getAudit)
     .addHelpText("after", details)
     .action(async ({ limit, follow, json, ...filter }: Options, self: Command) => {
-      const access = accessOf(self, "admin");
+      const access = accessOf(self);
       if (follow) return followEntries(access, filter, json === true);
       const entries = await readEntries(access, filter, limit);
       await print(json ? `${JSON.stringify(entries, null, 2)}\n` : [headings, ...entries.map(lineOf)].join(""));
@@ -59,33 +60,15 @@ function wholeNumber(text: string): number {
   return Number(text);
 }
 
-const text = z.string().nullable();
-const entrySchema = z.looseObject({
-  id: z.string(),
-  time: z.string(),
-  actor: z.looseObject({ kind: z.string(), id: text, name: text }),
-  address: text,
-  via: text,
-  action: z.string(),
-  target: text,
-  details: z.record(z.string(), z.unknown()),
-  result: z.string(),
-  code: text,
-});
-const pageSchema = z.object({ entries: z.array(entrySchema), next_page_token: z.string().optional() });
-type Entry = z.output<typeof entrySchema>;
+type Entry = ResponseOf<typeof auditEndpoints.getAudit>["entries"][number];
 
 /** The first `limit` entries, newest first. */
 async function readEntries(access: NodeAccess, filter: Filter, limit: number): Promise<Entry[]> {
   const entries: Entry[] = [];
   for (let token: string | undefined; ;) {
-    const page_size = String(Math.min(limit - entries.length, 1000));
-    const query = new URLSearchParams({ ...filter, page_size, ...(token !== undefined && { page_token: token }) });
-    const page = expectAnswer(
-      pageSchema,
-      await callNode(access, "GET", `/api/audit?${query}`),
-      "a page of the audit log",
-    );
+    const page_size = Math.min(limit - entries.length, 1000);
+    const query = { ...filter, page_size, page_token: token };
+    const page = await callEndpoint(access, auditEndpoints.getAudit, { query });
     entries.push(...page.entries);
     token = page.next_page_token;
     if (token === undefined || entries.length >= limit) return entries;

@@ -5,7 +5,9 @@
 import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Command } from "commander";
-import { z } from "zod";
+import { environmentEndpoints } from "../features/environments/endpoints.ts";
+import type { ResponseOf } from "../http/endpoint.ts";
+import { backupEndpoints } from "../features/backups/endpoints.ts";
 import { defaultLimits } from "../config/limits.ts";
 import { backUp, backupWriter, type BackupOptions } from "../replication/backup/backup.ts";
 import { unfinishedSuffix } from "../replication/backup/stored-backups.ts";
@@ -24,7 +26,7 @@ import { printable } from "../util/printable.ts";
 import { reasonOf } from "../util/reason.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { printFailure, printWarning } from "./color.ts";
-import { accessOf, callNode, credentialHeaders, expectAnswer, messageIn, fetchNode, withAccess } from "./node-api.ts";
+import { accessOf, callEndpoint, credentialHeaders, fetchNode, messageIn, requestOf, withAccess } from "./node-api.ts";
 import { noResults } from "./facts.ts";
 import { nodeDirectoryOf, nodeKeyHashesFrom, originText, requireStoreIn, storeIn, withNodeKey } from "./node-data.ts";
 import { type ProgressLine, withProgress } from "./progress-line.ts";
@@ -59,7 +61,7 @@ interface Options extends NodeOptions {
 
 export const backupCommand: AddCommand = (program, finish) => {
   const backups = program.command("backup").enablePositionalOptions();
-  withNodeKey(withAccess(backups, "admin"))
+  withNodeKey(withAccess(backups, backupEndpoints.getBackup))
     .description(
       "Write all data of a node to one file, from which `ostiary restore` restores a primary at any event in its log",
     )
@@ -116,43 +118,28 @@ export const backupCommand: AddCommand = (program, finish) => {
   addList(backups);
 };
 
-const moment = z.object({ offset: z.number(), time: z.string() });
-const stored = z.object({
-  backups: z.array(
-    z.object({
-      name: z.string(),
-      environment: z.string(),
-      made: z.string(),
-      bytes: z.number(),
-      earliest: moment,
-      newest: moment,
-      authenticity: z.string(),
-      node_key: z.string().optional(),
-    }),
-  ),
-  complete: z.boolean(),
-});
-
 function addList(backups: Command): void {
   const command = backups
     .command("list")
     .description("List the backups in the directory of the setting `backupDirectory` of a running node, newest first")
     .option("--all", "List the backups of all environments, with an admin key of the default one")
     .option("--json", "Print JSON");
-  withAccess(command, "admin").action(async ({ json, all }: Pick<Options, "json" | "all">, self: Command) => {
-    const answer = await callNode(accessOf(self, "admin"), "GET", all ? "/api/backups?all=true" : "/api/backups");
-    const { backups: found, complete } = expectAnswer(stored, answer, "a list of backups");
-    if (json) return print(`${JSON.stringify(answer)}\n`);
-    if (!complete) await printWarning("the directory has more files than are examined: these are the last by name");
-    if (found.length === 0) return printError(noResults);
-    const rows = found.map(({ name, environment, made, earliest, newest, bytes, authenticity, node_key: key }) => [
-      ...(all ? [environment] : []),
-      ...[made, `${earliest.offset}`, `${newest.offset}`, newest.time],
-      ...[`${formatMegabytes(bytes)} MB`, authenticity, key ?? "-", name],
-    ]);
-    const columns = ["MADE", "FROM", "TO", "LAST CHANGE", "SIZE", "ORIGIN", "KEY", "FILE"];
-    await print(table(all ? ["ENVIRONMENT", ...columns] : columns, rows));
-  });
+  withAccess(command, backupEndpoints.getBackups).action(
+    async ({ json, all }: Pick<Options, "json" | "all">, self: Command) => {
+      const answer = await callEndpoint(accessOf(self), backupEndpoints.getBackups, { query: { all: all && "true" } });
+      const { backups: found, complete } = answer;
+      if (json) return print(`${JSON.stringify(answer)}\n`);
+      if (!complete) await printWarning("the directory has more files than are examined: these are the last by name");
+      if (found.length === 0) return printError(noResults);
+      const rows = found.map(({ name, environment, made, earliest, newest, bytes, authenticity, node_key: key }) => [
+        ...(all ? [environment] : []),
+        ...[made, `${earliest.offset}`, `${newest.offset}`, newest.time],
+        ...[`${formatMegabytes(bytes)} MB`, authenticity, key ?? "-", name],
+      ]);
+      const columns = ["MADE", "FROM", "TO", "LAST CHANGE", "SIZE", "ORIGIN", "KEY", "FILE"];
+      await print(table(all ? ["ENVIRONMENT", ...columns] : columns, rows));
+    },
+  );
 }
 
 /** `undefined` is the default environment. */
@@ -165,23 +152,18 @@ async function environmentsOf(command: Command, data: string | undefined): Promi
     const hasList = directories.hasStore(registryEnvironment);
     return [undefined, ...directories.withData(), ...(hasList ? [registryEnvironment] : [])];
   }
-  let answer: unknown;
+  let answer: ResponseOf<typeof environmentEndpoints.getEnvironments>;
   try {
-    answer = await callNode(accessOf(command, "admin"), "GET", "/api/environments");
+    answer = await callEndpoint(accessOf(command), environmentEndpoints.getEnvironments);
   } catch (error) {
     // A node of 0.1.0, or of `ostiary dev`.
     if (error instanceof AppError && error.code === "not_found") return [undefined];
     throw error;
   }
-  const { environments } = expectAnswer(listed, answer, "a list of environments");
-  const others = environments.filter(({ is_default: isDefault }) => isDefault !== true);
+  const others = answer.environments.filter(({ is_default: isDefault }) => isDefault !== true);
   const active = others.filter(({ state }) => state === "active").map(({ id }) => id);
   return [undefined, ...active, ...(others.length > 0 ? [registryEnvironment] : [])];
 }
-
-const listed = z.object({
-  environments: z.array(z.object({ id: z.string(), state: z.string(), is_default: z.boolean().optional() })),
-});
 
 /**
  * Backs up each environment into a file of the directory at `path`, which has its name when all are done. Returns the backups,
@@ -229,13 +211,14 @@ function copyOf(
 }
 
 function fetchFrom(command: Command, id: string | undefined, progress: ProgressLine): BackupOptions["write"] {
-  const access = accessOf(command, "admin");
+  const access = accessOf(command);
   const { url } = access;
+  const { path } = requestOf(backupEndpoints.getBackup, { query: { environment: id } });
   return async (target) => {
     progress.begin(`waiting for ${url}`);
     await fetchSnapshot(target, progress, {
       get: async (headers) =>
-        fetchNode(access, id === undefined ? "/api/backup" : `/api/backup?environment=${encodeURIComponent(id)}`, {
+        fetchNode(access, path, {
           headers: { ...headers, ...(await credentialHeaders(access)) },
         }),
       responseError: refusalOf,

@@ -3,17 +3,18 @@
  * explains one, and replays them under another policy.
  */
 import { InvalidArgumentError, type Command } from "commander";
-import { z } from "zod";
+import { decisionEndpoints } from "../features/decisions/endpoints.ts";
+import type { ResponseOf } from "../http/endpoint.ts";
 import { explanationLines } from "../engine/explain/explanation-text.ts";
-import { explanationSchema } from "../engine/explain/explanation.ts";
 import { formatValue } from "../engine/explain/atom.ts";
 import { print, printError, printUntilClosed, stopSignal } from "../runtime/process.ts";
+import { decisionSchema } from "../http/schemas/logged-decision.ts";
 import { printable } from "../util/printable.ts";
 import { printFailure, printWarning } from "./color.ts";
 import { type AddCommand, type ExitStatus, UsageError } from "./command.ts";
 import { noResults } from "./facts.ts";
 import { followEvents } from "./follow-events.ts";
-import { accessOf, callNode, checkedUrl, expectAnswer, type NodeAccess, withAccess } from "./node-api.ts";
+import { accessOf, callEndpoint, checkedUrl, expectAnswer, type NodeAccess, withAccess } from "./node-api.ts";
 import { parseEntity } from "./parse-fact.ts";
 import { checkFiles, printProblems } from "./policy-files.ts";
 import { uploadOf } from "./policy-upload.ts";
@@ -71,10 +72,10 @@ export const decisionsCommand: AddCommand = (program, finish) => {
     .option("--since <time>", "Only from this time on, such as `2026-11-26T07:00:00Z`")
     .option("--until <time>", "Only from before this time")
     .option("--json", "Print one decision per line as JSON");
-  withAccess(group, "admin")
+  withAccess(group, decisionEndpoints.getDecisions)
     .addHelpText("after", details)
     .action(async (options: Options, self: Command) => {
-      const access = accessOf(self, "admin");
+      const access = accessOf(self);
       const nodes = [access, ...(options.node ?? []).map((url) => ({ ...access, url }))];
       const query = queryOf(options);
       const textOf = (entry: MergedEntry): string =>
@@ -121,25 +122,7 @@ function queryOf({ actor, resource, ...options }: Options): URLSearchParams {
   return new URLSearchParams(given);
 }
 
-const value = z.looseObject({ type: z.string(), id: z.string().optional(), hash: z.string().optional() });
-const decision = z.looseObject({
-  id: z.string(),
-  time: z.string(),
-  kind: z.string(),
-  result: z.enum(["allow", "deny"]).nullable(),
-  count: z.number().nullable(),
-  actor: value.nullable(),
-  action: z.string().nullable(),
-  resource: value.nullable(),
-  key: z.string().nullable(),
-  request_id: z.string().nullable(),
-  dropped_before: z.number(),
-});
-type Decision = z.output<typeof decision>;
-
-/** Nodes of 0.1.0 do not say which decisions they log. */
-const logged = z.string().optional();
-const page = z.object({ decisions: z.array(decision), next: z.string().nullable(), log: logged });
+type Decision = ResponseOf<typeof decisionEndpoints.getDecisions>["decisions"][number];
 
 /** The URLs of nodes of which decisions were found, and of those that log none now. */
 interface LogReading {
@@ -153,8 +136,9 @@ function logIsOff(url: string): string {
 
 /** Whether at least one node logs decisions. Warns of the others, whose decisions nobody would miss. */
 async function isLogged(nodes: readonly NodeAccess[]): Promise<boolean> {
-  const answers = await Promise.all(nodes.map((access) => callNode(access, "GET", "/api/decisions?limit=1")));
-  const off = nodes.filter((_, index) => expectAnswer(page, answers[index], "a page of decisions").log === "off");
+  const request = { query: { limit: 1 } };
+  const pages = await Promise.all(nodes.map((access) => callEndpoint(access, decisionEndpoints.getDecisions, request)));
+  const off = nodes.filter((_, index) => pages[index]?.log === "off");
   for (const { url } of off) await printWarning(logIsOff(url));
   return off.length < nodes.length;
 }
@@ -178,8 +162,12 @@ async function* readDecisions(
     parameters.set("order", order);
     parameters.set("limit", String(limit));
     if (after !== null) parameters.set("after", after);
-    const answer = await callNode(access, "GET", `/api/decisions?${parameters}`);
-    const { decisions, next, log }: z.output<typeof page> = expectAnswer(page, answer, "a page of decisions");
+    const page: ResponseOf<typeof decisionEndpoints.getDecisions> = await callEndpoint(
+      access,
+      decisionEndpoints.getDecisions,
+      { query: parameters },
+    );
+    const { decisions, next, log } = page;
     if (decisions.length > 0) found.add(access.url);
     if (log === "off") off.add(access.url);
     for (const each of decisions) yield { decision: each, url: access.url };
@@ -270,10 +258,10 @@ async function follow(
     await Promise.all(
       nodes.map((access) =>
         followEvents(access, undefined, {
-          path: `/api/decisions?${query}`,
+          path: `${decisionEndpoints.getDecisions.path}?${query}`,
           signal: stop.signal,
           async onEvent(event) {
-            const parsed = expectAnswer(decision, event, "a decision");
+            const parsed = expectAnswer(decisionSchema, event, "a decision");
             waiting.push({ entry: { decision: parsed, url: access.url }, arrivedMs: performance.now() });
             if (waitMs === 0) await printReady();
           },
@@ -316,9 +304,6 @@ function valueText(given: Decision["actor"]): string {
   return hash === undefined ? `${type}:_` : `${type}:hash ${hash}`;
 }
 
-const result = { result: decision.shape.result, count: decision.shape.count };
-const explained = z.looseObject({ decision, ...result, explanation: explanationSchema.nullable() });
-
 /** A node works on one explanation after another, and by default for at most a minute on each. */
 export const replayTimeoutMs = 300_000;
 
@@ -328,29 +313,19 @@ function addExplain(group: Command): void {
     .description("Explain a logged decision on the data, the policy and the clock of its time")
     .argument("<id>", "The id of the decision; ask the node that made it")
     .option("--json", "Print JSON");
-  withAccess(command, "admin").action(async (id: string, { json }: { json?: true }, self: Command) => {
-    const answer = await callNode(
-      accessOf(self, "admin"),
-      "GET",
-      `/api/decisions/${encodeURIComponent(id)}/explain`,
-      undefined,
-      replayTimeoutMs,
-    );
-    if (json) return print(`${JSON.stringify(answer, null, 2)}\n`);
-    const { decision: logged, explanation, ...again } = expectAnswer(explained, answer, "an explained decision");
-    const lines = explanation === null ? [`computed again: ${resultOf(again)}`] : explanationLines(explanation);
-    await print(lineOf({ decision: logged, url: "" }, false) + lines.map((line) => `${printable(line)}\n`).join(""));
-  });
+  withAccess(command, decisionEndpoints.explainDecision).action(
+    async (id: string, { json }: { json?: true }, self: Command) => {
+      const request = { params: { id }, timeoutMs: replayTimeoutMs };
+      const answer = await callEndpoint(accessOf(self), decisionEndpoints.explainDecision, request);
+      if (json) return print(`${JSON.stringify(answer, null, 2)}\n`);
+      const { decision: logged, explanation, ...again } = answer;
+      const lines = explanation === null ? [`computed again: ${resultOf(again)}`] : explanationLines(explanation);
+      await print(lineOf({ decision: logged, url: "" }, false) + lines.map((line) => `${printable(line)}\n`).join(""));
+    },
+  );
 }
 
-export const replayed = z.object({
-  replayed: z.number(),
-  changed_count: z.number(),
-  complete: z.boolean(),
-  skipped: z.array(z.object({ reason: z.string(), count: z.number() })),
-  changed: z.array(z.object({ decision, now: z.looseObject(result), explanation: explanationSchema.nullable() })),
-  log: logged,
-});
+export type Replay = ResponseOf<typeof decisionEndpoints.replayDecisions>;
 
 const replayDetails = `
 Each decision is made again with the facts, the context facts and the clock of its time; only the policy is the given one.
@@ -382,7 +357,7 @@ function addReplay(group: Command, finish: (status: ExitStatus) => void): void {
     .option("--limit <n>", "At most this many decisions, the latest ones", wholeNumber, 1000)
     .option("--fail-on-change", "End with status 1 if a decision would change")
     .option("--json", "Print JSON");
-  withAccess(command, "admin")
+  withAccess(command, decisionEndpoints.replayDecisions)
     .addHelpText("after", replayDetails)
     .action(async ({ policy, since, until, limit, failOnChange, json }: ReplayOptions, self: Command) => {
       if (policy === undefined) throw new UsageError("no policy was named; name its file with --policy");
@@ -391,9 +366,9 @@ function addReplay(group: Command, finish: (status: ExitStatus) => void): void {
       if (!checked.good) return finish(1);
       const { src, filename } = uploadOf(checked.sources);
       const body = { src, filename, since, until, limit };
-      const answer = await callNode(accessOf(self, "admin"), "POST", "/api/decisions/replay", body, replayTimeoutMs);
-      const replay = expectAnswer(replayed, answer, "a replay");
-      await print(json ? `${JSON.stringify(answer, null, 2)}\n` : replayText(replay));
+      const request = { body, timeoutMs: replayTimeoutMs };
+      const replay = await callEndpoint(accessOf(self), decisionEndpoints.replayDecisions, request);
+      await print(json ? `${JSON.stringify(replay, null, 2)}\n` : replayText(replay));
       const isMissing = replay.replayed === 0;
       if (isMissing) await printFailure(noEvidence(replay));
       if (isMissing || (failOnChange && replay.changed_count > 0)) finish(1);
@@ -401,7 +376,7 @@ function addReplay(group: Command, finish: (status: ExitStatus) => void): void {
 }
 
 /** Why a replay without decisions says nothing about the policy. */
-export function noEvidence({ log, skipped }: z.output<typeof replayed>): string {
+export function noEvidence({ log, skipped }: Replay): string {
   const why =
     skipped.length > 0
       ? "none of the logged decisions could be replayed"
@@ -412,14 +387,7 @@ export function noEvidence({ log, skipped }: z.output<typeof replayed>): string 
 }
 
 /** A replay as text, one changed decision after another. */
-export function replayText({
-  replayed: count,
-  changed,
-  changed_count,
-  complete,
-  skipped,
-  log,
-}: z.output<typeof replayed>): string {
+export function replayText({ replayed: count, changed, changed_count, complete, skipped, log }: Replay): string {
   const lines = changed.flatMap(({ decision: logged, now, explanation }) => [
     `${logged.time}  ${questionText(logged)}: ${resultOf(logged)} -> ${resultOf(now)}  ${logged.id}`,
     ...(explanation === null ? [] : explanationLines(explanation).map((line) => `  ${line}`)),

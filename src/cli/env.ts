@@ -3,11 +3,13 @@
  * environment.
  */
 import type { Command } from "commander";
+import { environmentEndpoints } from "../features/environments/endpoints.ts";
+import type { ResponseOf } from "../http/endpoint.ts";
 import { isTerminal, print, readAnswer } from "../runtime/process.ts";
 import { printable } from "../util/printable.ts";
 import { printFailure, printWarning } from "./color.ts";
 import { type AddCommand, UsageError } from "./command.ts";
-import { accessOf, callNode, withAccess } from "./node-api.ts";
+import { accessOf, callEndpoint, withAccess } from "./node-api.ts";
 import { table } from "./table.ts";
 
 interface JsonOption {
@@ -20,17 +22,7 @@ interface CreateOptions extends JsonOption {
   readonly again?: true;
 }
 
-interface ListedEnvironment {
-  readonly id: string;
-  readonly name: string;
-  readonly created: string | null;
-  readonly state: string;
-  readonly is_default?: true;
-  readonly final?: string;
-  readonly role?: string;
-  readonly offset?: number | null;
-  readonly ready?: boolean;
-}
+type ListedEnvironment = ResponseOf<typeof environmentEndpoints.getEnvironments>["environments"][number];
 
 /** A copy of many facts takes its time. */
 const createTimeoutMs = 600_000;
@@ -54,11 +46,11 @@ Examples:
   ostiary env list
   ostiary env delete before-release              \`ostiary env restore\` undoes it for some days`,
     );
-  withAccess(environments.command("list"), "admin")
+  withAccess(environments.command("list"), environmentEndpoints.getEnvironments)
     .description("List the environments, and whether the node that answers follows them")
     .option("--json", "Print JSON")
     .action(listEnvironments);
-  withAccess(environments.command("create"), "admin")
+  withAccess(environments.command("create"), environmentEndpoints.postEnvironment)
     .description("Create an environment and print its first API key, an admin key; only this command prints it")
     .argument("<id>", idText)
     .option(...nameOption)
@@ -66,7 +58,7 @@ Examples:
     .option("--again", "Begin an environment again whose data never arrived, such as after the loss of its primary")
     .option("--json", "Print the key and the environment as JSON")
     .action(createEnvironment);
-  withAccess(environments.command("copy"), "admin")
+  withAccess(environments.command("copy"), environmentEndpoints.postEnvironment)
     .description("Create an environment with the policy and the facts of another one, as `create --copy-of` does")
     .argument("<source>", "The id of the environment to copy, such as `default`")
     .argument("<id>", idText)
@@ -75,24 +67,31 @@ Examples:
     .action((source: string, id: string, options: CreateOptions, command: Command) =>
       createEnvironment(id, { ...options, copyOf: source }, command),
     );
-  withAccess(environments.command("key"), "admin")
+  withAccess(environments.command("key"), environmentEndpoints.postEnvironmentKey)
     .description("Create and print another admin key of an environment, such as one whose keys are lost")
     .argument("<id>", "The id from `ostiary env list`")
     .option("--json", "Print JSON")
     .action(async (id: string, { json }: JsonOption, command: Command) => {
-      const { message: _, ...created } = (await callEnvironment(command, "POST", id, "/keys")) as NewKey;
+      const { message: _, ...created } = await callEndpoint(
+        accessOf(command),
+        environmentEndpoints.postEnvironmentKey,
+        { params: { id } },
+      );
       await print(json ? asJson(created) : `${printable(created.token)}\n`);
     });
-  withAccess(environments.command("rename"), "admin")
+  withAccess(environments.command("rename"), environmentEndpoints.patchEnvironment)
     .description("Give an environment another name; its id and its API keys stay the same")
     .argument("<id>", "The id from `ostiary env list`")
     .argument("<name>", "The new name")
     .option("--json", "Print JSON")
     .action(async (id: string, name: string, { json }: JsonOption, command: Command) => {
-      const { message: _, ...renamed } = (await callEnvironment(command, "PATCH", id, "", { name })) as Answer;
+      const { message: _, ...renamed } = await callEndpoint(accessOf(command), environmentEndpoints.patchEnvironment, {
+        params: { id },
+        body: { name },
+      });
       await print(json ? asJson(renamed) : `${printable(id)} is now named ${printable(name)}\n`);
     });
-  withAccess(environments.command("delete"), "admin")
+  withAccess(environments.command("delete"), environmentEndpoints.deleteEnvironment)
     .description(
       "Delete an environment. Its API keys stop working at once; its data is deleted after `environmentGrace` (7 days), until then `restore` undoes it",
     )
@@ -100,66 +99,65 @@ Examples:
     .option("--yes", "Do not ask")
     .option("--json", "Print JSON")
     .action(async (id: string, options: JsonOption & { readonly yes?: true }, command: Command) => {
-      if (options.yes || (await isConfirmed(id, accessOf(command, "admin").url)))
-        return deleteEnvironment(id, options, command);
+      if (options.yes || (await isConfirmed(id, accessOf(command).url))) return deleteEnvironment(id, options, command);
       await printFailure("nothing was deleted");
       finish(1);
     });
-  withAccess(environments.command("complete"), "admin")
+  withAccess(environments.command("complete"), environmentEndpoints.postEnvironmentsComplete)
     .description(
       "Say that there are no other environments: after `ostiary restore`, keys of unknown ones are then refused with 401 at once, and not with 503 for an hour (`environmentsUnknown`)",
     )
     .option("--json", "Print JSON")
     .action(async ({ json }: JsonOption, command: Command) => {
-      const answer = await callNode(accessOf(command, "admin"), "POST", "/api/environments/complete");
-      const { message, ...rest } = answer as Answer;
+      const { message, ...rest } = await callEndpoint(accessOf(command), environmentEndpoints.postEnvironmentsComplete);
       await print(json ? asJson(rest) : `${printable(message)}\n`);
     });
-  withAccess(environments.command("restore"), "admin")
+  withAccess(environments.command("restore"), environmentEndpoints.restoreEnvironment)
     .description("Undo the deletion of an environment: its API keys work again")
     .argument("<id>", "The id from `ostiary env list`")
     .option("--json", "Print JSON")
     .action(async (id: string, { json }: JsonOption, command: Command) => {
-      const { message: _, ...restored } = (await callEnvironment(command, "POST", id, "/restore")) as Answer;
+      const { message: _, ...restored } = await callEndpoint(
+        accessOf(command),
+        environmentEndpoints.restoreEnvironment,
+        { params: { id } },
+      );
       await print(json ? asJson(restored) : `restored ${printable(id)}\n`);
     });
-  withAccess(environments.command("abandon"), "admin")
+  withAccess(environments.command("abandon"), environmentEndpoints.abandonEnvironment)
     .description(
       "Forget an environment whose data never arrived, such as after the loss of its primary; its id is free then. A node that has its data keeps them on its disk",
     )
     .argument("<id>", "The id from `ostiary env list`")
     .option("--json", "Print JSON")
     .action(async (id: string, { json }: JsonOption, command: Command) => {
-      const { message: _, ...abandoned } = (await callEnvironment(command, "POST", id, "/abandon")) as Answer;
+      const { message: _, ...abandoned } = await callEndpoint(
+        accessOf(command),
+        environmentEndpoints.abandonEnvironment,
+        { params: { id } },
+      );
       await print(json ? asJson(abandoned) : `abandoned ${printable(id)}\n`);
     });
 };
-
-interface Answer {
-  readonly message: string;
-}
-
-interface NewKey extends Answer {
-  readonly token: string;
-}
-
-function callEnvironment(command: Command, method: string, id: string, operation: string, body?: object) {
-  return callNode(accessOf(command, "admin"), method, `/api/environments/${encodeURIComponent(id)}${operation}`, body);
-}
 
 const asJson = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
 
 async function createEnvironment(id: string, options: CreateOptions, command: Command): Promise<void> {
   const { name, copyOf, again, json } = options;
   const body = { id, name, copy_of: copyOf, again };
-  const access = accessOf(command, "admin");
-  const answer = await callNode(access, "POST", "/api/environments", body, createTimeoutMs);
-  const { message: _, ...created } = answer as NewKey;
+  const access = accessOf(command);
+  const request = { body, timeoutMs: createTimeoutMs };
+  const { message: _, ...created } = await callEndpoint(access, environmentEndpoints.postEnvironment, request);
   await print(json ? asJson(created) : `${printable(created.token)}\n`);
 }
 
 async function deleteEnvironment(id: string, { json }: JsonOption, command: Command): Promise<void> {
-  const { message: _, ...deleted } = (await callEnvironment(command, "DELETE", id, "")) as Answer & { final: string };
+  const request = { params: { id } };
+  const { message: _, ...deleted } = await callEndpoint(
+    accessOf(command),
+    environmentEndpoints.deleteEnvironment,
+    request,
+  );
   const text = `deleted ${printable(id)}; until ${printable(deleted.final)} \`ostiary env restore\` undoes it\n`;
   await print(json ? asJson(deleted) : text);
 }
@@ -172,11 +170,10 @@ async function isConfirmed(id: string, url: string): Promise<boolean> {
 }
 
 async function listEnvironments({ json }: JsonOption, command: Command): Promise<void> {
-  const answer = await callNode(accessOf(command, "admin"), "GET", "/api/environments");
-  const { environments, incomplete_until: until } = answer as {
-    readonly environments: readonly ListedEnvironment[];
-    readonly incomplete_until?: string;
-  };
+  const { environments, incomplete_until: until } = await callEndpoint(
+    accessOf(command),
+    environmentEndpoints.getEnvironments,
+  );
   if (until !== undefined)
     await printWarning(
       `the node was restored from backups, and until ${printable(until)} it does not know whether it has all environments: restore the missing ones, or run \`ostiary env complete\` if there are no others`,

@@ -1,13 +1,15 @@
 /** `ostiary events`: prints the events of a running node as text lines or as JSON. */
 import type { Command } from "commander";
 import { z } from "zod";
+import { eventEndpoints } from "../features/events/endpoints.ts";
+import { nodeEndpoints } from "../features/nodes/endpoints.ts";
 import { formatValue } from "../engine/explain/atom.ts";
 import { print, printError, printUntilClosed, stopSignal } from "../runtime/process.ts";
 import { unreachable } from "../util/assert.ts";
 import { printable } from "../util/printable.ts";
 import { UsageError, type AddCommand } from "./command.ts";
 import { followEvents } from "./follow-events.ts";
-import { accessOf, callNode, expectAnswer, withAccess, type NodeAccess } from "./node-api.ts";
+import { accessOf, callEndpoint, withAccess, type NodeAccess } from "./node-api.ts";
 import { table } from "./table.ts";
 
 const details = `
@@ -35,7 +37,7 @@ export const eventsCommand: AddCommand = (program) => {
     .option("--after <position>", "Begin after this position (default: the whole log; with --follow, now)")
     .option("--applied <offset>", "Print when each node had applied the event with this offset")
     .option("--json", "Print CloudEvents, or the nodes of --applied, one per line");
-  withAccess(command, "read")
+  withAccess(command, eventEndpoints.getEvents)
     .addHelpText("after", details)
     .action(async ({ follow, after, applied, json }: Options, self: Command) => {
       if (applied !== undefined && !/^[1-9]\d{0,14}$/.test(applied))
@@ -44,7 +46,7 @@ export const eventsCommand: AddCommand = (program) => {
         throw new UsageError("`--applied` shows one event; omit `--follow` and `--after`");
       if (after !== undefined && !/^(?:[0-9a-f]{16}:)?\d{1,15}$/.test(after))
         throw new UsageError(`\`${after}\` is not a position in a log; use an offset or the id of an event`);
-      const access = accessOf(self, "read");
+      const access = accessOf(self);
       if (applied !== undefined) return printApplied(access, applied, json);
       const textOf = (event: unknown): string => (json ? `${JSON.stringify(event)}\n` : eventLines(event));
       const headings = json ? "" : eventHeadings;
@@ -56,22 +58,8 @@ export const eventsCommand: AddCommand = (program) => {
     });
 };
 
-const appliedSchema = z.object({
-  committed: z.string().nullable(),
-  nodes: z.array(
-    z.looseObject({
-      node: z.string(),
-      role: z.string(),
-      has_event: z.boolean().nullable(),
-      applied: z.string().nullable(),
-      after_ms: z.number().nullable(),
-    }),
-  ),
-});
-
 async function printApplied(access: NodeAccess, offset: string, json: true | undefined): Promise<void> {
-  const answer = await callNode(access, "GET", `/api/events/${offset}/applied`);
-  const { nodes } = expectAnswer(appliedSchema, answer, "a list of nodes with times");
+  const { nodes } = await callEndpoint(access, nodeEndpoints.getEventApplied, { params: { offset } });
   if (json) return print(nodes.map((node) => `${JSON.stringify(node)}\n`).join(""));
   const stateOf = (hasEvent: boolean | null): string =>
     hasEvent === null ? "not known" : hasEvent ? "yes, when is not known" : "not yet";
@@ -84,8 +72,6 @@ async function printApplied(access: NodeAccess, offset: string, json: true | und
   return print(table(["NODE", "ROLE", "APPLIED", "AFTER COMMIT"], rows));
 }
 
-const page = z.object({ events: z.array(z.unknown()), next: z.string(), head: z.string() });
-
 async function printAll(
   access: NodeAccess,
   after: string | undefined,
@@ -94,9 +80,8 @@ async function printAll(
 ): Promise<void> {
   let [position, heading] = [after, headings];
   for (;;) {
-    const query = new URLSearchParams({ limit: "1000", ...(position !== undefined && { after: position }) });
-    const answer = await callNode(access, "GET", `/api/events?${query}`);
-    const { events, next, head } = expectAnswer(page, answer, "a page of events");
+    const query = { limit: 1000, after: position };
+    const { events, next, head } = await callEndpoint(access, eventEndpoints.getEvents, { query });
     if (!(await printUntilClosed(heading + events.map(textOf).join("")))) return;
     heading = "";
     if (next === head || events.length === 0) return;

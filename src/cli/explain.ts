@@ -1,5 +1,6 @@
 /** `ostiary explain`: prints why a running node allows or denies an action, from its API. */
 import type { Command } from "commander";
+import { questionEndpoints } from "../features/questions/endpoints.ts";
 import { type Explanation, explanationSchema } from "../engine/explain/explanation.ts";
 import { explanationLines } from "../engine/explain/explanation-text.ts";
 import type { Fact } from "../store/facts/fact.ts";
@@ -8,7 +9,7 @@ import { AppError } from "../util/app-error.ts";
 import { printable } from "../util/printable.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { localLines, type LocalRows, readLocalRows } from "./explain-local.ts";
-import { accessOf, callNode, withAccess } from "./node-api.ts";
+import { accessOf, callEndpoint, withAccess } from "./node-api.ts";
 import { parseEntity } from "./parse-fact.ts";
 import { withContext } from "./questions.ts";
 import { readBindingsText } from "./stored-bindings.ts";
@@ -38,7 +39,7 @@ export const explainCommand: AddCommand = (program) => {
     .option("--bindings-name <name>", "Instead of a file, the name of data bindings that the node stores")
     .option("--db <url>", "The database of the application, to name the rows that decide")
     .option("--json", "Print the whole explanation as JSON");
-  withAccess(command, "read")
+  withAccess(command, questionEndpoints.explain)
     .addHelpText("after", details)
     .action(async (actor: string, action: string, resource: string, options: Options, self: Command) => {
       const [from, to] = [parseEntity(actor, "actor"), parseEntity(resource, "resource")];
@@ -47,7 +48,7 @@ export const explainCommand: AddCommand = (program) => {
         throw new UsageError("`--bindings` and `--bindings-name` exclude each other");
       if (db !== undefined && bindings === undefined && bindingsName === undefined)
         throw new UsageError("`--db` needs `--bindings` or `--bindings-name`");
-      const answer = await callNode(accessOf(self, "read"), "POST", "/api/explain", {
+      const body = {
         actor_type: from.type,
         actor_id: from.id,
         action,
@@ -56,7 +57,8 @@ export const explainCommand: AddCommand = (program) => {
         context_facts: options.context ?? [],
         ...(bindings !== undefined && { data_bindings: await readBindingsText(bindings) }),
         ...(bindingsName !== undefined && { data_bindings_name: bindingsName }),
-      });
+      };
+      const answer = await callEndpoint(accessOf(self), questionEndpoints.explain, { body });
       const rows = db === undefined ? undefined : await rowsOf(answer, db);
       if (options.json)
         await print(`${JSON.stringify(rows === undefined ? answer : { ...(answer as object), rows }, null, 2)}\n`);

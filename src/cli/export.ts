@@ -4,6 +4,7 @@ import { type FileHandle, open, readFile, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Command } from "commander";
 import { z } from "zod";
+import { factEndpoints } from "../features/facts/endpoints.ts";
 import { installFile, writeFileAtomically } from "../runtime/atomic-file.ts";
 import { type FileLock, lockFile } from "../runtime/file-lock.ts";
 import { keepFilesPrivate, print, printUntilClosed } from "../runtime/process.ts";
@@ -35,14 +36,14 @@ interface Options {
 }
 
 export const exportCommand: AddCommand = (program) => {
-  withAccess(program.command("export"), "read")
+  withAccess(program.command("export"), factEndpoints.getFacts)
     .description("Write the facts of a running node, one per line, for `ostiary import facts` or other programs")
     .option("--out <file>", "The file to write; an existing one is replaced at the end (default: standard output)")
     .option("--predicate <name>", "Only facts of this predicate")
     .option("--json", "With --out: print the count as JSON")
     .addHelpText("after", details)
     .action(async ({ out, predicate: name, json }: Options, command: Command) => {
-      const access = accessOf(command, "read");
+      const access = accessOf(command);
       const predicate = name ?? null;
       if (out === undefined) {
         if (json) throw new UsageError("--json needs --out: the facts on standard output are JSON already");

@@ -1,11 +1,12 @@
 /** `ostiary tell`, `delete`, `get`, `inspect` and `clear`: the stored facts of a running node. */
 import type { Command } from "commander";
+import { factEndpoints } from "../features/facts/endpoints.ts";
 import type { Fact } from "../store/facts/fact.ts";
 import { print, printError, printUntilClosed } from "../runtime/process.ts";
 import { printable } from "../util/printable.ts";
 import { printWarning } from "./color.ts";
 import { type AddCommand, UsageError } from "./command.ts";
-import { accessOf, callNode, type NodeAccess, withAccess } from "./node-api.ts";
+import { accessOf, callEndpoint, type NodeAccess, withAccess } from "./node-api.ts";
 import {
   anyValue,
   countFacts,
@@ -34,7 +35,7 @@ interface JsonOption {
 }
 
 export const tellCommand: AddCommand = (program) => {
-  withAccess(program.command("tell"), "write")
+  withAccess(program.command("tell"), factEndpoints.batch)
     .description("Store a fact on a running node; it is no error if it is stored already")
     .argument("<predicate>", "The predicate, such as `has_role`")
     .argument("[values...]", "Its arguments")
@@ -42,7 +43,7 @@ export const tellCommand: AddCommand = (program) => {
     .addHelpText("after", `${syntax}\nExamples:\n  ostiary tell has_role User:ann owner Organization:acme`)
     .action(async (predicate: string, values: string[], options: JsonOption, command: Command) => {
       const fact = parseFactWords([predicate, ...values]);
-      const { inserted } = await sendBatch(accessOf(command, "write"), [{ inserts: [fact] }], callNode);
+      const { inserted } = await sendBatch(accessOf(command), [{ inserts: [fact] }], callEndpoint);
       const text = inserted === 0 ? "was stored already" : "stored";
       await print(options.json ? `${JSON.stringify({ inserted })}\n` : `${printable(formatFact(fact))} ${text}\n`);
     });
@@ -59,7 +60,7 @@ Examples:
 `;
 
 export const deleteCommand: AddCommand = (program) => {
-  withAccess(program.command("delete"), "write")
+  withAccess(program.command("delete"), factEndpoints.batch)
     .description("Delete the facts that match a pattern on a running node; it is no error if there is none")
     .argument("<predicate>", "The predicate, such as `has_role`")
     .argument("[values...]", "Its arguments, which can have wildcards")
@@ -71,7 +72,7 @@ export const deleteCommand: AddCommand = (program) => {
         throw new UsageError("`delete` needs the name of a predicate; `ostiary clear` deletes all facts");
       if (args.length === 0)
         throw new UsageError(`\`${predicate}\` has no arguments; write one for each of the facts, \`_\` matches all`);
-      const access = accessOf(command, "write");
+      const access = accessOf(command);
       const deleted = await withProgress((progress) => {
         progress.begin(`deleting ${formatFact({ predicate, args })}`);
         return deleteFacts(access, { predicate, args }, (count) => progress.begin(`${countFacts(count)} deleted`));
@@ -95,7 +96,7 @@ async function warnOfLonger(access: NodeAccess, pattern: FactFilter): Promise<vo
 }
 
 export const getCommand: AddCommand = (program) => {
-  withAccess(program.command("get"), "read")
+  withAccess(program.command("get"), factEndpoints.getFacts)
     .description("Print the stored facts of a running node that match a pattern, one per line")
     .argument("[predicate]", "The predicate; `_`, or nothing, for any")
     .argument("[values...]", "Its arguments, which can have wildcards; arguments at the end can be left out")
@@ -106,19 +107,19 @@ export const getCommand: AddCommand = (program) => {
     )
     .action(async (predicate: string | undefined, values: string[], options: JsonOption, command: Command) => {
       const pattern = parsePatternWords(predicate === undefined ? [] : [predicate, ...values]);
-      await printFacts(readFacts(accessOf(command, "read"), pattern), pattern, options);
+      await printFacts(readFacts(accessOf(command), pattern), pattern, options);
     });
 };
 
 export const inspectCommand: AddCommand = (program) => {
-  withAccess(program.command("inspect"), "read")
+  withAccess(program.command("inspect"), factEndpoints.getObjectFacts)
     .description("Print the stored facts of a running node that have a value as one of their arguments")
     .argument("<value>", "The value, such as `User:ann`, which can have wildcards")
     .option("--json", "Print an array of facts as JSON")
     .addHelpText("after", `${wildcards}\nExamples:\n  ostiary inspect Repository:compiler`)
     .action(async (written: string, options: JsonOption, command: Command) => {
       const { type, id } = parsePatternWord(written);
-      const access = accessOf(command, "read");
+      const access = accessOf(command);
       const filter = { predicate: null, args: [], contains: { type, id } };
       const isConcrete = type !== null && id !== null;
       await printFacts(isConcrete ? readObjectFacts(access, { type, id }) : readFacts(access, filter), filter, options);
@@ -126,15 +127,15 @@ export const inspectCommand: AddCommand = (program) => {
 };
 
 export const clearCommand: AddCommand = (program) => {
-  withAccess(program.command("clear"), "write")
+  withAccess(program.command("clear"), factEndpoints.clearData)
     .description("Delete all facts of a running node; its policy and its API keys stay")
     .option("--confirm", "Really delete them")
     .option("--json", "Print JSON")
     .action(async (options: JsonOption & { readonly confirm?: true }, command: Command) => {
-      const access = accessOf(command, "write");
+      const access = accessOf(command);
       if (!options.confirm)
         throw new UsageError(`this deletes all facts of ${access.url}; to do it, run \`ostiary clear --confirm\``);
-      await callNode(access, "POST", "/api/clear_data");
+      await callEndpoint(access, factEndpoints.clearData);
       await print(options.json ? `${JSON.stringify({ cleared: true })}\n` : `all facts of ${access.url} deleted\n`);
     });
 };

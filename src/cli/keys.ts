@@ -1,9 +1,11 @@
 /** `ostiary keys`: creates, lists, rotates and revokes API keys of a running node over its API; it needs an admin key. */
 import { Option, type Command } from "commander";
+import { keyEndpoints } from "../features/keys/endpoints.ts";
+import type { ResponseOf } from "../http/endpoint.ts";
 import { print } from "../runtime/process.ts";
 import { printable } from "../util/printable.ts";
 import type { AddCommand } from "./command.ts";
-import { accessOf, callNode, withAccess } from "./node-api.ts";
+import { accessOf, callEndpoint, withAccess } from "./node-api.ts";
 import { table } from "./table.ts";
 
 interface CreateOptions {
@@ -15,29 +17,11 @@ interface CreateOptions {
   readonly json?: true;
 }
 
-interface CreatedKey {
-  readonly id: string;
-  readonly token: string;
-  readonly message: string;
-}
-
-interface ListedKey {
-  readonly id: string;
-  readonly name: string;
-  readonly role: string;
-  readonly created: string;
-  /** A node of 0.1.0 does not send it. */
-  readonly last_used?: string | null;
-  readonly expires?: string;
-  readonly expired?: true;
-  readonly only_predicates?: readonly string[];
-  readonly only_types?: readonly string[];
-  readonly replaced_expires?: string;
-}
+type ListedKey = ResponseOf<typeof keyEndpoints.getKeys>["keys"][number];
 
 export const keysCommand: AddCommand = (program) => {
   const keys = program.command("keys").description("Create, list, rotate and revoke API keys on a running node");
-  withAccess(keys.command("create"), "admin")
+  withAccess(keys.command("create"), keyEndpoints.postKey)
     .description("Create a key; only this command prints it")
     .addOption(new Option("--role <role>", "Its permissions").choices(["admin", "write", "read"]).default("write"))
     .requiredOption("--name <name>", "Its purpose")
@@ -46,11 +30,11 @@ export const keysCommand: AddCommand = (program) => {
     .option("--only-types <types>", "It may only change facts whose arguments have these types", listOf)
     .option("--json", "Print the key and its id as JSON")
     .action(createKey);
-  withAccess(keys.command("list"), "admin")
+  withAccess(keys.command("list"), keyEndpoints.getKeys)
     .description("List all keys, without their secrets")
     .option("--json", "Print JSON")
     .action(listKeys);
-  withAccess(keys.command("rotate"), "admin")
+  withAccess(keys.command("rotate"), keyEndpoints.postKeyRotation)
     .description("Give a key a new secret; only this command prints it. The present one stays valid for a while")
     .argument("<id>", "The id from `ostiary keys list`")
     .option("--grace <duration>", "How long the present secret stays valid (default: 24h)")
@@ -58,16 +42,16 @@ export const keysCommand: AddCommand = (program) => {
     .option("--json", "Print the key and its id as JSON")
     .action(async (id: string, options: { grace?: string; expires?: string; json?: true }, command: Command) => {
       const { grace, expires } = options;
-      const path = `/api/keys/${encodeURIComponent(id)}/rotate`;
-      await printKey(await callNode(accessOf(command, "admin"), "POST", path, { grace, expires }), options);
+      const request = { params: { id }, body: { grace, expires } };
+      await printKey(await callEndpoint(accessOf(command), keyEndpoints.postKeyRotation, request), options);
     });
-  withAccess(keys.command("revoke"), "admin")
+  withAccess(keys.command("revoke"), keyEndpoints.deleteKey)
     .alias("delete")
     .description("Revoke a key; each node refuses it as soon as it has the event")
     .argument("<id>", "The id from `ostiary keys list`")
     .option("--json", "Print JSON")
     .action(async (id: string, options: { json?: true }, command: Command) => {
-      await callNode(accessOf(command, "admin"), "DELETE", `/api/keys/${encodeURIComponent(id)}`);
+      await callEndpoint(accessOf(command), keyEndpoints.deleteKey, { params: { id } });
       await print(options.json ? `${JSON.stringify({ id, revoked: true }, null, 2)}\n` : `revoked ${printable(id)}\n`);
     });
 };
@@ -79,17 +63,18 @@ async function createKey(options: CreateOptions, command: Command): Promise<void
   const isLimited = [expires, onlyPredicates, onlyTypes].some((limit) => limit !== undefined);
   const grant = { role, expires, only_predicates: onlyPredicates, only_types: onlyTypes };
   const body = isLimited ? { name, grant } : { name, role };
-  await printKey(await callNode(accessOf(command, "admin"), "POST", "/api/keys", body), options);
+  await printKey(await callEndpoint(accessOf(command), keyEndpoints.postKey, { body }), options);
 }
 
-async function printKey(answer: unknown, { json }: { readonly json?: true }): Promise<void> {
-  const { message: _, ...key } = answer as CreatedKey;
+type CreatedKey = ResponseOf<typeof keyEndpoints.postKey>;
+
+async function printKey(created: CreatedKey, { json }: { readonly json?: true }): Promise<void> {
+  const { message: _, ...key } = created;
   await print(json ? `${JSON.stringify(key, null, 2)}\n` : `${printable(key.token)}\n`);
 }
 
 async function listKeys({ json }: { readonly json?: true }, command: Command): Promise<void> {
-  const answer = await callNode(accessOf(command, "admin"), "GET", "/api/keys");
-  const { keys: listed } = answer as { readonly keys: readonly ListedKey[] };
+  const { keys: listed } = await callEndpoint(accessOf(command), keyEndpoints.getKeys);
   if (json) return print(`${JSON.stringify(listed, null, 2)}\n`);
   const rows = listed.map((key) => [key.id, key.role, key.created, validityOf(key), key.last_used ?? "-", key.name]);
   const restrictions = listed.flatMap(restrictionLines).map((line) => `${printable(line)}\n`);

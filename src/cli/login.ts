@@ -1,6 +1,7 @@
 /** `ostiary login`, `logout` and `whoami`: people use a node without an API key, with tokens of its OIDC issuer. */
 import type { Command } from "commander";
-import { z } from "zod";
+import { peopleEndpoints } from "../features/people/endpoints.ts";
+import type { ResponseOf } from "../http/endpoint.ts";
 import { isLoopback } from "../http/oidc/issuer-documents.ts";
 import { keepFilesPrivate, print } from "../runtime/process.ts";
 import { AppError } from "../util/app-error.ts";
@@ -10,11 +11,11 @@ import { printWarning } from "./color.ts";
 import type { AddCommand } from "./command.ts";
 import {
   accessOf,
+  answerIn,
+  callEndpoint,
   authorityFile,
-  callNode,
   caOption,
   errorFrom,
-  expectAnswer,
   fetchNode,
   type NodeAccess,
   nodeUrl,
@@ -51,9 +52,10 @@ export const loginCommand: AddCommand = (program) => {
       const logIn = hasBrowser() && options.device !== true ? logInWithBrowser : logInWithDevice;
       const login = loginFrom(target, await logIn(issuer, target.scopes));
       // Only a login that the node accepts is kept.
-      const person = await whoami({
-        ...{ ...node, credential: () => Promise.resolve(login.token), environment: personalEnvironment() },
-      });
+      const person = await callEndpoint(
+        { ...node, credential: () => Promise.resolve(login.token), environment: personalEnvironment() },
+        peopleEndpoints.whoami,
+      );
       await withLockedLogins(async () => writeLogin(url, login));
       await print(
         options.json
@@ -92,31 +94,18 @@ export const logoutCommand: AddCommand = (program) => {
 };
 
 export const whoamiCommand: AddCommand = (program) => {
-  withAccess(program.command("whoami"), "read")
+  withAccess(program.command("whoami"), peopleEndpoints.whoami)
     .description("Show whom the API key or the login belongs to, and what it may do")
     .option("--json", "Print JSON")
     .action(async (options: { json?: true }, command: Command) => {
-      const self = await whoami(accessOf(command, "read"));
+      const self = await callEndpoint(accessOf(command), peopleEndpoints.whoami);
       await print(options.json ? `${JSON.stringify(self, null, 2)}\n` : `${describe(self)}\n`);
     });
 };
 
-const principal = z.object({
-  kind: z.enum(["key", "person"]),
-  id: z.string(),
-  name: z.string().nullable(),
-  role: z.string(),
-  environment: z.string(),
-  expires: z.string().optional(),
-  only_predicates: z.array(z.string()).optional(),
-  only_types: z.array(z.string()).optional(),
-});
+type Principal = ResponseOf<typeof peopleEndpoints.whoami>;
 
-async function whoami(access: NodeAccess): Promise<z.output<typeof principal>> {
-  return expectAnswer(principal, await callNode(access, "GET", "/api/whoami"), "about a key or a person");
-}
-
-function describe(self: z.output<typeof principal>): string {
+function describe(self: Principal): string {
   const { kind, id, name, role, environment, only_predicates: predicates, only_types: types } = self;
   const who = kind === "key" ? `the API key ${id}${name ? ` (${name})` : ""}` : name === null ? id : `${name} (${id})`;
   const limits = [predicates && `of ${predicates.join(", ")}`, types && `about ${types.join(", ")}`].filter(Boolean);
@@ -124,19 +113,12 @@ function describe(self: z.output<typeof principal>): string {
   return printable(`${who}, with the role ${role} in the environment ${environment}${restriction}`);
 }
 
-const loginAnswer = z.object({
-  issuer: z.string(),
-  client_id: z.string().nullable(),
-  scopes: z.string(),
-  audience: z.array(z.string()),
-});
-
 /** Asks a node where its people log in. */
 async function loginTarget(node: Pick<NodeAccess, "url" | "ca">): Promise<LoginTarget> {
   const { url } = node;
-  const response = await fetchNode(node, "/api/login", { signal: AbortSignal.timeout(15_000) });
+  const response = await fetchNode(node, peopleEndpoints.getLogin.path, { signal: AbortSignal.timeout(15_000) });
   if (!response.ok) throw await errorFrom(url, response);
-  const answer = expectAnswer(loginAnswer, await response.json().catch(() => undefined), "about the issuer");
+  const answer = answerIn(peopleEndpoints.getLogin, await response.json().catch(() => undefined));
   const { issuer, client_id: clientId, scopes, audience } = answer;
   if (clientId === null)
     throw new AppError(

@@ -1,11 +1,12 @@
 /** `ostiary metrics`: prints what a running node did in the last minutes, as the charts of the console show it. */
 import { InvalidArgumentError, type Command } from "commander";
-import { z } from "zod";
+import { metricEndpoints } from "../features/metrics/endpoints.ts";
+import type { ResponseOf } from "../http/endpoint.ts";
 import { print } from "../runtime/process.ts";
 import { historyFields } from "../telemetry/metric-history.ts";
 import { printWarning } from "./color.ts";
 import type { AddCommand } from "./command.ts";
-import { accessOf, callNode, expectAnswer, withAccess } from "./node-api.ts";
+import { accessOf, callEndpoint, withAccess } from "./node-api.ts";
 import { table } from "./table.ts";
 
 const details = `
@@ -24,11 +25,10 @@ export const metricsCommand: AddCommand = (program) => {
     .description("Print what a running node did in the last minutes: rates, durations and shares")
     .option("--minutes <n>", "How many minutes, at most 60", minutesIn, 1)
     .option("--json", "Print the samples as JSON, one per line");
-  withAccess(command, "read")
+  withAccess(command, metricEndpoints.getMetricsHistory)
     .addHelpText("after", details)
     .action(async ({ minutes, json }: { readonly minutes: number; readonly json?: true }, self: Command) => {
-      const answer = await callNode(accessOf(self, "read"), "GET", "/api/metrics_history");
-      const history = expectAnswer(historySchema, answer, "a history of metrics");
+      const history = await callEndpoint(accessOf(self), metricEndpoints.getMetricsHistory);
       const samples = samplesOf(history, minutes);
       if (samples.length === 0) await printWarning("the node has no samples of this time yet: it takes one every 5 s");
       await print(json ? samples.map((sample) => `${JSON.stringify(sample)}\n`).join("") : textOf(samples));
@@ -40,20 +40,16 @@ function minutesIn(text: string): number {
   throw new InvalidArgumentError(`It must be a whole number from 1 to ${minutesMax}.`);
 }
 
-const values = z.array(z.number().nullable());
-const historySchema = z.object({
-  interval_ms: z.number().positive(),
-  times: z.array(z.number()),
-  series: z.record(z.enum(historyFields), values),
-});
-
 interface Sample {
   readonly time: string;
   readonly values: Readonly<Record<(typeof historyFields)[number], number | null>>;
 }
 
 /** The newest samples, oldest first. The clock of the node counts, not that of this machine. */
-function samplesOf({ interval_ms, times, series }: z.output<typeof historySchema>, minutes: number): Sample[] {
+function samplesOf(
+  { interval_ms, times, series }: ResponseOf<typeof metricEndpoints.getMetricsHistory>,
+  minutes: number,
+): Sample[] {
   const count = Math.ceil((minutes * 60_000) / interval_ms);
   const first = Math.max(0, times.length - count);
   return times.slice(first).map((timeMs, index) => ({

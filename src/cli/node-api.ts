@@ -5,9 +5,11 @@ import type { Command } from "commander";
 import type { z } from "zod";
 import { fetch, tlsFetchOptions } from "../runtime/fetch.ts";
 import type { ApiKeyRole } from "../engine/state/event.ts";
+import type { Endpoint, ParameterIn, ResponseOf } from "../http/endpoint.ts";
 import { authorityIn, readPemFiles } from "../replication/tls-files.ts";
 import { systemAuthorities } from "../replication/tls-identity.ts";
 import { AppError } from "../util/app-error.ts";
+import { must } from "../util/assert.ts";
 import { backoffMs } from "../util/backoff.ts";
 import { certificateProblem } from "../util/certificate-problem.ts";
 import { hintHeader, textOfHeader } from "../util/header-text.ts";
@@ -15,6 +17,7 @@ import { printable } from "../util/printable.ts";
 import { connectionProblem, reasonOf } from "../util/reason.ts";
 import { printWarning } from "./color.ts";
 import { UsageError } from "./command.ts";
+import { lenient } from "./lenient-schema.ts";
 import { currentToken } from "./oidc/current-token.ts";
 import { readLogins } from "./oidc/stored-logins.ts";
 
@@ -39,8 +42,9 @@ export function authorityFile(option: string | undefined): string | undefined {
   return option ?? (process.env["OSTIARY_TLS_CA"] || undefined);
 }
 
-/** Adds the options that name the node. `role` is the weakest accepted role of the API key. */
-export function withAccess(command: Command, role: ApiKeyRole): Command {
+/** Adds the options that name the node, for requests to an endpoint. */
+export function withAccess(command: Command, { role = "read" }: Pick<Endpoint, "role">): Command {
+  roles.set(command, role);
   return command
     .option("--url <url>", "The URL of the node (default: http://127.0.0.1:8080) [OSO_URL]")
     .option(...caOption)
@@ -50,7 +54,12 @@ export function withAccess(command: Command, role: ApiKeyRole): Command {
     );
 }
 
-export function accessOf(command: Command, role: ApiKeyRole): NodeAccess {
+/** The weakest accepted role of the API key, by command. */
+const roles = new WeakMap<Command, ApiKeyRole>();
+
+/** The node that the options of `withAccess` name. */
+export function accessOf(command: Command): NodeAccess {
+  const role = must(roles.get(command), "a command that asks a node has its options");
   const url = nodeUrl(command.getOptionValue("url") as string | undefined);
   const ca = authorityFile(command.getOptionValue("ca") as string | undefined);
   const key = process.env["OSO_AUTH"]?.trim();
@@ -109,37 +118,75 @@ function article(role: ApiKeyRole): string {
   return role === "admin" ? "An" : "A";
 }
 
-export type CallNode = typeof callNode;
+export interface EndpointRequest<E extends Endpoint = Endpoint> {
+  /** The parameters in the path. */
+  readonly params?: Readonly<Record<ParameterIn<E["path"]>, string>>;
+  /** The parameters of the query string; those that are undefined are left out. */
+  readonly query?: Readonly<Record<string, string | number | undefined>> | URLSearchParams;
+  readonly body?: object;
+  readonly timeoutMs?: number;
+}
+
+export type CallEndpoint = typeof callEndpoint;
 
 /**
- * Sends one request, so that a failure is shown immediately. Returns the JSON of the response. Throws AppError with the
- * message of the node if it refuses.
+ * Sends one request to an endpoint, so that a failure is shown immediately. Returns the JSON of the response, which is as
+ * declared but for members of other versions. Throws AppError with the message of the node if it refuses.
  */
-export async function callNode(
+export async function callEndpoint<E extends Endpoint>(
   access: NodeAccess,
-  method: string,
-  path: string,
-  body?: object,
-  timeoutMs?: number,
-): Promise<unknown> {
-  const request = requestOf(method, path, body);
-  return jsonOf(access, await requestNode(access, timeoutMs === undefined ? request : { ...request, timeoutMs }));
+  endpoint: E,
+  request: EndpointRequest<E> = {},
+): Promise<ResponseOf<E>> {
+  return answerOf(access, endpoint, await requestNode(access, requestOf(endpoint, request)));
 }
 
 /** The same for one of many requests, by which a short outage would waste the others: `requestNodeAgain`. */
-export const callNodeAgain: CallNode = async (access, method, path, body) =>
-  jsonOf(access, await requestNodeAgain(access, requestOf(method, path, body)));
+export const callEndpointAgain: CallEndpoint = async (access, endpoint, request = {}) =>
+  answerOf(access, endpoint, await requestNodeAgain(access, requestOf(endpoint, request)));
 
-function requestOf(method: string, path: string, body: object | undefined): NodeRequest {
-  return { method, path, body: body === undefined ? undefined : JSON.stringify(body) };
+/** The request that `callEndpoint` sends. */
+export function requestOf<E extends Endpoint>(endpoint: E, request: EndpointRequest<E>): NodeRequest {
+  const { params = {}, query = {}, body, timeoutMs } = request as EndpointRequest;
+  const path = endpoint.path.replaceAll(/:(\w+)/g, (_, name: string) =>
+    encodeURIComponent(must((params as Readonly<Record<string, string>>)[name])),
+  );
+  const given = query instanceof URLSearchParams ? [...query] : Object.entries(query);
+  const sent = new URLSearchParams(
+    given.flatMap(([name, value]): [string, string][] => (value === undefined ? [] : [[name, `${value}`]])),
+  );
+  return {
+    method: endpoint.method,
+    path: sent.size === 0 ? path : `${path}?${sent}`,
+    body: body === undefined ? undefined : JSON.stringify(body),
+    ...(timeoutMs !== undefined && { timeoutMs }),
+  };
 }
 
-async function jsonOf({ url }: NodeAccess, response: Response): Promise<unknown> {
+async function answerOf<E extends Endpoint>({ url }: NodeAccess, endpoint: E, response: Response) {
   if (!response.ok) throw await errorFrom(url, response);
   const hint = response.headers.get(hintHeader);
   // On standard error, like all messages: programs read the answer on standard output.
   if (hint !== null) await printWarning(printable(textOfHeader(hint)));
-  return response.json().catch(() => ({}));
+  return answerIn(endpoint, await response.json().catch(() => undefined));
+}
+
+/** Checks the JSON of a successful response. Throws AppError if the node has another version with another format. */
+export function answerIn<E extends Endpoint>(endpoint: E, answer: unknown): ResponseOf<E> {
+  const schema = must(must(endpoint.responses()[200]).content["application/json"]);
+  return expectAnswer(schema, answer, `as declared for \`${endpoint.method} ${endpoint.path}\``) as ResponseOf<E>;
+}
+
+/** Checks what a node sent. Throws AppError if it does not fit, however lenient. */
+export function expectAnswer<Schema extends z.ZodType>(
+  schema: Schema,
+  answer: unknown,
+  what: string,
+): z.output<Schema> {
+  const { error } = lenient(schema).safeParse(answer);
+  if (error === undefined) return answer as z.output<Schema>;
+  const at = error.issues[0]?.path.join(".");
+  throw unexpectedAnswer(at ? `${what} (\`${at}\`)` : what);
 }
 
 export interface NodeRequest {
@@ -222,17 +269,6 @@ export async function errorFrom(url: string, response: Response): Promise<AppErr
   const reason = (await messageIn(response)) ?? "no reason given";
   const code = response.status === 413 ? "too_large" : response.status === 404 ? "not_found" : "invalid_request";
   return new AppError(code, `${url} answered ${response.status}: ${reason}`);
-}
-
-/** Checks the JSON of a response. Throws AppError if the node has another version with another format. */
-export function expectAnswer<Schema extends z.ZodType>(
-  schema: Schema,
-  answer: unknown,
-  what: string,
-): z.output<Schema> {
-  const parsed = schema.safeParse(answer);
-  if (parsed.success) return parsed.data;
-  throw unexpectedAnswer(what);
 }
 
 export function unexpectedAnswer(what: string): AppError {

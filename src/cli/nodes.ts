@@ -1,9 +1,10 @@
 /** `ostiary nodes`: prints all nodes of an environment, as a running node knows them. */
 import type { Command } from "commander";
-import { z } from "zod";
+import { nodeEndpoints } from "../features/nodes/endpoints.ts";
+import type { ResponseOf } from "../http/endpoint.ts";
 import { print } from "../runtime/process.ts";
 import type { AddCommand } from "./command.ts";
-import { accessOf, callNode, expectAnswer, withAccess } from "./node-api.ts";
+import { accessOf, callEndpoint, withAccess } from "./node-api.ts";
 import { table } from "./table.ts";
 
 const details = `
@@ -21,11 +22,10 @@ export const nodesCommand: AddCommand = (program, finish) => {
     .command("nodes")
     .description("Print all nodes of the environment: role, state, position, lag, brokers, version and node keys")
     .option("--json", "Print the nodes as JSON, one per line");
-  withAccess(command, "read")
+  withAccess(command, nodeEndpoints.getNodes)
     .addHelpText("after", details)
     .action(async ({ json }: { readonly json?: true }, self: Command) => {
-      const answer = await callNode(accessOf(self, "read"), "GET", "/api/nodes");
-      const { nodes } = expectAnswer(nodesSchema, answer, "a list of nodes");
+      const { nodes } = await callEndpoint(accessOf(self), nodeEndpoints.getNodes);
       await print(json ? nodes.map((node) => `${JSON.stringify(node)}\n`).join("") : textOf(nodes));
       if (nodes.some(({ ready, seen_ms_ago: seen }) => ready === false || seen > silentMs)) finish(1);
     });
@@ -33,26 +33,7 @@ export const nodesCommand: AddCommand = (program, finish) => {
 
 const silentMs = 60_000;
 
-const nodesSchema = z.object({
-  nodes: z.array(
-    z.looseObject({
-      node: z.string(),
-      role: z.string(),
-      version: z.string().nullable(),
-      state: z.string().nullable(),
-      ready: z.boolean().nullable(),
-      offset: z.number().nullable(),
-      lag_events: z.number().nullable(),
-      age_ms: z.number().nullable(),
-      brokers: z.array(z.object({ broker: z.string(), connected: z.boolean() })),
-      node_keys: z.array(z.string()).optional(),
-      kept_format: z.number().optional(),
-      seen_ms_ago: z.number(),
-    }),
-  ),
-});
-
-function textOf(nodes: z.output<typeof nodesSchema>["nodes"]): string {
+function textOf(nodes: ResponseOf<typeof nodeEndpoints.getNodes>["nodes"]): string {
   const rows = nodes.map(({ node, role, state, ready, offset, lag_events, age_ms, ...rest }) => [
     node,
     role,

@@ -1,11 +1,12 @@
 /** `ostiary parity`: lists the decisions of a running node beside the results that applications expected of them. */
 import { InvalidArgumentError, type Command } from "commander";
-import { z } from "zod";
+import { parityEndpoints } from "../features/parity/endpoints.ts";
+import type { ResponseOf } from "../http/endpoint.ts";
 import { formatValue } from "../engine/explain/atom.ts";
 import { print } from "../runtime/process.ts";
 import { printWarning } from "./color.ts";
 import type { AddCommand } from "./command.ts";
-import { accessOf, callNode, expectAnswer, withAccess, type NodeAccess } from "./node-api.ts";
+import { accessOf, callEndpoint, withAccess, type NodeAccess } from "./node-api.ts";
 import { table } from "./table.ts";
 
 const details = `
@@ -34,10 +35,10 @@ export const parityCommand: AddCommand = (program, finish) => {
       "End with status 1 if the node has a mismatch, listed or not, or has compared nothing",
     )
     .option("--json", "Print JSON");
-  withAccess(command, "read")
+  withAccess(command, parityEndpoints.getParity)
     .addHelpText("after", details)
     .action(async ({ limit, failOnMismatch, json }: Options, self: Command) => {
-      const { counts, reports } = await readReports(accessOf(self, "read"), limit);
+      const { counts, reports } = await readReports(accessOf(self), limit);
       await print(json ? `${JSON.stringify({ counts, reports }, null, 2)}\n` : render(counts, reports));
       const isMissing = counts.mismatch + counts.match === 0;
       if (isMissing) await printWarning("no decision was compared, so it is not known if there are differences");
@@ -50,40 +51,20 @@ function wholeNumber(text: string): number {
   return Number(text);
 }
 
-/** The id is missing if the decision log leaves it out, or has only its hash. */
-const value = z.object({ type: z.string(), id: z.string().optional() });
-const report = z.looseObject({
-  result: z.string(),
-  expected: z.boolean(),
-  allowed: z.boolean().nullable(),
-  time: z.string(),
-  request_id: z.string(),
-  actor: value.nullish(),
-  action: z.string().nullish(),
-  resource: value.nullish(),
-  context_facts: z.array(z.object({ predicate: z.string(), args: z.array(value) })).optional(),
-  redacted: z.array(z.string()).optional(),
-});
-const page = z.object({
-  counts: z.object({ mismatch: z.number(), pending: z.number(), match: z.number() }),
-  reports: z.array(report),
-  next: z.string().nullable(),
-});
-
-type Report = z.output<typeof report>;
-type Page = z.output<typeof page>;
+type Page = ResponseOf<typeof parityEndpoints.getParity>;
+type Report = Page["reports"][number];
 
 /** The first `limit` reports, and the counts of the first page. */
 async function readReports(access: NodeAccess, limit: number): Promise<Pick<Page, "counts" | "reports">> {
   const reports: Report[] = [];
   let counts: Page["counts"] | undefined;
-  for (let after = ""; ;) {
-    const path = `/api/parity?limit=${Math.min(limit - reports.length, 1000)}${after}`;
-    const answer = expectAnswer(page, await callNode(access, "GET", path), "a page of parity reports");
+  for (let after: string | undefined; ;) {
+    const query = { limit: Math.min(limit - reports.length, 1000), after };
+    const answer = await callEndpoint(access, parityEndpoints.getParity, { query });
     counts ??= answer.counts;
     reports.push(...answer.reports);
     if (answer.next === null || reports.length >= limit) return { counts, reports };
-    after = `&after=${encodeURIComponent(answer.next)}`;
+    after = answer.next;
   }
 }
 
@@ -124,7 +105,7 @@ function rowOf({ result, expected, allowed, time, request_id, actor, action, res
   ];
 }
 
-function valueText({ type, id }: z.output<typeof value>): string {
+function valueText({ type, id }: NonNullable<Report["actor"]>): string {
   return id === undefined ? `${type}:_` : formatValue({ type, id });
 }
 

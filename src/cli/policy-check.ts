@@ -1,13 +1,23 @@
 /** `ostiary policy check`: checks and tests a policy, and with `--effect` asks a node what it would change there. */
 import { type Command, InvalidArgumentError } from "commander";
-import { z } from "zod";
+import { policyEndpoints } from "../features/policy/endpoints.ts";
+import type { ResponseOf } from "../http/endpoint.ts";
 import { print } from "../runtime/process.ts";
 import { printable } from "../util/printable.ts";
 import { printFailure } from "./color.ts";
 import type { ExitStatus } from "./command.ts";
-import { noEvidence, replayed, replayText, replayTimeoutMs } from "./decisions.ts";
+import { noEvidence, replayText, replayTimeoutMs } from "./decisions.ts";
 import { itemsOf } from "./follow-events.ts";
-import { accessOf, errorFrom, expectAnswer, noAnswer, type NodeAccess, requestNode, withAccess } from "./node-api.ts";
+import {
+  accessOf,
+  answerIn,
+  errorFrom,
+  noAnswer,
+  type NodeAccess,
+  requestNode,
+  requestOf,
+  withAccess,
+} from "./node-api.ts";
 import { type ProgressLine, withProgress } from "./progress-line.ts";
 import { checkFiles, printReport, printReportAsJson } from "./policy-files.ts";
 
@@ -28,14 +38,10 @@ interface Options {
   readonly json?: true;
 }
 
-const effectSchema = z.object({
-  tests: z.looseObject({ success: z.boolean() }),
-  unused_facts: z.array(z.object({ facts: z.string(), count: z.number() })),
-  decisions: z.union([replayed, z.object({ omitted: z.string() })]).nullable(),
-});
+type Effect = ResponseOf<typeof policyEndpoints.policyEffect>;
 
 export function addCheck(group: Command, finish: (status: ExitStatus) => void): void {
-  withAccess(group.command("check"), "read")
+  withAccess(group.command("check"), policyEndpoints.policyEffect)
     .description("Check and test a policy; show what it would change on a running node")
     .argument("<files...>", "Policy files; several form one policy")
     .option("--effect", "Ask the node which stored facts and logged decisions would change")
@@ -49,8 +55,8 @@ export function addCheck(group: Command, finish: (status: ExitStatus) => void): 
       if (!json) await printReport(checked);
       if (isShown) return finish(checked.good ? 0 : 1);
       const body = { files: checked.sources.map(({ name, text }) => ({ filename: name, src: text })), decisions };
-      const answer = await withProgress((line) => askEffect(accessOf(self, "read"), body, line));
-      const found = expectAnswer(effectSchema, answer, "the effect of a policy");
+      const answer = await withProgress((line) => askEffect(accessOf(self), body, line));
+      const found = answerIn(policyEndpoints.policyEffect, answer);
       await print(json ? `${JSON.stringify(answer, null, 2)}\n` : effectText(found));
       const missing = found.decisions && missingEvidence(found.decisions);
       if (missing) await printFailure(`${missing}; \`--decisions 0\` asks for none`);
@@ -61,13 +67,8 @@ export function addCheck(group: Command, finish: (status: ExitStatus) => void): 
 /** Ends the work of the node when the command ends. */
 async function askEffect(access: NodeAccess, body: object, line: ProgressLine): Promise<object> {
   line.begin("checking the policy");
-  const response = await requestNode(access, {
-    method: "POST",
-    path: "/api/policy_effect",
-    headers: { Accept: "text/event-stream" },
-    body: JSON.stringify(body),
-    timeoutMs: replayTimeoutMs,
-  });
+  const request = requestOf(policyEndpoints.policyEffect, { body, timeoutMs: replayTimeoutMs });
+  const response = await requestNode(access, { ...request, headers: { Accept: "text/event-stream" } });
   if (!response.ok) throw await errorFrom(access.url, response);
   const answer: Record<string, unknown> = {};
   try {
@@ -83,7 +84,7 @@ async function askEffect(access: NodeAccess, body: object, line: ProgressLine): 
   return answer;
 }
 
-function effectText({ unused_facts: unused, decisions }: z.output<typeof effectSchema>): string {
+function effectText({ unused_facts: unused, decisions }: Effect): string {
   const facts = unused.map(({ facts: type, count }) => `would no longer use ${count} ${printable(type)}\n`);
   const noFacts = facts.length === 0 ? ["would still use all stored facts that the active policy uses\n"] : facts;
   if (decisions === null) return noFacts.join("");
@@ -91,7 +92,7 @@ function effectText({ unused_facts: unused, decisions }: z.output<typeof effectS
 }
 
 /** Why nothing is known about the decisions; undefined if some were made again. */
-function missingEvidence(decisions: NonNullable<z.output<typeof effectSchema>["decisions"]>): string | undefined {
+function missingEvidence(decisions: NonNullable<Effect["decisions"]>): string | undefined {
   if ("omitted" in decisions) return `no decision was replayed: ${decisions.omitted}`;
   return decisions.replayed === 0 ? noEvidence(decisions) : undefined;
 }

@@ -1,6 +1,7 @@
 /** `ostiary policy diff`: compares versions of the policy of a running node with each other or with files. */
 import type { Command } from "commander";
 import { createTwoFilesPatch, FILE_HEADERS_ONLY } from "diff";
+import { policyEndpoints } from "../features/policy/endpoints.ts";
 import { joinSources } from "../engine/policy/active-policy.ts";
 import { print, printColored, printContent, wantsColor } from "../runtime/process.ts";
 import { AppError } from "../util/app-error.ts";
@@ -30,13 +31,13 @@ interface Text {
 }
 
 export function addDiff(group: Command, finish: (status: ExitStatus) => void): void {
-  withAccess(group.command("diff"), "read")
+  withAccess(group.command("diff"), policyEndpoints.getPolicy)
     .description("Compare two versions of the policy, or a version with files, line by line")
     .argument("[versions-or-files...]", "At most two versions, or a version and policy files")
     .option("--json", "Print the patch as JSON")
     .addHelpText("after", details)
     .action(async (words: string[], { json }: { json?: true }, self: Command) => {
-      const [from, to] = await textsOf(accessOf(self, "read"), words);
+      const [from, to] = await textsOf(accessOf(self), words);
       const patch = from.text === to.text ? "" : patchOf(from, to);
       if (json) await print(`${JSON.stringify({ from: from.name, to: to.name, patch }, null, 2)}\n`);
       else await printPatch(patch);

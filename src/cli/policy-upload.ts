@@ -1,5 +1,6 @@
 /** Changes of the active policy of a running node: an upload or a rollback, and why the node refused it. */
 import { z } from "zod";
+import type { Endpoint } from "../http/endpoint.ts";
 import type { SourcePart } from "../engine/policy/stored-policy.ts";
 import { joinSources } from "../engine/policy/active-policy.ts";
 import type { Diagnostic } from "../polar/diagnostic.ts";
@@ -9,7 +10,7 @@ import { printColored, wantsColor } from "../runtime/process.ts";
 import { must } from "../util/assert.ts";
 import { fitsInBytes } from "../util/text-length.ts";
 import { printFailure } from "./color.ts";
-import { errorFrom, requestNode, type NodeAccess } from "./node-api.ts";
+import { errorFrom, requestNode, requestOf, type NodeAccess } from "./node-api.ts";
 
 export interface PolicyChange {
   readonly result: "loaded" | "unchanged";
@@ -37,17 +38,13 @@ const timeoutMs = 90_000;
 /** Sends a change. Throws AppError if the node refuses the request for another reason than the policy. */
 export async function changePolicy(
   access: NodeAccess,
-  path: string,
+  endpoint: Endpoint,
   body: object,
   { force, json }: { readonly force?: true; readonly json?: true },
   sources: readonly Source[] = [],
 ): Promise<PolicyChange> {
-  const response = await requestNode(access, {
-    method: "POST",
-    path: `${path}${force ? "?force=true" : ""}`,
-    body: JSON.stringify(body),
-    timeoutMs,
-  });
+  const request = requestOf(endpoint, { query: { force: force && "true" }, body, timeoutMs });
+  const response = await requestNode(access, request);
   const result = response.status === 202 ? "unchanged" : "loaded";
   if (response.ok) {
     const { message = "" } = (await response.json().catch(() => ({}))) as { message?: string };

@@ -1,23 +1,13 @@
 /** The versions of the policy of a running node. */
-import { z } from "zod";
+import { policyEndpoints } from "../features/policy/endpoints.ts";
+import type { ResponseOf } from "../http/endpoint.ts";
 import { AppError } from "../util/app-error.ts";
 import { UsageError } from "./command.ts";
-import { callNode, expectAnswer, type NodeAccess } from "./node-api.ts";
+import { callEndpoint, type NodeAccess } from "./node-api.ts";
 
-const version = z.object({
-  id: z.number(),
-  active: z.boolean(),
-  filename: z.string().nullable(),
-  time: z.string(),
-  author: z.object({ id: z.string(), name: z.string().nullable() }).nullable(),
-  message: z.string().nullable(),
-  bytes: z.number(),
-});
-export type PolicyVersion = z.output<typeof version>;
-
-const page = z.object({ versions: z.array(version), next_page_token: z.string().optional() });
-const source = z.object({ policy: z.object({ filename: z.string().nullable(), src: z.string() }).nullable() });
-export type PolicySource = NonNullable<z.output<typeof source>["policy"]>;
+type Page = ResponseOf<typeof policyEndpoints.getPolicyHistory>;
+export type PolicyVersion = Page["versions"][number];
+export type PolicySource = NonNullable<ResponseOf<typeof policyEndpoints.getPolicy>["policy"]>;
 
 /** Throws UsageError if the text is not the id of a version. */
 export function parseId(text: string): number {
@@ -30,7 +20,7 @@ export async function readVersions(access: NodeAccess): Promise<PolicyVersion[]>
   const versions: PolicyVersion[] = [];
   let token: string | undefined;
   do {
-    const read = await readPage(access, { page_size: "1000", ...(token !== undefined && { page_token: token }) });
+    const read = await readPage(access, { page_size: 1000, page_token: token });
     versions.push(...read.versions);
     token = read.next_page_token;
   } while (token !== undefined);
@@ -39,20 +29,18 @@ export async function readVersions(access: NodeAccess): Promise<PolicyVersion[]>
 
 /** The id of the active version, which is the newest one. Throws AppError `not_found`. */
 export async function readActiveId(access: NodeAccess): Promise<number> {
-  const [newest] = (await readPage(access, { page_size: "1" })).versions;
+  const [newest] = (await readPage(access, { page_size: 1 })).versions;
   if (newest === undefined) throw noPolicy();
   return newest.id;
 }
 
-async function readPage(access: NodeAccess, query: Readonly<Record<string, string>>): Promise<z.output<typeof page>> {
-  const answer = await callNode(access, "GET", `/api/policy_history?${new URLSearchParams(query)}`);
-  return expectAnswer(page, answer, "a page of policy versions");
+function readPage(access: NodeAccess, query: { page_size: number; page_token?: string | undefined }): Promise<Page> {
+  return callEndpoint(access, policyEndpoints.getPolicyHistory, { query });
 }
 
 /** The source of a version; of the active one without an id. Throws AppError `not_found`. */
 export async function readPolicy(access: NodeAccess, id?: number): Promise<PolicySource> {
-  const answer = await callNode(access, "GET", `/api/policy${id === undefined ? "" : `?id=${id}`}`);
-  const { policy } = expectAnswer(source, answer, "a policy");
+  const { policy } = await callEndpoint(access, policyEndpoints.getPolicy, { query: { id } });
   if (policy !== null) return policy;
   if (id === undefined) throw noPolicy();
   throw new AppError("not_found", `there is no version \`${id}\`; \`ostiary policy history\` lists the versions`);

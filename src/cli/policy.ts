@@ -1,5 +1,6 @@
 /** `ostiary policy`: loads a policy into a running node; shows and compares its versions, and goes back to one. */
 import type { Command } from "commander";
+import { policyEndpoints } from "../features/policy/endpoints.ts";
 import { printContent, print } from "../runtime/process.ts";
 import { type AddCommand, type ExitStatus, UsageError } from "./command.ts";
 import { printWarning } from "./color.ts";
@@ -64,7 +65,7 @@ function withChangeOptions(command: Command): Command {
       .option("-m, --message <text>", "Why the policy changes, for its history")
       .option("--force", "Load the policy even if its tests fail")
       .option("--json", "Print the result as JSON"),
-    "write",
+    policyEndpoints.postPolicy,
   );
 }
 
@@ -77,7 +78,7 @@ async function upload(paths: readonly string[], options: UploadOptions, self: Co
     throw new UsageError(
       "no policy file was named; `ostiary policy policy.polar` loads one, `ostiary policy --help` has more",
     );
-  const access = accessOf(self, "write");
+  const access = accessOf(self);
   // The files are checked one by one first, so that problems name file and line. The node gets them as one text.
   const checked = await checkFiles(paths, { runTests: options.force !== true });
   if (!checked.good) {
@@ -87,7 +88,7 @@ async function upload(paths: readonly string[], options: UploadOptions, self: Co
   if (!options.json) await printProblems(checked);
   const change = await changePolicy(
     access,
-    "/api/policy",
+    policyEndpoints.postPolicy,
     { ...uploadOf(checked.sources), ...bodyOf(options) },
     options,
     checked.sources,
@@ -100,23 +101,23 @@ async function upload(paths: readonly string[], options: UploadOptions, self: Co
 }
 
 function addShow(group: Command): void {
-  withAccess(group.command("show"), "read")
+  withAccess(group.command("show"), policyEndpoints.getPolicy)
     .description("Print the source of the active policy, or of another version")
     .argument("[id]", "The version, from `ostiary policy history`", parseId)
     .option("--id <number>", "The same", parseId)
     .option("--json", "Print file name and source as JSON")
     .action(async (version: number | undefined, { id, json }: { id?: number; json?: true }, self: Command) => {
-      const policy = await readPolicy(accessOf(self, "read"), version ?? id);
+      const policy = await readPolicy(accessOf(self), version ?? id);
       await (json ? print(`${JSON.stringify(policy, null, 2)}\n`) : printContent(policy.src));
     });
 }
 
 function addHistory(group: Command): void {
-  withAccess(group.command("history"), "read")
+  withAccess(group.command("history"), policyEndpoints.getPolicyHistory)
     .description("Print the versions of the policy, newest first")
     .option("--json", "Print JSON")
     .action(async ({ json }: { json?: true }, self: Command) => {
-      const versions = await readVersions(accessOf(self, "read"));
+      const versions = await readVersions(accessOf(self));
       const headings = ["ID", "ACTIVE", "TIME", "BYTES", "AUTHOR", "FILE", "MESSAGE"];
       await print(json ? `${JSON.stringify(versions, null, 2)}\n` : table(headings, versions.map(rowOf)));
     });
@@ -133,7 +134,11 @@ function addRollback(group: Command, finish: Finish): void {
     .argument("<id>", "The version, from `ostiary policy history`", parseId)
     .action(async (id: number, options: ChangeOptions, self: Command) => {
       const body = { id, ...bodyOf(options) };
-      await report(await changePolicy(accessOf(self, "write"), "/api/policy_rollback", body, options), options, finish);
+      await report(
+        await changePolicy(accessOf(self), policyEndpoints.postPolicyRollback, body, options),
+        options,
+        finish,
+      );
     });
 }
 

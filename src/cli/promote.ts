@@ -3,18 +3,13 @@
  * the lease.
  */
 import type { Command } from "commander";
-import { z } from "zod";
+import { promotionEndpoints } from "../features/promotion/endpoints.ts";
+import type { ResponseOf } from "../http/endpoint.ts";
 import { keepFilesPrivate, print } from "../runtime/process.ts";
 import { printable } from "../util/printable.ts";
 import { printFailure } from "./color.ts";
 import type { AddCommand } from "./command.ts";
-import { accessOf, callNode, expectAnswer, type NodeAccess, withAccess } from "./node-api.ts";
-
-interface Promoted {
-  readonly epoch: string;
-  readonly offset: number;
-  readonly failed_environments?: readonly { readonly id: string; readonly reason: string }[];
-}
+import { accessOf, callEndpoint, type NodeAccess, withAccess } from "./node-api.ts";
 
 interface Options {
   readonly force?: true;
@@ -27,7 +22,7 @@ interface Options {
 const timeoutMs = 300_000;
 
 export const promoteCommand: AddCommand = (program, finish) => {
-  withAccess(program.command("promote"), "admin")
+  withAccess(program.command("promote"), promotionEndpoints.promote)
     .description(
       "Make an edge the primary of all its environments, under a new epoch. The edge first fetches missing events from its peers. The promotion is refused while the old primary answers, if another node has more events or is being promoted, and with `ack` if so many edges are unreachable that only they may have an acknowledged write. With `failover` it waits for the lease, at most one and a half times its time to live",
     )
@@ -46,10 +41,10 @@ export const promoteCommand: AddCommand = (program, finish) => {
     .option("--json", "Print JSON")
     .action(async (options: Options, command: Command) => {
       keepFilesPrivate();
-      const access = accessOf(command, "admin");
+      const access = accessOf(command);
       if (options.dryRun) return finish((await printPreview(access, options)) ? 0 : 1);
       const body = { force: options.force ?? false, graceful: options.graceful ?? false };
-      const promoted = (await callNode(access, "POST", "/api/promote", body, timeoutMs)) as Promoted;
+      const promoted = await callEndpoint(access, promotionEndpoints.promote, { body, timeoutMs });
       const failed = promoted.failed_environments ?? [];
       await print(
         options.json
@@ -62,38 +57,16 @@ export const promoteCommand: AddCommand = (program, finish) => {
     });
 };
 
-const outcome = {
-  possible: z.boolean(),
-  reasons: z.array(z.string()),
-  warnings: z.array(z.string()),
-  missing_events: z.number(),
-  lost_events: z.number().nullable(),
-};
-const preview = z.looseObject({
-  node: z.string(),
-  offset: z.number().nullable(),
-  ...outcome,
-  primary: z.object({ url: z.string(), answers: z.boolean() }).nullable(),
-  nodes: z.array(
-    z.object({
-      url: z.string(),
-      node: z.string().nullable(),
-      role: z.string().nullable(),
-      offset: z.number().nullable(),
-    }),
-  ),
-  environments: z.array(z.looseObject({ id: z.string(), ...outcome })),
-});
-type Preview = z.output<typeof preview>;
-type Outcome = Pick<Preview, keyof typeof outcome>;
+type Preview = ResponseOf<typeof promotionEndpoints.previewPromotion>;
+type Outcome = Pick<Preview, "reasons" | "warnings" | "missing_events" | "lost_events">;
 
 /** Returns whether nothing that is known prevents the promotion. */
 async function printPreview(access: NodeAccess, { force, graceful, json }: Options): Promise<boolean> {
-  const query = new URLSearchParams({ ...(force && { force: "true" }), ...(graceful && { graceful: "true" }) });
-  const answer = await callNode(access, "GET", `/api/promote?${query}`, undefined, previewTimeoutMs);
-  const found = expectAnswer(preview, answer, "a preview of a promotion");
+  const query = { force: force && "true", graceful: graceful && "true" };
+  const request = { query, timeoutMs: previewTimeoutMs };
+  const found = await callEndpoint(access, promotionEndpoints.previewPromotion, request);
   const lines = previewLines(access.url, found).map((line) => `${printable(line)}\n`);
-  await print(json ? `${JSON.stringify(answer)}\n` : lines.join(""));
+  await print(json ? `${JSON.stringify(found)}\n` : lines.join(""));
   return found.possible && found.environments.every(({ possible }) => possible);
 }
 

@@ -1,6 +1,7 @@
 /** `ostiary authorize`, `authorize-resources`, `list`, `actions` and `query`: questions to a running node. */
 import type { Command } from "commander";
-import { z } from "zod";
+import { authorizeEndpoints, questionEndpoints } from "../features/questions/endpoints.ts";
+import type { ResponseOf } from "../http/endpoint.ts";
 import type { Fact, Value } from "../store/facts/fact.ts";
 import { print, printError, printUntilClosed } from "../runtime/process.ts";
 import { AppError } from "../util/app-error.ts";
@@ -8,7 +9,7 @@ import { printable } from "../util/printable.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { printFailure } from "./color.ts";
 import { noResults, warnOfTypeAsString } from "./facts.ts";
-import { accessOf, callNode, expectAnswer, type NodeAccess, withAccess } from "./node-api.ts";
+import { accessOf, callEndpoint, type NodeAccess, withAccess } from "./node-api.ts";
 import { formatFact, formatValuePattern, parseEntity, parseFactText, parsePatternWords } from "./parse-fact.ts";
 
 interface Options {
@@ -29,7 +30,7 @@ Examples:
   ostiary explain User:ann read Repository:compiler            why`;
 
 export const authorizeCommand: AddCommand = (program, finish) => {
-  withContext(withAccess(program.command("authorize"), "read"))
+  withContext(withAccess(program.command("authorize"), authorizeEndpoints.authorize))
     .description("Ask a running node if an action is allowed")
     .argument("<actor>", actorText)
     .argument("<action>", actionText)
@@ -40,8 +41,7 @@ export const authorizeCommand: AddCommand = (program, finish) => {
       const to = parseEntity(resource, "resource");
       const body = { ...questionOf(actor, options), action, resource_type: to.type, resource_id: to.id };
       try {
-        const answer = await callNode(accessOf(command, "read"), "POST", "/api/authorize", body);
-        const { allowed } = expectAnswer(z.object({ allowed: z.boolean() }), answer, "a decision");
+        const { allowed } = await callEndpoint(accessOf(command), authorizeEndpoints.authorize, { body });
         await print(options.json ? `${JSON.stringify({ allowed })}\n` : allowed ? "Allowed\n" : "Denied\n");
         finish(allowed ? 0 : 1);
       } catch (error) {
@@ -53,7 +53,7 @@ export const authorizeCommand: AddCommand = (program, finish) => {
 };
 
 export const authorizeResourcesCommand: AddCommand = (program) => {
-  withContext(withAccess(program.command("authorize-resources"), "read"))
+  withContext(withAccess(program.command("authorize-resources"), questionEndpoints.authorizeResources))
     .description("Print on which of these resources an action is allowed, one per line")
     .argument("<actor>", actorText)
     .argument("<action>", actionText)
@@ -62,15 +62,13 @@ export const authorizeResourcesCommand: AddCommand = (program) => {
     .action(async (actor: string, action: string, written: string[], options: Options, command: Command) => {
       const resources = written.map((resource) => parseEntity(resource, "resource"));
       const body = { ...questionOf(actor, options), action, resources };
-      const answer = await callNode(accessOf(command, "read"), "POST", "/api/authorize_resources", body);
-      const value = z.object({ type: z.string(), id: z.string() });
-      const { results } = expectAnswer(z.object({ results: z.array(value) }), answer, "a list of resources");
+      const { results } = await callEndpoint(accessOf(command), questionEndpoints.authorizeResources, { body });
       await printLines(results, formatValuePattern, options);
     });
 };
 
 export const listCommand: AddCommand = (program) => {
-  withContext(withAccess(program.command("list"), "read"))
+  withContext(withAccess(program.command("list"), questionEndpoints.list))
     .description("Print the ids of all resources of a type on which an action is allowed, one per line")
     .argument("<actor>", actorText)
     .argument("<action>", actionText)
@@ -82,7 +80,7 @@ export const listCommand: AddCommand = (program) => {
       if (/(?<!:):(?!:)/.test(type))
         throw new UsageError(`\`${type}\` is not a type; write it without an id, such as \`Repository\``);
       const body = { ...questionOf(actor, options), action, resource_type: type };
-      const access = accessOf(command, "read");
+      const access = accessOf(command);
       const all: string[] = [];
       for await (const ids of listPages(access, body)) all.push(...ids);
       await printLines(all, (id) => id, options);
@@ -90,7 +88,7 @@ export const listCommand: AddCommand = (program) => {
 };
 
 export const actionsCommand: AddCommand = (program) => {
-  withContext(withAccess(program.command("actions"), "read"))
+  withContext(withAccess(program.command("actions"), questionEndpoints.actions))
     .description("Print the actions that are allowed on a resource, one per line")
     .argument("<actor>", actorText)
     .argument("<resource>", "Its type and id, such as `Repository:compiler`")
@@ -98,8 +96,7 @@ export const actionsCommand: AddCommand = (program) => {
     .action(async (actor: string, resource: string, options: Options, command: Command) => {
       const to = parseEntity(resource, "resource");
       const body = { ...questionOf(actor, options), resource_type: to.type, resource_id: to.id };
-      const answer = await callNode(accessOf(command, "read"), "POST", "/api/actions", body);
-      const { results } = expectAnswer(z.object({ results: z.array(z.string()) }), answer, "a list of actions");
+      const { results } = await callEndpoint(accessOf(command), questionEndpoints.actions, { body });
       await printLines(results, (action) => action, options);
     });
 };
@@ -112,7 +109,7 @@ Examples:
   ostiary query allow User:_ read Repository:compiler                who can read it`;
 
 export const queryCommand: AddCommand = (program) => {
-  withContext(withAccess(program.command("query"), "read"))
+  withContext(withAccess(program.command("query"), questionEndpoints.query))
     .description("Print the facts, stored or derived by rules, that match a pattern, one per line")
     .argument("<predicate>", "The predicate of a fact or a rule")
     .argument("[values...]", "Its arguments, which can have wildcards: `User:ann`, `User:_`, `_`")
@@ -122,10 +119,7 @@ export const queryCommand: AddCommand = (program) => {
       const fact = parsePatternWords([name, ...values]);
       if (fact.predicate === null) throw new UsageError("`query` needs the name of a predicate, such as `has_role`");
       const body = { fact, context_facts: options.context ?? [] };
-      const answer = await callNode(accessOf(command, "read"), "POST", "/api/query", body);
-      const value = z.object({ type: z.string().nullable(), id: z.string().nullable() });
-      const found = z.object({ predicate: z.string(), args: z.array(value) });
-      const { results } = expectAnswer(z.object({ results: z.array(found) }), answer, "a list of facts");
+      const { results } = await callEndpoint(accessOf(command), questionEndpoints.query, { body });
       if (results.length === 0 && !options.json) await print(noResults);
       else await printLines(results, formatFact, options);
       if (results.length === 0) await warnOfTypeAsString(fact.args);
@@ -147,16 +141,16 @@ function questionOf(actor: string, { context = [] }: Options) {
 }
 
 const listPageSize = 10_000;
-const listPage = z.object({ results: z.array(z.string()), next_page_token: z.string().nullable() });
 
 async function* listPages(access: NodeAccess, question: object): AsyncGenerator<string[]> {
   let token: string | null = null;
   do {
     const body = { ...question, page_size: listPageSize, ...(token !== null && { page_token: token }) };
-    const answer = await callNode(access, "POST", "/api/list", body);
-    const page = expectAnswer(listPage, answer, "a page of a list");
+    const page: ResponseOf<typeof questionEndpoints.list> = await callEndpoint(access, questionEndpoints.list, {
+      body,
+    });
     yield page.results;
-    token = page.next_page_token;
+    token = page.next_page_token ?? null;
   } while (token !== null);
 }
 

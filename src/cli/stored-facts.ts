@@ -1,20 +1,17 @@
 /** The stored facts of a running node: read page by page, and deleted by pattern whatever their number. */
-import { z } from "zod";
+import { factEndpoints } from "../features/facts/endpoints.ts";
+import type { ResponseOf } from "../http/endpoint.ts";
 import type { Fact } from "../store/facts/fact.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import { reasonOf } from "../util/reason.ts";
-import { type CallNode, callNode, callNodeAgain, expectAnswer, type NodeAccess, unexpectedAnswer } from "./node-api.ts";
+import { type CallEndpoint, callEndpoint, callEndpointAgain, type NodeAccess, unexpectedAnswer } from "./node-api.ts";
 import { anyValue, formatFact, type ValuePattern, type WrittenPattern } from "./parse-fact.ts";
 
 export interface FactFilter extends WrittenPattern {
   /** A value that one of the arguments must match. */
   readonly contains?: ValuePattern;
 }
-
-const fact = z.object({ predicate: z.string(), args: z.array(z.object({ type: z.string(), id: z.string() })) });
-const page = z.object({ results: z.array(fact), next_page_token: z.string().nullable() });
-const batchAnswer = z.object({ message: z.string() });
 
 /** The most entries that a node accepts in one batch, by default. */
 const pageSize = 1000;
@@ -27,26 +24,27 @@ export interface FactPage {
 
 /** Yields the pages of `GET /api/facts` with a query, from the page of `token` on. */
 export function factPages(access: NodeAccess, query: URLSearchParams, token: string | null = null) {
-  return pagesOf(access, "/api/facts", query, token);
+  return pagesOf((page, call) => call(access, factEndpoints.getFacts, { query: page }), query, token);
 }
 
 /** The first request is sent once, so that a wrong URL is reported immediately; the later ones survive a short outage. */
 async function* pagesOf(
-  access: NodeAccess,
-  path: string,
+  read: (query: URLSearchParams, call: CallEndpoint) => Promise<ResponseOf<typeof factEndpoints.getFacts>>,
   query: URLSearchParams,
   token: string | null = null,
 ): AsyncGenerator<FactPage> {
   query.set("page_size", String(pageSize));
-  let [call, next]: [CallNode, string | null] = [callNode, token];
+  let [call, next]: [CallEndpoint, string | null] = [callEndpoint, token];
   do {
     if (next !== null) query.set("page_token", next);
-    const answer = await call(access, "GET", `${path}?${query}`);
-    const { results, next_page_token: following } = expectAnswer(page, answer, "a page of facts");
+    const page = await read(query, call);
+    // Without a size of pages, it would be one list.
+    if (Array.isArray(page)) throw unexpectedAnswer("a page of facts");
+    const { results, next_page_token: following } = page;
     // It would never end.
     if (following !== null && following === next) throw unexpectedAnswer("the next page of facts");
     yield { facts: results, next: following };
-    [call, next] = [callNodeAgain, following];
+    [call, next] = [callEndpointAgain, following];
   } while (next !== null);
 }
 
@@ -64,11 +62,13 @@ export async function* readObjectFacts(
   access: NodeAccess,
   value: Fact["args"][number],
 ): AsyncGenerator<readonly Fact[]> {
-  const path = `/api/objects/${encodeURIComponent(value.type)}/${encodeURIComponent(value.id)}/facts`;
+  const { type, id } = value;
+  const read = (query: URLSearchParams, call: CallEndpoint) =>
+    call(access, factEndpoints.getObjectFacts, { params: { type, id }, query });
   // No URL has such a segment.
   if (!/^\.\.?$/.test(value.id)) {
     try {
-      for await (const { facts } of pagesOf(access, path, new URLSearchParams())) yield facts;
+      for await (const { facts } of pagesOf(read, new URLSearchParams())) yield facts;
       return;
     } catch (error) {
       if (!(error instanceof AppError && error.code === "not_found")) throw error;
@@ -86,10 +86,9 @@ export interface ChangeCounts {
 export async function sendBatch(
   access: NodeAccess,
   changes: readonly object[],
-  call = callNodeAgain,
+  call = callEndpointAgain,
 ): Promise<ChangeCounts> {
-  const answer = await call(access, "POST", "/api/batch", changes);
-  return countsIn(expectAnswer(batchAnswer, answer, "the result of a batch").message);
+  return countsIn((await call(access, factEndpoints.batch, { body: changes })).message);
 }
 
 /** The counts in the answer of a node to a batch. Throws AppError if it has none. */
@@ -113,7 +112,7 @@ export async function deleteFacts(
   try {
     for (;;) {
       const rest = isExpressible(pattern)
-        ? await deleteAtOnce(access, [pattern], total === 0 ? callNode : callNodeAgain)
+        ? await deleteAtOnce(access, [pattern], total === 0 ? callEndpoint : callEndpointAgain)
         : undefined;
       if (rest !== undefined) return total + rest;
       const before = total;
@@ -138,7 +137,7 @@ export async function deleteFacts(
 /** Deletes listed facts, in parts if the node has a lower limit or if they are long. */
 async function deleteListed(access: NodeAccess, facts: readonly Fact[]): Promise<number> {
   if (facts.length === 0) return 0;
-  const deleted = await deleteAtOnce(access, facts, callNodeAgain);
+  const deleted = await deleteAtOnce(access, facts, callEndpointAgain);
   if (deleted !== undefined) return deleted;
   const middle = Math.ceil(facts.length / 2);
   if (middle === facts.length) throw new AppError("too_large", `${formatFact(must(facts[0]))} is too large to delete`);
@@ -150,7 +149,7 @@ async function deleteListed(access: NodeAccess, facts: readonly Fact[]): Promise
 async function deleteAtOnce(
   access: NodeAccess,
   patterns: readonly WrittenPattern[],
-  call: CallNode,
+  call: CallEndpoint,
 ): Promise<number | undefined> {
   try {
     return (await sendBatch(access, [{ deletes: patterns }], call)).deleted;

@@ -1,10 +1,11 @@
 /** `ostiary traces`: prints the last traces of a running node, or the spans of one trace from all nodes. */
 import { InvalidArgumentError, type Command } from "commander";
-import { z } from "zod";
+import { traceEndpoints } from "../features/traces/endpoints.ts";
+import type { ResponseOf } from "../http/endpoint.ts";
 import { print } from "../runtime/process.ts";
 import { printWarning } from "./color.ts";
 import { UsageError, type AddCommand } from "./command.ts";
-import { accessOf, callNode, expectAnswer, type NodeAccess, withAccess } from "./node-api.ts";
+import { accessOf, callEndpoint, type NodeAccess, withAccess } from "./node-api.ts";
 import { table } from "./table.ts";
 
 const details = `
@@ -36,12 +37,12 @@ export const tracesCommand: AddCommand = (program) => {
     .option("--between-nodes", "Also requests of other nodes, such as polls")
     .option("--segments", "Print how long each phase took, instead of the traces")
     .option("--json", "Print JSON, one trace, phase or span per line");
-  withAccess(command, "admin")
+  withAccess(command, traceEndpoints.getTraces)
     .addHelpText("after", details)
     .action(async (id: string | undefined, options: Options, self: Command) => {
       if (id !== undefined && !/^[0-9a-f]{32}$/.test(id))
         throw new UsageError(`\`${id}\` is not the id of a trace, which has 32 hexadecimal digits`);
-      const access = accessOf(self, "admin");
+      const access = accessOf(self);
       await (id === undefined ? printTraces(access, options) : printTrace(access, id, options));
     });
 };
@@ -51,39 +52,10 @@ function numberIn(text: string): number {
   throw new InvalidArgumentError("It must be a number of milliseconds.");
 }
 
-const tracesSchema = z.object({
-  traces: z.array(
-    z.looseObject({
-      id: z.string(),
-      name: z.string(),
-      start: z.string(),
-      duration_ms: z.number(),
-      failed: z.boolean(),
-      spans: z.number(),
-    }),
-  ),
-  segments: z.array(
-    z.looseObject({
-      name: z.string(),
-      count: z.number(),
-      p50_ms: z.number(),
-      p90_ms: z.number(),
-      p99_ms: z.number(),
-      max_ms: z.number(),
-    }),
-  ),
-});
-
 async function printTraces(access: NodeAccess, options: Options) {
   const { minMs, route, since, betweenNodes, segments: bySegment, json } = options;
-  const query = new URLSearchParams({
-    ...(minMs !== undefined && { min_ms: String(minMs) }),
-    ...(route !== undefined && { route }),
-    ...(since !== undefined && { since }),
-    ...(betweenNodes && { between_nodes: "true" }),
-  });
-  const answer = await callNode(access, "GET", `/api/traces?${query}`);
-  const { traces, segments } = expectAnswer(tracesSchema, answer, "a list of traces");
+  const query = { min_ms: minMs, route, since, between_nodes: betweenNodes && "true" };
+  const { traces, segments } = await callEndpoint(access, traceEndpoints.getTraces, { query });
   if (traces.length === 0)
     await printWarning(
       "the node has no such trace: it keeps a few per second, and none with `advanced.traceRecentPerSecond: 0`",
@@ -110,25 +82,10 @@ async function printTraces(access: NodeAccess, options: Options) {
   return print(table(["TIME", "DURATION", "SPANS", "NAME", "ID"], rows));
 }
 
-const traceSchema = z.object({
-  nodes: z.array(z.object({ node: z.string(), answered: z.boolean() })),
-  spans: z.array(
-    z.looseObject({
-      node: z.string(),
-      id: z.string(),
-      parent: z.string().nullable(),
-      name: z.string(),
-      start_us: z.number(),
-      duration_us: z.number(),
-      failed: z.boolean(),
-    }),
-  ),
-});
-type Span = z.output<typeof traceSchema>["spans"][number];
+type Span = ResponseOf<typeof traceEndpoints.getTrace>["spans"][number];
 
 async function printTrace(access: NodeAccess, id: string, { json }: Options): Promise<void> {
-  const answer = await callNode(access, "GET", `/api/traces/${id}`);
-  const { nodes, spans } = expectAnswer(traceSchema, answer, "a trace");
+  const { nodes, spans } = await callEndpoint(access, traceEndpoints.getTrace, { params: { id } });
   if (json) return print(spans.map((span) => `${JSON.stringify(span)}\n`).join(""));
   const firstUs = spans[0]?.start_us ?? 0;
   const rows = inTree(spans).map(({ span, depth }) => [

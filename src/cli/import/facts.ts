@@ -1,6 +1,7 @@
 /** `ostiary import facts`: inserts the facts of an NDJSON file, such as that of `ostiary export`, into a running node. */
 import { statSync } from "node:fs";
 import type { Command } from "commander";
+import { factEndpoints } from "../../features/facts/endpoints.ts";
 import { defaultLimits } from "../../config/limits.ts";
 import { print, stopSignal } from "../../runtime/process.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -32,7 +33,7 @@ interface Options {
 }
 
 export const importFactsCommand: AddCommand = (program, finish) => {
-  withAccess(program.command("facts"), "write")
+  withAccess(program.command("facts"), factEndpoints.batch)
     .description("Insert facts from a file with one fact per line")
     .argument("<file>", "The file, or - for standard input")
     .option("--from-line <number>", "Begin with this line", "1")
@@ -40,7 +41,7 @@ export const importFactsCommand: AddCommand = (program, finish) => {
     .addHelpText("after", details)
     .action(async (file: string, { fromLine, json }: Options, command: Command) => {
       if (!/^[1-9]\d{0,14}$/.test(fromLine)) throw new UsageError(`\`${fromLine}\` is not the number of a line`);
-      const access = accessOf(command, "write");
+      const access = accessOf(command);
       const result = await withProgress((progress) => importFacts(access, file, Number(fromLine), progress));
       finish(await report(file, result, json ?? false));
     });

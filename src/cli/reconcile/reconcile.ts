@@ -1,5 +1,6 @@
 /** `ostiary reconcile`: makes the facts of a node equal to those in databases of applications. */
 import type { Command } from "commander";
+import { factEndpoints } from "../../features/facts/endpoints.ts";
 import { defaultLimits } from "../../config/limits.ts";
 import { print } from "../../runtime/process.ts";
 import type { Fact } from "../../store/facts/fact.ts";
@@ -47,7 +48,7 @@ interface Options {
 }
 
 export const reconcileCommand: AddCommand = (program) => {
-  withAccess(program.command("reconcile"), "write")
+  withAccess(program.command("reconcile"), factEndpoints.batch)
     .description("Compare the facts of a node with databases, and make them equal")
     .argument("<file>", "The YAML file with databases and queries")
     .option("--perform-updates", "Change the facts of the node; without it the changes are only printed")
@@ -56,7 +57,7 @@ export const reconcileCommand: AddCommand = (program) => {
     .option("--json", "Print the changes and their numbers as JSON")
     .addHelpText("after", details)
     .action(async (path: string, options: Options, command: Command) => {
-      const access = accessOf(command, "write");
+      const access = accessOf(command);
       const file = await readReconcileFile(path);
       const comparison = await withProgress(async (progress) => {
         const first = await compareAll(access, file, progress);

@@ -1,7 +1,7 @@
 /** Tampered snapshots and backups with a right SHA-256 and, if requested, a valid MAC. */
-import { Database } from "bun:sqlite";
 import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { compressFile, decompressFile } from "../../src/runtime/compress.ts";
+import { SqliteDatabase } from "../../src/runtime/sqlite.ts";
 import { encodeHeader, type SnapshotManifest } from "../../src/store/snapshot/snapshot-header.ts";
 import { openSnapshot } from "../../src/store/snapshot/snapshot.ts";
 
@@ -29,10 +29,10 @@ export async function tamper(file: string, target: string, { sql, manifest, node
 
 /** Changes the database like `sqlite3`. */
 export function changeDatabase(path: string, sql: string): void {
-  const database = new Database(path, { readwrite: true });
-  database.run("PRAGMA writable_schema = OFF");
-  for (const statement of sql.split(";;")) database.run(statement);
-  database.run("PRAGMA wal_checkpoint(TRUNCATE)");
+  const database = new SqliteDatabase(path);
+  database.exec("PRAGMA writable_schema = OFF");
+  for (const statement of sql.split(";;")) database.exec(statement);
+  database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
   database.close();
 }
 

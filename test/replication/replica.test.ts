@@ -103,7 +103,7 @@ describe("an edge", () => {
           expect(edge.node.health()).toMatchObject({ ok: true, state: "DISCONNECTED", isBrokerConnected: false }),
         );
         expect(mayRead(edge.node, "ann")).toBe(true);
-        expect(edge.node.health().ageMs).toBeGreaterThan(100);
+        await eventually(() => expect(edge.node.health().ageMs).toBeGreaterThan(100));
         const again = await cluster.primary({ port });
         await insert(again.node, "bob");
         await converged(edge.node, again.node);

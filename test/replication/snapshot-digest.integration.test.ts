@@ -4,7 +4,7 @@
  */
 import * as Bun from "bun";
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buildSnapshotInWorker, snapshotWorker } from "../../src/replication/snapshots/snapshot-jobs.ts";
@@ -112,7 +112,7 @@ async function withSnapshots(
       const { pathname, search } = new URL(request.url);
       if (!pathname.endsWith("/snapshot")) return fetch(new Request(`${primary.url}${pathname}${search}`, request));
       way.sent += 1;
-      return new Response(Bun.file(way.file));
+      return new Response(readFileSync(way.file));
     },
   });
   way.url = `http://127.0.0.1:${server.port}`;

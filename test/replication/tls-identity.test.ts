@@ -24,7 +24,7 @@ import { freePort } from "../../scripts/node-process.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { TlsIdentity } from "../../src/replication/tls-identity.ts";
 import { BrokerServer } from "../../src/replication/transport/embedded-broker.ts";
-import { tlsFetchOptions } from "../../src/runtime/fetch.ts";
+import { fetch as fetchWithCodes, tlsFetchOptions } from "../../src/runtime/fetch.ts";
 import { metrics } from "../../src/telemetry/metrics.ts";
 import { isRefusedCertificate } from "../../src/util/certificate-problem.ts";
 import { systemClock } from "../../src/util/clock.ts";
@@ -84,7 +84,9 @@ describe.skipIf(findProgram("openssl") === null)("the TLS files of a node (skipp
     const errorAt = async (host: string, certificate: Certificate): Promise<unknown> => {
       const served = serving(certificate);
       try {
-        return await refusal(fetch(`https://${host}:${served.port}/`, { tls: { ca: pem(authority.cert) } }));
+        return await refusal(
+          fetchWithCodes(`https://${host}:${served.port}/`, tlsFetchOptions({ ca: pem(authority.cert) })),
+        );
       } finally {
         await served.stop(true);
       }
@@ -96,7 +98,7 @@ describe.skipIf(findProgram("openssl") === null)("the TLS files of a node (skipp
       await errorAt("127.0.0.1", authority.issue("elsewhere", ["DNS:elsewhere.example"])),
     ];
     expect(refused.map(isRefusedCertificate)).toEqual([true, true, true]);
-    const closed = await refusal(fetch(`https://127.0.0.1:${await freePort()}/`));
+    const closed = await refusal(fetchWithCodes(`https://127.0.0.1:${await freePort()}/`, {}));
     expect(isRefusedCertificate(closed)).toBe(false);
   });
 

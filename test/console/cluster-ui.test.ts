@@ -10,13 +10,13 @@ import { nodeTexts } from "../../src/console/ui/texts/nodes.ts";
 import { parametersOf, traceFiltersIn } from "../../src/console/ui/traces/trace-filters.ts";
 
 const node: ListedNode = {
-  ...{ node: "primary", role: "primary", version: "0.2.0", state: "PRIMARY", ready: true, term: 1, offset: 7 },
-  ...{ lag_events: 0, age_ms: 0, brokers: [], seen_ms_ago: 0, answered: true },
+  ...{ node: "primary", role: "primary", version: "0.2.0", state: "PRIMARY", ready: true, epoch: "0123456789abcdef" },
+  ...{ term: 1, offset: 7, lag_events: 0, age_ms: 0, brokers: [], seen_ms_ago: 0, answered: true },
 };
 const edge: ListedNode = { ...node, node: "edge-a", role: "edge", state: "LIVE" };
 
 describe("the problems of nodes", () => {
-  const nodes = (...listed: ListedNode[]): Nodes => ({ asked: "primary", nodes: listed });
+  const nodes = (...listed: ListedNode[]): Nodes => ({ asked: "primary", environment: "e", nodes: listed });
   const words = nodeTexts.problems;
 
   test("are none while all are well, and while nothing is known", () => {
@@ -136,7 +136,7 @@ describe("a change", () => {
 describe("a waterfall", () => {
   const span = (id: string, parent: string | null, start: number, duration: number, on = "primary"): TraceSpan => ({
     ...{ node: on, id, parent, name: id, kind: "internal", start_us: start, duration_us: duration, failed: false },
-    attributes: {},
+    ...{ start: new Date(start / 1000).toISOString(), attributes: {} },
   });
 
   test("has each span below its parent, in the order in which they begin, with its share of the time", () => {

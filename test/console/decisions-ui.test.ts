@@ -27,9 +27,16 @@ import { decisionKinds as kindsOfNode } from "../../src/decisions/decision-entry
 import { admin, withPrimary } from "../http/api.ts";
 
 const decision: LoggedDecision = {
-  ...{ id: "1f0c9ab2-7", time: "2026-11-26T07:00:00.000Z", kind: "authorize", result: "deny", count: null },
+  ...{
+    id: "1f0c9ab2-7",
+    time: "2026-11-26T07:00:00.000Z",
+    kind: "authorize",
+    result: "deny",
+    count: null,
+    digest: null,
+  },
   ...{ actor: { type: "User", id: "ann" }, action: "read", resource: { type: "Repository", id: "a/b c" } },
-  ...{ context_facts: [], question: null, epoch: "0123456789abcdef", offset: 7, policy: 1, cached: false },
+  ...{ context_facts: [], question: null, clock: 1, epoch: "0123456789abcdef", offset: 7, policy: 1, cached: false },
   ...{ duration_us: 120, key: "k", request_id: "r", trace_id: null, redacted: [], dropped_before: 0 },
 };
 

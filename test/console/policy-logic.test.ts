@@ -299,7 +299,7 @@ describe("runs while somebody types", () => {
 });
 
 describe("the effect of a policy", () => {
-  const tests = { success: true, problems: [], tests: [], failures: [] } satisfies TestReport;
+  const tests = { success: true, errors: [], problems: [], tests: [], failures: [] } satisfies TestReport;
   const body = (...parts: string[]) =>
     new ReadableStream<Uint8Array>({
       start(controller) {
@@ -325,7 +325,7 @@ describe("the effect of a policy", () => {
   test("says whether the policy can be saved", () => {
     const failing = { ...tests, success: false };
     const broken = { ...failing, problems: [{ ...problem, severity: "error" as const }] };
-    const replay = { replayed: 9, changed_count: 1, complete: true, skipped: [], changed: [] };
+    const replay = { replayed: 9, changed_count: 1, complete: true, skipped: [], changed: [], log: "all" as const };
     expect(verdictOf({ tests })).toBe("unknown");
     expect(verdictOf({ tests, unusedFacts: [] })).toBe("harmless");
     expect(verdictOf({ tests: failing, unusedFacts: [] })).toBe("failing");

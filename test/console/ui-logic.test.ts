@@ -10,7 +10,7 @@ import { replicaStateNames } from "../../src/replication/node-health.ts";
 
 const good: Health = {
   ...{ status: "ok", role: "edge", node: "edge-1", state: "LIVE", epoch: "0123456789abcdef", term: 1, offset: 7 },
-  ...{ age_ms: 12, feed_connected: true, brokers: [{ broker: "broker:1883", connected: true }] },
+  ...{ digest: null, age_ms: 12, feed_connected: true, brokers: [{ broker: "broker:1883", connected: true }] },
 };
 const nothing = {
   environments: undefined,
@@ -41,7 +41,11 @@ describe("problems", () => {
     [{ storageOk: false }, "error", problemTexts.disk.title],
     [{ hasForeignHistory: true }, "error", problemTexts.foreignHistory.title],
     [{ errorsPerSecond: 0.25 }, "error", "0.25 per second"],
-    [{ environments: [{ id: "shop", name: "Shop", state: "active", failure: "no space" }] }, "error", "shop"],
+    [
+      { environments: [{ id: "shop", name: "Shop", created: null, state: "active", failure: "no space" }] },
+      "error",
+      "shop",
+    ],
   ] as const)("%j is a problem: %s, %s", (changed, severity, part) => {
     const problems = problemsOf({ ...nothing, health: good, ...changed });
     expect(problems).toEqual([{ severity, title: expect.stringContaining(part), remedy: expect.any(String) }]);
@@ -59,7 +63,8 @@ function historyOf(times: readonly number[]): MetricsHistory {
   const others = ["decision_p50_ms", "decision_p99_ms", "cache_hit_share"] as const;
   const visible = ["commit_to_visible_p50_ms", "commit_to_visible_p99_ms"] as const;
   const series = Object.fromEntries([...names, ...others, ...visible].map((name) => [name, values] as const));
-  return { interval_ms: 5000, times, series: series as unknown as MetricsHistory["series"] };
+  const of = { node: "edge-1", environment: "e" };
+  return { ...of, interval_ms: 5000, times, series: series as unknown as MetricsHistory["series"] };
 }
 
 test("the hour of metrics grows by the samples after the last one, and loses those that are older", () => {

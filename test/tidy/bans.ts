@@ -9,6 +9,7 @@ interface Ban {
 }
 
 const inSource = (path: string): boolean => path.startsWith("src/");
+const inBrowser = (path: string): boolean => path.startsWith("src/console/ui/");
 const inPure = (path: string): boolean => /^src\/(?:polar|datalog)\//.test(path);
 
 /** Files of `datalog` and `engine` that write JSON for others: databases, messages and clients. */
@@ -49,6 +50,11 @@ const bans: readonly Ban[] = [
     why: "no console in src/: use the logger, or print of runtime/process.ts",
     applies: inSource,
     matches: (node) => isMember(node, "console"),
+  },
+  {
+    why: "a browser has none of it",
+    applies: inBrowser,
+    matches: (node) => ["Bun", "Buffer", "process"].some((name) => isMember(node, name)),
   },
   {
     why: "pure: no clock",

@@ -1,4 +1,6 @@
 /** The audit log: what administrators did, and what was refused. */
+import type { auditEndpoints } from "../../../features/audit/endpoints.ts";
+import type { Answer } from "../api/answer.ts";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Failure } from "../components/failure.tsx";
 import { ScrollTable } from "../components/scroll-table.tsx";
@@ -13,24 +15,8 @@ const results = ["ok", "unchanged", "refused", "failed", "uncertain"] as const;
 /** Entries that the page keeps. */
 const entriesMax = 2000;
 
-interface Entry {
-  readonly id: string;
-  readonly time: string;
-  readonly node: string | null;
-  readonly actor: { readonly kind: string; readonly id: string | null; readonly name: string | null };
-  readonly address: string | null;
-  readonly via: string | null;
-  readonly action: string;
-  readonly target: string | null;
-  readonly details: Readonly<Record<string, string | number | boolean | null>>;
-  readonly result: string;
-  readonly code: string | null;
-}
-
-interface Page {
-  readonly entries: readonly Entry[];
-  readonly next_page_token?: string;
-}
+type Page = Answer<typeof auditEndpoints.getAudit>;
+type Entry = Page["entries"][number];
 
 export function Audit() {
   const form = useRef<HTMLFormElement>(null);

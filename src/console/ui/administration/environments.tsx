@@ -20,16 +20,12 @@ interface NewEnvironment {
   readonly token: string;
 }
 
-interface ListedEnvironment extends Environment {
-  readonly created?: string | null;
-}
-
-type Asked = { readonly to: "rename" | "delete" | "restore"; readonly environment: ListedEnvironment } | undefined;
+type Asked = { readonly to: "rename" | "delete" | "restore"; readonly environment: Environment } | undefined;
 
 export function Environments() {
   const listed = useLoaded("environments", async (signal) => {
     const answer = await call("/api/environments", { signal });
-    return (answer as { readonly environments: readonly ListedEnvironment[] }).environments;
+    return (answer as { readonly environments: readonly Environment[] }).environments;
   });
   const [made, setMade] = useState<NewEnvironment | undefined>(undefined);
   const [asked, setAsked] = useState<Asked>(undefined);
@@ -69,7 +65,7 @@ export function Environments() {
   );
 }
 
-function Row(props: { readonly environment: ListedEnvironment; readonly onAsk: (asked: Asked) => void }) {
+function Row(props: { readonly environment: Environment; readonly onAsk: (asked: Asked) => void }) {
   const { environment, onAsk } = props;
   const { id, name, created, state, is_default: isDefault, final = "", failure } = environment;
   const stateText =
@@ -165,7 +161,7 @@ function AskedDialog({ asked: { to, environment }, onDone, onClose }: AskedProps
 }
 
 interface CreateProps {
-  readonly environments: readonly ListedEnvironment[];
+  readonly environments: readonly Environment[];
   readonly onCreated: (made: NewEnvironment) => void;
 }
 

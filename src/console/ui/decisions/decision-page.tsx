@@ -1,5 +1,6 @@
 /** One logged decision, and its explanation on the data, the policy and the clock of its time. */
-import type { Explanation } from "../ask/explanation.ts";
+import type { decisionEndpoints } from "../../../features/decisions/endpoints.ts";
+import type { Answer } from "../api/answer.ts";
 import { ExplanationView } from "../ask/explanation-view.tsx";
 import { Failure } from "../components/failure.tsx";
 import { formatDuration, formatNumber } from "../components/format.ts";
@@ -15,12 +16,7 @@ const words = decisionsTexts.one;
 /** The node makes one explanation after another, by default in at most a minute each. */
 const timeoutMs = 300_000;
 
-interface Explained {
-  readonly decision: LoggedDecision;
-  readonly result: LoggedDecision["result"];
-  readonly count: number | null;
-  readonly explanation: Explanation | null;
-}
+type Explained = Answer<typeof decisionEndpoints.explainDecision>;
 
 export function DecisionPage({ id }: { readonly id: string }) {
   const { data, error, isLoading } = useLoaded(

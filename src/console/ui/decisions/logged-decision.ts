@@ -1,44 +1,12 @@
 /** A logged decision as the node sends it, and its question as a text and for the screen that asks again. Pure. */
+import type { decisionEndpoints } from "../../../features/decisions/endpoints.ts";
+import type { Answer } from "../api/answer.ts";
 import { valueParameter } from "../facts/fact-text.ts";
 
+export type LoggedDecision = Answer<typeof decisionEndpoints.getDecisions>["decisions"][number];
+export type LoggedFact = LoggedDecision["context_facts"][number];
 /** An id that the node left out, or only hashed, is missing. */
-export interface LoggedValue {
-  readonly type: string;
-  readonly id?: string;
-  readonly hash?: string;
-}
-
-export interface LoggedFact {
-  readonly predicate: string;
-  readonly args: readonly LoggedValue[];
-}
-
-export interface LoggedDecision {
-  readonly id: string;
-  readonly time: string;
-  readonly kind: string;
-  /** Null for a list. */
-  readonly result: "allow" | "deny" | null;
-  /** How many entries a list has. */
-  readonly count: number | null;
-  readonly actor: LoggedValue | null;
-  readonly action: string | null;
-  readonly resource: LoggedValue | null;
-  readonly context_facts: readonly LoggedFact[];
-  readonly question: Readonly<Record<string, unknown>> | null;
-  readonly epoch: string;
-  readonly offset: number;
-  readonly policy: number | null;
-  readonly cached: boolean;
-  readonly duration_us: number;
-  readonly key: string | null;
-  readonly request_id: string | null;
-  readonly trace_id: string | null;
-  /** What the node left out or hashed. */
-  readonly redacted: readonly string[];
-  /** How many decisions before this one were not logged. */
-  readonly dropped_before: number;
-}
+export type LoggedValue = LoggedFact["args"][number];
 
 /** `User:ann`; `User:_` for all of a type. */
 export function valueText(value: LoggedValue | null): string {

@@ -1,10 +1,8 @@
 /** Which facts a key may change that is limited to predicates or to types of objects. The node checks it as well. */
+import type { Whoami } from "../api/responses.ts";
 import { type Fact, isObject } from "./fact-text.ts";
 
-export interface FactRestriction {
-  readonly only_predicates?: readonly string[];
-  readonly only_types?: readonly string[];
-}
+export type FactRestriction = Pick<Whoami, "only_predicates" | "only_types">;
 
 /** Whether the fact has one of the predicates, and each of its objects one of the types. */
 export function isWithin({ only_predicates: predicates, only_types: types }: FactRestriction, fact: Fact): boolean {

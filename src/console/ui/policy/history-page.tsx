@@ -1,4 +1,6 @@
 /** The versions of the policy, the text of one, and the differences of two; for those who may write, the way back. */
+import type { policyEndpoints } from "../../../features/policy/endpoints.ts";
+import type { Answer } from "../api/answer.ts";
 import { useState } from "preact/hooks";
 import { Failure } from "../components/failure.tsx";
 import { formatNumber } from "../components/format.ts";
@@ -19,10 +21,7 @@ import { SaveDialog } from "./save-dialog.tsx";
 const words = policyTexts.versions;
 const pageSize = 50;
 
-interface Page {
-  readonly versions: readonly PolicyVersion[];
-  readonly next_page_token?: string;
-}
+type Page = Answer<typeof policyEndpoints.getPolicyHistory>;
 
 export function HistoryPage({ login }: { readonly login: Login }) {
   const first = useLoaded(`${login.who.environment} ${login.who.id}`, (signal) => readPage(undefined, signal));

@@ -1,23 +1,14 @@
 /** Places in the texts of a policy: from the lines and columns of the node to positions in a text. Pure. */
 import type { Text } from "@codemirror/state";
+import type { Validation } from "./reports.ts";
 
 export interface Place {
   readonly line: number;
   readonly column: number;
 }
 
-/** As the node describes a problem of a policy, or a failure of a test. */
-export interface Problem extends Place {
-  readonly file: string;
-  readonly endLine: number;
-  readonly endColumn: number;
-  readonly code: string;
-  readonly severity: "error" | "warning";
-  readonly message: string;
-  readonly hint?: string;
-  readonly notes?: readonly string[];
-  readonly related?: readonly (Place & { readonly file: string; readonly message: string })[];
-}
+/** A problem of a policy. */
+export type Problem = Validation["problems"][number];
 
 /** The nearest position in the text: it may have changed since the node answered. */
 export function positionOf(text: Text, { line, column }: Place): number {

@@ -1,4 +1,6 @@
 /** The decision log: search, live tail, export, and one decision with its explanation. */
+import type { decisionEndpoints } from "../../../features/decisions/endpoints.ts";
+import type { Answer } from "../api/answer.ts";
 import { useEffect, useState } from "preact/hooks";
 import { Failure, Refusal } from "../components/failure.tsx";
 import { formatNumber } from "../components/format.ts";
@@ -10,7 +12,6 @@ import { exportLog } from "../decisions/export.ts";
 import { FilterForm } from "../decisions/filter-form.tsx";
 import { FilterError, type Filters, filtersIn, parametersOf, withoutTimes } from "../decisions/filters.ts";
 import { LiveTail } from "../decisions/live-tail.tsx";
-import type { LoggedDecision } from "../decisions/logged-decision.ts";
 import { useAction } from "../state/action.ts";
 import { currentRoute, routeTo } from "../state/route.ts";
 import { call, open } from "../state/session.ts";
@@ -69,12 +70,7 @@ function conditionsOf(filters: Filters): URLSearchParams | FilterError {
   }
 }
 
-interface Page {
-  readonly decisions: readonly LoggedDecision[];
-  readonly next: string | null;
-  /** Which decisions the node logs now. Nodes of 0.1.0 do not say it. */
-  readonly log?: string;
-}
+type Page = Answer<typeof decisionEndpoints.getDecisions>;
 
 /** Rows that the page keeps. */
 const rowsMax = 2000;

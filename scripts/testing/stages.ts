@@ -152,24 +152,21 @@ export const stages: Readonly<Record<Tier, readonly (readonly Stage[])[]>> = {
   ),
 };
 
-/**
- * About the minutes that each area of `--full` takes on two cores. None may take more than 60. Those of releases, console,
- * simulation, random, local and deno are estimates from shorter runs.
- */
+/** The minutes that each area of `--full` took on two cores. None may take more than 60. */
 export const minutesOfArea: Readonly<Record<string, number>> = {
   packages: 3,
-  releases: 10,
+  releases: 11,
   system: 10,
   hostile: 1,
   environments: 1,
-  console: 5,
-  simulation: 20,
+  console: 4,
+  simulation: 15,
   replication: 11,
   siege: 12,
   http: 4,
-  random: 35,
-  local: 25,
-  deno: 20,
+  random: 38,
+  local: 20,
+  deno: 21,
 };
 const untimed = [...new Set(stages.full.flat().map(({ area }) => area))].filter((area) => !(area in minutesOfArea));
 if (untimed.length > 0) throw new Error(`scripts/testing/stages.ts has no minutes for ${untimed.join(", ")}`);

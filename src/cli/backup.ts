@@ -27,11 +27,10 @@ import { reasonOf } from "../util/reason.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { printFailure, printWarning } from "./color.ts";
 import { accessOf, callEndpoint, credentialHeaders, fetchNode, messageIn, requestOf, withAccess } from "./node-api.ts";
-import { noResults } from "./facts.ts";
 import { nodeDirectoryOf, nodeKeyHashesFrom, originText, requireStoreIn, storeIn, withNodeKey } from "./node-data.ts";
 import { type ProgressLine, withProgress } from "./progress-line.ts";
 import type { NodeOptions } from "./setting-options.ts";
-import { table } from "./table.ts";
+import { noResults, table } from "./table.ts";
 
 const details = `
 A backup has the facts, policies, API keys (hashes) and the log at one revision. The node keeps running meanwhile. A backup

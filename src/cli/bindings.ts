@@ -5,6 +5,7 @@ import { print } from "../runtime/process.ts";
 import { AppError } from "../util/app-error.ts";
 import { printable } from "../util/printable.ts";
 import { openApplicationDatabase } from "./bindings/application-database.ts";
+import { readBindingsText } from "./bindings/bindings-file.ts";
 import {
   type BindingProblem,
   checkDatabase,
@@ -15,7 +16,7 @@ import {
 import { paint } from "./color.ts";
 import type { AddCommand } from "./command.ts";
 import { checkFiles, printProblems } from "./policy-files.ts";
-import { addStoredBindings, readBindingsText } from "./stored-bindings.ts";
+import { addStoredBindings } from "./stored-bindings.ts";
 
 const checkDetails = `
 Without options it checks the syntax and counts the columns of queries. --policy also checks that the rules use facts

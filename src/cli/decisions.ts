@@ -6,18 +6,17 @@ import { InvalidArgumentError, type Command } from "commander";
 import { decisionEndpoints } from "../features/decisions/endpoints.ts";
 import type { ResponseOf } from "../http/endpoint.ts";
 import { explanationLines } from "../engine/explain/explanation-text.ts";
-import { formatValue } from "../engine/explain/atom.ts";
 import { print, printError, printUntilClosed, stopSignal } from "../runtime/process.ts";
 import { decisionSchema } from "../http/schemas/logged-decision.ts";
 import { printable } from "../util/printable.ts";
 import { printFailure, printWarning } from "./color.ts";
 import { type AddCommand, type ExitStatus, UsageError } from "./command.ts";
-import { noResults } from "./facts.ts";
 import { followEvents } from "./follow-events.ts";
 import { accessOf, callEndpoint, checkedUrl, expectAnswer, type NodeAccess, withAccess } from "./node-api.ts";
 import { parseEntity } from "./parse-fact.ts";
-import { checkFiles, printProblems } from "./policy-files.ts";
-import { uploadOf } from "./policy-upload.ts";
+import { checkFiles, printProblems, uploadOf } from "./policy-files.ts";
+import { questionText, noEvidence, replayText, replayTimeoutMs, resultOf } from "./replay-text.ts";
+import { noResults } from "./table.ts";
 
 const details = `
 Each node has a log of the decisions that it made itself (setting decisions.log). --node merges the logs of further nodes
@@ -288,25 +287,6 @@ function lineOf({ decision: each, url }: MergedEntry, hasNode: boolean): string 
   return `${gap}${printable(parts.join("  "))}\n`;
 }
 
-function resultOf({ result, count }: Pick<Decision, "result" | "count">): string {
-  return result ?? `${count} ${count === 1 ? "entry" : "entries"}`;
-}
-
-function questionText({ kind, actor, action, resource }: Decision): string {
-  const asked = [valueText(actor), action ?? "_", valueText(resource)];
-  return kind === "authorize" ? asked.join(" ") : `${kind} ${asked.join(" ")}`;
-}
-
-function valueText(given: Decision["actor"]): string {
-  if (given === null) return "_";
-  const { type, id, hash } = given;
-  if (id !== undefined) return formatValue({ type, id });
-  return hash === undefined ? `${type}:_` : `${type}:hash ${hash}`;
-}
-
-/** A node works on one explanation after another, and by default for at most a minute on each. */
-export const replayTimeoutMs = 300_000;
-
 function addExplain(group: Command): void {
   const command = group
     .command("explain")
@@ -324,8 +304,6 @@ function addExplain(group: Command): void {
     },
   );
 }
-
-export type Replay = ResponseOf<typeof decisionEndpoints.replayDecisions>;
 
 const replayDetails = `
 Each decision is made again with the facts, the context facts and the clock of its time; only the policy is the given one.
@@ -373,32 +351,4 @@ function addReplay(group: Command, finish: (status: ExitStatus) => void): void {
       if (isMissing) await printFailure(noEvidence(replay));
       if (isMissing || (failOnChange && replay.changed_count > 0)) finish(1);
     });
-}
-
-/** Why a replay without decisions says nothing about the policy. */
-export function noEvidence({ log, skipped }: Replay): string {
-  const why =
-    skipped.length > 0
-      ? "none of the logged decisions could be replayed"
-      : log === "off"
-        ? "the decision log of the node is off; its setting `decisions.log` turns it on"
-        : "the decision log of the node has none that match";
-  return `no decision was replayed, so it is not known what the policy would change: ${why}`;
-}
-
-/** A replay as text, one changed decision after another. */
-export function replayText({ replayed: count, changed, changed_count, complete, skipped, log }: Replay): string {
-  const lines = changed.flatMap(({ decision: logged, now, explanation }) => [
-    `${logged.time}  ${questionText(logged)}: ${resultOf(logged)} -> ${resultOf(now)}  ${logged.id}`,
-    ...(explanation === null ? [] : explanationLines(explanation).map((line) => `  ${line}`)),
-  ]);
-  const more = changed_count - changed.length;
-  const notes = [
-    ...(more > 0 ? [`${more} more changes are not listed`] : []),
-    ...skipped.map(({ reason, count: each }) => `${each} were not replayed: ${reason}`),
-    ...(complete ? [] : ["older decisions were not replayed; --limit and --since select them"]),
-    ...(log === "denials" ? ["the log has only denials and empty lists: permissions were not replayed"] : []),
-  ];
-  const summary = count === 0 ? "no decision was replayed" : `${changed_count} of ${count} decisions would change`;
-  return [...lines, summary, ...notes].map((line) => `${printable(line)}\n`).join("");
 }

@@ -7,12 +7,12 @@ import type { Fact } from "../store/facts/fact.ts";
 import { print } from "../runtime/process.ts";
 import { AppError } from "../util/app-error.ts";
 import { printable } from "../util/printable.ts";
+import { readBindingsText } from "./bindings/bindings-file.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { localLines, type LocalRows, readLocalRows } from "./explain-local.ts";
 import { accessOf, callEndpoint, withAccess } from "./node-api.ts";
 import { parseEntity } from "./parse-fact.ts";
 import { withContext } from "./questions.ts";
-import { readBindingsText } from "./stored-bindings.ts";
 
 /** A denial can have hundreds of lines, the most successful attempts first. */
 const linesMax = 80;

@@ -14,9 +14,10 @@ import {
   parseFactWords,
   parsePatternWord,
   parsePatternWords,
-  type ValuePattern,
+  warnOfTypeAsString,
 } from "./parse-fact.ts";
 import { withProgress } from "./progress-line.ts";
+import { noResults } from "./table.ts";
 import { deleteFacts, type FactFilter, readFacts, readObjectFacts, sendBatch } from "./stored-facts.ts";
 
 const syntax = `
@@ -158,12 +159,3 @@ async function printFacts(
   else if (count === 0) await printError(noResults);
   if (count === 0) await warnOfTypeAsString([...filter.args, filter.contains ?? anyValue]);
 }
-
-/** Explains that nothing matches: a text without a type is a string, but a user may mean all values of the type. */
-export async function warnOfTypeAsString(args: readonly ValuePattern[]): Promise<void> {
-  const name = args.find(({ type, id }) => type === "String" && /^\p{Lu}[\p{L}\p{N}_]*$/u.test(id ?? ""))?.id;
-  if (name) await printWarning(`\`${name}\` is a string here; \`${name}:_\` is any value of the type \`${name}\``);
-}
-
-/** For standard error, so that a program that reads the output gets no line. */
-export const noResults = "(no results)\n";

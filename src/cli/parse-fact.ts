@@ -6,6 +6,7 @@
  */
 import type { Fact, Value } from "../store/facts/fact.ts";
 import { printable } from "../util/printable.ts";
+import { printWarning } from "./color.ts";
 import { UsageError } from "./command.ts";
 
 /** `null` matches every type or id. */
@@ -184,4 +185,10 @@ function unquote(string: string): string {
 function matchAt(pattern: RegExp, written: string, position: number): RegExpExecArray | null {
   pattern.lastIndex = position;
   return pattern.exec(written);
+}
+
+/** Explains that nothing matches: a text without a type is a string, but a user may mean all values of the type. */
+export async function warnOfTypeAsString(args: readonly ValuePattern[]): Promise<void> {
+  const name = args.find(({ type, id }) => type === "String" && /^\p{Lu}[\p{L}\p{N}_]*$/u.test(id ?? ""))?.id;
+  if (name) await printWarning(`\`${name}\` is a string here; \`${name}:_\` is any value of the type \`${name}\``);
 }

@@ -6,7 +6,7 @@ import { print } from "../runtime/process.ts";
 import { printable } from "../util/printable.ts";
 import { printFailure } from "./color.ts";
 import type { ExitStatus } from "./command.ts";
-import { noEvidence, replayText, replayTimeoutMs } from "./decisions.ts";
+import { noEvidence, replayText, replayTimeoutMs } from "./replay-text.ts";
 import { itemsOf } from "./follow-events.ts";
 import {
   accessOf,

@@ -4,6 +4,8 @@
  */
 import { readFile } from "node:fs/promises";
 import { checkPolicy, type CheckOptions, type PolicyCheck } from "../engine/validation/policy-check.ts";
+import type { SourcePart } from "../engine/policy/stored-policy.ts";
+import { joinSources } from "../engine/policy/active-policy.ts";
 import { policyReport, type PolicyReport } from "../engine/validation/policy-report.ts";
 import type { TestRun } from "../engine/validation/policy-tests.ts";
 import type { Diagnostic } from "../polar/diagnostic.ts";
@@ -13,6 +15,7 @@ import { print, printColored, wantsColor } from "../runtime/process.ts";
 import { must } from "../util/assert.ts";
 import { fileProblem } from "../util/reason.ts";
 import { readRegularFile } from "../util/regular-file.ts";
+import { fitsInBytes } from "../util/text-length.ts";
 import { printable } from "../util/printable.ts";
 import { paint } from "./color.ts";
 
@@ -119,4 +122,15 @@ function renderCoverage({ coverage }: PolicyReport): string {
   const width = Math.max(...positions.map((position) => position.length));
   const list = unexercised.map(({ rule }, index) => `  ${must(positions[index]).padEnd(width)}  ${printable(rule)}`);
   return `${sum}, not exercised:\n${list.join("\n")}\n`;
+}
+
+/** The name that a node gets for several files has at most as many bytes as a node accepts by default. */
+const nameBytesMax = 1024;
+
+/** The body of an upload. A policy is stored as one text with one name; `parts` says which lines are of which file. */
+export function uploadOf(sources: readonly Source[]): { src: string; filename: string; parts?: SourcePart[] } {
+  const names = sources.map(({ name }) => name).join(", ");
+  const filename = fitsInBytes(names, nameBytesMax) ? names : `${sources.length} files`;
+  const parts = sources.map(({ name, text }) => ({ filename: name, lines: text.split("\n").length }));
+  return { src: joinSources(sources), filename, ...(sources.length > 1 && filename === names && { parts }) };
 }

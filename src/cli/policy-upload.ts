@@ -1,14 +1,11 @@
 /** Changes of the active policy of a running node: an upload or a rollback, and why the node refused it. */
 import { z } from "zod";
 import type { Endpoint } from "../http/endpoint.ts";
-import type { SourcePart } from "../engine/policy/stored-policy.ts";
-import { joinSources } from "../engine/policy/active-policy.ts";
 import type { Diagnostic } from "../polar/diagnostic.ts";
 import { renderDiagnostics } from "../polar/render.ts";
 import { lineStarts, startsOf, type Source } from "../polar/source.ts";
 import { printColored, wantsColor } from "../runtime/process.ts";
 import { must } from "../util/assert.ts";
-import { fitsInBytes } from "../util/text-length.ts";
 import { printFailure } from "./color.ts";
 import { errorFrom, requestNode, requestOf, type NodeAccess } from "./node-api.ts";
 
@@ -19,17 +16,6 @@ export interface PolicyChange {
   readonly warning?: string | undefined;
   /** The answer of a node that refuses the policy, whose problems are printed. */
   readonly refused?: unknown;
-}
-
-/** The name that a node gets for several files has at most as many bytes as a node accepts by default. */
-const nameBytesMax = 1024;
-
-/** The body of an upload. A policy is stored as one text with one name; `parts` says which lines are of which file. */
-export function uploadOf(sources: readonly Source[]): { src: string; filename: string; parts?: SourcePart[] } {
-  const names = sources.map(({ name }) => name).join(", ");
-  const filename = fitsInBytes(names, nameBytesMax) ? names : `${sources.length} files`;
-  const parts = sources.map(({ name, text }) => ({ filename: name, lines: text.split("\n").length }));
-  return { src: joinSources(sources), filename, ...(sources.length > 1 && filename === names && { parts }) };
 }
 
 /** A policy waits for its turn on the node, and its check takes up to 20 s. */

@@ -8,9 +8,16 @@ import { AppError } from "../util/app-error.ts";
 import { printable } from "../util/printable.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { printFailure } from "./color.ts";
-import { noResults, warnOfTypeAsString } from "./facts.ts";
+import { noResults } from "./table.ts";
 import { accessOf, callEndpoint, type NodeAccess, withAccess } from "./node-api.ts";
-import { formatFact, formatValuePattern, parseEntity, parseFactText, parsePatternWords } from "./parse-fact.ts";
+import {
+  formatFact,
+  formatValuePattern,
+  parseEntity,
+  parseFactText,
+  parsePatternWords,
+  warnOfTypeAsString,
+} from "./parse-fact.ts";
 
 interface Options {
   readonly context?: readonly Fact[];

@@ -1,11 +1,9 @@
 /** `ostiary bindings put`, `list`, `get` and `delete`: the data bindings that a running node stores under names. */
-import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { bindingsEndpoints } from "../features/bindings/endpoints.ts";
 import { print, printContent } from "../runtime/process.ts";
-import { AppError } from "../util/app-error.ts";
-import { fileProblem } from "../util/reason.ts";
 import { printable } from "../util/printable.ts";
+import { readBindingsText } from "./bindings/bindings-file.ts";
 import { accessOf, callEndpoint, withAccess } from "./node-api.ts";
 import { table } from "./table.ts";
 
@@ -62,13 +60,4 @@ export function addStoredBindings(bindings: Command): void {
         json ? `${JSON.stringify({ name: given, deleted: true }, null, 2)}\n` : `deleted ${printable(given)}\n`,
       );
     });
-}
-
-/** Throws `invalid_request`. */
-export async function readBindingsText(file: string): Promise<string> {
-  try {
-    return await readFile(file, "utf8");
-  } catch (error) {
-    throw new AppError("invalid_request", `\`${file}\` cannot be read: ${fileProblem(error)}`);
-  }
 }

@@ -1,4 +1,4 @@
-/** Tables in the output of commands. */
+/** Tables in the output of commands, and what stands in their place. */
 import { printable } from "../util/printable.ts";
 
 /** A table for people: columns with headings, one row per line. */
@@ -15,3 +15,6 @@ export function table(headings: readonly string[], rows: readonly (readonly stri
     )
     .join("");
 }
+
+/** For standard error, so that a program that reads the output gets no line. */
+export const noResults = "(no results)\n";

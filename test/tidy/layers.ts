@@ -110,7 +110,8 @@ export function checkLayers(file: SourceFile): string[] {
     const at = `${file.path}:${lineOf(file.text, imported.start)}: `;
     if (imported.path?.endsWith(".test.ts")) return [`${at}imports a test`];
     if (folder === null) return [];
-    const own = folder[1] ?? "main";
+    // A command is part of the command line, wherever it stands.
+    const own = commandFile.test(file.path) ? "cli" : (folder[1] ?? "main");
     const problem =
       imported.path === undefined
         ? packageProblem(own, imported.specifier)
@@ -143,7 +144,7 @@ function fileProblem(own: string, path: string): string | undefined {
   if (path === "src/runtime/sqlite.ts" && !sqliteFolders.includes(own))
     return "only runtime, store, engine, replication, decisions and roles touch SQLite";
   if (own === "main") return mainImports.test(path) ? undefined : "main.ts only starts cli/, or a worker process";
-  if (own === target) return undefined;
+  if (own === target || (own === "cli" && target === "features")) return undefined;
   if (exceptions.some(({ file, from }) => file === path && from.includes(own))) return undefined;
   const allowed = layers[own];
   if (allowed === undefined) return `\`src/${own}/\` is not in the table of layers`;
@@ -153,11 +154,17 @@ function fileProblem(own: string, path: string): string | undefined {
 /** Features are independent of each other, and declarations of the code that uses them. */
 function featureProblem(path: string, imported: string): string | undefined {
   const [from, to] = [featureFile.exec(path), featureFile.exec(imported)];
+  if (path.startsWith("src/cli/") && to !== null && to[2] !== "endpoints.ts" && !commandFile.test(imported))
+    return "the command line knows endpoints and commands of features, not what the node does";
   if (from === null || to === null) return undefined;
+  if (commandFile.test(path) && to[2] !== "endpoints.ts" && from[1] !== to[1])
+    return "a command must not import that of another feature: what they share belongs to `src/cli/`";
+  if (commandFile.test(path)) return to[2] === "handle.ts" ? "a command asks a node, it has no part of it" : undefined;
   if (from[1] !== to[1]) return "a feature must not import another one: what they share belongs to `src/http/`";
   return from[2] === "endpoints.ts" ? "the endpoints of a feature are data: they import no code of it" : undefined;
 }
 
+const commandFile = /^src\/features\/\w+\/command(?:-[\w-]+)?\.ts$/;
 const featureFile = /^src\/features\/(\w+)\/(.*)$/;
 
 /** Files of `src/` that no entry reaches: dead, whatever tests say. */

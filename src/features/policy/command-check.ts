@@ -1,13 +1,13 @@
 /** `ostiary policy check`: checks and tests a policy, and with `--effect` asks a node what it would change there. */
 import { type Command, InvalidArgumentError } from "commander";
-import { policyEndpoints } from "../features/policy/endpoints.ts";
-import type { ResponseOf } from "../http/endpoint.ts";
-import { print } from "../runtime/process.ts";
-import { printable } from "../util/printable.ts";
-import { printFailure } from "./color.ts";
-import type { ExitStatus } from "./command.ts";
-import { noEvidence, replayText, replayTimeoutMs } from "./replay-text.ts";
-import { itemsOf } from "./follow-events.ts";
+import { policyEndpoints } from "./endpoints.ts";
+import type { ResponseOf } from "../../http/endpoint.ts";
+import { print } from "../../runtime/process.ts";
+import { printable } from "../../util/printable.ts";
+import { printFailure } from "../../cli/color.ts";
+import type { ExitStatus } from "../../cli/command.ts";
+import { noEvidence, replayText, replayTimeoutMs } from "../../cli/replay-text.ts";
+import { itemsOf } from "../../cli/follow-events.ts";
 import {
   accessOf,
   answerIn,
@@ -17,9 +17,9 @@ import {
   requestNode,
   requestOf,
   withAccess,
-} from "./node-api.ts";
-import { type ProgressLine, withProgress } from "./progress-line.ts";
-import { checkFiles, printReport, printReportAsJson } from "./policy-files.ts";
+} from "../../cli/node-api.ts";
+import { type ProgressLine, withProgress } from "../../cli/progress-line.ts";
+import { checkFiles, printReport, printReportAsJson } from "../../cli/policy-files.ts";
 
 const details = `
 Without --effect no node is asked. With --effect the command also prints what the policy would change on the node: stored

@@ -1,16 +1,16 @@
 /** `ostiary events`: prints the events of a running node as text lines or as JSON. */
 import type { Command } from "commander";
 import { z } from "zod";
-import { eventEndpoints } from "../features/events/endpoints.ts";
-import { nodeEndpoints } from "../features/nodes/endpoints.ts";
-import { formatValue } from "../engine/explain/atom.ts";
-import { print, printError, printUntilClosed, stopSignal } from "../runtime/process.ts";
-import { unreachable } from "../util/assert.ts";
-import { printable } from "../util/printable.ts";
-import { UsageError, type AddCommand } from "./command.ts";
-import { followEvents } from "./follow-events.ts";
-import { accessOf, callEndpoint, withAccess, type NodeAccess } from "./node-api.ts";
-import { table } from "./table.ts";
+import { eventEndpoints } from "./endpoints.ts";
+import { nodeEndpoints } from "../nodes/endpoints.ts";
+import { formatValue } from "../../engine/explain/atom.ts";
+import { print, printError, printUntilClosed, stopSignal } from "../../runtime/process.ts";
+import { unreachable } from "../../util/assert.ts";
+import { printable } from "../../util/printable.ts";
+import { UsageError, type AddCommand } from "../../cli/command.ts";
+import { followEvents } from "../../cli/follow-events.ts";
+import { accessOf, callEndpoint, withAccess, type NodeAccess } from "../../cli/node-api.ts";
+import { table } from "../../cli/table.ts";
 
 const details = `
 A position is an offset or, better, the id of an event (\`epoch:offset\`), which is refused if it does not belong to the

@@ -1,15 +1,15 @@
 /** `ostiary authorize`, `authorize-resources`, `list`, `actions` and `query`: questions to a running node. */
 import type { Command } from "commander";
-import { authorizeEndpoints, questionEndpoints } from "../features/questions/endpoints.ts";
-import type { ResponseOf } from "../http/endpoint.ts";
-import type { Fact, Value } from "../store/facts/fact.ts";
-import { print, printError, printUntilClosed } from "../runtime/process.ts";
-import { AppError } from "../util/app-error.ts";
-import { printable } from "../util/printable.ts";
-import { type AddCommand, UsageError } from "./command.ts";
-import { printFailure } from "./color.ts";
-import { noResults } from "./table.ts";
-import { accessOf, callEndpoint, type NodeAccess, withAccess } from "./node-api.ts";
+import { authorizeEndpoints, questionEndpoints } from "./endpoints.ts";
+import type { ResponseOf } from "../../http/endpoint.ts";
+import type { Fact, Value } from "../../store/facts/fact.ts";
+import { print, printError, printUntilClosed } from "../../runtime/process.ts";
+import { AppError } from "../../util/app-error.ts";
+import { printable } from "../../util/printable.ts";
+import { type AddCommand, UsageError } from "../../cli/command.ts";
+import { printFailure } from "../../cli/color.ts";
+import { noResults } from "../../cli/table.ts";
+import { accessOf, callEndpoint, type NodeAccess, withAccess } from "../../cli/node-api.ts";
 import {
   formatFact,
   formatValuePattern,
@@ -17,7 +17,7 @@ import {
   parseFactText,
   parsePatternWords,
   warnOfTypeAsString,
-} from "./parse-fact.ts";
+} from "../../cli/parse-fact.ts";
 
 interface Options {
   readonly context?: readonly Fact[];

@@ -1,11 +1,11 @@
 /** `ostiary nodes`: prints all nodes of an environment, as a running node knows them. */
 import type { Command } from "commander";
-import { nodeEndpoints } from "../features/nodes/endpoints.ts";
-import type { ResponseOf } from "../http/endpoint.ts";
-import { print } from "../runtime/process.ts";
-import type { AddCommand } from "./command.ts";
-import { accessOf, callEndpoint, withAccess } from "./node-api.ts";
-import { table } from "./table.ts";
+import { nodeEndpoints } from "./endpoints.ts";
+import type { ResponseOf } from "../../http/endpoint.ts";
+import { print } from "../../runtime/process.ts";
+import type { AddCommand } from "../../cli/command.ts";
+import { accessOf, callEndpoint, withAccess } from "../../cli/node-api.ts";
+import { table } from "../../cli/table.ts";
 
 const details = `
 A - means that it is not known. LAG is how many events the node lacked when it was last heard of, SEEN how long ago that was. A

@@ -1,9 +1,9 @@
 /** `ostiary openapi`: prints the OpenAPI document of the HTTP API, for generators of clients. */
-import { defaultLimits } from "../config/limits.ts";
-import { allEndpoints } from "../features/all-endpoints.ts";
-import { openApiDocument } from "../http/openapi-document.ts";
-import { print } from "../runtime/process.ts";
-import type { AddCommand } from "./command.ts";
+import { defaultLimits } from "../../config/limits.ts";
+import { allEndpoints } from "../all-endpoints.ts";
+import { openApiDocument } from "../../http/openapi-document.ts";
+import { print } from "../../runtime/process.ts";
+import type { AddCommand } from "../../cli/command.ts";
 
 export const openApiCommand: AddCommand = (program) => {
   program

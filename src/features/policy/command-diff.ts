@@ -1,16 +1,16 @@
 /** `ostiary policy diff`: compares versions of the policy of a running node with each other or with files. */
 import type { Command } from "commander";
 import { createTwoFilesPatch, FILE_HEADERS_ONLY } from "diff";
-import { policyEndpoints } from "../features/policy/endpoints.ts";
-import { joinSources } from "../engine/policy/active-policy.ts";
-import { print, printColored, printContent, wantsColor } from "../runtime/process.ts";
-import { AppError } from "../util/app-error.ts";
-import { printable, printableLines } from "../util/printable.ts";
-import { paint } from "./color.ts";
-import { type ExitStatus, UsageError } from "./command.ts";
-import { accessOf, withAccess, type NodeAccess } from "./node-api.ts";
-import { decode, readBytes } from "./policy-files.ts";
-import { readActiveId, readPolicy } from "./policy-versions.ts";
+import { policyEndpoints } from "./endpoints.ts";
+import { joinSources } from "../../engine/policy/active-policy.ts";
+import { print, printColored, printContent, wantsColor } from "../../runtime/process.ts";
+import { AppError } from "../../util/app-error.ts";
+import { printable, printableLines } from "../../util/printable.ts";
+import { paint } from "../../cli/color.ts";
+import { type ExitStatus, UsageError } from "../../cli/command.ts";
+import { accessOf, withAccess, type NodeAccess } from "../../cli/node-api.ts";
+import { decode, readBytes } from "../../cli/policy-files.ts";
+import { readActiveId, readPolicy } from "./command-versions.ts";
 
 const details = `
 A number names a version (\`./7\` names a file), and several files form one policy. Without arguments the command compares

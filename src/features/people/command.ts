@@ -1,14 +1,14 @@
 /** `ostiary login`, `logout` and `whoami`: people use a node without an API key, with tokens of its OIDC issuer. */
 import type { Command } from "commander";
-import { peopleEndpoints } from "../features/people/endpoints.ts";
-import type { ResponseOf } from "../http/endpoint.ts";
-import { isLoopback } from "../http/oidc/issuer-documents.ts";
-import { keepFilesPrivate, print } from "../runtime/process.ts";
-import { AppError } from "../util/app-error.ts";
-import { printable } from "../util/printable.ts";
-import { reasonOf } from "../util/reason.ts";
-import { printWarning } from "./color.ts";
-import type { AddCommand } from "./command.ts";
+import { peopleEndpoints } from "./endpoints.ts";
+import type { ResponseOf } from "../../http/endpoint.ts";
+import { isLoopback } from "../../http/oidc/issuer-documents.ts";
+import { keepFilesPrivate, print } from "../../runtime/process.ts";
+import { AppError } from "../../util/app-error.ts";
+import { printable } from "../../util/printable.ts";
+import { reasonOf } from "../../util/reason.ts";
+import { printWarning } from "../../cli/color.ts";
+import type { AddCommand } from "../../cli/command.ts";
 import {
   accessOf,
   answerIn,
@@ -21,12 +21,12 @@ import {
   nodeUrl,
   personalEnvironment,
   withAccess,
-} from "./node-api.ts";
-import { hasBrowser, logInWithBrowser } from "./oidc/browser-login.ts";
-import { revoke } from "./oidc/current-token.ts";
-import { logInWithDevice } from "./oidc/device-login.ts";
-import { connectIssuer, loginFrom, type LoginTarget } from "./oidc/issuer-client.ts";
-import { readLogins, withLockedLogins, writeLogin } from "./oidc/stored-logins.ts";
+} from "../../cli/node-api.ts";
+import { hasBrowser, logInWithBrowser } from "../../cli/oidc/browser-login.ts";
+import { revoke } from "../../cli/oidc/current-token.ts";
+import { logInWithDevice } from "../../cli/oidc/device-login.ts";
+import { connectIssuer, loginFrom, type LoginTarget } from "../../cli/oidc/issuer-client.ts";
+import { readLogins, withLockedLogins, writeLogin } from "../../cli/oidc/stored-logins.ts";
 
 const urlOption = ["--url <url>", "The URL of the node (default: http://127.0.0.1:8080) [OSO_URL]"] as const;
 

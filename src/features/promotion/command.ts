@@ -3,13 +3,13 @@
  * the lease.
  */
 import type { Command } from "commander";
-import { promotionEndpoints } from "../features/promotion/endpoints.ts";
-import type { ResponseOf } from "../http/endpoint.ts";
-import { keepFilesPrivate, print } from "../runtime/process.ts";
-import { printable } from "../util/printable.ts";
-import { printFailure } from "./color.ts";
-import type { AddCommand } from "./command.ts";
-import { accessOf, callEndpoint, type NodeAccess, withAccess } from "./node-api.ts";
+import { promotionEndpoints } from "./endpoints.ts";
+import type { ResponseOf } from "../../http/endpoint.ts";
+import { keepFilesPrivate, print } from "../../runtime/process.ts";
+import { printable } from "../../util/printable.ts";
+import { printFailure } from "../../cli/color.ts";
+import type { AddCommand } from "../../cli/command.ts";
+import { accessOf, callEndpoint, type NodeAccess, withAccess } from "../../cli/node-api.ts";
 
 interface Options {
   readonly force?: true;

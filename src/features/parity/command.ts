@@ -1,13 +1,13 @@
 /** `ostiary parity`: lists the decisions of a running node beside the results that applications expected of them. */
 import { InvalidArgumentError, type Command } from "commander";
-import { parityEndpoints } from "../features/parity/endpoints.ts";
-import type { ResponseOf } from "../http/endpoint.ts";
-import { formatValue } from "../engine/explain/atom.ts";
-import { print } from "../runtime/process.ts";
-import { printWarning } from "./color.ts";
-import type { AddCommand } from "./command.ts";
-import { accessOf, callEndpoint, withAccess, type NodeAccess } from "./node-api.ts";
-import { table } from "./table.ts";
+import { parityEndpoints } from "./endpoints.ts";
+import type { ResponseOf } from "../../http/endpoint.ts";
+import { formatValue } from "../../engine/explain/atom.ts";
+import { print } from "../../runtime/process.ts";
+import { printWarning } from "../../cli/color.ts";
+import type { AddCommand } from "../../cli/command.ts";
+import { accessOf, callEndpoint, withAccess, type NodeAccess } from "../../cli/node-api.ts";
+import { table } from "../../cli/table.ts";
 
 const details = `
 Applications report the result that they expected with a ParityHandle of an official client (POST /api/expect). Mismatches

@@ -1,12 +1,12 @@
 /** `ostiary traces`: prints the last traces of a running node, or the spans of one trace from all nodes. */
 import { InvalidArgumentError, type Command } from "commander";
-import { traceEndpoints } from "../features/traces/endpoints.ts";
-import type { ResponseOf } from "../http/endpoint.ts";
-import { print } from "../runtime/process.ts";
-import { printWarning } from "./color.ts";
-import { UsageError, type AddCommand } from "./command.ts";
-import { accessOf, callEndpoint, type NodeAccess, withAccess } from "./node-api.ts";
-import { table } from "./table.ts";
+import { traceEndpoints } from "./endpoints.ts";
+import type { ResponseOf } from "../../http/endpoint.ts";
+import { print } from "../../runtime/process.ts";
+import { printWarning } from "../../cli/color.ts";
+import { UsageError, type AddCommand } from "../../cli/command.ts";
+import { accessOf, callEndpoint, type NodeAccess, withAccess } from "../../cli/node-api.ts";
+import { table } from "../../cli/table.ts";
 
 const details = `
 A node keeps a few traces per second in memory, the last 500 of all its environments. The setting traceRecentPerSecond says

@@ -1,13 +1,13 @@
 /** `ostiary audit`: lists the audit log of a running node, and follows it. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { InvalidArgumentError, type Command } from "commander";
-import { auditEndpoints } from "../features/audit/endpoints.ts";
-import type { ResponseOf } from "../http/endpoint.ts";
-import { print, printError, printUntilClosed, stopSignal } from "../runtime/process.ts";
-import { printable } from "../util/printable.ts";
-import { reasonOf } from "../util/reason.ts";
-import type { AddCommand } from "./command.ts";
-import { accessOf, callEndpoint, withAccess, type NodeAccess } from "./node-api.ts";
+import { auditEndpoints } from "./endpoints.ts";
+import type { ResponseOf } from "../../http/endpoint.ts";
+import { print, printError, printUntilClosed, stopSignal } from "../../runtime/process.ts";
+import { printable } from "../../util/printable.ts";
+import { reasonOf } from "../../util/reason.ts";
+import type { AddCommand } from "../../cli/command.ts";
+import { accessOf, callEndpoint, withAccess, type NodeAccess } from "../../cli/node-api.ts";
 
 const details = `
 WHO is an API key (its name and id), node (the node key), operator (the command line or the configuration), system (a node by

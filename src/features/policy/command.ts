@@ -1,16 +1,16 @@
 /** `ostiary policy`: loads a policy into a running node; shows and compares its versions, and goes back to one. */
 import type { Command } from "commander";
-import { policyEndpoints } from "../features/policy/endpoints.ts";
-import { printContent, print } from "../runtime/process.ts";
-import { type AddCommand, type ExitStatus, UsageError } from "./command.ts";
-import { printWarning } from "./color.ts";
-import { addCheck } from "./policy-check.ts";
-import { addDiff } from "./policy-diff.ts";
-import { checkFiles, printProblems, printReport, printReportAsJson, uploadOf } from "./policy-files.ts";
-import { changePolicy, type PolicyChange } from "./policy-upload.ts";
-import { parseId, readPolicy, readVersions, type PolicyVersion } from "./policy-versions.ts";
-import { accessOf, withAccess } from "./node-api.ts";
-import { table } from "./table.ts";
+import { policyEndpoints } from "./endpoints.ts";
+import { printContent, print } from "../../runtime/process.ts";
+import { type AddCommand, type ExitStatus, UsageError } from "../../cli/command.ts";
+import { printWarning } from "../../cli/color.ts";
+import { addCheck } from "./command-check.ts";
+import { addDiff } from "./command-diff.ts";
+import { checkFiles, printProblems, printReport, printReportAsJson, uploadOf } from "../../cli/policy-files.ts";
+import { changePolicy, type PolicyChange } from "./command-upload.ts";
+import { parseId, readPolicy, readVersions, type PolicyVersion } from "./command-versions.ts";
+import { accessOf, withAccess } from "../../cli/node-api.ts";
+import { table } from "../../cli/table.ts";
 
 type Finish = (status: ExitStatus) => void;
 

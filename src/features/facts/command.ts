@@ -1,12 +1,12 @@
 /** `ostiary tell`, `delete`, `get`, `inspect` and `clear`: the stored facts of a running node. */
 import type { Command } from "commander";
-import { factEndpoints } from "../features/facts/endpoints.ts";
-import type { Fact } from "../store/facts/fact.ts";
-import { print, printError, printUntilClosed } from "../runtime/process.ts";
-import { printable } from "../util/printable.ts";
-import { printWarning } from "./color.ts";
-import { type AddCommand, UsageError } from "./command.ts";
-import { accessOf, callEndpoint, type NodeAccess, withAccess } from "./node-api.ts";
+import { factEndpoints } from "./endpoints.ts";
+import type { Fact } from "../../store/facts/fact.ts";
+import { print, printError, printUntilClosed } from "../../runtime/process.ts";
+import { printable } from "../../util/printable.ts";
+import { printWarning } from "../../cli/color.ts";
+import { type AddCommand, UsageError } from "../../cli/command.ts";
+import { accessOf, callEndpoint, type NodeAccess, withAccess } from "../../cli/node-api.ts";
 import {
   anyValue,
   countFacts,
@@ -15,10 +15,10 @@ import {
   parsePatternWord,
   parsePatternWords,
   warnOfTypeAsString,
-} from "./parse-fact.ts";
-import { withProgress } from "./progress-line.ts";
-import { noResults } from "./table.ts";
-import { deleteFacts, type FactFilter, readFacts, readObjectFacts, sendBatch } from "./stored-facts.ts";
+} from "../../cli/parse-fact.ts";
+import { withProgress } from "../../cli/progress-line.ts";
+import { noResults } from "../../cli/table.ts";
+import { deleteFacts, type FactFilter, readFacts, readObjectFacts, sendBatch } from "../../cli/stored-facts.ts";
 
 const syntax = `
 A value is Type:id, and a text without a type is a string (String:text). The id is everything after the first colon; in

@@ -2,13 +2,13 @@
  * The part of an explanation that depends on rows of the application's database: `ostiary explain --bindings`, and with
  * `--db` the rows that decided.
  */
-import type { LocalAlternative, LocalExplanation } from "../engine/explain/explanation.ts";
-import { ruleName } from "../engine/explain/explanation-text.ts";
-import type { Fact } from "../store/facts/fact.ts";
-import { AppError } from "../util/app-error.ts";
-import { reasonOf } from "../util/reason.ts";
-import { type ApplicationDatabase, openApplicationDatabase } from "./bindings/application-database.ts";
-import { formatFact, type WrittenPattern } from "./parse-fact.ts";
+import type { LocalAlternative, LocalExplanation } from "../../engine/explain/explanation.ts";
+import { ruleName } from "../../engine/explain/explanation-text.ts";
+import type { Fact } from "../../store/facts/fact.ts";
+import { AppError } from "../../util/app-error.ts";
+import { reasonOf } from "../../util/reason.ts";
+import { type ApplicationDatabase, openApplicationDatabase } from "../../cli/bindings/application-database.ts";
+import { formatFact, type WrittenPattern } from "../../cli/parse-fact.ts";
 
 /** What the database says. */
 export interface LocalRows {

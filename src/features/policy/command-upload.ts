@@ -1,13 +1,13 @@
 /** Changes of the active policy of a running node: an upload or a rollback, and why the node refused it. */
 import { z } from "zod";
-import type { Endpoint } from "../http/endpoint.ts";
-import type { Diagnostic } from "../polar/diagnostic.ts";
-import { renderDiagnostics } from "../polar/render.ts";
-import { lineStarts, startsOf, type Source } from "../polar/source.ts";
-import { printColored, wantsColor } from "../runtime/process.ts";
-import { must } from "../util/assert.ts";
-import { printFailure } from "./color.ts";
-import { errorFrom, requestNode, requestOf, type NodeAccess } from "./node-api.ts";
+import type { Endpoint } from "../../http/endpoint.ts";
+import type { Diagnostic } from "../../polar/diagnostic.ts";
+import { renderDiagnostics } from "../../polar/render.ts";
+import { lineStarts, startsOf, type Source } from "../../polar/source.ts";
+import { printColored, wantsColor } from "../../runtime/process.ts";
+import { must } from "../../util/assert.ts";
+import { printFailure } from "../../cli/color.ts";
+import { errorFrom, requestNode, requestOf, type NodeAccess } from "../../cli/node-api.ts";
 
 export interface PolicyChange {
   readonly result: "loaded" | "unchanged";

@@ -3,20 +3,20 @@
  * explains one, and replays them under another policy.
  */
 import { InvalidArgumentError, type Command } from "commander";
-import { decisionEndpoints } from "../features/decisions/endpoints.ts";
-import type { ResponseOf } from "../http/endpoint.ts";
-import { explanationLines } from "../engine/explain/explanation-text.ts";
-import { print, printError, printUntilClosed, stopSignal } from "../runtime/process.ts";
-import { decisionSchema } from "../http/schemas/logged-decision.ts";
-import { printable } from "../util/printable.ts";
-import { printFailure, printWarning } from "./color.ts";
-import { type AddCommand, type ExitStatus, UsageError } from "./command.ts";
-import { followEvents } from "./follow-events.ts";
-import { accessOf, callEndpoint, checkedUrl, expectAnswer, type NodeAccess, withAccess } from "./node-api.ts";
-import { parseEntity } from "./parse-fact.ts";
-import { checkFiles, printProblems, uploadOf } from "./policy-files.ts";
-import { questionText, noEvidence, replayText, replayTimeoutMs, resultOf } from "./replay-text.ts";
-import { noResults } from "./table.ts";
+import { decisionEndpoints } from "./endpoints.ts";
+import type { ResponseOf } from "../../http/endpoint.ts";
+import { explanationLines } from "../../engine/explain/explanation-text.ts";
+import { print, printError, printUntilClosed, stopSignal } from "../../runtime/process.ts";
+import { decisionSchema } from "../../http/schemas/logged-decision.ts";
+import { printable } from "../../util/printable.ts";
+import { printFailure, printWarning } from "../../cli/color.ts";
+import { type AddCommand, type ExitStatus, UsageError } from "../../cli/command.ts";
+import { followEvents } from "../../cli/follow-events.ts";
+import { accessOf, callEndpoint, checkedUrl, expectAnswer, type NodeAccess, withAccess } from "../../cli/node-api.ts";
+import { parseEntity } from "../../cli/parse-fact.ts";
+import { checkFiles, printProblems, uploadOf } from "../../cli/policy-files.ts";
+import { questionText, noEvidence, replayText, replayTimeoutMs, resultOf } from "../../cli/replay-text.ts";
+import { noResults } from "../../cli/table.ts";
 
 const details = `
 Each node has a log of the decisions that it made itself (setting decisions.log). --node merges the logs of further nodes

@@ -1,22 +1,22 @@
 /** `ostiary bindings`: the data bindings of local authorization. `check` needs no node. */
-import { defaultLimits } from "../config/limits.ts";
-import { type DataBindings, parseBindings } from "../local/bindings.ts";
-import { print } from "../runtime/process.ts";
-import { AppError } from "../util/app-error.ts";
-import { printable } from "../util/printable.ts";
-import { openApplicationDatabase } from "./bindings/application-database.ts";
-import { readBindingsText } from "./bindings/bindings-file.ts";
+import { defaultLimits } from "../../config/limits.ts";
+import { type DataBindings, parseBindings } from "../../local/bindings.ts";
+import { print } from "../../runtime/process.ts";
+import { AppError } from "../../util/app-error.ts";
+import { printable } from "../../util/printable.ts";
+import { openApplicationDatabase } from "../../cli/bindings/application-database.ts";
+import { readBindingsText } from "../../cli/bindings/bindings-file.ts";
 import {
   type BindingProblem,
   checkDatabase,
   checkPolicyUse,
   checkTexts,
   type DatabaseReport,
-} from "./bindings/check-bindings.ts";
-import { paint } from "./color.ts";
-import type { AddCommand } from "./command.ts";
-import { checkFiles, printProblems } from "./policy-files.ts";
-import { addStoredBindings } from "./stored-bindings.ts";
+} from "../../cli/bindings/check-bindings.ts";
+import { paint } from "../../cli/color.ts";
+import type { AddCommand } from "../../cli/command.ts";
+import { checkFiles, printProblems } from "../../cli/policy-files.ts";
+import { addStoredBindings } from "./command-stored.ts";
 
 const checkDetails = `
 Without options it checks the syntax and counts the columns of queries. --policy also checks that the rules use facts

@@ -2,16 +2,16 @@
  * `ostiary health`: whether a node can answer queries, as an exit status, for the health check of the image and for
  * scripts.
  */
-import { type Config, configSchema } from "../config/config.ts";
-import { print, printError } from "../runtime/process.ts";
-import { localUrl } from "../runtime/serve.ts";
-import { notedAddress } from "../store/directory/noted-address.ts";
-import { nodeKeysIn } from "../config/node-key.ts";
-import { AppError } from "../util/app-error.ts";
-import { type AddCommand, UsageError } from "./command.ts";
-import { authorityFile, caOption, checkedUrl, fetchNode, noAnswer } from "./node-api.ts";
-import { requestOwnNode } from "./own-node.ts";
-import { nodeConfig } from "./setting-options.ts";
+import { type Config, configSchema } from "../../config/config.ts";
+import { print, printError } from "../../runtime/process.ts";
+import { localUrl } from "../../runtime/serve.ts";
+import { notedAddress } from "../../store/directory/noted-address.ts";
+import { nodeKeysIn } from "../../config/node-key.ts";
+import { AppError } from "../../util/app-error.ts";
+import { type AddCommand, UsageError } from "../../cli/command.ts";
+import { authorityFile, caOption, checkedUrl, fetchNode, noAnswer } from "../../cli/node-api.ts";
+import { requestOwnNode } from "../../cli/own-node.ts";
+import { nodeConfig } from "../../cli/setting-options.ts";
 
 const timeoutMs = 2500;
 const firstTimeoutMs = 1500;

@@ -1,11 +1,11 @@
 /** `ostiary bindings put`, `list`, `get` and `delete`: the data bindings that a running node stores under names. */
 import type { Command } from "commander";
-import { bindingsEndpoints } from "../features/bindings/endpoints.ts";
-import { print, printContent } from "../runtime/process.ts";
-import { printable } from "../util/printable.ts";
-import { readBindingsText } from "./bindings/bindings-file.ts";
-import { accessOf, callEndpoint, withAccess } from "./node-api.ts";
-import { table } from "./table.ts";
+import { bindingsEndpoints } from "./endpoints.ts";
+import { print, printContent } from "../../runtime/process.ts";
+import { printable } from "../../util/printable.ts";
+import { readBindingsText } from "../../cli/bindings/bindings-file.ts";
+import { accessOf, callEndpoint, withAccess } from "../../cli/node-api.ts";
+import { table } from "../../cli/table.ts";
 
 interface JsonOption {
   readonly json?: true;

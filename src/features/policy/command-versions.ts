@@ -1,9 +1,9 @@
 /** The versions of the policy of a running node. */
-import { policyEndpoints } from "../features/policy/endpoints.ts";
-import type { ResponseOf } from "../http/endpoint.ts";
-import { AppError } from "../util/app-error.ts";
-import { UsageError } from "./command.ts";
-import { callEndpoint, type NodeAccess } from "./node-api.ts";
+import { policyEndpoints } from "./endpoints.ts";
+import type { ResponseOf } from "../../http/endpoint.ts";
+import { AppError } from "../../util/app-error.ts";
+import { UsageError } from "../../cli/command.ts";
+import { callEndpoint, type NodeAccess } from "../../cli/node-api.ts";
 
 type Page = ResponseOf<typeof policyEndpoints.getPolicyHistory>;
 export type PolicyVersion = Page["versions"][number];

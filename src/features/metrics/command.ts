@@ -1,13 +1,13 @@
 /** `ostiary metrics`: prints what a running node did in the last minutes, as the charts of the console show it. */
 import { InvalidArgumentError, type Command } from "commander";
-import { metricEndpoints } from "../features/metrics/endpoints.ts";
-import type { ResponseOf } from "../http/endpoint.ts";
-import { print } from "../runtime/process.ts";
-import { historyFields } from "../telemetry/metric-history.ts";
-import { printWarning } from "./color.ts";
-import type { AddCommand } from "./command.ts";
-import { accessOf, callEndpoint, withAccess } from "./node-api.ts";
-import { table } from "./table.ts";
+import { metricEndpoints } from "./endpoints.ts";
+import type { ResponseOf } from "../../http/endpoint.ts";
+import { print } from "../../runtime/process.ts";
+import { historyFields } from "../../telemetry/metric-history.ts";
+import { printWarning } from "../../cli/color.ts";
+import type { AddCommand } from "../../cli/command.ts";
+import { accessOf, callEndpoint, withAccess } from "../../cli/node-api.ts";
+import { table } from "../../cli/table.ts";
 
 const details = `
 The node samples every 5 s and keeps an hour. A - means that there was nothing to measure. CACHED and VISIBLE are those of all

@@ -1,18 +1,18 @@
 /** `ostiary explain`: prints why a running node allows or denies an action, from its API. */
 import type { Command } from "commander";
-import { questionEndpoints } from "../features/questions/endpoints.ts";
-import { type Explanation, explanationSchema } from "../engine/explain/explanation.ts";
-import { explanationLines } from "../engine/explain/explanation-text.ts";
-import type { Fact } from "../store/facts/fact.ts";
-import { print } from "../runtime/process.ts";
-import { AppError } from "../util/app-error.ts";
-import { printable } from "../util/printable.ts";
-import { readBindingsText } from "./bindings/bindings-file.ts";
-import { type AddCommand, UsageError } from "./command.ts";
-import { localLines, type LocalRows, readLocalRows } from "./explain-local.ts";
-import { accessOf, callEndpoint, withAccess } from "./node-api.ts";
-import { parseEntity } from "./parse-fact.ts";
-import { withContext } from "./questions.ts";
+import { questionEndpoints } from "./endpoints.ts";
+import { type Explanation, explanationSchema } from "../../engine/explain/explanation.ts";
+import { explanationLines } from "../../engine/explain/explanation-text.ts";
+import type { Fact } from "../../store/facts/fact.ts";
+import { print } from "../../runtime/process.ts";
+import { AppError } from "../../util/app-error.ts";
+import { printable } from "../../util/printable.ts";
+import { readBindingsText } from "../../cli/bindings/bindings-file.ts";
+import { type AddCommand, UsageError } from "../../cli/command.ts";
+import { localLines, type LocalRows, readLocalRows } from "./command-explain-local.ts";
+import { accessOf, callEndpoint, withAccess } from "../../cli/node-api.ts";
+import { parseEntity } from "../../cli/parse-fact.ts";
+import { withContext } from "./command.ts";
 
 /** A denial can have hundreds of lines, the most successful attempts first. */
 const linesMax = 80;

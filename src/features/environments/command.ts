@@ -3,14 +3,14 @@
  * environment.
  */
 import type { Command } from "commander";
-import { environmentEndpoints } from "../features/environments/endpoints.ts";
-import type { ResponseOf } from "../http/endpoint.ts";
-import { isTerminal, print, readAnswer } from "../runtime/process.ts";
-import { printable } from "../util/printable.ts";
-import { printFailure, printWarning } from "./color.ts";
-import { type AddCommand, UsageError } from "./command.ts";
-import { accessOf, callEndpoint, withAccess } from "./node-api.ts";
-import { table } from "./table.ts";
+import { environmentEndpoints } from "./endpoints.ts";
+import type { ResponseOf } from "../../http/endpoint.ts";
+import { isTerminal, print, readAnswer } from "../../runtime/process.ts";
+import { printable } from "../../util/printable.ts";
+import { printFailure, printWarning } from "../../cli/color.ts";
+import { type AddCommand, UsageError } from "../../cli/command.ts";
+import { accessOf, callEndpoint, withAccess } from "../../cli/node-api.ts";
+import { table } from "../../cli/table.ts";
 
 interface JsonOption {
   readonly json?: true;

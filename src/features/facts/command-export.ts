@@ -4,17 +4,17 @@ import { type FileHandle, open, readFile, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Command } from "commander";
 import { z } from "zod";
-import { factEndpoints } from "../features/facts/endpoints.ts";
-import { installFile, writeFileAtomically } from "../runtime/atomic-file.ts";
-import { type FileLock, lockFile } from "../runtime/file-lock.ts";
-import { keepFilesPrivate, print, printUntilClosed } from "../runtime/process.ts";
-import { AppError } from "../util/app-error.ts";
-import { describeStorageFailure, storageFailureIn } from "../util/storage-failure.ts";
-import { type AddCommand, UsageError } from "./command.ts";
-import { accessOf, type NodeAccess, withAccess } from "./node-api.ts";
-import { countFacts } from "./parse-fact.ts";
-import { describeRate, type ProgressLine, withProgress } from "./progress-line.ts";
-import { type FactPage, factPages } from "./stored-facts.ts";
+import { factEndpoints } from "./endpoints.ts";
+import { installFile, writeFileAtomically } from "../../runtime/atomic-file.ts";
+import { type FileLock, lockFile } from "../../runtime/file-lock.ts";
+import { keepFilesPrivate, print, printUntilClosed } from "../../runtime/process.ts";
+import { AppError } from "../../util/app-error.ts";
+import { describeStorageFailure, storageFailureIn } from "../../util/storage-failure.ts";
+import { type AddCommand, UsageError } from "../../cli/command.ts";
+import { accessOf, type NodeAccess, withAccess } from "../../cli/node-api.ts";
+import { countFacts } from "../../cli/parse-fact.ts";
+import { describeRate, type ProgressLine, withProgress } from "../../cli/progress-line.ts";
+import { type FactPage, factPages } from "../../cli/stored-facts.ts";
 
 const details = `
 Each line is the JSON of a fact as in the API, in the order of the API. The node takes writes meanwhile: a fact that exists

@@ -1,12 +1,12 @@
 /** `ostiary keys`: creates, lists, rotates and revokes API keys of a running node over its API; it needs an admin key. */
 import { Option, type Command } from "commander";
-import { keyEndpoints } from "../features/keys/endpoints.ts";
-import type { ResponseOf } from "../http/endpoint.ts";
-import { print } from "../runtime/process.ts";
-import { printable } from "../util/printable.ts";
-import type { AddCommand } from "./command.ts";
-import { accessOf, callEndpoint, withAccess } from "./node-api.ts";
-import { table } from "./table.ts";
+import { keyEndpoints } from "./endpoints.ts";
+import type { ResponseOf } from "../../http/endpoint.ts";
+import { print } from "../../runtime/process.ts";
+import { printable } from "../../util/printable.ts";
+import type { AddCommand } from "../../cli/command.ts";
+import { accessOf, callEndpoint, withAccess } from "../../cli/node-api.ts";
+import { table } from "../../cli/table.ts";
 
 interface CreateOptions {
   readonly role: string;

@@ -11,6 +11,11 @@ export interface Dialect {
   /** Whether a server of the dialect may end a recursion silently before it is complete. */
   readonly cutsRecursion: boolean;
   /**
+   * The most sources of rows in a statement, if the database has a limit. Each reference to a table expression has the
+   * sources of its definition again.
+   */
+  readonly sourcesMax: number | undefined;
+  /**
    * Whether a condition looks its value up row by row, with EXISTS inside of EXISTS. MariaDB 11.8 finds wrong rows for that,
    * so there a condition compares its value with the set of all values.
    */
@@ -56,7 +61,7 @@ export interface Dialect {
   number(id: string): string;
   /** The value of the SQL type with this id (a text), or NULL if the type does not have it. It raises no error. */
   typed(id: string, type: SqlType): string;
-  /** A recursive table expression outside of its own definition, as a source for FROM. */
+  /** A recursive table expression as a source for FROM. */
   recursion(table: string, alias: string): string;
   /** The rows of a bound query, as a source for FROM. Names that begin with the alias are free. */
   query(query: string, alias: string, columns: readonly string[]): string;

@@ -45,7 +45,7 @@ export function explainSql(question: LocalDecision, alternativesMax: number, opt
   return compiled(decisionGoal(question), [], undefined, options, ({ clauses, emitter, recursions }) => {
     const decided = (condition: SqlCondition): string =>
       typeof condition === "string"
-        ? `${recursions.prefix}SELECT ${recursions.checked(condition)}`
+        ? recursions.limited(`${recursions.prefix}SELECT ${recursions.checked(condition)}`)
         : `SELECT ${conditionSql(condition)}`;
     const whole = emitter.decision(clauses, new Map());
     const known = { dialect: dialect.name, sql: `${decided(whole)} AS allowed` };

@@ -201,7 +201,7 @@ function decisionSql(goal: LocalGoal, name: string, options: LocalSqlOptions): s
   return compiled(goal, [], undefined, options, ({ clauses, emitter, recursions }) => {
     const condition = emitter.decision(clauses, new Map());
     const checked = typeof condition === "string" ? recursions.checked(condition) : conditionSql(condition);
-    return `${typeof condition === "string" ? recursions.prefix : ""}SELECT ${checked} AS ${name}`;
+    return recursions.limited(`${typeof condition === "string" ? recursions.prefix : ""}SELECT ${checked} AS ${name}`);
   });
 }
 
@@ -223,7 +223,7 @@ function conditionOn(given: string, type: string, goal: LocalGoal, options: Loca
     const isSubquery = recursions.prefix !== "" && !isDefined;
     const uncached = isSubquery && emitter.uncached([value]);
     const guarded = `(${conditionSql(allOf([...known, ...(typeof uncached === "string" ? [uncached] : [])]))})`;
-    return isSubquery ? `(${recursions.prefix}SELECT ${recursions.checked(guarded)})` : guarded;
+    return recursions.limited(isSubquery ? `(${recursions.prefix}SELECT ${recursions.checked(guarded)})` : guarded);
   });
 }
 
@@ -272,7 +272,7 @@ function rowsSql(goal: LocalGoal, outputs: readonly OutputColumn[], options: Loc
       ({ name }, position) =>
         `${dialect.shown(`${emitter.names.named("rows")}.${emitter.names.column(position)}`)} AS ${dialect.quoted(name)}`,
     );
-    return recursions.completeRows(names, union);
+    return recursions.limited(recursions.completeRows(names, union));
   });
 }
 

@@ -60,6 +60,7 @@ export const postgres: Dialect = {
   name: "postgres",
   hasLateral: true,
   cutsRecursion: false,
+  sourcesMax: undefined,
   nestsLookups: true,
   uncached: undefined,
   hasMixedCollations: true,

@@ -44,17 +44,15 @@ interface NodeClause {
   readonly inner: RecursiveAtom | undefined;
 }
 
-/** In the checks of several recursions. MariaDB 11.8 ended with 13 steps in two checks; single checks are no problem. */
-const checkedStepsMax = 6;
-
 export class Recursions {
   /** The common table expressions, in order of definition. */
   readonly definitions: string[] = [];
   /** For databases that end a recursion silently: conditions that are true if one more step adds no row. */
   readonly checks: { readonly table: string; readonly isComplete: string }[] = [];
   readonly #options: RecursionOptions;
+  /** The sources in each definition, with those of the table expressions that it reads. */
+  readonly #sources = new Map<string, number>();
   readonly #groups = new Map<number, Group>();
-  #checkedSteps = 0;
 
   constructor(options: RecursionOptions) {
     this.#options = options;
@@ -145,12 +143,11 @@ export class Recursions {
     // PostgreSQL requires the form `start UNION step`.
     const body = [shared !== undefined && starts.length > 1 ? `(${start})` : start, ...recursive].join(" UNION ");
     this.definitions.push(`${table}(${listed}) AS (${body})`);
+    // All steps read one source.
+    this.#sources.set(table, this.#sourcesOf(body) - Math.max(0, steps.length - 1));
     if (dialect.cutsRecursion && steps.length > 0) {
-      const found = `SELECT ${columns.map((name) => `${known}.${name}`).join(", ")} FROM ${table} AS ${known}`;
+      const found = `SELECT ${columns.map((name) => `${known}.${name}`).join(", ")} FROM ${dialect.recursion(table, known)}`;
       const count = `SELECT COUNT(*) FROM (${[found, ...steps].join(" UNION ")}) AS ${next}`;
-      this.#checkedSteps += steps.length;
-      if (this.checks.length > 0 && this.#checkedSteps > checkedStepsMax)
-        throw new NotExpressible(`recursions with more than ${checkedStepsMax} steps, with \`dialect: mysql\``);
       this.checks.push({ table, isComplete: `(${count}) = (SELECT COUNT(*) FROM ${dialect.recursion(table, all)})` });
     }
   }
@@ -165,7 +162,7 @@ export class Recursions {
   ): string | undefined {
     const { dialect, emitter } = this.#options;
     const first = step && emitter().firstCall(step.call, step.alias);
-    if (step?.isSource === true) first?.from.push(`${group.table} AS ${step.alias}`);
+    if (step?.isSource === true) first?.from.push(dialect.recursion(group.table, step.alias));
     const columns = (scope: Scope): string[] | undefined => {
       const wild = clause.head.flatMap((term, position) => (emitter().value(term, scope) ? [] : [position]));
       refuseRepeated(clause, wild, node);
@@ -192,6 +189,21 @@ export class Recursions {
   #tagOf(group: Group, node: PredicateNode, wild: readonly number[]): number {
     const made = (): RecursiveSource => ({ table: group.table, tag: group.tags++, wild: new Set(wild) });
     return must(group.nodes.get(node)).getOrInsertComputed(wild.join(" "), made).tag;
+  }
+
+  /** The SQL, in which the `prefix` is. Throws `NotExpressible` if it has too many sources for the database. */
+  limited(sql: string): string {
+    const { sourcesMax, name } = this.#options.dialect;
+    if (sourcesMax !== undefined && this.#sourcesOf(sql) - this.#sourcesOf(this.prefix) > sourcesMax)
+      throw new NotExpressible(`more than ${sourcesMax} sources of rows, with \`dialect: ${name}\``);
+    return sql;
+  }
+
+  #sourcesOf(sql: string): number {
+    let count = 0;
+    for (const [, table = ""] of sql.matchAll(/\b(?:FROM|JOIN)\b(?: (\w+) AS)?/gi))
+      count += 1 + (this.#sources.get(table) ?? 0);
+    return count;
   }
 
   /** `WITH RECURSIVE …`, or nothing. */

@@ -165,6 +165,42 @@ describe("is refused", () => {
     );
   });
 
+  test("SQL with more sources than SQLite reads", async () => {
+    const database = sqliteDatabase();
+    const ids = [["a"], ["b"]];
+    await database.fill([
+      { name: "parents", types: ["text", "text"], rows: [["b", "a"]] },
+      { name: "tags", types: ["text"], rows: ids },
+      { name: "docs", types: ["text"], rows: ids },
+    ]);
+    const steps = Array.from({ length: 10 }, (_, index) => `inside_${index}`);
+    // Each tag reads the recursion, and so the sources of all its steps, once more.
+    const listWith = (count: number): string => {
+      const tags = Array.from({ length: count }, (_, index) => `tag_${index}`);
+      const rules = [
+        'actor User {} resource Doc { roles = ["viewer"]; permissions = ["read"]; }',
+        ...steps.map(
+          (name) =>
+            `has_role(u: User, "viewer", d: Doc) if ${name}(d, e) and e matches Doc and has_role(u, "viewer", e);`,
+        ),
+        ...tags.map((name) => `has_permission(u: User, "read", d: Doc) if has_role(u, "viewer", d) and ${name}(d);`),
+      ];
+      const queries = Object.fromEntries([
+        ...steps.map((name) => [`${name}(Doc:_, Doc:_)`, "SELECT a0, a1 FROM parents"]),
+        ...tags.map((name) => [`${name}(Doc:_)`, "SELECT a0 FROM tags"]),
+      ]);
+      const [policy, fact] = [rules.join("\n"), parseFact("has_role(User:ann, viewer, Doc:a)")];
+      using filled = openFilledEngine({ policy, facts: [fact], now: 1 });
+      return filled.engine.local.listSql({
+        ...{ actor: { type: "User", id: "ann" }, action: "read", resourceType: "Doc", column: "docs.a0" },
+        ...{ contextFacts: [], bindings: bindings("sqlite", queries) },
+      });
+    };
+    expect(await database.rows(`SELECT a0 FROM docs WHERE ${listWith(13)} ORDER BY a0`)).toEqual(ids);
+    expect(() => listWith(14)).toThrow("more than 900 sources of rows, with `dialect: sqlite`");
+    await database.close();
+  });
+
   test.each(["", "id; DROP TABLE t", "a.b.c.d.e", "id = 1 OR 1", "'x'", '"a"b"', "1", "repos.id --", "(SELECT 1)"])(
     "the column %j",
     (column) => {

@@ -34,7 +34,16 @@ function relax(schema: z.ZodType): z.ZodType {
   if (schema instanceof z.ZodArray) return z.array(lenient(schema.element as z.ZodType));
   if (schema instanceof z.ZodNullable) return lenient(schema.unwrap() as z.ZodType).nullable();
   if (schema instanceof z.ZodOptional) return lenient(schema.unwrap() as z.ZodType).optional();
-  if (schema instanceof z.ZodUnion) return z.union((schema.options as z.ZodType[]).map(lenient));
+  // Literals tell the options apart, so they stay as they are there.
+  if (schema instanceof z.ZodUnion) return z.union((schema.options as z.ZodType[]).map(optionOf));
   if (schema instanceof z.ZodRecord) return z.record(z.string(), lenient(schema.valueType as z.ZodType));
-  return schema instanceof z.ZodEnum || schema instanceof z.ZodISODateTime ? z.string() : schema;
+  const isText = schema instanceof z.ZodLiteral && typeof schema.value === "string";
+  return isText || schema instanceof z.ZodEnum || schema instanceof z.ZodISODateTime ? z.string() : schema;
+}
+
+function optionOf(option: z.ZodType): z.ZodType {
+  const relaxed = lenient(option);
+  if (!(option instanceof z.ZodObject) || !(relaxed instanceof z.ZodObject)) return relaxed;
+  const literals = Object.entries<z.ZodType>(option.shape).filter(([, member]) => member instanceof z.ZodLiteral);
+  return relaxed.extend(Object.fromEntries(literals));
 }

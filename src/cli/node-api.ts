@@ -138,12 +138,21 @@ export async function callEndpoint<E extends Endpoint>(
   endpoint: E,
   request: EndpointRequest<E> = {},
 ): Promise<ResponseOf<E>> {
-  return answerOf(access, endpoint, await requestNode(access, requestOf(endpoint, request)));
+  return answerIn(endpoint, await askEndpoint(access, endpoint, request));
+}
+
+/** As `callEndpoint`, without a check: for JSON that is only printed, and for changes, which are done whatever the answer. */
+export async function askEndpoint<E extends Endpoint>(
+  access: NodeAccess,
+  endpoint: E,
+  request: EndpointRequest<E> = {},
+): Promise<unknown> {
+  return jsonOf(access, await requestNode(access, requestOf(endpoint, request)));
 }
 
 /** The same for one of many requests, by which a short outage would waste the others: `requestNodeAgain`. */
 export const callEndpointAgain: CallEndpoint = async (access, endpoint, request = {}) =>
-  answerOf(access, endpoint, await requestNodeAgain(access, requestOf(endpoint, request)));
+  answerIn(endpoint, await jsonOf(access, await requestNodeAgain(access, requestOf(endpoint, request))));
 
 /** The request that `callEndpoint` sends. */
 export function requestOf<E extends Endpoint>(endpoint: E, request: EndpointRequest<E>): NodeRequest {
@@ -163,12 +172,12 @@ export function requestOf<E extends Endpoint>(endpoint: E, request: EndpointRequ
   };
 }
 
-async function answerOf<E extends Endpoint>({ url }: NodeAccess, endpoint: E, response: Response) {
+async function jsonOf({ url }: NodeAccess, response: Response): Promise<unknown> {
   if (!response.ok) throw await errorFrom(url, response);
   const hint = response.headers.get(hintHeader);
   // On standard error, like all messages: programs read the answer on standard output.
   if (hint !== null) await printWarning(printable(textOfHeader(hint)));
-  return answerIn(endpoint, await response.json().catch(() => undefined));
+  return response.json().catch(() => undefined);
 }
 
 /** Checks the JSON of a successful response. Throws AppError if the node has another version with another format. */
@@ -183,8 +192,8 @@ export function expectAnswer<Schema extends z.ZodType>(
   answer: unknown,
   what: string,
 ): z.output<Schema> {
-  const { error } = lenient(schema).safeParse(answer);
-  if (error === undefined) return answer as z.output<Schema>;
+  const { data, error } = lenient(schema).safeParse(answer);
+  if (error === undefined) return data as z.output<Schema>;
   const at = error.issues[0]?.path.join(".");
   throw unexpectedAnswer(at ? `${what} (\`${at}\`)` : what);
 }

@@ -47,7 +47,10 @@ export const allEndpoints: Endpoints = {
 };
 
 const all: readonly Endpoint[] = Object.values(allEndpoints);
-const openPaths = all.filter(({ role }) => role === undefined).map(({ path }) => path);
+// `ostiary dev` has only one environment.
+const openPaths = all
+  .filter(({ role, isDevelopment }) => role === undefined && isDevelopment !== true)
+  .map(({ path }) => path);
 
 /** Whether a path needs no API key. Such endpoints give the same answers in all environments, so the default one gives them. */
 export function isOpenPath(path: string): boolean {

@@ -19,8 +19,8 @@ import { forwardWrite, refuseWrite } from "./write-forwarding.ts";
 /** A request whose sender may do it. Its exchange is that of `request` (`exchangeOf`). */
 export interface Call<E extends Endpoint = Endpoint> {
   readonly request: Request;
-  /** The parameters in the path. One is null if it is not percent-encoded UTF-8. */
-  readonly params: Readonly<Record<ParameterIn<E["path"]>, string | null>>;
+  /** The parameters in the path, decoded. */
+  readonly params: Readonly<Record<ParameterIn<E["path"]>, string>>;
   readonly query: E extends { readonly query: () => infer Schema extends z.ZodType }
     ? E extends { readonly readsQuery: true }
       ? Readonly<Record<string, string>>
@@ -94,11 +94,10 @@ export class Router {
           ? refuseWrite(node, endpoint)
           : forwardWrite(node, node.forward, limits, bodies, endpoint),
       );
-    const schema = endpoint.readsQuery === true ? texts : query?.();
     const hooks: object = {
       parse: "none",
       transform: role === undefined ? open(endpoint) : admit(endpoint, role, this.#parts),
-      ...(schema !== undefined && { query: validatingSchema("query", schema) }),
+      ...(query !== undefined && { query: querySchemaOf(endpoint, query) }),
     };
     // Elysia looks at the text of a function: whether it is asynchronous, and which properties of the context it needs.
     const handle = async ({ body, params, path: asked, query: given, request, set }: Context) =>
@@ -111,7 +110,15 @@ export class Router {
   }
 }
 
+/** The schemas that check query strings. All environments share them. */
+const querySchemas = new WeakMap<Endpoint, z.ZodType>();
 const texts = z.record(z.string(), z.string());
+
+function querySchemaOf(endpoint: Endpoint, query: NonNullable<Endpoint["query"]>): z.ZodType {
+  const made = querySchemas.get(endpoint) ?? validatingSchema("query", endpoint.readsQuery === true ? texts : query());
+  querySchemas.set(endpoint, made);
+  return made;
+}
 
 function open(endpoint: Endpoint) {
   return ({ request }: Context): void => beginEndpoint(exchangeOf(request), endpoint);
@@ -128,10 +135,15 @@ function admit(endpoint: Endpoint, role: NonNullable<Endpoint["role"]>, { node, 
     const access = guard(exchange, request);
     if (access !== undefined) await access;
     const body = await readBody(exchange, request);
+    const params = Object.entries<string | null>(context.params ?? {});
+    // Elysia gives null for malformed percent-encoding.
+    const malformed = params.find(([, value]) => value === null);
+    if (malformed !== undefined)
+      throw new AppError("invalid_request", `the ${malformed[0]} in the path is not percent-encoded UTF-8`);
     if (endpoint.method === "GET") return;
     // The first parameter is what the request changes. The audit log names it even if the body is refused.
-    const [target] = Object.values(context.params ?? {});
-    if (target) exchange.audited = { target };
+    const [target] = params;
+    if (target !== undefined) exchange.audited = { target: target[1] };
     context.body = await bodies.parse(endpoint.body ?? "nothing", body);
   };
 }

@@ -5,6 +5,7 @@ import { answerIn, requestOf } from "../../src/cli/node-api.ts";
 import { lenient } from "../../src/cli/lenient-schema.ts";
 import { explanationSchema } from "../../src/engine/explain/explanation.ts";
 import { bindingsEndpoints } from "../../src/features/bindings/endpoints.ts";
+import { eventEndpoints } from "../../src/features/events/endpoints.ts";
 import { factEndpoints } from "../../src/features/facts/endpoints.ts";
 import { keyEndpoints } from "../../src/features/keys/endpoints.ts";
 import { nodeEndpoints } from "../../src/features/nodes/endpoints.ts";
@@ -36,7 +37,10 @@ const key = { id: "1", name: "a", role: "read", created: "2026-12-01T00:00:00Z",
 describe("an answer", () => {
   test("of a newer node may have members and names that this version does not know", () => {
     const answer = { keys: [{ ...key, role: "auditor", owner: "ann" }], more: 1 };
-    expect(answerIn(keyEndpoints.getKeys, answer)).toBe(answer as never);
+    expect(answerIn(keyEndpoints.getKeys, answer)).toEqual(answer as never);
+    const event = { specversion: "1.1", id: "a:1", source: "/", type: "t", time: "now", offset: "1", epoch: "a" };
+    const page = { events: [{ ...event, datacontenttype: "text/plain" }], next: "a:1", head: "a:1" };
+    expect(answerIn(eventEndpoints.getEvents, page)).toEqual(page as never);
   });
 
   test("of a node of 0.1.0 may lack what was added since", () => {
@@ -56,6 +60,17 @@ describe("an answer", () => {
   test("is checked in all depths", () => {
     const nodes = [{ node: "a", brokers: [{ broker: "b" }] }];
     expect(() => answerIn(nodeEndpoints.getNodes, { asked: "a", environment: "e", nodes })).toThrow("(`nodes.0.");
+  });
+
+  test("is told from other kinds of answers by its literals, and gets the values of members that are left out", () => {
+    const kinds = z.union([
+      z.strictObject({ kind: z.literal("a"), of: z.enum(["x"]) }),
+      z.strictObject({ kind: z.literal("b"), list: z.array(z.string()).default([]) }),
+    ]);
+    const parsed = (value: unknown) => lenient(kinds).safeParse(value).data;
+    expect(parsed({ kind: "a", of: "y" })).toEqual({ kind: "a", of: "y" });
+    expect(parsed({ kind: "b" })).toEqual({ kind: "b", list: [] });
+    expect(parsed({ kind: "c", of: "x" })).toBeUndefined();
   });
 
   test("can be recursive", () => {

@@ -4,7 +4,7 @@ import { bindingsEndpoints } from "./endpoints.ts";
 import { print, printContent } from "../../runtime/process.ts";
 import { printable } from "../../util/printable.ts";
 import { readBindingsText } from "../../cli/bindings/bindings-file.ts";
-import { accessOf, callEndpoint, withAccess } from "../../cli/node-api.ts";
+import { accessOf, askEndpoint, callEndpoint, withAccess } from "../../cli/node-api.ts";
 import { table } from "../../cli/table.ts";
 
 interface JsonOption {
@@ -55,7 +55,7 @@ export function addStoredBindings(bindings: Command): void {
     .argument(...name)
     .option("--json", "Print JSON")
     .action(async (given: string, { json }: JsonOption, command: Command) => {
-      await callEndpoint(accessOf(command), bindingsEndpoints.deleteBindings, { params: { name: given } });
+      await askEndpoint(accessOf(command), bindingsEndpoints.deleteBindings, { params: { name: given } });
       await print(
         json ? `${JSON.stringify({ name: given, deleted: true }, null, 2)}\n` : `deleted ${printable(given)}\n`,
       );

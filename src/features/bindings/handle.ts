@@ -45,9 +45,8 @@ function described({ name, text, timeMs }: StoredBindings) {
   return { name, bytes: Buffer.byteLength(text), stored: new Date(timeMs).toISOString() };
 }
 
-/** Elysia gives null for a path parameter with malformed percent-encoding. */
-function nameIn(name: string | null): string {
-  if (name !== null && bindingsName.test(name)) return name;
+function nameIn(name: string): string {
+  if (bindingsName.test(name)) return name;
   throw new AppError(
     "invalid_request",
     "the name of data bindings in the path must have 1 to 64 letters, digits, `_` or `-`, and begin with a letter or a digit",

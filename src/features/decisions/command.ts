@@ -12,7 +12,16 @@ import { printable } from "../../util/printable.ts";
 import { printFailure, printWarning } from "../../cli/color.ts";
 import { type AddCommand, type ExitStatus, UsageError } from "../../cli/command.ts";
 import { followEvents } from "../../cli/follow-events.ts";
-import { accessOf, callEndpoint, checkedUrl, expectAnswer, type NodeAccess, withAccess } from "../../cli/node-api.ts";
+import {
+  accessOf,
+  answerIn,
+  askEndpoint,
+  callEndpoint,
+  checkedUrl,
+  expectAnswer,
+  type NodeAccess,
+  withAccess,
+} from "../../cli/node-api.ts";
 import { parseEntity } from "../../cli/parse-fact.ts";
 import { checkFiles, printProblems, uploadOf } from "../../cli/policy-files.ts";
 import { questionText, noEvidence, replayText, replayTimeoutMs, resultOf } from "../../cli/replay-text.ts";
@@ -296,9 +305,9 @@ function addExplain(group: Command): void {
   withAccess(command, decisionEndpoints.explainDecision).action(
     async (id: string, { json }: { json?: true }, self: Command) => {
       const request = { params: { id }, timeoutMs: replayTimeoutMs };
-      const answer = await callEndpoint(accessOf(self), decisionEndpoints.explainDecision, request);
+      const answer = await askEndpoint(accessOf(self), decisionEndpoints.explainDecision, request);
       if (json) return print(`${JSON.stringify(answer, null, 2)}\n`);
-      const { decision: logged, explanation, ...again } = answer;
+      const { decision: logged, explanation, ...again } = answerIn(decisionEndpoints.explainDecision, answer);
       const lines = explanation === null ? [`computed again: ${resultOf(again)}`] : explanationLines(explanation);
       await print(lineOf({ decision: logged, url: "" }, false) + lines.map((line) => `${printable(line)}\n`).join(""));
     },

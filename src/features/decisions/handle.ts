@@ -58,7 +58,7 @@ export function handleDecisions(
       }
     },
     explainDecision: async ({ params, request }) => {
-      const { decision, explanation, ...result } = await past.explain(params.id ?? "", holderOf(exchangeOf(request)));
+      const { decision, explanation, ...result } = await past.explain(params.id, holderOf(exchangeOf(request)));
       return { decision, ...result, explanation };
     },
     replayDecisions: async ({ body: { src, filename = null, since, until, limit }, request }) => {

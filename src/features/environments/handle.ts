@@ -41,34 +41,29 @@ export function handleEnvironments(
       recordDone(node, request);
       return { complete: true as const, message: "the list of environments is complete" };
     },
-    patchEnvironment: async ({ body: { name }, params, request }) => {
-      const id = idIn(params.id);
+    patchEnvironment: async ({ body: { name }, params: { id }, request }) => {
       exchangeOf(request).audited = { target: id, details: { name } };
       await present(environments).rename(id, name);
       recordDone(node, request);
       return { id, name, message: "environment renamed" };
     },
-    deleteEnvironment: async ({ params, request }) => {
-      const id = idIn(params.id);
+    deleteEnvironment: async ({ params: { id }, request }) => {
       if (id === node.environment) throw new AppError("conflict", "the default environment cannot be deleted");
       const final = timeText((await present(environments).delete(id)).finalMs);
       recordDone(node, request);
       return { id, final, message: `environment deleted, it can be restored until ${final}` };
     },
-    restoreEnvironment: async ({ params, request }) => {
-      const id = idIn(params.id);
+    restoreEnvironment: async ({ params: { id }, request }) => {
       await present(environments).restore(id);
       recordDone(node, request);
       return { id, message: "environment restored" };
     },
-    abandonEnvironment: async ({ params, request }) => {
-      const id = idIn(params.id);
+    abandonEnvironment: async ({ params: { id }, request }) => {
       await present(environments).abandon(id);
       recordDone(node, request);
       return { id, message: "environment abandoned" };
     },
-    postEnvironmentKey: async ({ params, request }) => {
-      const id = idIn(params.id);
+    postEnvironmentKey: async ({ params: { id }, request }) => {
       const exchange = exchangeOf(request);
       const { keyId, token } = await present(environments).createKey(id, exchange.requestId);
       exchange.audited = { target: id, details: { key: keyId } };
@@ -86,13 +81,6 @@ const keepToken = "keep the token, it is not shown again";
 function present(environments: Environments | undefined): Environments {
   if (environments !== undefined) return environments;
   throw new AppError("not_found", "this node serves only one environment");
-}
-
-/** Elysia gives null for a path parameter with malformed percent-encoding. */
-function idIn(id: string | null): string {
-  if (id === null)
-    throw new AppError("invalid_request", "the id of the environment in the path is not percent-encoded UTF-8");
-  return id;
 }
 
 /** The registry of environments is no part of this environment, so its audit log gets an entry without an event. */

@@ -6,7 +6,7 @@ import { print, printError, printUntilClosed } from "../../runtime/process.ts";
 import { printable } from "../../util/printable.ts";
 import { printWarning } from "../../cli/color.ts";
 import { type AddCommand, UsageError } from "../../cli/command.ts";
-import { accessOf, callEndpoint, type NodeAccess, withAccess } from "../../cli/node-api.ts";
+import { accessOf, askEndpoint, callEndpoint, type NodeAccess, withAccess } from "../../cli/node-api.ts";
 import {
   anyValue,
   countFacts,
@@ -136,7 +136,7 @@ export const clearCommand: AddCommand = (program) => {
       const access = accessOf(command);
       if (!options.confirm)
         throw new UsageError(`this deletes all facts of ${access.url}; to do it, run \`ostiary clear --confirm\``);
-      await callEndpoint(access, factEndpoints.clearData);
+      await askEndpoint(access, factEndpoints.clearData);
       await print(options.json ? `${JSON.stringify({ cleared: true })}\n` : `all facts of ${access.url} deleted\n`);
     });
 };

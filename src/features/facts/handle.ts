@@ -49,7 +49,7 @@ export function handleFacts(node: Node, limits: Limits, queries: QueryDispatcher
       addPosition(set, await writesOf(node).batch(body, writeMetaOf(request)));
       return insertedFact(body);
     },
-    // Official clients send no body, or `null`. A body with a pattern would not delete all facts.
+    // Official clients send no body, or `null`. A body with a pattern must not delete all facts.
     clearData: async ({ request, set }) =>
       writeResponse(set, await writesOf(node).clear(writeMetaOf(request)), "all facts deleted"),
   };
@@ -104,12 +104,9 @@ function objectPage(node: Node, { factPageEntriesMax }: Limits, value: Value, qu
   return { results: facts, next_page_token: next && formatObjectPageToken(next, value) };
 }
 
-/** A part of the path is null if it is not percent-encoded UTF-8. */
-function objectIn(params: Readonly<Record<keyof Value, string | null>>, { identifierBytesMax }: Limits): Value {
+function objectIn(params: Value, { identifierBytesMax }: Limits): Value {
   const part = (name: keyof Value): string => {
-    const text = params[name];
-    if (text === null) throw new AppError("invalid_request", `the ${name} in the path is not percent-encoded UTF-8`);
-    if (fitsInBytes(text, identifierBytesMax)) return text;
+    if (fitsInBytes(params[name], identifierBytesMax)) return params[name];
     throw new AppError(
       "invalid_request",
       `the ${name} in the path must not be longer than ${identifierBytesMax} bytes`,

@@ -5,7 +5,7 @@ import type { ResponseOf } from "../../http/endpoint.ts";
 import { print } from "../../runtime/process.ts";
 import { printable } from "../../util/printable.ts";
 import type { AddCommand } from "../../cli/command.ts";
-import { accessOf, callEndpoint, withAccess } from "../../cli/node-api.ts";
+import { accessOf, askEndpoint, callEndpoint, withAccess } from "../../cli/node-api.ts";
 import { table } from "../../cli/table.ts";
 
 interface CreateOptions {
@@ -51,7 +51,7 @@ export const keysCommand: AddCommand = (program) => {
     .argument("<id>", "The id from `ostiary keys list`")
     .option("--json", "Print JSON")
     .action(async (id: string, options: { json?: true }, command: Command) => {
-      await callEndpoint(accessOf(command), keyEndpoints.deleteKey, { params: { id } });
+      await askEndpoint(accessOf(command), keyEndpoints.deleteKey, { params: { id } });
       await print(options.json ? `${JSON.stringify({ id, revoked: true }, null, 2)}\n` : `revoked ${printable(id)}\n`);
     });
 };

@@ -29,7 +29,7 @@ export function handleKeys(node: Node, limits: Limits): Handlers<typeof keyEndpo
       return { id, name, role, token: text, ...publicGrant(secret), ...shown };
     },
     postKeyRotation: async ({ body: { grace, expires }, params, request, set }) => {
-      const present = requireKey(node, keyIdIn(params.id));
+      const present = requireKey(node, params.id);
       const { id, name, role } = present;
       const { text, hash } = mintApiKey(node.environment, id);
       const nowMs = node.clock.wallMs();
@@ -41,8 +41,7 @@ export function handleKeys(node: Node, limits: Limits): Handlers<typeof keyEndpo
       const shown = writeResponse(set, result, "keep the token, it is not shown again");
       return { id, name, role, token: text, ...grant, replaced_expires: replacedExpires, ...shown };
     },
-    deleteKey: async ({ params, request, set }) => {
-      const id = keyIdIn(params.id);
+    deleteKey: async ({ params: { id }, request, set }) => {
       // The writer decides whether the last admin key can be removed.
       const result = await writesOf(node).keys({ add: [], remove: [id] }, writeMetaOf(request));
       if (result.unchanged === true) throw unknownKey(id);
@@ -56,13 +55,6 @@ function requireKey(node: Node, id: string): KeySecret {
   const [present] = node.engine().secretsOf(id);
   if (present === undefined) throw unknownKey(id);
   return present;
-}
-
-/** Elysia gives null for a path parameter with malformed percent-encoding. */
-function keyIdIn(id: string | null): string {
-  if (id === null)
-    throw new AppError("invalid_request", "the id of the API key in the path is not percent-encoded UTF-8");
-  return id;
 }
 
 function unknownKey(id: string): AppError {

@@ -49,10 +49,9 @@ function nodeOf({ question: _question, spans: _spans, applied_ms: _applied, ...n
   return node;
 }
 
-/** Elysia gives null for a path parameter with malformed percent-encoding. */
-function offsetIn(text: string | null): number {
-  if (text !== null && /^[1-9]\d{0,14}$/.test(text)) return Number(text);
-  throw new AppError("invalid_request", `\`${clip(text ?? "", 64)}\` in the path is not the offset of an event`);
+function offsetIn(text: string): number {
+  if (/^[1-9]\d{0,14}$/.test(text)) return Number(text);
+  throw new AppError("invalid_request", `\`${clip(text, 64)}\` in the path is not the offset of an event`);
 }
 
 /** The clocks of two machines differ, so an event can seem to arrive before its commit. */

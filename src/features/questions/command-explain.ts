@@ -10,7 +10,7 @@ import { printable } from "../../util/printable.ts";
 import { readBindingsText } from "../../cli/bindings/bindings-file.ts";
 import { type AddCommand, UsageError } from "../../cli/command.ts";
 import { localLines, type LocalRows, readLocalRows } from "./command-explain-local.ts";
-import { accessOf, callEndpoint, withAccess } from "../../cli/node-api.ts";
+import { accessOf, askEndpoint, withAccess } from "../../cli/node-api.ts";
 import { parseEntity } from "../../cli/parse-fact.ts";
 import { withContext } from "./command.ts";
 
@@ -58,7 +58,7 @@ export const explainCommand: AddCommand = (program) => {
         ...(bindings !== undefined && { data_bindings: await readBindingsText(bindings) }),
         ...(bindingsName !== undefined && { data_bindings_name: bindingsName }),
       };
-      const answer = await callEndpoint(accessOf(self), questionEndpoints.explain, { body });
+      const answer = await askEndpoint(accessOf(self), questionEndpoints.explain, { body });
       const rows = db === undefined ? undefined : await rowsOf(answer, db);
       if (options.json)
         await print(`${JSON.stringify(rows === undefined ? answer : { ...(answer as object), rows }, null, 2)}\n`);

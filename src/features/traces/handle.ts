@@ -42,7 +42,7 @@ export function handleTraces(node: Node, source: TraceSource | undefined): Handl
       };
     },
     getTrace: async ({ params: { id } }) => {
-      if (id === null || !/^[0-9a-f]{32}$/.test(id))
+      if (!/^[0-9a-f]{32}$/.test(id))
         throw new AppError("invalid_request", "the id of a trace in the path must be 32 hexadecimal digits");
       const nodes = source === undefined ? [] : await node.survey({ trace: id });
       const spans = nodes.flatMap(({ node: from, spans: own = [] }) => own.map((span) => ({ node: from, ...span })));

@@ -331,11 +331,11 @@ test(
             .map(({ operationId }) => operationId)
             .filter((id) => some.some((each) => each.operation.operationId === id));
         const successful = named(outcomes.filter(({ status }) => status < 300));
-        const asked = ({ operationId }: NamedOperation): boolean => weights[operationId] !== 0;
         const useful = new Set([...successful, ...named(outcomes.filter(isBusy)), ...unsuccessful]);
         if (count >= 10_000) {
-          // One that each node is asked only once can fail on all of them.
-          const names = tried.filter(asked).map(({ operationId }) => operationId);
+          // One that is asked a few times can fail each time: half of the valid policies are too long or have errors.
+          const times = (id: string): number => valid.filter(({ operation }) => operation.operationId === id).length;
+          const names = tried.map(({ operationId }) => operationId).filter((id) => times(id) >= 40);
           expect(names.filter((id) => !useful.has(id))).toEqual([]);
           expect(successful.filter((id) => unsuccessful.includes(id))).toEqual([]);
         }

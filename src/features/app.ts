@@ -14,7 +14,7 @@ import { PastDecisions } from "../decisions/past-decisions.ts";
 import type { Node } from "../replication/node.ts";
 import { MetricHistory } from "../telemetry/metric-history.ts";
 import type { TracedKind } from "../telemetry/trace-budget.ts";
-import { bareSpan, DecisionTraceGate, type Span, SpanKind, withSpan } from "../telemetry/tracing.ts";
+import { type Span, SpanKind, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import { addressMatcher } from "../util/networks.ts";
 import { pathOf, pathStart } from "../util/request-url.ts";
@@ -306,16 +306,11 @@ function serveExchanges(
     }
     return response instanceof Promise ? settled(exchange, response) : succeeded(exchange, response);
   };
-  const gate = new DecisionTraceGate();
   return {
     fetch(received, connections) {
       const parent = received.headers.get("traceparent");
-      const isDecision = isAuthorize(received);
-      if (isDecision && gate.isClosed(performance.now())) return respond(bareSpan(parent), received, connections);
-      const traced = isDecision ? "decision" : tracedKindOf(received, parent);
-      const response = withSpan("request", { kind: SpanKind.SERVER, parent, traced }, respond, received, connections);
-      if (isDecision) gate.update();
-      return response;
+      const options = { kind: SpanKind.SERVER, parent, traced: tracedKindOf(received, parent) };
+      return withSpan("request", options, respond, received, connections);
     },
     get inFlight() {
       return inFlight;
@@ -337,6 +332,7 @@ function hasHost({ url }: Request): boolean {
 
 /** A write that an edge forwards belongs to the trace of the edge. Polls would displace the traces that people look for. */
 function tracedKindOf(request: Request, parent: string | null): TracedKind {
+  if (isAuthorize(request)) return "decision";
   const path = pathOf(request.url);
   if (healthPaths.has(path) || unrecordedPaths.some((start) => path.startsWith(start))) return "none";
   return parent !== null && request.headers.has("ostiary-forwarded") ? "continued" : "request";

@@ -39,7 +39,7 @@ export class TraceBudget {
   take(environment: string | undefined, kind: TracedKind): boolean {
     if (kind === "none") return false;
     const nowMs = this.#nowMs();
-    const perSecond = this.#perSecondOf(kind);
+    const perSecond = kind === "continued" ? this.#perSecond * continuedFactor : this.#perSecond;
     const buckets = this.#buckets[kind];
     let bucket = buckets.get(environment);
     if (bucket === undefined) {
@@ -51,17 +51,6 @@ export class TraceBudget {
       hasToken(this.#total, this.#perSecond * environmentsFactor * continuedFactor, nowMs) &&
       spend(bucket, this.#total)
     );
-  }
-
-  /** Until when `take` returns false, in ms on the monotonic clock; 0 if that is not known. */
-  emptyUntilMs(environment: string | undefined, kind: Exclude<TracedKind, "none">): number {
-    const bucket = this.#buckets[kind].get(environment);
-    if (bucket === undefined || bucket.tokens >= 1) return 0;
-    return bucket.atMs + ((1 - bucket.tokens) * 1000) / this.#perSecondOf(kind);
-  }
-
-  #perSecondOf(kind: TracedKind): number {
-    return kind === "continued" ? this.#perSecond * continuedFactor : this.#perSecond;
   }
 }
 

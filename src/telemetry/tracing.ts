@@ -92,26 +92,6 @@ function isWithinBudget({ parent, traced = "continued" }: SpanOptions): boolean 
   return isAllowed && budget?.take(currentEnvironment(), traced) === true;
 }
 
-/**
- * Remembers until when no decision of an environment is recorded. Between two of them, a request needs no look at the
- * budget, which would take a twelfth of it.
- */
-export class DecisionTraceGate {
-  #budget: TraceBudget | undefined;
-  #closedUntilMs = 0;
-
-  /** Whether a decision that begins now, on the monotonic clock, is not recorded. */
-  isClosed(nowMs: number): boolean {
-    return nowMs < this.#closedUntilMs && this.#budget === budget;
-  }
-
-  /** Has to be called in the environment, after a decision that found the gate open. */
-  update(): void {
-    this.#budget = budget;
-    this.#closedUntilMs = budget?.emptyUntilMs(currentEnvironment(), "decision") ?? 0;
-  }
-}
-
 type Body<T> = (span: Span, first?: unknown, second?: unknown) => T;
 
 /** A separate function: otherwise every call of `withSpan` would allocate the context of the closure in here. */
@@ -168,7 +148,7 @@ function isConfigured(environment: NodeJS.ProcessEnv): boolean {
 }
 
 /** A span that is not recorded, but still has the caller's trace context. */
-export function bareSpan(parent: string | null | undefined): Span {
+function bareSpan(parent: string | null | undefined): Span {
   const spanContext = parseTraceparent(parent);
   return spanContext === undefined ? noSpan : trace.wrapSpanContext(spanContext);
 }

@@ -92,21 +92,6 @@ describe("the budget", () => {
     expect([taken(budget, "decision"), taken(budget, "request")]).toEqual([5, 5]);
   });
 
-  test("knows until when it is empty", () => {
-    let nowMs = 0;
-    const budget = new TraceBudget(5, () => nowMs);
-    expect(budget.emptyUntilMs(undefined, "decision")).toBe(0);
-    expect(budget.take(undefined, "decision")).toBe(true);
-    expect(budget.emptyUntilMs(undefined, "decision")).toBe(0);
-    taken(budget, "decision");
-    for (const waitMs of [200, 350, 250, 1, 199, 5000, 7, 193, 200]) {
-      const emptyMs = budget.emptyUntilMs(undefined, "decision");
-      nowMs += waitMs;
-      expect(budget.take(undefined, "decision")).toBe(nowMs >= emptyMs);
-      expect(budget.emptyUntilMs("shop", "decision")).toBe(0);
-    }
-  });
-
   test("is bounded for all environments together, and for any number of them", () => {
     const budget = new TraceBudget(5, () => 0);
     let count = 0;

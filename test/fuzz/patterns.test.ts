@@ -4,6 +4,7 @@
  */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
+import { defaultLimits } from "../../src/config/limits.ts";
 import type { Fact, FactPattern } from "../../src/store/facts/fact.ts";
 import { AppError } from "../../src/util/app-error.ts";
 import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
@@ -64,21 +65,24 @@ const sample = fc.record({
   patterns: fc.array(pattern, { minLength: 4, maxLength: 8 }),
 });
 
+/** The time that all permissions of recursive roles take must not decide on a slow machine. */
+const limits = { ...defaultLimits, queryTimeMsMax: 1e9 };
+
 test.each(seededRuns(20_251, 8))(
   "$runs random policies with seed $seed",
   ({ seed, runs, isKnown }) => {
-    const counts = { refused: 0, asked: 0, notEnumerable: 0, tooExpensive: 0, answers: 0, wildcards: 0 };
+    const counts = { refused: 0, asked: 0, notEnumerable: 0, answers: 0, wildcards: 0 };
     const result = fc.check(
       fc.property(sample, ({ policy: text, patterns, ...data }) => {
         const { policy } = checkPolicy([{ name: "fuzz.polar", text }], { runTests: false });
         const slow = policy && oracleOrNothing(policy, { ...data, questions: [] });
         if (slow === undefined) return void (counts.refused += 1);
-        using engine = openEngineInMemory({ policy: text, now, ...data }, {});
+        using engine = openEngineInMemory({ policy: text, now, ...data }, { limits });
         const problems = patterns.flatMap((asked) => {
           const answers = answersTo(asked, engine);
           counts.asked += 1;
-          if (!Array.isArray(answers)) {
-            counts[answers] += 1;
+          if (answers === "notEnumerable") {
+            counts.notEnumerable += 1;
             return [];
           }
           counts.answers += answers.length;
@@ -92,21 +96,17 @@ test.each(seededRuns(20_251, 8))(
     console.log(`seed ${seed}, ${result.numRuns} runs:`, JSON.stringify(counts));
     if (result.failed) throw new Error(`${String(result.errorInstance)}\n\n${JSON.stringify(result.counterexample)}`);
     expect(counts.asked - counts.notEnumerable).toBeGreaterThanOrEqual(quota(runs, 2.5, isKnown));
-    // A pattern that has all permissions of recursive roles can take longer than a node allows.
-    expect(counts.tooExpensive).toBeLessThanOrEqual(counts.asked / 500);
     expect(counts.answers).toBeGreaterThanOrEqual(quota(runs, 1, isKnown));
     expect(counts.wildcards).toBeGreaterThanOrEqual(quota(runs, 0.3, isKnown));
   },
   randomTestMs,
 );
 
-/** The answers, or why there are none. */
-function answersTo(asked: FactPattern, engine: EngineTarget): FactPattern[] | "notEnumerable" | "tooExpensive" {
+function answersTo(asked: FactPattern, engine: EngineTarget): FactPattern[] | "notEnumerable" {
   try {
     return engine.queryPattern(asked);
   } catch (error) {
     if (error instanceof AppError && error.code === "query_not_enumerable") return "notEnumerable";
-    if (error instanceof AppError && error.code === "query_too_expensive") return "tooExpensive";
     throw error;
   }
 }

@@ -43,7 +43,10 @@ const unsuccessful = [
   ...["getEventApplied", "getTrace"],
 ];
 
-/** How often an operation is asked; 100 if it is not named. These take long, or delete what the others ask for. */
+/**
+ * How often an operation is asked; 100 if it is not named. These take long, or delete what the others ask for. Half of
+ * the valid policies have errors: with a weight of 6, of 10,000 requests about a dozen are valid ones that check them.
+ */
 const weights: Readonly<Record<string, number>> = {
   getBackup: 0,
   getBackups: 10,
@@ -77,13 +80,13 @@ const weights: Readonly<Record<string, number>> = {
   apiHealthcheck: 30,
   ready: 30,
   live: 30,
-  postPolicy: 3,
-  validatePolicy: 1,
-  testPolicy: 1,
-  explain: 1,
+  postPolicy: 8,
+  validatePolicy: 6,
+  testPolicy: 6,
+  explain: 6,
   getDecisions: 30,
   explainDecision: 20,
-  replayDecisions: 2,
+  replayDecisions: 6,
 };
 
 const testedPolicy = `${wildcardPolicy} test "owners" { setup { has_role(User{"a"}, "admin", Org{"acme"}); } assert allow(User{"a"}, "delete", Org{"acme"}); }`;
@@ -331,11 +334,11 @@ test(
             .map(({ operationId }) => operationId)
             .filter((id) => some.some((each) => each.operation.operationId === id));
         const successful = named(outcomes.filter(({ status }) => status < 300));
+        const asked = ({ operationId }: NamedOperation): boolean => weights[operationId] !== 0;
         const useful = new Set([...successful, ...named(outcomes.filter(isBusy)), ...unsuccessful]);
         if (count >= 10_000) {
-          // One that is asked a few times can fail each time: half of the valid policies are too long or have errors.
-          const times = (id: string): number => valid.filter(({ operation }) => operation.operationId === id).length;
-          const names = tried.map(({ operationId }) => operationId).filter((id) => times(id) >= 40);
+          // One that each node is asked only once can fail on all of them.
+          const names = tried.filter(asked).map(({ operationId }) => operationId);
           expect(names.filter((id) => !useful.has(id))).toEqual([]);
           expect(successful.filter((id) => unsuccessful.includes(id))).toEqual([]);
         }

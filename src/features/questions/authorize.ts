@@ -11,7 +11,7 @@ import { metrics } from "../../telemetry/metrics.ts";
 import { must } from "../../util/assert.ts";
 import { readGuard } from "../../http/middleware/access.ts";
 import type { ParityLog } from "../../http/parity/parity-log.ts";
-import { parseJson } from "../../http/request/body-reader.ts";
+import { type LargeBody, parseJson } from "../../http/request/body-reader.ts";
 import type { BodyParser } from "../../http/request/body-parser.ts";
 import { addHints, type Exchange, holderOf, markDecoded, replyJson } from "../../http/middleware/exchange.ts";
 import type { WholeHandler } from "../../http/router.ts";
@@ -21,7 +21,7 @@ import { authorizeEndpoints } from "./endpoints.ts";
 /** A longer body is not logged as it is: the question can be much shorter. */
 const loggedBodyCharactersMax = 4096;
 
-/** Handles a request from its API key to its response. Rejects with errors that `errors.ts` turns into responses. */
+/** Handles a request from its API key to its response. Throws or rejects with errors that `errors.ts` turns into responses. */
 export function authorizeHandler(
   node: Node,
   limits: Limits,
@@ -51,25 +51,32 @@ export function authorizeHandler(
     if (exchange.span.isRecording()) exchange.span.setAttribute("ostiary.decision", decision.result);
     return replyJson(exchange, 200, allowed ? '{"allowed":true}' : '{"allowed":false}');
   };
-  return async (exchange, request) => {
-    exchange.route = path;
-    const access = guard(exchange, request);
-    if (access !== undefined) await access;
-    const text = await exchange.bodies.readBody(exchange, request, limits.readBodyBytesMax);
+  const answer = (exchange: Exchange, body: string | LargeBody): Response | Promise<Response> => {
     markDecoded(exchange);
     const note: AnswerNote = { version: undefined, unknown: undefined };
-    if (typeof text !== "string") {
-      const question = await bodies.parse("authorize", text);
-      return reply(exchange, await queries.ask("authorize", question, holderOf(exchange), note), question, note);
-    }
-    const isShort = text.length <= loggedBodyCharactersMax;
-    const cached = queries.cachedDecision(text, note);
-    if (cached !== undefined) return reply(exchange, cached, isShort ? text : questionOf(text), note);
-    const question = questionOf(text);
+    if (typeof body !== "string") return answerLarge(exchange, body, note);
+    const isShort = body.length <= loggedBodyCharactersMax;
+    const cached = queries.cachedDecision(body, note);
+    if (cached !== undefined) return reply(exchange, cached, isShort ? body : questionOf(body), note);
+    const question = questionOf(body);
+    const asked = isShort ? body : question;
     const decision = queries.ask("authorize", question, holderOf(exchange), note);
-    // An `await` of a value that is already there would take a twentieth of the whole request.
-    const allowed = typeof decision === "boolean" ? decision : await decision;
-    return reply(exchange, allowed, isShort ? text : question, note);
+    return typeof decision === "boolean"
+      ? reply(exchange, decision, asked, note)
+      : decision.then((allowed) => reply(exchange, allowed, asked, note));
+  };
+  const answerLarge = async (exchange: Exchange, body: LargeBody, note: AnswerNote): Promise<Response> => {
+    const question = await bodies.parse("authorize", body);
+    return reply(exchange, await queries.ask("authorize", question, holderOf(exchange), note), question, note);
+  };
+  const readAndAnswer = (exchange: Exchange, request: Request): Promise<Response> =>
+    exchange.bodies.withBody(exchange, request, limits.readBodyBytesMax, answer);
+  return (exchange, request) => {
+    exchange.route = path;
+    const access = guard(exchange, request);
+    return access === undefined
+      ? readAndAnswer(exchange, request)
+      : access.then(() => readAndAnswer(exchange, request));
   };
 }
 

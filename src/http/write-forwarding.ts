@@ -32,7 +32,7 @@ export function forwardWrite(node: Node, forward: Forward, limits: Limits, bodie
     if (request.headers.has(forwardedHeader))
       throw new AppError("not_ready", "this node is not the primary any more, and does not know the new one yet");
     await requireKey(exchange, request, role);
-    const body = await exchange.bodies.read(exchange, request, limits.writeBodyBytesMax);
+    const body = await exchange.parts.bodies.read(exchange, request, limits.writeBodyBytesMax);
     markDecoded(exchange);
     // A primary of 0.1.0 ignores members that it does not know, which can be the limits of a key.
     if (endpoint.body === "key") bodies.parseValue("key", parseJson(body));

@@ -64,5 +64,5 @@ const bodyBytesMax = 16_384;
 
 function bodyOf(request: Request): Promise<unknown> {
   const exchange = exchangeOf(request);
-  return exchange.bodies.readJson(exchange, request, bodyBytesMax);
+  return exchange.parts.bodies.readJson(exchange, request, bodyBytesMax);
 }

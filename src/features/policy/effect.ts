@@ -101,7 +101,7 @@ function progressStream(
     },
     cancel: () => stop.abort(),
   });
-  return new Response(exchange.large.ofStream(exchange, body), { headers: streamHeaders });
+  return new Response(exchange.parts.large.ofStream(exchange, body), { headers: streamHeaders });
 }
 
 function message(event: string, json: string): string {

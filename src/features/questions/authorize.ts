@@ -70,7 +70,7 @@ export function authorizeHandler(
     return reply(exchange, await queries.ask("authorize", question, holderOf(exchange), note), question, note);
   };
   const readAndAnswer = (exchange: Exchange, request: Request): Promise<Response> =>
-    exchange.bodies.withBody(exchange, request, limits.readBodyBytesMax, answer);
+    exchange.parts.bodies.withBody(exchange, request, limits.readBodyBytesMax, answer);
   return (exchange, request) => {
     exchange.route = path;
     const access = guard(exchange, request);

@@ -4,10 +4,10 @@
  */
 import type { Clock } from "../../util/clock.ts";
 import { AppError } from "../../util/app-error.ts";
-import type { Exchange } from "../middleware/exchange.ts";
+import type { Exchange, ExchangeParts } from "../middleware/exchange.ts";
 import { ExpiryTimer } from "./expiry-timer.ts";
 
-type StreamExchange = Pick<Exchange, "findKey" | "people" | "principal">;
+type StreamExchange = Pick<Exchange, "principal"> & { readonly parts: Pick<ExchangeParts, "findKey" | "people"> };
 
 export class StreamAccess {
   readonly #exchange: StreamExchange;
@@ -23,7 +23,8 @@ export class StreamAccess {
 
   /** Throws AppError `unauthorized` if the stream has to end. */
   require(): void {
-    const { people, principal, findKey } = this.#exchange;
+    const { parts, principal } = this.#exchange;
+    const { people, findKey } = parts;
     if (principal?.kind === "person") {
       if (people?.isCurrent(principal) !== true)
         throw new AppError("unauthorized", "the token of this stream has expired, or its key was replaced");

@@ -70,7 +70,7 @@ function principalGuard(role: ApiKeyRole): Guard {
     const authorization = authorizationOf(request);
     const person = findPerson(exchange, request, authorization);
     if (person instanceof Promise) return person.then((found) => admit(exchange, found, role));
-    admit(exchange, person ?? exchange.findKey(authorization), role);
+    admit(exchange, person ?? exchange.parts.findKey(authorization), role);
     return undefined;
   };
 }
@@ -80,7 +80,7 @@ function principalGuard(role: ApiKeyRole): Guard {
  * `e_`.
  */
 function findPerson(
-  { people, isHosted, node: { environment } }: Exchange,
+  { parts: { people, isHosted }, node: { environment } }: Exchange,
   request: Request,
   authorization: string,
 ): Person | Promise<Person> | undefined {
@@ -138,7 +138,7 @@ export function forwardGuard(node: Node): (exchange: Exchange, request: Request,
   return async (exchange, request, role) => {
     const authorization = authorizationOf(request);
     const person = await findPerson(exchange, request, authorization);
-    const known = person ?? ifReady(() => exchange.findKey(authorization));
+    const known = person ?? ifReady(() => exchange.parts.findKey(authorization));
     if (known !== undefined || node.lookUpKey === undefined) {
       admit(exchange, known, role);
       return countRequest(exchange, "write");
@@ -194,7 +194,7 @@ export function bodyReader({ kind, weighs }: Endpoint, limits: Limits) {
   return async (exchange: Exchange, request: Request): Promise<unknown> => {
     const body = bodiless.has(exchange.method)
       ? undefined
-      : await exchange.bodies.readJson(exchange, request, bytesMax);
+      : await exchange.parts.bodies.readJson(exchange, request, bytesMax);
     markDecoded(exchange);
     return body;
   };
@@ -212,7 +212,7 @@ function admit(exchange: Exchange, principal: Principal | undefined, role: ApiKe
 
 /** Throws AppError if the sender, or all keys together, have too many requests. */
 function countRequest(exchange: Exchange, kind: RequestKind): void {
-  exchange.release = exchange.requestLimits?.admit(holderOf(exchange), kind);
+  exchange.release = exchange.parts.requestLimits?.admit(holderOf(exchange), kind);
 }
 
 /** Throws AppError if there is no valid key, or if its role is too weak. */

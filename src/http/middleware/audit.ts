@@ -50,15 +50,15 @@ type Client = Required<Pick<AuditDraft, "address" | "proxy" | "via">>;
 
 /** Where a request comes from: as an edge says that has forwarded it, as a trusted proxy says, or the peer. */
 export function clientOf(exchange: Exchange): Client {
-  const { received, node, requestId, connections, isTrustedProxy } = exchange;
+  const { received, node, requestId, connections, parts } = exchange;
   const header = received.headers.get(forwardedClientHeader);
   const forwarded = header === null ? undefined : node.forwardedClient?.(header, requestId);
   if (forwarded !== undefined) return { address: forwarded.address, proxy: null, via: forwarded.node };
   const peer = connections?.addressOf(received) ?? null;
-  if (peer === null || !isTrustedProxy(peer)) return { address: peer, proxy: null, via: null };
+  if (peer === null || !parts.isTrustedProxy(peer)) return { address: peer, proxy: null, via: null };
   // Each proxy appends the address that it sees. What is before the first untrusted one may be forged.
   const chain = (received.headers.get("x-forwarded-for") ?? "").split(",").map((address) => address.trim());
-  const address = chain.findLast((each) => !isTrustedProxy(each));
+  const address = chain.findLast((each) => !parts.isTrustedProxy(each));
   return address !== undefined && isIP(address) !== 0
     ? { address, proxy: peer, via: null }
     : { address: peer, proxy: null, via: null };

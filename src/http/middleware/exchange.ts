@@ -53,7 +53,8 @@ export interface AuditedPart {
   readonly details?: AuditDetails;
 }
 
-export interface Exchange extends ExchangeParts, BodyOwner {
+export interface Exchange extends BodyOwner {
+  readonly parts: ExchangeParts;
   /** From the client, or a new one. It is in our log, in the response, and in the error texts of the SDKs. */
   readonly requestId: string;
   /** The id from the client, which the response repeats, if it is too long for our log. */
@@ -97,19 +98,14 @@ type ExchangedRequest = Request & { [exchangeKey]?: Exchange };
 export function beginExchange(
   node: Node,
   received: Request,
-  { bodies, large, findKey, people, isHosted, isTrustedProxy, requestLimits }: ExchangeParts,
+  parts: ExchangeParts,
   span: Span,
   connections: RequestConnections | undefined,
 ): Exchange {
   const given = received.headers.get("x-request-id") ?? "";
   const isUsed = given !== "" && given.length <= requestIdCharactersMax;
   return {
-    large,
-    findKey,
-    people,
-    isHosted,
-    isTrustedProxy,
-    requestLimits,
+    parts,
     requestId: isUsed ? given : newRequestId(),
     longRequestId: isUsed || given === "" ? undefined : given,
     method: received.method,
@@ -117,7 +113,6 @@ export function beginExchange(
     span,
     node,
     received,
-    bodies,
     closeConnection: connections?.close,
     connections,
     action: undefined,
@@ -180,7 +175,7 @@ export function replyJson(exchange: Exchange, status: number, json: string, head
   own["Content-Type"] = "application/json";
   for (const name in headers) own[name] = String(headers[name]);
   const isSmall = json.length <= responseChunkBytes || exchange.method === "HEAD";
-  const response = new Response(isSmall ? json : exchange.large.ofText(exchange, json), { status, headers: own });
+  const response = new Response(isSmall ? json : exchange.parts.large.ofText(exchange, json), { status, headers: own });
   if (answeredMs !== undefined) recordPhases(exchange, answeredMs);
   return response;
 }
@@ -190,7 +185,7 @@ export function replyChunks(exchange: Exchange, parts: AnswerParts): Response {
   const { whole } = parts;
   if (whole !== undefined) return replyJson(exchange, 200, whole);
   const headers = { ...commonHeaders(exchange), "Content-Type": "application/json" };
-  if (exchange.method !== "HEAD") return new Response(exchange.large.ofParts(exchange, parts), { headers });
+  if (exchange.method !== "HEAD") return new Response(exchange.parts.large.ofParts(exchange, parts), { headers });
   parts.close();
   return new Response(null, { headers });
 }
@@ -211,7 +206,8 @@ export async function prepareResponse(exchange: Exchange, response: Response): P
   const { status, headers, body } = addResponseHeaders(exchange, response);
   const type = headers.get("content-type") ?? "";
   if (body === null || exchange.method === "HEAD" || type === "text/event-stream") return response;
-  const { large, route } = exchange;
+  const { route } = exchange;
+  const { large } = exchange.parts;
   if (type === "application/zstd") return new Response(large.ofStream(exchange, body), { status, headers });
   const bytes = new Uint8Array(await response.arrayBuffer());
   if (bytes.byteLength <= responseChunkBytes) return new Response(bytes, { status, headers });

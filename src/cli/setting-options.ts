@@ -8,7 +8,7 @@ import { Option, type Command } from "commander";
 import type { Config } from "../config/config.ts";
 import { loadConfig, type ConfigSources } from "../config/load.ts";
 import { oldNames } from "../config/renamed-settings.ts";
-import { groupHeadings, settings, type Setting } from "../config/settings.ts";
+import { formerSettings, groupHeadings, settings, type Setting, type SettingNames } from "../config/settings.ts";
 import { controlGroupLimits } from "../runtime/control-group.ts";
 import { parseYaml, YamlError } from "../runtime/yaml.ts";
 import { fileProblem } from "../util/reason.ts";
@@ -22,7 +22,7 @@ export function addSettingOptions(command: Command): Command {
   command.addOption(new Option("--config <file>", "A YAML file with settings [OSTIARY_CONFIG]").helpGroup("Options:"));
   command.addOption(new Option("--all", "With --help: show the advanced settings too").helpGroup("Options:"));
   for (const setting of settings) command.addOption(settingOption(setting));
-  for (const { flag } of renamedFlags) command.addOption(new Option(`${flag} <value>`).hideHelp());
+  for (const { flag } of hiddenFlags) command.addOption(new Option(`${flag} <value>`).hideHelp());
   return command.addHelpText(
     "after",
     "\nSettings come from the file, then the environment (names in brackets), then flags; later sources win. Keep secrets in the\nenvironment: every user of the machine can see flags.",
@@ -31,7 +31,7 @@ export function addSettingOptions(command: Command): Command {
 
 export interface EffectiveConfig {
   readonly config: Config;
-  /** About old names that the next release does not accept, and permissions of files with secrets. */
+  /** About old names and former settings that a later release does not accept, and permissions of files with secrets. */
   readonly warnings: readonly string[];
 }
 
@@ -42,7 +42,7 @@ export async function configFromCommand(command: Command): Promise<EffectiveConf
       `\`--all\` belongs to \`--help\`: \`ostiary ${command.name()} --help --all\` shows every setting; without \`--help\`, omit \`--all\``,
     );
   const flags = Object.fromEntries(
-    [...settings, ...renamedFlags].flatMap(({ name, flag }): [string, string][] => {
+    [...settings, ...hiddenFlags].flatMap(({ name, flag }): [string, string][] => {
       const value: unknown = command.getOptionValue(new Option(`${flag} <value>`).attributeName());
       return typeof value === "string" ? [[name, value]] : [];
     }),
@@ -86,12 +86,14 @@ function settingOption(setting: Setting): Option {
   );
 }
 
-/** The flags of 0.1.0 that were renamed. */
-const renamedFlags = oldNames
-  .entries()
-  .filter(([setting, old]) => old.flag !== setting.flag)
-  .map(([, old]) => old)
-  .toArray();
+/** The flags of 0.1.0 that were renamed, and those of former settings. */
+const hiddenFlags: readonly SettingNames[] = [
+  ...formerSettings,
+  ...oldNames
+    .entries()
+    .filter(([setting, old]) => old.flag !== setting.flag)
+    .map(([, old]) => old),
+];
 
 /** More than four times the size of the reference configuration. */
 const fileBytesMax = 256 * 1024;

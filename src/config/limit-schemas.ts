@@ -1,13 +1,17 @@
 /** The schemas of limits, with which a configuration is read. */
 import { z } from "zod";
-import { advancedLimits, type LimitDefinition, type Limits, retentionLimits } from "./limits.ts";
+import { fixedLimits } from "./fixed-limits.ts";
+import type { LimitDefinition } from "./limit-definition.ts";
+import { advancedLimits, type Limits, retentionLimits } from "./limits.ts";
 import { bytes, duration, integer, setting } from "./setting-types.ts";
 import { formatBytes, formatDuration } from "./units.ts";
 
 export const retentionSchemas = schemasOf(retentionLimits);
 export const advancedSchemas = schemasOf(advancedLimits);
 
-export const limitsSchema = z.strictObject({ ...retentionSchemas, ...advancedSchemas });
+export const fixedSchemas = schemasOf(fixedLimits);
+
+export const limitsSchema = z.strictObject({ ...retentionSchemas, ...advancedSchemas, ...fixedSchemas });
 
 type LimitSchema = ReturnType<typeof schemaOf>;
 

@@ -13,7 +13,16 @@ import { isWeakNodeKey, nodeKeysIn } from "./node-key.ts";
 import { oldNames, oldSection } from "./renamed-settings.ts";
 import { limitsWithin, type Resources } from "./resource-limits.ts";
 import { readSecretFiles } from "./secret-files.ts";
-import { isSection, putAt, sections, settings, valueAt, type Setting, type SettingNames } from "./settings.ts";
+import {
+  formerSettings,
+  isSection,
+  putAt,
+  sections,
+  settings,
+  valueAt,
+  type Setting,
+  type SettingNames,
+} from "./settings.ts";
 
 export interface ConfigSources {
   /** The parsed content of the file, and its name for messages. */
@@ -58,7 +67,7 @@ export function loadConfig(given: ConfigSources): LoadedConfig {
   ];
   const warnings: string[] = [];
   const collected: Record<string, unknown> = {};
-  for (const setting of settings) {
+  for (const setting of [...settings, ...formerSettings]) {
     const found = find(setting, sources);
     if (found === undefined) continue;
     if ("problem" in found) {
@@ -99,6 +108,13 @@ interface Found {
 
 /** The value of a setting under its name or its name in 0.1.0; a problem if both are set. */
 function find(setting: Setting, sources: ConfigSources): Found | { readonly problem: string } | undefined {
+  const found = findRenamed(setting, sources);
+  if (found === undefined || "problem" in found || !formerSettings.includes(setting)) return found;
+  const warning = `${found.name} from ${found.from} is no setting any more, its value is a constant; 0.3.0 does not accept it`;
+  return { ...found, warning };
+}
+
+function findRenamed(setting: Setting, sources: ConfigSources): Found | { readonly problem: string } | undefined {
   const current = lookUp(setting, sources);
   const old = oldNames.get(setting);
   if (old === undefined) return current;
@@ -326,7 +342,7 @@ function unknownVariables(environment: Environment): string[] {
 /** The names that no setting has or had in 0.1.0, each with the probably meant one. */
 function unknown(found: readonly string[], nameOf: (names: SettingNames) => string) {
   const current = settings.map(nameOf);
-  const known = new Set([...current, ...oldNames.values().map(nameOf)]);
+  const known = new Set([...current, ...formerSettings.map(nameOf), ...oldNames.values().map(nameOf)]);
   return found
     .filter((name) => !known.has(name))
     .map((name) => {

@@ -5,7 +5,7 @@
  * In 0.1.0 all limits were in the section `limits`, which was part of their flags and variables:
  * `limits.queryTimeMsMax`, `--limits-query-time-ms-max`.
  */
-import { namesOf, settings, type Setting, type SettingNames } from "./settings.ts";
+import { formerSettings, namesOf, settings, type Setting, type SettingNames } from "./settings.ts";
 
 /** The limits that had another name in 0.1.0, by today's name. */
 const oldLimits: Readonly<Record<string, string>> = {
@@ -56,7 +56,7 @@ const added: ReadonlySet<string> = new Set([
 const newSections: ReadonlySet<string | undefined> = new Set(["oidc", "decisions"]);
 
 export const oldNames: ReadonlyMap<Setting, SettingNames> = new Map(
-  settings.flatMap((setting) => {
+  [...settings, ...formerSettings].flatMap((setting) => {
     const [parent, key = ""] = setting.configPath;
     if (newSections.has(parent)) return [];
     const path = parent === "limits" ? [oldSection, oldLimits[key] ?? key] : setting.configPath;

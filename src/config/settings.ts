@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { must } from "../util/assert.ts";
 import { settingGroups, type Config } from "./config.ts";
+import { fixedSchemas } from "./limit-schemas.ts";
 import { settingInfo, type SettingInfo } from "./setting-types.ts";
 
 /** A heading in `--help` and in the reference configuration. `advanced` is also a section of the file. */
@@ -61,16 +62,20 @@ export const settings: readonly Setting[] = Object.entries(settingGroups).flatMa
   flatten(group as Group, members, []),
 );
 
+/** Limits that are no settings any more (`fixed-limits.ts`), under the names by which they are still accepted. */
+export const formerSettings: readonly Setting[] = flatten("advanced", { limits: z.strictObject(fixedSchemas) }, []);
+
 /** Keys of the file that hold further keys, such as `log`. */
 export const sections: ReadonlySet<string> = new Set(
   settings.filter(({ path }) => path.length > 1).map(({ path }) => must(path[0])),
 );
 
-/** The effective configuration in the form of a file, secrets masked. */
+/** The effective configuration in the form of a file, secrets masked. Of former settings it has those that are set. */
 export function describeConfig(config: Config): Record<string, unknown> {
   const described: Record<string, unknown> = {};
-  for (const setting of settings) {
+  for (const setting of [...settings, ...formerSettings]) {
     const value = valueAt(config, setting.configPath);
+    if (formerSettings.includes(setting) && value === setting.schema.parse(undefined)) continue;
     // A file and the secret in it cannot both be set.
     if (value === undefined || valueAt(config, [fileSettingOf(setting.name)]) !== undefined) continue;
     putAt(described, setting.path, setting.secret ? "********" : z.encode(setting.schema, value));

@@ -22,7 +22,7 @@ export function questionOf(decision: LoggedDecision): AskedQuestion {
   if (missing.length > 0)
     throw new AppError(
       "gone",
-      `the decision cannot be made again: the log has only a part of its question (${missing.join(", ")}), because of the settings \`advanced.decisionsOmit\`, \`advanced.decisionsHash\` or \`advanced.decisionQuestionBytesMax\``,
+      `the decision cannot be made again: the log has only a part of its question (${missing.join(", ")}), because of the settings \`advanced.decisionsOmit\` or \`advanced.decisionsHash\`, or because it is too long`,
     );
   const known = (value: LoggedValue | null) => value ?? undefined;
   return askedQuestion(kind, {

@@ -203,7 +203,7 @@ export class PastDecisions {
 
   async #workIn<T>(process: Process, work: (process: Process) => Promise<T>): Promise<T> {
     const { decisionExplanationTimeMsMax: timeMsMax } = this.#limits;
-    const tooLong = `reconstructing the data of that time takes longer than ${timeMsMax} ms (\`advanced.decisionExplanationTimeMsMax\`)`;
+    const tooLong = `reconstructing the data of that time takes longer than ${timeMsMax} ms`;
     const timer = setTimeout(() => process.worker.terminate(new AppError("query_too_expensive", tooLong)), timeMsMax);
     try {
       return await work(process);

@@ -197,7 +197,7 @@ export const metrics = {
   ),
   eventsApplied: counter(
     "ostiary_events_applied_total",
-    "Events that this node applied; `source` is write (on the primary), feed (in a message of the broker), fetch (over HTTP, because brokers only announce events larger than `publishEventBytesMax`), poll (over HTTP, without a broker) or catch_up (over HTTP, since this node had missed them)",
+    "Events that this node applied; `source` is write (on the primary), feed (in a message of the broker), fetch (over HTTP, because brokers only announce larger events), poll (over HTTP, without a broker) or catch_up (over HTTP, since this node had missed them)",
     { source: ["write", "feed", "fetch", "poll", "catch_up"] },
   ),
   eventsPrepared: counter(

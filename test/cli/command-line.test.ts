@@ -3,7 +3,7 @@ import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { readdirSync, renameSync } from "node:fs";
 import { boundUrl, errorReporter } from "../../src/cli/serve.ts";
-import { settings } from "../../src/config/settings.ts";
+import { formerSettings, settings } from "../../src/config/settings.ts";
 import { readUntil } from "./read-until.ts";
 import { workspace } from "./workspace.ts";
 
@@ -29,7 +29,10 @@ describe("help", () => {
     for (const { flag, group } of settings) expect(output.includes(` ${flag} <`)).toBe(group !== "advanced");
     expect(output).toContain("--all");
     const { output: all } = await run(["serve", "--help", "--all"]);
-    for (const text of [output, all]) expect(text).not.toContain("--limits-");
+    for (const text of [output, all]) {
+      expect(text).not.toContain("--limits-");
+      for (const { flag } of formerSettings) expect(text).not.toContain(` ${flag} <`);
+    }
   });
 
   test("is printed without a command, with examples", async () => {
@@ -109,22 +112,34 @@ test("config prints the effective settings, as YAML or JSON", async () => {
 test("config accepts the names of 0.1.0 as flag, variable and key, and warns of each on standard error", async () => {
   const file = write("old.yaml", "role: primary\nlimits:\n  logEventsKept: 7\n");
   const { status, output, errors } = await run(
-    ["config", "--config", file, "--json", "--limits-queries-aside-max", "8", "--topic-prefix", "x"],
+    [
+      "config",
+      "--config",
+      file,
+      "--json",
+      "--limits-decision-memo-entries-max",
+      "8",
+      "--plan-nodes-max",
+      "9",
+      "--topic-prefix",
+      "x",
+    ],
     { OSTIARY_LIMITS_LOG_BYTES_KEPT: "9MiB" },
   );
   expect(status).toBe(0);
   expect(JSON.parse(output)).toMatchObject({
     retention: { events: 7, bytes: "9MiB" },
-    advanced: { offloadedQueriesMax: 8, topicPrefix: "x" },
+    advanced: { decisionCacheEntriesMax: 8, planNodesMax: 9, topicPrefix: "x" },
   });
   const warnings = errors.trimEnd().split("\n");
   expect(warnings.map((line) => line.split(" ").slice(0, 2).join(" "))).toEqual([
     "warning: limits.logEventsKept",
     "warning: limits.logBytesKept",
-    "warning: limits.queriesAsideMax",
+    "warning: limits.decisionMemoEntriesMax",
+    "warning: advanced.planNodesMax",
   ]);
   expect(warnings[2]).toEndWith(
-    "from the flag --limits-queries-aside-max is the old name of advanced.offloadedQueriesMax (OSTIARY_OFFLOADED_QUERIES_MAX, --offloaded-queries-max); the next release does not accept it",
+    "from the flag --limits-decision-memo-entries-max is the old name of advanced.decisionCacheEntriesMax (OSTIARY_DECISION_CACHE_ENTRIES_MAX, --decision-cache-entries-max); the next release does not accept it",
   );
 });
 

@@ -7,7 +7,7 @@ import { loadConfig, type ConfigSources } from "../../src/config/load.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { describeServiceVariables, serviceVariables } from "../../src/config/kubernetes-variables.ts";
 import { oldNames } from "../../src/config/renamed-settings.ts";
-import { describeConfig, putAt, settings, valueAt } from "../../src/config/settings.ts";
+import { describeConfig, formerSettings, putAt, settings, type Setting, valueAt } from "../../src/config/settings.ts";
 import { must } from "../../src/util/assert.ts";
 import { formatYaml, parseYaml } from "../../src/runtime/yaml.ts";
 
@@ -125,12 +125,62 @@ describe("settings", () => {
   });
 });
 
+/** A valid value that is not the default. */
+function other({ schema, default: value }: Setting): unknown {
+  const given = schema.parse(value) as number;
+  return [given + 1, given - 1, `${given - 1}ms`].find((each) => schema.safeParse(each).success);
+}
+
+describe("limits that are constants", () => {
+  test("are most of them: an operator has a reason to change the others", () => {
+    const limits = settings.filter(({ configPath }) => configPath[0] === "limits");
+    expect(limits.length).toBeLessThan(50);
+    expect(formerSettings.length + limits.length).toBe(Object.keys(defaultLimits).length);
+  });
+
+  test.each(formerSettings.map((setting) => [setting.name, setting] as const))(
+    "%s keeps the effect of a value that somebody has set, with a warning",
+    (name, setting) => {
+      const value = other(setting);
+      const inFile: Record<string, unknown> = { role: "primary" };
+      putAt(inFile, setting.path, value);
+      const flags = { role: "primary" };
+      for (const given of [
+        { file: file(inFile) },
+        { flags, environment: { [setting.variable]: String(value) } },
+        { flags: { ...flags, [name]: String(value) } },
+      ]) {
+        const { problems: found, warnings, config } = load(given);
+        expect(found).toEqual([]);
+        expect(warnings).toHaveLength(1);
+        expect(warnings[0]).toStartWith(`${name} from the `);
+        expect(warnings[0]).toEndWith(" is no setting any more, its value is a constant; 0.3.0 does not accept it");
+        expect(valueAt(must(config), setting.configPath)).toBe(setting.schema.parse(value));
+        expect(valueAt(describeConfig(must(config)), setting.path)).toBe(
+          z.encode(setting.schema, setting.schema.parse(value)),
+        );
+      }
+      expect(valueAt(describeConfig(must(load({ flags }).config)), setting.path)).toBeUndefined();
+    },
+  );
+
+  test("are checked as settings are, and never suggested", () => {
+    const flags = { role: "primary" };
+    expect(load({ flags: { ...flags, "advanced.planNodesMax": "many" } }).problems).toEqual([
+      "advanced.planNodesMax is `many` from the flag --plan-nodes-max; allowed: a whole number from 1 to 1000000000",
+    ]);
+    const [problem = ""] = load({ file: file({ role: "primary", advanced: { planNodeMax: 3 } }) }).problems;
+    expect(problem).toStartWith("advanced.planNodeMax in the file node.yaml is not a setting");
+    expect(problem).not.toContain("planNodesMax");
+  });
+});
+
 describe("names of 0.1.0", () => {
   /** The settings of 0.1.0 that were renamed or moved: the old name, and the new one with its variable and flag. */
   const renamed = oldNames.entries().toArray();
 
   test("are different from all others", () => {
-    const names = [...settings, ...oldNames.values()].map(({ name }) => name);
+    const names = [...settings, ...formerSettings, ...oldNames.values()].map(({ name }) => name);
     expect(new Set(names).size).toBe(names.length);
   });
 
@@ -152,27 +202,42 @@ describe("names of 0.1.0", () => {
     failoverKey: "failoverCert",
   };
 
-  test.each(renamed)("%# work with a warning that gives the new name", (setting, old) => {
-    const value = String(setting.default ?? "text");
-    const inFile: Record<string, unknown> = { role: "primary" };
-    putAt(inFile, old.path, setting.default ?? "text");
-    const partner = partners[old.name];
-    if (partner !== undefined) inFile["advanced"] = { [partner]: "text" };
-    const sources: Partial<ConfigSources>[] = [{ file: file(inFile) }];
-    if (old.flag !== setting.flag)
-      sources.push(
-        { environment: { [old.variable]: value }, flags: { role: "primary" } },
-        { flags: { role: "primary", [old.name]: value } },
-      );
-    for (const given of sources) {
-      const { problems: found, warnings, config } = load(given);
+  test.each(renamed.filter(([setting]) => settings.includes(setting)))(
+    "%# work with a warning that gives the new name",
+    (setting, old) => {
+      const value = String(setting.default ?? "text");
+      const inFile: Record<string, unknown> = { role: "primary" };
+      putAt(inFile, old.path, setting.default ?? "text");
+      const partner = partners[old.name];
+      if (partner !== undefined) inFile["advanced"] = { [partner]: "text" };
+      const sources: Partial<ConfigSources>[] = [{ file: file(inFile) }];
+      if (old.flag !== setting.flag)
+        sources.push(
+          { environment: { [old.variable]: value }, flags: { role: "primary" } },
+          { flags: { role: "primary", [old.name]: value } },
+        );
+      for (const given of sources) {
+        const { problems: found, warnings, config } = load(given);
+        expect(found).toEqual([]);
+        expect(warnings).toHaveLength(1);
+        expect(warnings[0]).toStartWith(`${old.name} from `);
+        expect(warnings[0]).toContain(` is the old name of ${setting.name} (${setting.variable}, ${setting.flag})`);
+        expect(String(z.encode(setting.schema, valueAt(must(config), setting.configPath)))).toBe(value);
+      }
+    },
+  );
+
+  test.each(renamed.filter(([setting]) => formerSettings.includes(setting)))(
+    "%# of limits that are constants now still have an effect",
+    (setting, old) => {
+      const inFile: Record<string, unknown> = { role: "primary" };
+      putAt(inFile, old.path, other(setting));
+      const { problems: found, warnings, config } = load({ file: file(inFile) });
       expect(found).toEqual([]);
-      expect(warnings).toHaveLength(1);
-      expect(warnings[0]).toStartWith(`${old.name} from `);
-      expect(warnings[0]).toContain(` is the old name of ${setting.name} (${setting.variable}, ${setting.flag})`);
-      expect(String(z.encode(setting.schema, valueAt(must(config), setting.configPath)))).toBe(value);
-    }
-  });
+      expect(warnings).toEqual([expect.stringMatching(/^limits\.\w+ from the file node\.yaml is no setting any more/)]);
+      expect(valueAt(must(config), setting.configPath)).toBe(setting.schema.parse(other(setting)));
+    },
+  );
 
   test("give the value that the new name would give", () => {
     const { config } = load({

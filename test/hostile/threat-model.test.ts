@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { projectRoot } from "../../scripts/built-binary.ts";
-import { settings } from "../../src/config/settings.ts";
+import { formerSettings, settings } from "../../src/config/settings.ts";
 
 const sourceOf = (path: string): string => readFileSync(join(projectRoot, path), "utf8");
 const page = sourceOf("appliance/manual/security.md");
@@ -61,7 +61,7 @@ describe("the threat model", () => {
 
   test("and its lists name existing settings, files and metrics", () => {
     const code = [...page.matchAll(/`([^`]+)`/g)].map(([, text = ""]) => text);
-    const names = settings.map(({ path }) => path.at(-1));
+    const names = [...settings, ...formerSettings].map(({ path }) => path.at(-1));
     const settingLike = code.filter((text) => /^[a-z]+(?:[A-Z][A-Za-z]*)+$/.test(text));
     const bounding = rows.flatMap(([, , , , bound = ""]) => [...bound.matchAll(/`([\w.]+)`/g)].map(([, text]) => text));
     const known = (name = ""): boolean => names.includes(name.split(".").at(-1));

@@ -99,10 +99,7 @@ function storeBindings(
   const known = bindingsRows(store, bindings.name);
   if (known.some(({ id }) => id === row.id)) return { added: [], removed: [] };
   if (known.length === 0 && bindingsRows(store).length >= bindingsMax)
-    throw new AppError(
-      "invalid_request",
-      `there are ${bindingsMax} data bindings already (\`advanced.storedBindingsMax\`), remove unused ones`,
-    );
+    throw new AppError("invalid_request", `there are ${bindingsMax} data bindings already, remove unused ones`);
   return { added: [row], removed: known };
 }
 

@@ -35,7 +35,9 @@ const codes = new Set(codesInSource("src/engine/policy", "src/polar/checks"));
 
 const documents = ["README.md", ...manualPaths].map(readDocument);
 const page = (name: string): Document => readDocument(`appliance/manual/${name}.md`);
-const architecture = readDocument("src/ARCHITECTURE.md");
+const forDevelopers = ["src/ARCHITECTURE.md", "src/REFERENCE.md", "test/README.md"];
+const architecture = forDevelopers.map(readDocument);
+const namedInArchitecture = architecture.flatMap(({ inBackticks }) => [...inBackticks]);
 const allCode = documents.flatMap(({ code }) => code);
 
 const filesOf = (pattern: string): string => [...new Bun.Glob(pattern).scanSync(projectRoot)].map(sourceOf).join("\n");
@@ -90,7 +92,7 @@ describe.each(documents.concat(architecture).map((document) => [document.path, d
 test("documents use the standard terms", () => {
   const released = /^## \[\d[^]*/m;
   const texts = [
-    ...["README.md", "SECURITY.md", "src/ARCHITECTURE.md", "src/polar/LANGUAGE.md", ...manualPaths].map(
+    ...["README.md", "SECURITY.md", ...forDevelopers, "src/polar/LANGUAGE.md", ...manualPaths].map(
       (path) => [path, sourceOf(path)] as const,
     ),
     ["CHANGELOG.md", sourceOf("CHANGELOG.md").replace(released, "")] as const,
@@ -102,7 +104,7 @@ test("documents use the standard terms", () => {
 });
 
 test("links between documents lead to files and headings that exist", () => {
-  const linked = ["README.md", "CHANGELOG.md", "SECURITY.md", "src/ARCHITECTURE.md", ...manualPaths];
+  const linked = ["README.md", "CHANGELOG.md", "SECURITY.md", ...forDevelopers, ...manualPaths];
   const broken = linked.flatMap((path) => {
     const targets = linksOf(sourceOf(path)).filter((target) => !/^https?:/.test(target));
     return targets.filter((target) => !leadsSomewhere(path, target)).map((target) => `${path}: ${target}`);
@@ -118,9 +120,9 @@ function leadsSomewhere(from: string, target: string): boolean {
 }
 
 describe("lists are complete", () => {
-  test("ARCHITECTURE.md names each dependency, and no other", async () => {
+  test("REFERENCE.md names each dependency, and no other", async () => {
     const { dependencies = {}, devDependencies } = await Bun.file(join(projectRoot, "package.json")).json();
-    const list = /^## Dependencies$[^]*?(?=^## )/m.exec(sourceOf("src/ARCHITECTURE.md"))?.[0] ?? "";
+    const list = /^## Dependencies$[^]*?(?=^## )/m.exec(sourceOf("src/REFERENCE.md"))?.[0] ?? "";
     const shown = [...list.matchAll(/^- (.*?): /gm)].flatMap(([, names = ""]) =>
       [...names.matchAll(/`([^`]+)`/g)].map(([, name]) => name),
     );
@@ -207,13 +209,25 @@ describe("lists are complete", () => {
       .filter((path) => !path.includes("."))
       .map((path) => path.replaceAll("\\", "/"));
     const isNamed = (folder: string): boolean =>
-      architecture.inBackticks.includes(folder) || architecture.inBackticks.includes(`${dirname(folder)}/*`);
+      namedInArchitecture.includes(folder) || namedInArchitecture.includes(`${dirname(folder)}/*`);
     expect(folders.filter((folder) => !isNamed(folder))).toEqual([]);
     const requests = named(/(?<=")\/replication\/v1\/[\w-]+(?=["?])/g, filesOf("src/**/*.ts"));
     expect(requests.length).toBeGreaterThan(4);
-    expect(requests.filter((request) => !architecture.text.includes(request))).toEqual([]);
+    expect(
+      requests.filter(
+        (request) =>
+          !architecture
+            .map(({ text }) => text)
+            .join("\n")
+            .includes(request),
+      ),
+    ).toEqual([]);
     const tables = named(/(?<=CREATE TABLE )\w+/g, filesOf("src/store/**/*.sql"));
-    expect(tables.filter((table) => !architecture.inBackticks.includes(table))).toEqual([]);
+    expect(tables.filter((table) => !namedInArchitecture.includes(table))).toEqual([]);
+  });
+
+  test("the architecture can be read in one sitting", () => {
+    expect(Buffer.byteLength(sourceOf("src/ARCHITECTURE.md"))).toBeLessThanOrEqual(40_000);
   });
 
   test("every page of the manual is linked from the README", () => {
@@ -352,7 +366,7 @@ describe("flags", () => {
   });
 
   test("or to their script", () => {
-    const used = [...allCode, ...architecture.code].flatMap((line) => {
+    const used = [...allCode, ...architecture.flatMap(({ code }) => code)].flatMap((line) => {
       const [, script, rest] = /^scripts\/(\w+)(.*)/.exec(line) ?? [];
       return script === undefined || rest === undefined || script === "bun"
         ? []
@@ -370,7 +384,7 @@ describe("flags", () => {
       ...settings.map(({ flag }) => flag as string),
       ...flagsOf([...helps.values(), ...scripts].join("\n")),
     ];
-    const alone = [...documents, architecture]
+    const alone = [...documents, ...architecture]
       .flatMap(({ inBackticks }) => inBackticks)
       .filter((text) => text.startsWith("--"))
       .flatMap(flagsOf);

@@ -18,11 +18,6 @@ import { EnvironmentTurns } from "./environment-turns.ts";
 type Fetch = ServeOptions["fetch"];
 type Connections = Parameters<Fetch>[1];
 
-interface Service {
-  readonly options: ServeOptions;
-  inFlight: number;
-}
-
 /** Who may enter the environments of the process. */
 export type Admissions = Pick<EnvironmentAdmission, "of" | "isOfNode">;
 
@@ -50,7 +45,7 @@ export class EnvironmentListener {
   /** How the header of most requests begins: that of a key of the default environment. */
   readonly #defaultKeys: string | undefined;
   readonly #system: Pick<System, "serve" | "clock">;
-  readonly #services = new Map<string, Service>();
+  readonly #services = new Map<string, ServeOptions>();
   readonly #turns: EnvironmentTurns;
   #default: ServeOptions | undefined;
   #url = "";
@@ -88,22 +83,22 @@ export class EnvironmentListener {
 
   /** As `serve` of the system, for a hosted environment: it has no port of its own. */
   serveHosted(environment: string, options: ServeOptions): Listener {
-    const service: Service = { options, inFlight: 0 };
-    this.#services.set(environment, service);
+    this.#services.set(environment, options);
     return {
       port: Number(new URL(this.#url).port),
       url: this.#url,
       stop: async () => {
         this.#services.delete(environment);
-        await waitUntilIdle(service, options.stopGraceMs ?? 0, this.#system.clock);
+        await waitUntilIdle(options, options.stopGraceMs ?? 0, this.#system.clock);
       },
     };
   }
 
   /** All primaries of the process share the broker, so any of them can take the connection. */
   #webSocket(): WebSocketEndpoint | undefined {
-    const others = [...this.#services.values()].map(({ options }) => options);
-    return [this.#default, ...others].map((options) => options?.websocket).find((endpoint) => endpoint !== undefined);
+    return [this.#default, ...this.#services.values()]
+      .map((options) => options?.websocket)
+      .find((endpoint) => endpoint !== undefined);
   }
 
   readonly #dispatch: Fetch = (request, connections) => {
@@ -165,15 +160,11 @@ export class EnvironmentListener {
 
   #run(
     environment: string,
-    service: Service,
+    service: ServeOptions,
     request: Request,
     connections: Connections,
   ): Response | Promise<Response> {
-    service.inFlight += 1;
-    const response = inEnvironment(environment, () => service.options.fetch(request, connections));
-    if (response instanceof Promise) return response.finally(() => (service.inFlight -= 1));
-    service.inFlight -= 1;
-    return response;
+    return inEnvironment(environment, () => service.fetch(request, connections));
   }
 }
 
@@ -185,9 +176,9 @@ function addressed({ headers }: Request, authorization: string): string | undefi
   return authorization.slice(begin, authorization.indexOf("_", begin));
 }
 
-async function waitUntilIdle(service: Service, graceMs: number, clock: Clock): Promise<void> {
+async function waitUntilIdle({ inFlight }: ServeOptions, graceMs: number, clock: Clock): Promise<void> {
   const endMs = clock.monotonicMs() + graceMs;
-  while (service.inFlight > 0 && clock.monotonicMs() < endMs) await sleep(clock, drainPollMs);
+  while ((inFlight?.() ?? 0) > 0 && clock.monotonicMs() < endMs) await sleep(clock, drainPollMs);
 }
 
 const startingText = "this node is starting its environments: ask again in a moment, or ask another node";

@@ -1,7 +1,8 @@
 /**
  * Shares the serving thread between environments. While several environments get requests, each of them may begin a few
- * requests in one turn of the event loop. Further ones wait for the next turns, where the environments take turns, so a
- * flooded environment delays the others by a few requests and not by its whole queue.
+ * requests in a turn: a millisecond, or longer if the event loop is busy. Further ones wait for the next turns, which
+ * then are those of the event loop, so a flooded environment delays the others by a few requests and not by its whole
+ * queue. An immediate for each turn of the loop would take a seventh of the time of all requests.
  */
 import { setImmediate } from "node:timers";
 import type { Clock } from "../util/clock.ts";
@@ -11,8 +12,10 @@ type Answer = Response | Promise<Response>;
 /** Requests of one environment in one turn, when others have requests as well. About a millisecond of decisions. */
 const requestsPerTurn = 16;
 
+const turnMs = 1;
+
 /** After a longer turn the next one begins half as many requests: they are more expensive than decisions. */
-const turnMsMax = 2;
+const turnMsMax = 3;
 
 /** For how long an environment counts as active after its last request. */
 const activeMs = 1000;
@@ -26,7 +29,9 @@ interface Environment {
 export class EnvironmentTurns {
   readonly #clock: Clock;
   readonly #environments = new Map<string, Environment>();
-  #hasTurn = false;
+  /** Cancels the end of the turn by the clock. Undefined without a turn. */
+  #cancelEnd: (() => void) | undefined;
+  #endsWithLoop = false;
   /** When the turn began. */
   #nowMs = 0;
   /** Requests of one environment in this turn: from 1 to `requestsPerTurn`. */
@@ -45,6 +50,7 @@ export class EnvironmentTurns {
       environment.begun += 1;
       return begin();
     }
+    if (!this.#endsWithLoop) this.#endWithLoop();
     return new Promise((resolve, reject) => {
       environment.waiting.push(() => {
         try {
@@ -70,19 +76,21 @@ export class EnvironmentTurns {
   }
 
   #startTurn(): void {
-    if (this.#hasTurn) return;
+    if (this.#cancelEnd !== undefined || this.#endsWithLoop) return;
     this.#nowMs = this.#clock.monotonicMs();
-    this.#scheduleEnd();
+    this.#cancelEnd = this.#clock.after(turnMs, () => this.#endTurn());
   }
 
-  #scheduleEnd(): void {
-    this.#hasTurn = true;
+  #endWithLoop(): void {
+    this.#endsWithLoop = true;
     setImmediate(() => this.#endTurn());
   }
 
   /** Begins a share of the waiting requests of each environment, and another turn if some are left. */
   #endTurn(): void {
-    this.#hasTurn = false;
+    this.#cancelEnd?.();
+    this.#cancelEnd = undefined;
+    this.#endsWithLoop = false;
     const nowMs = this.#clock.monotonicMs();
     const isLong = nowMs - this.#nowMs > turnMsMax;
     this.#share = isLong ? Math.ceil(this.#share / 2) : Math.min(this.#share + 1, requestsPerTurn);
@@ -95,6 +103,6 @@ export class EnvironmentTurns {
       hasMore ||= environment.waiting.length > 0;
       if (environment.waiting.length === 0 && environment.activeUntilMs < nowMs) this.#environments.delete(id);
     }
-    if (hasMore) this.#scheduleEnd();
+    if (hasMore) this.#endWithLoop();
   }
 }

@@ -101,6 +101,7 @@ export async function serveNode(
         return { path: "/mqtt", subprotocol: "mqtt", onConnection: mqttConnection, messageBytesMax };
       },
       stopGraceMs: limits.stopGraceMs,
+      inFlight: () => made?.inFlight ?? 0,
     });
     const newestBackup = listBackups && watchNewestBackup(() => listBackups(), system.clock);
     const unobserve = exposeNode(() => ({ ...readNode(node), newestBackupMs: newestBackup?.madeMs() }));

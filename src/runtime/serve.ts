@@ -30,6 +30,8 @@ export interface ServeOptions {
   readonly idleTimeoutMs?: number;
   /** How long `stop` waits for requests before it closes their connections. */
   readonly stopGraceMs?: number;
+  /** The number of requests without a response; for a service behind the listener of another one. */
+  readonly inFlight?: () => number;
   /** The flag of the port, for messages. */
   readonly portFlag?: string;
   /** With it, the port speaks TLS only. */

@@ -5,17 +5,19 @@ import { silentSinceMs } from "./api/node-api.ts";
 import { AccountMenu } from "./components/account-menu.tsx";
 import { Failure } from "./components/failure.tsx";
 import { Heading } from "./components/heading.tsx";
+import { LostLoginDialog } from "./components/lost-login.tsx";
 import { ThemeMenu } from "./components/theme-menu.tsx";
 import { LoginScreen } from "./screens/login.tsx";
 import { type ScreenEntry, screenOf, screens } from "./screens/screen-list.ts";
 import { isArriving } from "./state/arrival.ts";
 import { currentRoute, routeTo } from "./state/route.ts";
-import { currentLogin, type Login, may, session } from "./state/session.ts";
+import { type Login, may, session, shownLogin } from "./state/session.ts";
 import { useStore } from "./store.ts";
 import { texts } from "./texts.ts";
 
 export function App() {
-  const login = currentLogin(useStore(session));
+  const current = useStore(session);
+  const login = shownLogin(current);
   const route = useStore(currentRoute);
   /** The environment for which the login is open; empty if that is not known. */
   const [wanted, setWanted] = useState<string | undefined>(undefined);
@@ -46,7 +48,10 @@ export function App() {
         ) : wanted !== undefined ? (
           <LoginScreen key={wanted} environment={wanted} onEnd={closeLogin} />
         ) : (
-          <Screen key={`${entry?.name} ${login.who.environment} ${login.who.id}`} entry={entry} />
+          <>
+            {current?.lost !== undefined && <LostLoginDialog {...current.lost} />}
+            <Screen key={`${entry?.name} ${login.who.environment}`} entry={entry} />
+          </>
         )}
       </main>
     </>

@@ -35,7 +35,7 @@ flow("facts are filtered, inserted with completion, deleted, and restored", asyn
   await input.fill("has_role(User:zoe, ");
   expect(await page.locator("datalist option").evaluateAll(valuesOf)).toContain('has_role(User:zoe, "reader", ');
   await input.fill("has_role(User:zoe");
-  await page.getByRole("button", { name: words.insert.submit, exact: true }).click();
+  await page.getByRole("button", { name: words.insert.submit("test"), exact: true }).click();
   await page.getByText(words.insert.invalid("has_role(User:zoe")).waitFor();
   await input.fill(fact);
   await input.press("Enter");
@@ -83,7 +83,7 @@ flow("facts are changed through an edge, and a fallback has no controls for it",
   const edge = await flow.logIn("write", "facts?mentions=Repository%3Aa+b", { url: await flow.edge() });
   await edge.page.getByText(words.list.none).waitFor();
   await edge.page.getByLabel(words.insert.fact, { exact: true }).fill(fact);
-  await edge.page.getByRole("button", { name: words.insert.submit, exact: true }).click();
+  await edge.page.getByRole("button", { name: words.insert.submit("test"), exact: true }).click();
   await edge.page.getByRole("button", { name: words.list.deleteFact(fact) }).waitFor();
   const { url } = await flow.cluster.host("fallback", "fallback", { primary: flow.url, refresh: "1h" });
   const fallback = await flow.tab(url);

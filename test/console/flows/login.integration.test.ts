@@ -3,12 +3,14 @@ import { afterAll, describe, expect } from "bun:test";
 import type { Page } from "playwright-core";
 import { texts } from "../../../src/console/ui/texts.ts";
 import { loginTexts } from "../../../src/console/ui/texts/login.ts";
+import { factsTexts } from "../../../src/console/ui/texts/facts.ts";
 import { overviewTexts } from "../../../src/console/ui/texts/overview.ts";
+import { policyTexts } from "../../../src/console/ui/texts/policy.ts";
 import { clientId, person, startIdentityProvider } from "../../cli/identity-provider.ts";
 import { startDevProcess } from "../../cli/dev-node.ts";
 import { adminKey } from "../../replication/cluster.ts";
 import { untrustedHost } from "./browser.ts";
-import { flow } from "./flow.ts";
+import { flow, type Flow } from "./flow.ts";
 
 /** What the browser keeps: local storage, session storage and cookies. */
 async function storedIn(page: Page): Promise<readonly [object, Record<string, string>, string]> {
@@ -121,3 +123,104 @@ describe("the link of `ostiary dev`", () => {
     { loaded: false },
   );
 });
+
+describe("a login that the node does not accept any more", () => {
+  flow("stays in its environment, keeps what was typed, and sends nothing elsewhere", async (flow) => {
+    const { token: admin } = (await flow.call("POST", "/api/environments", { id: "e1", copy_of: "test" })) as Made;
+    const [first, second] = [await keyOf(flow, admin), await keyOf(flow, admin)];
+    const tab = await flow.logIn("write", "facts");
+    const { page } = tab;
+    const environment = page.getByLabel(texts.account.environment, { exact: true });
+    await environment.selectOption(texts.account.otherEnvironment);
+    await page.getByLabel(loginTexts.credential).fill(first.token);
+    await page.getByRole("button", { name: loginTexts.submit }).click();
+    await tab.heading(factsTexts.title).waitFor();
+    expect(await environment.inputValue()).toBe("e1");
+
+    const input = page.getByLabel(factsTexts.insert.fact, { exact: true });
+    const submit = page.getByRole("button", { name: factsTexts.insert.submit("e1"), exact: true });
+    await input.fill(draft);
+    await asAdmin(flow, admin, "DELETE", `/api/keys/${first.id}`);
+    await submit.click();
+    const dialog = page.getByRole("dialog", { name: loginTexts.lost.title("e1") });
+    await dialog.waitFor();
+    await tab.expectAccessible();
+    await page.keyboard.press("Escape");
+    expect(await dialog.isVisible()).toBe(true);
+    expect(await environment.inputValue()).toBe("e1");
+
+    // A reload keeps that as well.
+    await page.reload();
+    await dialog.waitFor();
+    expect(await environment.inputValue()).toBe("e1");
+    await dialog.getByLabel(loginTexts.credential).fill(adminKey);
+    await dialog.getByRole("button", { name: loginTexts.submit }).click();
+    await dialog.getByText(loginTexts.wrongEnvironment("test", "e1")).waitFor();
+    await dialog.getByLabel(loginTexts.credential).fill(second.token);
+    await dialog.getByRole("button", { name: loginTexts.submit }).click();
+    await dialog.waitFor({ state: "detached" });
+
+    await input.fill(draft);
+    await asAdmin(flow, admin, "DELETE", `/api/keys/${second.id}`);
+    await submit.click();
+    await dialog.waitFor();
+    const third = await keyOf(flow, admin);
+    await dialog.getByLabel(loginTexts.credential).fill(third.token);
+    await dialog.getByRole("button", { name: loginTexts.submit }).click();
+    await dialog.waitFor({ state: "detached" });
+    expect(await input.inputValue()).toBe(draft);
+    await submit.click();
+    await page.getByText(factsTexts.changes.inserted, { exact: true }).waitFor();
+    const query = "/api/facts?predicate=has_role&args.0.type=User&args.0.id=zoe";
+    expect(await flow.call("GET", query)).toEqual([]);
+    expect(await asAdmin(flow, admin, "GET", query)).toMatchObject([{ predicate: "has_role" }]);
+
+    // Only a choice leads to another environment, and to its first screen.
+    await asAdmin(flow, admin, "DELETE", `/api/keys/${third.id}`);
+    await page.getByRole("button", { name: factsTexts.changes.undoOf(draft) }).click();
+    await dialog.waitFor();
+    await dialog.getByRole("button", { name: loginTexts.lost.show("test") }).click();
+    await tab.heading(overviewTexts.title).waitFor();
+    expect(await environment.inputValue()).toBe("test");
+  });
+
+  flow("keeps the draft of the policy for the next login", async (flow) => {
+    const [first, second] = [await keyOf(flow, adminKey), await keyOf(flow, adminKey)];
+    const tab = await flow.tab();
+    await tab.logIn(first.token);
+    await tab.open("policy");
+    const editor = tab.page.getByRole("textbox", { name: policyTexts.code("policy.polar") });
+    await editor.click();
+    await tab.page.keyboard.press("Control+Home");
+    await tab.page.keyboard.type("# a thought\n");
+    await flow.call("DELETE", `/api/keys/${first.id}`);
+    const dialog = tab.page.getByRole("dialog", { name: loginTexts.lost.title("test") });
+    await tab.page.reload();
+    await dialog.getByLabel(loginTexts.credential).fill(second.token);
+    await dialog.getByRole("button", { name: loginTexts.submit }).click();
+    await dialog.waitFor({ state: "detached" });
+    await tab.page.getByText("# a thought").waitFor();
+  });
+});
+
+interface Made {
+  readonly id: string;
+  readonly token: string;
+}
+
+const draft = 'has_role(User:zoe, "reader", Repository:website)';
+
+/** A new key that may write, in the environment of the admin key. */
+async function keyOf(flow: Flow, admin: string): Promise<Made> {
+  return (await asAdmin(flow, admin, "POST", "/api/keys", { name: "writer", role: "write" })) as Made;
+}
+
+async function asAdmin(flow: Flow, admin: string, method: string, path: string, body?: unknown): Promise<unknown> {
+  const response = await fetch(flow.url + path, {
+    method,
+    headers: { authorization: `Bearer ${admin}`, "content-type": "application/json" },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+  });
+  expect(response.ok).toBe(true);
+  return response.json();
+}

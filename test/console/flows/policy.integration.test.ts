@@ -127,7 +127,7 @@ describe("the policy", () => {
       await tab.expectAccessible();
       await tab.screenshot("policy-effect");
       await dialog.getByLabel(words.save.message).fill("guests are gone <b>now</b>");
-      await dialog.getByRole("button", { name: words.save.confirm, exact: true }).click();
+      await dialog.getByRole("button", { name: words.save.confirm("test"), exact: true }).click();
       await dialog.waitFor({ state: "detached" });
       await page.getByText("policy loaded").waitFor();
       expect(await flow.call("POST", "/api/authorize", question)).toEqual({ allowed: false });
@@ -147,7 +147,7 @@ describe("the policy", () => {
       await button(page, words.versions.back).click();
       const back = page.getByRole("dialog", { name: words.rollback.title(2) });
       await back.getByText(words.save.verdicts.changes).waitFor();
-      await back.getByRole("button", { name: words.save.confirm, exact: true }).click();
+      await back.getByRole("button", { name: words.save.confirm("test"), exact: true }).click();
       await page.getByText("policy loaded").waitFor();
       expect(await flow.call("POST", "/api/authorize", question)).toEqual({ allowed: true });
     },
@@ -195,7 +195,7 @@ describe("the policy", () => {
       await button(page, words.actions.save).click();
       const dialog = page.getByRole("dialog", { name: words.save.title });
       await dialog.getByText("logged decisions need a key with the role `admin`").waitFor();
-      await dialog.getByRole("button", { name: words.save.confirm, exact: true }).click();
+      await dialog.getByRole("button", { name: words.save.confirm("test"), exact: true }).click();
       await page.getByText("policy loaded").waitFor();
       const lines = `# ${script}\n${policy}`.split("\n").length;
       const parts = [

@@ -7,7 +7,7 @@ import { ScrollTable } from "../components/scroll-table.tsx";
 import { timeOfLocal } from "../decisions/filters.ts";
 import { useAction } from "../state/action.ts";
 import { useLoaded } from "../state/loaded.ts";
-import { call, currentLogin } from "../state/session.ts";
+import { call, shownLogin } from "../state/session.ts";
 import { texts } from "../texts.ts";
 import { administrationTexts } from "../texts/administration.ts";
 import { keyRequestOf } from "./key-request.ts";
@@ -36,7 +36,7 @@ interface NewSecret {
 type Asked = { readonly to: "rotate" | "revoke"; readonly key: Key } | undefined;
 
 export function Keys() {
-  const who = currentLogin()?.who;
+  const who = shownLogin()?.who;
   const keys = useLoaded("keys", async (signal) => {
     const answer = await call("/api/keys", { signal });
     return (answer as { readonly keys: readonly Key[] }).keys;

@@ -10,7 +10,7 @@ import { Waterfall } from "../components/waterfall.tsx";
 import { useLoaded } from "../state/loaded.ts";
 import { usePolled } from "../state/polled.ts";
 import { routeTo } from "../state/route.ts";
-import { call, currentLogin, may } from "../state/session.ts";
+import { call, shownLogin, may } from "../state/session.ts";
 import { texts } from "../texts.ts";
 import { changesTexts as words } from "../texts/changes.ts";
 import { changeOf, type ChangeEvent, pageLinesMax, traceIdOf } from "./change.ts";
@@ -68,7 +68,7 @@ function Content({ event }: { readonly event: ChangeEvent }) {
 }
 
 function Applied({ offset }: { readonly offset: string }) {
-  const login = currentLogin();
+  const login = shownLogin();
   const key = login && `${login.who.id} ${offset}`;
   const { data, error } = usePolled(
     key,
@@ -99,7 +99,7 @@ function Applied({ offset }: { readonly offset: string }) {
 
 function TraceOf({ event }: { readonly event: ChangeEvent }) {
   const id = traceIdOf(event);
-  const mayRead = may(currentLogin(), "admin");
+  const mayRead = may(shownLogin(), "admin");
   return (
     <Section title={words.trace}>
       {id === undefined ? <p>{words.noTrace}</p> : mayRead ? <LoadedTrace id={id} /> : <p>{words.traceRole}</p>}

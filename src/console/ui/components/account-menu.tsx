@@ -23,7 +23,7 @@ export function AccountMenu({ login, onOtherEnvironment }: AccountMenuProps) {
     listEnvironments(signal),
   );
   const active = (listed.data ?? []).filter(({ state }) => state === "active").map(({ id }) => id);
-  const all = [...new Set([...known, ...active])];
+  const all = [...new Set([who.environment, ...known, ...active])];
 
   const choose = (environment: string): void => {
     if (environment === other) onOtherEnvironment("");
@@ -38,6 +38,7 @@ export function AccountMenu({ login, onOtherEnvironment }: AccountMenuProps) {
     <>
       <span class="who">{words.who(who.name ?? who.id, who.role)}</span>
       <select
+        class={`environment colour-${colourOf(who.environment)}`}
         aria-label={words.environment}
         value={who.environment}
         onChange={({ currentTarget }) => {
@@ -49,7 +50,7 @@ export function AccountMenu({ login, onOtherEnvironment }: AccountMenuProps) {
       >
         {all.map((id) => (
           <option key={id} value={id}>
-            {known.includes(id) || who.kind === "person" ? id : words.withoutLogin(id)}
+            {id === who.environment || known.includes(id) || who.kind === "person" ? id : words.withoutLogin(id)}
           </option>
         ))}
         <option value={other}>{words.otherEnvironment}</option>
@@ -59,6 +60,13 @@ export function AccountMenu({ login, onOtherEnvironment }: AccountMenuProps) {
       </button>
     </>
   );
+}
+
+/** One of the colours of the style sheet, always the same for an environment. */
+function colourOf(environment: string): number {
+  let sum = 0;
+  for (const character of environment) sum = (sum * 31 + (character.codePointAt(0) ?? 0)) % 6;
+  return sum;
 }
 
 async function listEnvironments(signal: AbortSignal): Promise<readonly Environment[]> {

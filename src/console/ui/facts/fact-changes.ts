@@ -2,7 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { ApiError } from "../api/node-api.ts";
 import type { Health } from "../api/responses.ts";
-import { call, currentLogin, may } from "../state/session.ts";
+import { call, shownLogin, may } from "../state/session.ts";
 import { noSuggestions, type Suggestions } from "./completion.ts";
 import { isWithin } from "./fact-restriction.ts";
 import type { Fact } from "./fact-text.ts";
@@ -27,7 +27,7 @@ export function useSuggestions(): Suggestions {
  * an edge forwards them.
  */
 export function useMayChange(): ((fact: Fact) => boolean) | undefined {
-  const login = currentLogin();
+  const login = shownLogin();
   const isAllowed = may(login, "write");
   const [isAccepted, setIsAccepted] = useState(false);
   useEffect(() => {

@@ -41,14 +41,14 @@ const pauseMs = 400;
 const timeoutMs = 60_000;
 
 export function EditorPage({ login }: { readonly login: Login }) {
-  const key = `${login.who.environment} ${login.who.id}`;
+  const { environment } = login.who;
   const mayWrite = useMayWrite(login);
-  const loaded = useLoaded(key, loadPolicy);
-  const [draft, setDraft] = useState(() => storedDraft(key));
+  const loaded = useLoaded(`${environment} ${login.who.id}`, loadPolicy);
+  const [draft, setDraft] = useState(() => storedDraft(environment));
   // The stored draft is the newest one: that of a rendering may be behind it.
   const change = (update: (draft: Draft) => Draft): void => {
-    const next = update(storedDraft(key) ?? draftOf(undefined));
-    storeDraft(key, next);
+    const next = update(storedDraft(environment) ?? draftOf(undefined));
+    storeDraft(environment, next);
     setDraft(next);
   };
   useEffect(() => {

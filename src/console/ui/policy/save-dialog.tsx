@@ -2,7 +2,7 @@
 import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Refusal } from "../components/failure.tsx";
 import { useAction } from "../state/action.ts";
-import { call, open } from "../state/session.ts";
+import { call, open, session } from "../state/session.ts";
 import { policyTexts } from "../texts/policy.ts";
 import { EffectView } from "./effect-view.tsx";
 import { type PolicyEffect, readEffect, verdictOf } from "./effect.ts";
@@ -122,7 +122,7 @@ export function SaveDialog({ title, help, reasonLabel, checked, source, base, re
         <Refusal error={error} />
         <div class="buttons">
           <button type="submit" class="primary" disabled={!maySave}>
-            {save.isRunning ? words.saving : words.confirm}
+            {save.isRunning ? words.saving : words.confirm(session.value?.environment ?? "")}
           </button>
           {check.isRunning && (
             <button type="button" onClick={check.cancel}>

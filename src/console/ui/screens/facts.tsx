@@ -13,7 +13,7 @@ import { type Fact, factKey, formatFact, isObject, parseFact, type Value } from 
 import { FactView } from "../facts/fact-view.tsx";
 import { type FactsFilter, filterIn, filterProblem, pathOf, queryOf, typeSignatures } from "../facts/filter.ts";
 import { currentRoute, routeTo } from "../state/route.ts";
-import { call } from "../state/session.ts";
+import { call, session } from "../state/session.ts";
 import { useStore } from "../store.ts";
 import { factsTexts } from "../texts/facts.ts";
 
@@ -179,7 +179,7 @@ function InsertForm({ suggestions, known, onInsert }: InsertFormProps) {
         />
         <div role="alert">{problem && <p class="failure">{problem}</p>}</div>
         <div class="buttons">
-          <button type="submit">{words.insert.submit}</button>
+          <button type="submit">{words.insert.submit(session.value?.environment ?? "")}</button>
         </div>
       </form>
     </section>

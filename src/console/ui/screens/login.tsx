@@ -6,8 +6,7 @@ import type { IssuerOfNode } from "../api/responses.ts";
 import { Heading } from "../components/heading.tsx";
 import { arrivalProblem } from "../state/arrival.ts";
 import { startIssuerLogin } from "../state/issuer-login.ts";
-import { logIn, logoutReason } from "../state/session.ts";
-import { useStore } from "../store.ts";
+import { logIn, WrongEnvironmentError } from "../state/session.ts";
 import { loginTexts as words } from "../texts/login.ts";
 
 export interface LoginProps {
@@ -18,11 +17,21 @@ export interface LoginProps {
 }
 
 export function LoginScreen({ environment, onEnd }: LoginProps) {
+  return (
+    <div class="login">
+      <Heading text={words.title} />
+      <p>{environment ? words.introductionFor(environment) : words.introduction}</p>
+      <LoginForm environment={environment} onEnd={onEnd} />
+    </div>
+  );
+}
+
+/** `only` is an environment: a key of another one is refused. */
+export function LoginForm({ environment, only, onEnd }: LoginProps & { readonly only?: string | undefined }) {
   const form = useRef<HTMLFormElement>(null);
   const [isChecking, setIsChecking] = useState(false);
   const [problem, setProblem] = useState<string | undefined>(arrivalProblem.value);
   const issuer = useIssuer();
-  const reason = useStore(logoutReason);
 
   const submit = async (event: Event): Promise<void> => {
     event.preventDefault();
@@ -32,21 +41,21 @@ export function LoginScreen({ environment, onEnd }: LoginProps) {
     setIsChecking(true);
     setProblem(undefined);
     try {
-      await logIn({ token, environment: textOf(fields.get("environment")) || undefined });
+      await logIn({ token, environment: only ?? (textOf(fields.get("environment")) || undefined) }, only);
       onEnd?.();
     } catch (error) {
-      setProblem(messageOf(error, words.noAnswer));
+      if (error instanceof WrongEnvironmentError) setProblem(words.wrongEnvironment(error.environment, only ?? ""));
+      else setProblem(messageOf(error, words.noAnswer));
     } finally {
       setIsChecking(false);
     }
   };
 
   return (
-    <form class="login" ref={form} onSubmit={(event) => void submit(event)}>
-      <Heading text={words.title} />
-      <p>{environment ? words.introductionFor(environment) : words.introduction}</p>
-      {issuer !== undefined && <IssuerButton issuer={issuer} environmentOf={() => environmentIn(form.current)} />}
-      {reason !== undefined && <p class="failure">{words.ended(reason)}</p>}
+    <form ref={form} onSubmit={(event) => void submit(event)}>
+      {issuer !== undefined && (
+        <IssuerButton issuer={issuer} environmentOf={() => only ?? environmentIn(form.current)} />
+      )}
       <label for="token">{words.credential}</label>
       <input
         id="token"
@@ -60,18 +69,22 @@ export function LoginScreen({ environment, onEnd }: LoginProps) {
       <p id="token-help" class="help">
         {words.credentialHelp}
       </p>
-      <label for="environment">{words.environment}</label>
-      <input
-        id="environment"
-        name="environment"
-        autocomplete="off"
-        spellcheck={false}
-        defaultValue={environment ?? ""}
-        aria-describedby="environment-help"
-      />
-      <p id="environment-help" class="help">
-        {words.environmentHelp}
-      </p>
+      {only === undefined && (
+        <>
+          <label for="environment">{words.environment}</label>
+          <input
+            id="environment"
+            name="environment"
+            autocomplete="off"
+            spellcheck={false}
+            defaultValue={environment ?? ""}
+            aria-describedby="environment-help"
+          />
+          <p id="environment-help" class="help">
+            {words.environmentHelp}
+          </p>
+        </>
+      )}
       <div class="buttons">
         <button type="submit" class="primary" disabled={isChecking}>
           {isChecking ? words.submitting : words.submit}

@@ -12,7 +12,7 @@ import { nodeProblemsOf } from "../overview/node-problems.ts";
 import { NodeTable } from "../overview/node-table.tsx";
 import { type Problem, problemsOf } from "../overview/problems.ts";
 import { usePolled } from "../state/polled.ts";
-import { call, currentLogin, may } from "../state/session.ts";
+import { call, shownLogin, may } from "../state/session.ts";
 import { texts } from "../texts.ts";
 import { nodeTexts } from "../texts/nodes.ts";
 import { overviewTexts } from "../texts/overview.ts";
@@ -24,7 +24,7 @@ const historyMs = 5000;
 const slowMs = 10_000;
 
 export default function OverviewScreen() {
-  const login = currentLogin();
+  const login = shownLogin();
   const key = login && `${login.who.environment} ${login.who.id}`;
   const health = usePolled(
     key,

@@ -3,12 +3,12 @@ import { Heading } from "../components/heading.tsx";
 import { EditorPage } from "../policy/editor-page.tsx";
 import { DiffPage, HistoryPage, VersionPage } from "../policy/history-page.tsx";
 import { currentRoute, routeTo } from "../state/route.ts";
-import { currentLogin, type Login } from "../state/session.ts";
+import { shownLogin, type Login } from "../state/session.ts";
 import { useStore } from "../store.ts";
 import { policyTexts } from "../texts/policy.ts";
 
 export default function PolicyScreen() {
-  const login = currentLogin();
+  const login = shownLogin();
   const { parts } = useStore(currentRoute);
   const [view = ""] = parts;
   if (login === undefined) return null;

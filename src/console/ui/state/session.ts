@@ -5,15 +5,38 @@
 import { ApiError, callNode, type CallOptions, type Credential, openNode, type OpenOptions } from "../api/node-api.ts";
 import type { Role, Whoami } from "../api/responses.ts";
 import { Store } from "../store.ts";
+import { routeTo } from "./route.ts";
 
 export interface Login extends Credential {
   readonly who: Whoami;
+}
+
+/**
+ * A login that the node does not accept any more. Its environment and its screen stay, with what was typed there, but
+ * nothing is sent, least of all to another environment.
+ */
+export interface LostLogin {
+  readonly who: Whoami;
+  /** What the node said. */
+  readonly reason: string;
 }
 
 export interface Session {
   readonly logins: readonly Login[];
   /** The environment that is shown. */
   readonly environment: string;
+  /** Set instead of a login of the shown environment. */
+  readonly lost?: LostLogin | undefined;
+}
+
+/** The credential is for another environment than the one that is asked for. */
+export class WrongEnvironmentError extends Error {
+  readonly environment: string;
+
+  constructor(environment: string) {
+    super(`the credential is for the environment ${environment}`);
+    this.environment = environment;
+  }
 }
 
 const storageKey = "ostiary-session";
@@ -24,31 +47,36 @@ session.subscribe((value) => {
   else sessionStorage.setItem(storageKey, JSON.stringify(value));
 });
 
-/** Why somebody was logged out; undefined if they did it themselves. */
-export const logoutReason = new Store<string | undefined>(undefined);
-
-/** Asks the node whose key or token this is, and shows its environment. Throws ApiError, NoAnswerError. */
-export async function logIn(credential: Credential): Promise<void> {
+/**
+ * Asks the node whose key or token this is, and shows its environment, which has to be `only` if that is given. Throws
+ * ApiError, NoAnswerError, WrongEnvironmentError.
+ */
+export async function logIn(credential: Credential, only?: string): Promise<void> {
   const who = (await callNode(credential, "/api/whoami")) as Whoami;
+  if (only !== undefined && who.environment !== only) throw new WrongEnvironmentError(who.environment);
   const isPerson = who.kind === "person";
   const login = { token: credential.token, who, ...(isPerson && { environment: who.environment }) };
   const others = (session.value?.logins ?? []).filter((each) => each.who.environment !== who.environment);
-  logoutReason.set(undefined);
   session.set({ logins: [...others, login], environment: who.environment });
 }
 
-/** Ends the login of the shown environment, and shows another one if there is one. */
-export function logOut(reason?: string): void {
-  const shown = session.value?.environment;
-  const logins = (session.value?.logins ?? []).filter(({ who }) => who.environment !== shown);
-  logoutReason.set(reason);
+/** Ends the login of the shown environment. Shows the first screen of another one, if there is one. */
+export function logOut(): void {
+  const logins = otherLogins();
   const [next] = logins;
+  location.hash = routeTo("");
   session.set(next === undefined ? undefined : { logins, environment: next.who.environment });
 }
 
-/** Shows an environment in which this tab is logged in. */
+/** Shows the first screen of an environment in which this tab is logged in, or the same screen if no login is lost. */
 export function showEnvironment(environment: string): void {
-  if (session.value !== undefined) session.set({ ...session.value, environment });
+  if (session.value?.lost !== undefined) location.hash = routeTo("");
+  if (session.value !== undefined) session.set({ logins: session.value.logins, environment });
+}
+
+/** The logins of the environments that are not shown. */
+export function otherLogins(value = session.value): readonly Login[] {
+  return (value?.logins ?? []).filter(({ who }) => who.environment !== value?.environment);
 }
 
 /** The login of the shown environment. */
@@ -56,24 +84,63 @@ export function currentLogin(value = session.value): Login | undefined {
   return value?.logins.find(({ who }) => who.environment === value.environment);
 }
 
-/** As `callNode`, with the current login. Ends the login if the node does not accept it any more. */
-export function call(path: string, options?: CallOptions): Promise<unknown> {
-  return asCurrent((login) => callNode(login, path, options));
+/** The current login, or the lost one, which has no token. */
+export function shownLogin(value = session.value): Login | undefined {
+  return currentLogin(value) ?? (value?.lost && { token: "", who: value.lost.who });
+}
+
+/**
+ * As `callNode`, with the current login. The login is lost if the node does not accept it any more. Then a read waits for
+ * the next login in its environment, and a change is refused: whoever logs in may be somebody else.
+ */
+export function call(path: string, options: CallOptions = {}): Promise<unknown> {
+  const isRead = (options.method ?? "GET") === "GET";
+  return asCurrent((login) => callNode(login, path, options), isRead, options.signal);
 }
 
 /** As `openNode`, in the same way. */
 export function open(path: string, options: OpenOptions): Promise<Response> {
-  return asCurrent((login) => openNode(login, path, options));
+  return asCurrent((login) => openNode(login, path, options), options.body === undefined, options.signal);
 }
 
-async function asCurrent<T>(request: (login: Login | undefined) => Promise<T>): Promise<T> {
-  const login = currentLogin();
-  try {
-    return await request(login);
-  } catch (error) {
-    if (error instanceof ApiError && error.status === 401 && login === currentLogin()) logOut(error.message);
-    throw error;
+async function asCurrent<T>(
+  request: (login: Login | undefined) => Promise<T>,
+  isRead: boolean,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  const environment = session.value?.environment;
+  for (;;) {
+    const login = currentLogin();
+    try {
+      if (session.value?.lost !== undefined) throw new ApiError(401, "unauthorized", session.value.lost.reason);
+      return await request(login);
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.status !== 401) throw error;
+      if (login !== undefined && login === currentLogin()) lose(login, error.message);
+      if (!isRead || session.value?.lost === undefined) throw error;
+      await nextLogin(signal);
+      if (session.value?.environment !== environment) throw error;
+    }
   }
+}
+
+function lose({ who }: Login, reason: string): void {
+  session.set({ logins: otherLogins(), environment: who.environment, lost: { who, reason } });
+}
+
+/** Resolves when no login is lost any more. Rejects with the reason of the aborted signal. */
+function nextLogin(signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const end = session.subscribe((value) => {
+      if (value?.lost !== undefined) return;
+      end();
+      resolve();
+    });
+    signal?.addEventListener("abort", () => {
+      end();
+      reject(signal.reason as Error);
+    });
+  });
 }
 
 const ranks: Readonly<Record<Role, number>> = { read: 1, write: 2, admin: 3 };

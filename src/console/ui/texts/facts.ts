@@ -41,7 +41,7 @@ export const factsTexts = {
     title: "Insert",
     fact: "Fact",
     factHelp: 'Such as has_role(User:ann, "reader", Repository:x). The list completes what the policy knows.',
-    submit: "Insert",
+    submit: (environment: string) => `Insert into ${environment}`,
     invalid: (text: string) => `${text} is no fact; write it like has_role(User:ann, "reader", Repository:x).`,
   },
   changes: {

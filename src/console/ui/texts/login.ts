@@ -19,5 +19,13 @@ export const loginTexts = {
   or: "or with a key",
   foreignAnswer: "This tab did not begin the login. Begin it again here.",
   refused: (reason: string) => `The issuer refused the login: ${reason}`,
-  ended: (reason: string) => `You were logged out: ${reason}`,
+  lost: {
+    title: (environment: string) => `Your login in ${environment} has ended`,
+    reason: (reason: string) => `The node says: ${reason}.`,
+    help: (environment: string) =>
+      `Log in to ${environment} again to go on where you were. Nothing was sent to another environment.`,
+    show: (environment: string) => `Show ${environment} instead`,
+  },
+  wrongEnvironment: (environment: string, wanted: string) =>
+    `This is for the environment ${environment}. Enter one for ${wanted}.`,
 } as const;

@@ -78,7 +78,7 @@ export const policyTexts = {
     intro: "This is what the policy would change on this node. Nothing is saved yet.",
     message: "Why it changes, for its history",
     force: "Save it although tests fail",
-    confirm: "Save",
+    confirm: (environment: string) => `Save in ${environment}`,
     saving: "Saving …",
     close: "Back to the editor",
     cancel: "Cancel the check",

@@ -6,7 +6,7 @@ import { formatDuration, formatNumber } from "../components/format.ts";
 import { ScrollTable } from "../components/scroll-table.tsx";
 import { usePolled } from "../state/polled.ts";
 import { routeTo } from "../state/route.ts";
-import { call, currentLogin } from "../state/session.ts";
+import { call, shownLogin } from "../state/session.ts";
 import { texts } from "../texts.ts";
 import { tracesTexts as words } from "../texts/traces.ts";
 import { parametersOf, type TraceFilters } from "./trace-filters.ts";
@@ -14,7 +14,7 @@ import { parametersOf, type TraceFilters } from "./trace-filters.ts";
 const pollMs = 3000;
 
 export function TraceList({ filters }: { readonly filters: TraceFilters }) {
-  const login = currentLogin();
+  const login = shownLogin();
   const parameters = new URLSearchParams(parametersOf(filters)).toString();
   const { data, error } = usePolled(
     login && `${login.who.id} ${parameters}`,

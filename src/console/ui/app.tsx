@@ -5,7 +5,7 @@ import { silentSinceMs } from "./api/node-api.ts";
 import { AccountMenu } from "./components/account-menu.tsx";
 import { Failure } from "./components/failure.tsx";
 import { Heading } from "./components/heading.tsx";
-import { LostLoginDialog } from "./components/lost-login.tsx";
+import { LostLoginDialog } from "./screens/lost-login.tsx";
 import { ThemeMenu } from "./components/theme-menu.tsx";
 import { LoginScreen } from "./screens/login.tsx";
 import { type ScreenEntry, screenOf, screens } from "./screens/screen-list.ts";

@@ -119,12 +119,12 @@ export class BodyReader {
       reading.then(
         (body) => {
           // The deadline has already refused the request.
-          if (!this.#remove(pending)) return;
+          if (!this.#remove(pending)) return undefined;
           owner.bodyIsRead = true;
           try {
-            resolve(use(owner, body));
+            return resolve(use(owner, body));
           } catch (error) {
-            reject(error);
+            return reject(error);
           }
         },
         (error: unknown) => {

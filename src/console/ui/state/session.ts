@@ -91,7 +91,7 @@ export function shownLogin(value = session.value): Login | undefined {
 
 /**
  * As `callNode`, with the current login. The login is lost if the node does not accept it any more. Then a read waits for
- * the next login in its environment, and a change is refused: whoever logs in may be somebody else.
+ * the next login in its environment, and a change is refused, since another person may log in.
  */
 export function call(path: string, options: CallOptions = {}): Promise<unknown> {
   const isRead = (options.method ?? "GET") === "GET";

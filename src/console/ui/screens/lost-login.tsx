@@ -1,6 +1,6 @@
 /** The dialog after a lost login: it stays before the screen until somebody logs in again, or leaves the environment. */
 import { useEffect, useId, useRef } from "preact/hooks";
-import { LoginForm } from "../screens/login.tsx";
+import { LoginForm } from "./login.tsx";
 import { type LostLogin, logOut, otherLogins, showEnvironment } from "../state/session.ts";
 import { loginTexts } from "../texts/login.ts";
 import { texts } from "../texts.ts";

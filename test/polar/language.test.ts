@@ -130,7 +130,7 @@ describe("the tables name", () => {
 
   test("limits with their defaults", () => {
     const written = limitsSchema.encode(defaultLimits);
-    const rows = rowsOf("setting");
+    const rows = rowsOf("limit");
     expect(rows.length).toBeGreaterThan(5);
     for (const [name, value] of rows) {
       const limit = must(codesIn(name)[0]) as keyof Limits;

@@ -14,8 +14,8 @@ const requestsPerTurn = 16;
 
 const turnMs = 1;
 
-/** After a longer turn the next one begins half as many requests: they are more expensive than decisions. */
-const turnMsMax = 3;
+/** After a longer turn of the loop the next one begins half as many requests: they are more expensive than decisions. */
+const turnMsMax = 2;
 
 /** For how long an environment counts as active after its last request. */
 const activeMs = 1000;
@@ -82,17 +82,20 @@ export class EnvironmentTurns {
   }
 
   #endWithLoop(): void {
+    // A timer that is due before the immediate would begin a second chain of turns.
+    this.#cancelEnd?.();
+    this.#cancelEnd = undefined;
     this.#endsWithLoop = true;
     setImmediate(() => this.#endTurn());
   }
 
   /** Begins a share of the waiting requests of each environment, and another turn if some are left. */
   #endTurn(): void {
-    this.#cancelEnd?.();
+    const wasOfLoop = this.#endsWithLoop;
     this.#cancelEnd = undefined;
     this.#endsWithLoop = false;
     const nowMs = this.#clock.monotonicMs();
-    const isLong = nowMs - this.#nowMs > turnMsMax;
+    const isLong = wasOfLoop && nowMs - this.#nowMs > turnMsMax;
     this.#share = isLong ? Math.ceil(this.#share / 2) : Math.min(this.#share + 1, requestsPerTurn);
     this.#nowMs = nowMs;
     let hasMore = false;

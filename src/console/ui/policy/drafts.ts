@@ -1,31 +1,39 @@
 /**
  * The drafts of this tab, by environment: they stay while other screens are shown, after another login, and after a
- * reload, since a person logs in on another page. Closing the tab loses them, so the browser asks before that.
+ * reload, since a person logs in on another page. Logging out and closing the tab loses them; the browser asks before
+ * the latter.
  */
+import { draftKey, session } from "../state/session.ts";
 import { type Draft, isChanged } from "./files.ts";
 
-const storagePrefix = "ostiary-draft ";
 const drafts = new Map<string, Draft>();
 
 export function storedDraft(environment: string): Draft | undefined {
-  return drafts.get(environment) ?? kept(environment);
+  const draft = drafts.get(environment) ?? kept(environment);
+  if (draft !== undefined) drafts.set(environment, draft);
+  return draft;
 }
 
 export function storeDraft(environment: string, draft: Draft): void {
   drafts.set(environment, draft);
   try {
-    if (isChanged(draft)) sessionStorage.setItem(storagePrefix + environment, JSON.stringify(draft));
-    else sessionStorage.removeItem(storagePrefix + environment);
+    if (isChanged(draft)) sessionStorage.setItem(draftKey(environment), JSON.stringify(draft));
+    else sessionStorage.removeItem(draftKey(environment));
   } catch {
     // It is too large for the storage of the browser, and stays in memory.
-    sessionStorage.removeItem(storagePrefix + environment);
+    sessionStorage.removeItem(draftKey(environment));
   }
 }
 
 function kept(environment: string): Draft | undefined {
-  return (JSON.parse(sessionStorage.getItem(storagePrefix + environment) ?? "null") as Draft | undefined) ?? undefined;
+  return (JSON.parse(sessionStorage.getItem(draftKey(environment)) ?? "null") as Draft | undefined) ?? undefined;
 }
 
 addEventListener("beforeunload", (event) => {
   if ([...drafts.values()].some(isChanged)) event.preventDefault();
+});
+
+session.subscribe((value) => {
+  const environments = [...(value?.logins ?? []).map(({ who }) => who.environment), value?.lost?.who.environment];
+  for (const environment of drafts.keys()) if (!environments.includes(environment)) drafts.delete(environment);
 });

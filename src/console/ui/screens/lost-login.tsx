@@ -11,11 +11,22 @@ export function LostLoginDialog({ who, reason }: LostLogin) {
   const { environment } = who;
   const dialog = useRef<HTMLDialogElement>(null);
   const title = useId();
+  const show = (): void => dialog.current?.showModal();
   useEffect(() => {
-    dialog.current?.showModal();
+    const shown = dialog.current;
+    show();
+    // Gives the focus back to the screen.
+    return () => shown?.close();
   }, []);
+  // `closedby`: a second Escape closes other dialogs, whatever their handler says.
   return (
-    <dialog ref={dialog} aria-labelledby={title} onCancel={(event) => event.preventDefault()}>
+    <dialog
+      ref={dialog}
+      aria-labelledby={title}
+      onCancel={(event) => event.preventDefault()}
+      onClose={show}
+      closedby="none"
+    >
       <h2 id={title}>{words.title(environment)}</h2>
       <p class="failure">{words.reason(reason)}</p>
       <p>{words.help(environment)}</p>

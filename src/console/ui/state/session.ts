@@ -54,16 +54,22 @@ session.subscribe((value) => {
 export async function logIn(credential: Credential, only?: string): Promise<void> {
   const who = (await callNode(credential, "/api/whoami")) as Whoami;
   if (only !== undefined && who.environment !== only) throw new WrongEnvironmentError(who.environment);
+  // Meanwhile somebody may have left the environment.
+  if (only !== undefined && session.value?.lost?.who.environment !== only) return;
   const isPerson = who.kind === "person";
   const login = { token: credential.token, who, ...(isPerson && { environment: who.environment }) };
   const others = (session.value?.logins ?? []).filter((each) => each.who.environment !== who.environment);
   session.set({ logins: [...others, login], environment: who.environment });
 }
 
-/** Ends the login of the shown environment. Shows the first screen of another one, if there is one. */
+/** Where a draft of the policy is kept for the environment, in the session storage. */
+export const draftKey = (environment: string): string => `ostiary-draft ${environment}`;
+
+/** Ends the login of the shown environment, and removes its drafts. Shows the first screen of another one, if there is one. */
 export function logOut(): void {
   const logins = otherLogins();
   const [next] = logins;
+  sessionStorage.removeItem(draftKey(session.value?.environment ?? ""));
   location.hash = routeTo("");
   session.set(next === undefined ? undefined : { logins, environment: next.who.environment });
 }
@@ -117,7 +123,8 @@ async function asCurrent<T>(
     } catch (error) {
       if (!(error instanceof ApiError) || error.status !== 401) throw error;
       if (login !== undefined && login === currentLogin()) lose(login, error.message);
-      if (!isRead || session.value?.lost === undefined) throw error;
+      const isOver = session.value?.lost === undefined && login === currentLogin();
+      if (!isRead || isOver) throw error;
       await nextLogin(signal);
       if (session.value?.environment !== environment) throw error;
     }
@@ -130,6 +137,8 @@ function lose({ who }: Login, reason: string): void {
 
 /** Resolves when no login is lost any more. Rejects with the reason of the aborted signal. */
 function nextLogin(signal: AbortSignal | undefined): Promise<void> {
+  signal?.throwIfAborted();
+  if (session.value?.lost === undefined) return Promise.resolve();
   return new Promise((resolve, reject) => {
     const end = session.subscribe((value) => {
       if (value?.lost !== undefined) return;

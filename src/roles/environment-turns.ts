@@ -1,8 +1,7 @@
 /**
  * Shares the serving thread between environments. While several environments get requests, each of them may begin a few
- * requests in a turn: a millisecond, or longer if the event loop is busy. Further ones wait for the next turns, which
- * then are those of the event loop, so a flooded environment delays the others by a few requests and not by its whole
- * queue. An immediate for each turn of the loop would take a seventh of the time of all requests.
+ * requests in one turn of the event loop. Further ones wait for the next turns, where the environments take turns, so a
+ * flooded environment delays the others by a few requests and not by its whole queue.
  */
 import { setImmediate } from "node:timers";
 import type { Clock } from "../util/clock.ts";
@@ -12,9 +11,7 @@ type Answer = Response | Promise<Response>;
 /** Requests of one environment in one turn, when others have requests as well. About a millisecond of decisions. */
 const requestsPerTurn = 16;
 
-const turnMs = 1;
-
-/** After a longer turn of the loop the next one begins half as many requests: they are more expensive than decisions. */
+/** After a longer turn the next one begins half as many requests: they are more expensive than decisions. */
 const turnMsMax = 2;
 
 /** For how long an environment counts as active after its last request. */
@@ -29,9 +26,7 @@ interface Environment {
 export class EnvironmentTurns {
   readonly #clock: Clock;
   readonly #environments = new Map<string, Environment>();
-  /** Cancels the end of the turn by the clock. Undefined without a turn. */
-  #cancelEnd: (() => void) | undefined;
-  #endsWithLoop = false;
+  #hasTurn = false;
   /** When the turn began. */
   #nowMs = 0;
   /** Requests of one environment in this turn: from 1 to `requestsPerTurn`. */
@@ -50,7 +45,6 @@ export class EnvironmentTurns {
       environment.begun += 1;
       return begin();
     }
-    if (!this.#endsWithLoop) this.#endWithLoop();
     return new Promise((resolve, reject) => {
       environment.waiting.push(() => {
         try {
@@ -76,26 +70,21 @@ export class EnvironmentTurns {
   }
 
   #startTurn(): void {
-    if (this.#cancelEnd !== undefined || this.#endsWithLoop) return;
+    if (this.#hasTurn) return;
     this.#nowMs = this.#clock.monotonicMs();
-    this.#cancelEnd = this.#clock.after(turnMs, () => this.#endTurn());
+    this.#scheduleEnd();
   }
 
-  #endWithLoop(): void {
-    // A timer that is due before the immediate would begin a second chain of turns.
-    this.#cancelEnd?.();
-    this.#cancelEnd = undefined;
-    this.#endsWithLoop = true;
+  #scheduleEnd(): void {
+    this.#hasTurn = true;
     setImmediate(() => this.#endTurn());
   }
 
   /** Begins a share of the waiting requests of each environment, and another turn if some are left. */
   #endTurn(): void {
-    const wasOfLoop = this.#endsWithLoop;
-    this.#cancelEnd = undefined;
-    this.#endsWithLoop = false;
+    this.#hasTurn = false;
     const nowMs = this.#clock.monotonicMs();
-    const isLong = wasOfLoop && nowMs - this.#nowMs > turnMsMax;
+    const isLong = nowMs - this.#nowMs > turnMsMax;
     this.#share = isLong ? Math.ceil(this.#share / 2) : Math.min(this.#share + 1, requestsPerTurn);
     this.#nowMs = nowMs;
     let hasMore = false;
@@ -106,6 +95,6 @@ export class EnvironmentTurns {
       hasMore ||= environment.waiting.length > 0;
       if (environment.waiting.length === 0 && environment.activeUntilMs < nowMs) this.#environments.delete(id);
     }
-    if (hasMore) this.#endWithLoop();
+    if (hasMore) this.#scheduleEnd();
   }
 }

@@ -59,24 +59,6 @@ test("while another environment is active, a flooded one begins a few requests i
   expect(texts).toEqual(Array.from({ length: 1000 }, (_, index) => String(index + 1)));
 });
 
-test("a turn that ends with the event loop does not end by the clock too, which would begin twice as many", async () => {
-  const timers = new Set<() => void>();
-  const after = (_delayMs: number, body: () => void) => {
-    timers.add(body);
-    return () => void timers.delete(body);
-  };
-  const turns = new EnvironmentTurns({ ...systemClock, monotonicMs: () => 0, after });
-  const flood = new Flood(turns);
-  await turns.take("other", () => new Response());
-  expect(timers.size).toBe(1);
-  flood.add(100);
-  for (let turn = 0; flood.begun < 100; turn++) {
-    expect([turn, timers.size]).toEqual([turn, 0]);
-    await setImmediate();
-  }
-  await Promise.all(flood.answers);
-});
-
 test("expensive requests have smaller turns", async () => {
   let nowMs = 0;
   const turns = turnsAt(() => nowMs);

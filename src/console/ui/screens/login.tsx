@@ -42,6 +42,7 @@ export function LoginForm({ environment, only, onEnd }: LoginProps & { readonly 
     setProblem(undefined);
     try {
       await logIn({ token, environment: only ?? (textOf(fields.get("environment")) || undefined) }, only);
+      arrivalProblem.set(undefined);
       onEnd?.();
     } catch (error) {
       if (error instanceof WrongEnvironmentError) setProblem(words.wrongEnvironment(error.environment, only ?? ""));

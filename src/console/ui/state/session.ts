@@ -44,8 +44,18 @@ const storageKey = "ostiary-session";
 export const session = new Store<Session | undefined>(storedSession());
 session.subscribe((value) => {
   if (value === undefined) sessionStorage.removeItem(storageKey);
-  else sessionStorage.setItem(storageKey, JSON.stringify(value));
+  else keep(JSON.stringify(value));
 });
+
+/** Drafts share the space of the storage, and stay in memory without it. */
+function keep(value: string): void {
+  try {
+    sessionStorage.setItem(storageKey, value);
+  } catch {
+    sessionStorage.clear();
+    sessionStorage.setItem(storageKey, value);
+  }
+}
 
 /**
  * Asks the node whose key or token this is, and shows its environment, which has to be `only` if that is given. Throws

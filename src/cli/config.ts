@@ -15,9 +15,9 @@ export const configCommand: AddCommand = (program) => {
   addSettingOptions(command).action(async () => {
     const ignored = describeServiceVariables(process.env);
     if (ignored !== undefined) await printError(`note: ${ignored}\n`);
-    const { config, warnings } = await configFromCommand(command);
+    const { config, warnings, former } = await configFromCommand(command);
     for (const warning of warnings) await printWarning(warning);
-    const described = describeConfig(config);
+    const described = describeConfig(config, former);
     await print(command.getOptionValue("json") ? `${JSON.stringify(described, null, 2)}\n` : formatYaml(described));
   });
 };

@@ -117,8 +117,8 @@ export function devConfig(
   };
   const { OSTIARY_ADMIN_KEY: _ignored, ...environment } = variables;
   const file = { name: "of `ostiary dev`", content: { advanced: developmentLimits } };
-  const { config, warnings } = effectiveConfig({ flags, environment, file });
-  return { config: { ...config, adminKey: developmentKey }, warnings };
+  const { config, ...rest } = effectiveConfig({ flags, environment, file });
+  return { config: { ...config, adminKey: developmentKey }, ...rest };
 }
 
 /** The port from the variable of the official development server. */

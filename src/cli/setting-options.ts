@@ -33,6 +33,8 @@ export interface EffectiveConfig {
   readonly config: Config;
   /** About old names and former settings that a later release does not accept, and permissions of files with secrets. */
   readonly warnings: readonly string[];
+  /** The former settings that have a value. */
+  readonly former: readonly Setting[];
 }
 
 /** Throws UsageError with all problems of the settings. */
@@ -53,8 +55,8 @@ export async function configFromCommand(command: Command): Promise<EffectiveConf
 
 /** Throws UsageError with all problems of the settings. */
 export function effectiveConfig(sources: ConfigSources): EffectiveConfig {
-  const { config, problems, warnings } = loadConfig({ resources: controlGroupLimits(), ...sources });
-  if (config !== undefined) return { config, warnings };
+  const { config, problems, warnings, former } = loadConfig({ resources: controlGroupLimits(), ...sources });
+  if (config !== undefined) return { config, warnings, former };
   const count = problems.length === 1 ? "a setting is" : `${problems.length} settings are`;
   throw new UsageError(`${count} wrong\n${problems.map((problem) => `  ${problem}`).join("\n")}`);
 }

@@ -39,6 +39,8 @@ interface LoadedConfig {
   readonly config?: Config;
   readonly problems: readonly string[];
   readonly warnings: readonly string[];
+  /** The former settings that have a value. */
+  readonly former: readonly Setting[];
 }
 
 /** How nodes send telemetry, by the standard variable that can ask for something else. */
@@ -66,6 +68,7 @@ export function loadConfig(given: ConfigSources): LoadedConfig {
     ...otlpProblems(sources.environment),
   ];
   const warnings: string[] = [];
+  const former: Setting[] = [];
   const collected: Record<string, unknown> = {};
   for (const setting of [...settings, ...formerSettings]) {
     const found = find(setting, sources);
@@ -75,6 +78,7 @@ export function loadConfig(given: ConfigSources): LoadedConfig {
       continue;
     }
     if (found.warning !== undefined) warnings.push(found.warning);
+    if (formerSettings.includes(setting)) former.push(setting);
     if (setting.schema.safeParse(found.value).success) putAt(collected, setting.configPath, found.value);
     else problems.push(refusal(setting, found));
   }
@@ -83,14 +87,16 @@ export function loadConfig(given: ConfigSources): LoadedConfig {
   warnings.push(...secrets.warnings);
   if (collected["role"] === undefined && !problems.some((problem) => problem.startsWith("role ")))
     problems.push(missing("role", "every node needs one"));
-  if (problems.length > 0) return { problems, warnings: [] };
+  if (problems.length > 0) return { problems, warnings: [], former };
   const limits = given.resources === undefined ? {} : limitsWithin(given.resources);
   for (const [name, value] of Object.entries(limits))
     if (valueAt(collected, ["limits", name]) === undefined) putAt(collected, ["limits", name], value);
   const config = configSchema.parse(collected);
   if (config.nodeKey !== undefined && nodeKeysIn(config.nodeKey).some(isWeakNodeKey)) warnings.push(weakNodeKey);
   const conflicts = checkCombinations(config);
-  return conflicts.length > 0 ? { problems: conflicts, warnings: [] } : { config, problems: [], warnings };
+  return conflicts.length > 0
+    ? { problems: conflicts, warnings: [], former }
+    : { config, problems: [], warnings, former };
 }
 
 const weakNodeKey =
@@ -146,7 +152,8 @@ function refusal(setting: Setting, found: Found): string {
     : holdsSection(found.value)
       ? "is a section (not shown)"
       : `is \`${showValue(found.value)}\``;
-  const name = found.name === setting.name ? setting.name : `${found.name}, now ${setting.name},`;
+  const isRenamed = found.name !== setting.name && !formerSettings.includes(setting);
+  const name = isRenamed ? `${found.name}, now ${setting.name},` : found.name;
   return `${name} ${shown} from ${found.from}; allowed: ${setting.allowed}${unquoted(setting, found.value)}`;
 }
 
@@ -200,7 +207,9 @@ function checkCombinations(config: Config): string[] {
     problems.push("adminKey is the documented test key, which is public; choose another, or run `ostiary dev`");
   problems.push(...needs(config, "brokerPassword", "brokerUsername"), ...checkBrokers(config));
   if (limits.retryDelayMsMin > limits.retryDelayMsMax)
-    problems.push("advanced.retryDelayMsMin is larger than advanced.retryDelayMsMax");
+    problems.push(
+      "advanced.retryDelayMsMin is larger than advanced.retryDelayMsMax; remove both, which are no settings any more",
+    );
   return problems;
 }
 
@@ -287,7 +296,9 @@ function checkOidc({ oidc, limits }: Config): string[] {
   if (incomplete !== undefined)
     problems.push(`a role of oidc has \`${incomplete}\`, an environment without a value; write \`${incomplete}value\``);
   if (limits.oidcKeysAgeMsMax < limits.oidcKeysRefreshMs)
-    problems.push("advanced.oidcKeysAgeMsMax is smaller than advanced.oidcKeysRefreshMs");
+    problems.push(
+      "advanced.oidcKeysAgeMsMax is smaller than advanced.oidcKeysRefreshMs; remove both, which are no settings any more",
+    );
   return problems;
 }
 

@@ -78,5 +78,5 @@ export function describeResources(resources: Resources): string | undefined {
     ...(memoryBytes === undefined ? [] : [`${Math.floor(memoryBytes / MiB)} MiB of memory`]),
     ...(processors === undefined ? [] : [`${Math.round(processors * 100) / 100} processors`]),
   ];
-  return `the control group of this process has ${parts.join(" and ")}, so the defaults of ${lowered.map((name) => `\`${name}\``).join(", ")} are lower: \`ostiary config\` shows them`;
+  return `the control group of this process has ${parts.join(" and ")}, so the defaults of ${lowered.map((name) => `\`${name}\``).join(", ")} are lower: \`ostiary config\` shows those that are settings`;
 }

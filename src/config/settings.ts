@@ -70,12 +70,11 @@ export const sections: ReadonlySet<string> = new Set(
   settings.filter(({ path }) => path.length > 1).map(({ path }) => must(path[0])),
 );
 
-/** The effective configuration in the form of a file, secrets masked. Of former settings it has those that are set. */
-export function describeConfig(config: Config): Record<string, unknown> {
+/** The effective configuration in the form of a file, secrets masked. `former` are former settings that somebody has set. */
+export function describeConfig(config: Config, former: readonly Setting[] = []): Record<string, unknown> {
   const described: Record<string, unknown> = {};
-  for (const setting of [...settings, ...formerSettings]) {
+  for (const setting of [...settings, ...former]) {
     const value = valueAt(config, setting.configPath);
-    if (formerSettings.includes(setting) && value === setting.schema.parse(undefined)) continue;
     // A file and the secret in it cannot both be set.
     if (value === undefined || valueAt(config, [fileSettingOf(setting.name)]) !== undefined) continue;
     putAt(described, setting.path, setting.secret ? "********" : z.encode(setting.schema, value));

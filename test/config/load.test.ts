@@ -150,13 +150,14 @@ describe("limits that are constants", () => {
         { flags, environment: { [setting.variable]: String(value) } },
         { flags: { ...flags, [name]: String(value) } },
       ]) {
-        const { problems: found, warnings, config } = load(given);
+        const { problems: found, warnings, config, former } = load(given);
         expect(found).toEqual([]);
+        expect(former).toEqual([setting]);
         expect(warnings).toHaveLength(1);
         expect(warnings[0]).toStartWith(`${name} from the `);
         expect(warnings[0]).toEndWith(" is no setting any more, its value is a constant; 0.3.0 does not accept it");
         expect(valueAt(must(config), setting.configPath)).toBe(setting.schema.parse(value));
-        expect(valueAt(describeConfig(must(config)), setting.path)).toBe(
+        expect(valueAt(describeConfig(must(config), former), setting.path)).toBe(
           z.encode(setting.schema, setting.schema.parse(value)),
         );
       }
@@ -164,10 +165,24 @@ describe("limits that are constants", () => {
     },
   );
 
+  test("are not shown where only a limit of the container lowers them, and are where somebody has set the usual value", () => {
+    const resources = { memoryBytes: 1024 ** 3, processors: 1 };
+    const flags = { role: "primary" };
+    const shown = (more: Readonly<Record<string, string>>): unknown => {
+      const { config, former } = load({ flags: { ...flags, ...more }, resources });
+      return valueAt(describeConfig(must(config), former), ["advanced", "slowQueriesMax"]);
+    };
+    expect(load({ flags, resources }).config?.limits.slowQueriesMax).toBe(1);
+    expect([shown({}), shown({ "advanced.slowQueriesMax": "3" })]).toEqual([undefined, 3]);
+  });
+
   test("are checked as settings are, and never suggested", () => {
     const flags = { role: "primary" };
     expect(load({ flags: { ...flags, "advanced.planNodesMax": "many" } }).problems).toEqual([
       "advanced.planNodesMax is `many` from the flag --plan-nodes-max; allowed: a whole number from 1 to 1000000000",
+    ]);
+    expect(load({ file: file({ role: "primary", limits: { queriesAsideMax: "x" } }) }).problems).toEqual([
+      expect.stringMatching(/^limits\.queriesAsideMax is `x` from the file/),
     ]);
     const [problem = ""] = load({ file: file({ role: "primary", advanced: { planNodeMax: 3 } }) }).problems;
     expect(problem).toStartWith("advanced.planNodeMax in the file node.yaml is not a setting");

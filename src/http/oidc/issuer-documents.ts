@@ -74,7 +74,7 @@ export async function textOf(response: Response, url: string, bytesMax: number):
   for await (const chunk of response.body ?? []) {
     size += chunk.byteLength;
     // Leaving the loop cancels the rest of the response.
-    if (size > bytesMax) throw new Error(`the response of ${url} is larger than \`oidcResponseBytesMax\``);
+    if (size > bytesMax) throw new Error(`the response of ${url} is larger than ${bytesMax} bytes`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString();

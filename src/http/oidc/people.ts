@@ -137,7 +137,7 @@ export class People {
 
   #tokenOf(token: string): VerifiedToken | Promise<VerifiedToken> {
     if (token.length > this.#limits.oidcTokenBytesMax)
-      throw refusedToken(`it is longer than the ${this.#limits.oidcTokenBytesMax} bytes of \`oidcTokenBytesMax\``);
+      throw refusedToken(`it is longer than the ${this.#limits.oidcTokenBytesMax} bytes that are allowed`);
     const id = hash("sha256", token, "base64url");
     const known = this.#verified.get(id);
     return known !== undefined && this.isCurrent(known.person) ? known : this.#verify(token, id);

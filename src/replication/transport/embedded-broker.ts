@@ -177,7 +177,7 @@ function brokerOptions(limits: BrokerLimits, tenants: Tenants, connections: Clie
       tenants.assign(client, tenant);
       return undefined;
     }
-    return `${connections.loggedIn} nodes are connected already (\`brokerConnectionsMax\`)`;
+    return `${connections.loggedIn} nodes are connected already, which is the limit`;
   };
   return {
     concurrency: 100,

@@ -2,15 +2,17 @@
 import type { ComponentType } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { silentSinceMs } from "./api/node-api.ts";
-import { AccountMenu } from "./components/account-menu.tsx";
+import { Account, EnvironmentMenu } from "./components/account-menu.tsx";
+import { Brand } from "./components/brand.tsx";
 import { Failure } from "./components/failure.tsx";
 import { Heading } from "./components/heading.tsx";
+import { Icon } from "./components/icon.tsx";
 import { ThemeMenu } from "./components/theme-menu.tsx";
 import { LoginScreen } from "./screens/login.tsx";
 import { LostLoginDialog } from "./screens/lost-login.tsx";
 import { type ScreenEntry, screenOf, screens } from "./screens/screen-list.ts";
 import { isArriving } from "./state/arrival.ts";
-import { currentRoute, routeTo } from "./state/route.ts";
+import { currentRoute, type Route, routeTo } from "./state/route.ts";
 import { type Login, may, session, shownLogin } from "./state/session.ts";
 import { useStore } from "./store.ts";
 import { texts } from "./texts.ts";
@@ -25,48 +27,89 @@ export function App() {
   const entry = screenOf(route.screen, login);
   const closeLogin = () => setWanted(undefined);
   return (
-    <>
+    <div class={login === undefined ? "frame" : "frame logged-in"}>
       <a class="skip" href="#content" onClick={focusContent}>
         {texts.skipToContent}
       </a>
-      <header>
+      <Sidebar login={login} current={entry} route={route} onOtherEnvironment={setWanted} />
+      <div>
+        <SilenceBanner />
+        <main id="content" tabIndex={-1}>
+          {isArrivingNow ? (
+            <p role="status">{texts.loggingIn}</p>
+          ) : login === undefined ? (
+            <LoginScreen />
+          ) : wanted !== undefined ? (
+            <LoginScreen key={wanted} environment={wanted} onEnd={closeLogin} />
+          ) : (
+            <>
+              {current?.lost !== undefined && <LostLoginDialog {...current.lost} />}
+              <Screen key={`${entry?.name} ${login.who.environment}`} entry={entry} />
+            </>
+          )}
+        </main>
+      </div>
+    </div>
+  );
+}
+
+interface SidebarProps {
+  readonly login: Login | undefined;
+  readonly current: ScreenEntry | undefined;
+  readonly route: Route;
+  readonly onOtherEnvironment: (environment: string) => void;
+}
+
+/** At the side of wide screens; on phones a bar, whose button opens the rest. */
+function Sidebar({ login, current, route, onOtherEnvironment }: SidebarProps) {
+  const [isOpen, setIsOpen] = useState(false);
+  // A link of the menu closes it.
+  useEffect(() => setIsOpen(false), [route]);
+  return (
+    <header class="sidebar">
+      <div class="frame-bar">
         <a class="product" href={routeTo("")}>
-          {texts.product}
+          <Brand />
         </a>
-        {login !== undefined && <Navigation login={login} current={entry} />}
-        <div class="account">
-          {login !== undefined && <AccountMenu login={login} onOtherEnvironment={setWanted} />}
-          <ThemeMenu />
-        </div>
-      </header>
-      <SilenceBanner />
-      <main id="content" tabIndex={-1}>
-        {isArrivingNow ? (
-          <p role="status">{texts.loggingIn}</p>
-        ) : login === undefined ? (
-          <LoginScreen />
-        ) : wanted !== undefined ? (
-          <LoginScreen key={wanted} environment={wanted} onEnd={closeLogin} />
-        ) : (
-          <>
-            {current?.lost !== undefined && <LostLoginDialog {...current.lost} />}
-            <Screen key={`${entry?.name} ${login.who.environment}`} entry={entry} />
-          </>
+        {login !== undefined && (
+          <button
+            type="button"
+            class="menu-button"
+            aria-expanded={isOpen}
+            aria-controls="menu"
+            onClick={() => setIsOpen(!isOpen)}
+          >
+            <Icon name="menu" />
+            {texts.menu}
+          </button>
         )}
-      </main>
-    </>
+      </div>
+      {login === undefined ? (
+        <ThemeMenu />
+      ) : (
+        <div id="menu" class={isOpen ? "frame-menu is-open" : "frame-menu"}>
+          <EnvironmentMenu login={login} onOtherEnvironment={onOtherEnvironment} />
+          <Navigation login={login} current={current} />
+          <div class="account">
+            <ThemeMenu />
+            <Account login={login} />
+          </div>
+        </div>
+      )}
+    </header>
   );
 }
 
 function Navigation({ login, current }: { readonly login: Login; readonly current: ScreenEntry | undefined }) {
   return (
-    <nav aria-label={texts.navigation}>
+    <nav aria-label={texts.navigation} class="screens">
       <ul>
         {screens
           .filter(({ role, isLinkedOnly }) => may(login, role) && isLinkedOnly !== true)
           .map((entry) => (
             <li key={entry.name}>
               <a href={routeTo(entry.name)} aria-current={entry === current ? "page" : undefined}>
+                <Icon name={entry.icon} />
                 {entry.title}
               </a>
             </li>

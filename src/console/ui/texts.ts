@@ -8,6 +8,7 @@ export const texts = {
   title: (screen: string) => `${screen} · Ostiary`,
   skipToContent: "Skip to the content",
   navigation: "Screens",
+  menu: "Menu",
   loading: "Loading …",
   loggingIn: "Logging in …",
   noValue: "–",

@@ -1,5 +1,6 @@
-/** A table that scrolls inside its own region, also with the keyboard. */
+/** A table that scrolls inside its own region, also with the keyboard. On phones each row is a card. */
 import type { ComponentChildren } from "preact";
+import { useLayoutEffect, useRef } from "preact/hooks";
 
 export interface ScrollTableProps {
   /** The name of the region. */
@@ -10,9 +11,18 @@ export interface ScrollTableProps {
 }
 
 export function ScrollTable({ label, columns, children }: ScrollTableProps) {
+  const body = useRef<HTMLTableSectionElement>(null);
+  // The values of a card say their column, which the style sheet shows.
+  useLayoutEffect(() => {
+    for (const row of body.current?.rows ?? [])
+      for (const [index, name] of columns.entries()) {
+        const value = row.children[index];
+        if (value instanceof HTMLTableCellElement && value.colSpan === 1) value.dataset["label"] = name;
+      }
+  });
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label={label}>
-      <table>
+      <table data-cards>
         <thead>
           <tr>
             {columns.map((name) => (
@@ -22,7 +32,7 @@ export function ScrollTable({ label, columns, children }: ScrollTableProps) {
             ))}
           </tr>
         </thead>
-        <tbody>{children}</tbody>
+        <tbody ref={body}>{children}</tbody>
       </table>
     </div>
   );

@@ -1,11 +1,14 @@
 /** All nodes of the environment, as they describe themselves. */
 import type { ListedNode, Nodes } from "../api/cluster.ts";
 import { formatDuration, formatNumber } from "../components/format.ts";
+import { Pill } from "../components/pill.tsx";
 import { ScrollTable } from "../components/scroll-table.tsx";
 import { texts } from "../texts.ts";
 import { nodeTexts as words } from "../texts/nodes.ts";
 import { overviewTexts } from "../texts/overview.ts";
 import { isSilent } from "./node-problems.ts";
+
+const badStates: ReadonlySet<string> = new Set(["FENCED", "DIVERGED", "DISCONNECTED"]);
 
 export function NodeTable({ listed }: { readonly listed: Nodes }) {
   return (
@@ -25,7 +28,11 @@ function Row({ listed, isOwn }: { readonly listed: ListedNode; readonly isOwn: b
     <tr>
       <th scope="row">{isOwn ? words.own(node) : node}</th>
       <td>{role}</td>
-      <td>{isSilent(listed) ? words.gone : stateText}</td>
+      <td>
+        <Pill kind={isSilent(listed) || badStates.has(state ?? "") ? "bad" : "neutral"}>
+          {isSilent(listed) ? words.gone : stateText}
+        </Pill>
+      </td>
       <td>{offset === null ? texts.noValue : formatNumber(offset)}</td>
       <td>{lag === null ? texts.noValue : lag === 0 ? words.nothingLacks : words.lag(lag, formatNumber(lag))}</td>
       <td>{ageMs === null || role === "primary" ? texts.noValue : words.ago(formatDuration(ageMs))}</td>

@@ -1,6 +1,7 @@
 /** The screens, in the order of the navigation. The code of each is loaded when it is opened. */
 import type { ComponentType } from "preact";
 import type { Role } from "../api/responses.ts";
+import type { IconName } from "../components/icon.tsx";
 import { type Login, may } from "../state/session.ts";
 import { texts } from "../texts.ts";
 
@@ -8,6 +9,7 @@ export interface ScreenEntry {
   /** In the address. */
   readonly name: string;
   readonly title: string;
+  readonly icon: IconName;
   /** The weakest role that may see it. */
   readonly role: Role;
   /** Whether only links of other screens lead to it. */
@@ -16,19 +18,38 @@ export interface ScreenEntry {
 }
 
 export const screens: readonly ScreenEntry[] = [
-  { name: "overview", title: texts.screens.overview, role: "read", load: () => import("./overview.tsx") },
-  { name: "policy", title: texts.screens.policy, role: "read", load: () => import("./policy.tsx") },
-  { name: "facts", title: texts.screens.facts, role: "read", load: () => import("./facts.tsx") },
-  { name: "object", title: texts.screens.object, role: "read", isLinkedOnly: true, load: () => import("./object.tsx") },
-  { name: "ask", title: texts.screens.ask, role: "read", load: () => import("./ask.tsx") },
-  { name: "decisions", title: texts.screens.decisions, role: "admin", load: () => import("./decisions.tsx") },
-  { name: "changes", title: texts.screens.changes, role: "read", load: () => import("./changes.tsx") },
-  { name: "traces", title: texts.screens.traces, role: "admin", load: () => import("./traces.tsx") },
   {
-    ...{ name: "administration", title: texts.screens.administration, role: "admin" },
+    name: "overview",
+    title: texts.screens.overview,
+    icon: "overview",
+    role: "read",
+    load: () => import("./overview.tsx"),
+  },
+  { name: "policy", title: texts.screens.policy, icon: "policy", role: "read", load: () => import("./policy.tsx") },
+  { name: "facts", title: texts.screens.facts, icon: "facts", role: "read", load: () => import("./facts.tsx") },
+  {
+    name: "object",
+    title: texts.screens.object,
+    icon: "facts",
+    role: "read",
+    isLinkedOnly: true,
+    load: () => import("./object.tsx"),
+  },
+  { name: "ask", title: texts.screens.ask, icon: "ask", role: "read", load: () => import("./ask.tsx") },
+  {
+    name: "decisions",
+    title: texts.screens.decisions,
+    icon: "decisions",
+    role: "admin",
+    load: () => import("./decisions.tsx"),
+  },
+  { name: "changes", title: texts.screens.changes, icon: "changes", role: "read", load: () => import("./changes.tsx") },
+  { name: "traces", title: texts.screens.traces, icon: "traces", role: "admin", load: () => import("./traces.tsx") },
+  {
+    ...{ name: "administration", title: texts.screens.administration, icon: "administration", role: "admin" },
     load: () => import("./administration.tsx"),
   },
-  { name: "manual", title: texts.screens.manual, role: "read", load: () => import("./manual.tsx") },
+  { name: "manual", title: texts.screens.manual, icon: "manual", role: "read", load: () => import("./manual.tsx") },
 ];
 
 /** The screen with that name, the first one for an empty name; undefined if there is none that the login may see. */

@@ -3,5 +3,6 @@
 export const dialogTexts = {
   type: (text: string) => `Type ${text} to confirm`,
   cancel: "Cancel",
+  close: "Close",
   running: "Please wait …",
 } as const;

@@ -72,23 +72,25 @@ function Sidebar({ login, current, route, onOtherEnvironment }: SidebarProps) {
           <Brand />
         </a>
         {login !== undefined && (
-          <button
-            type="button"
-            class="menu-button"
-            aria-expanded={isOpen}
-            aria-controls="menu"
-            onClick={() => setIsOpen(!isOpen)}
-          >
-            <Icon name="menu" />
-            {texts.menu}
-          </button>
+          <>
+            <EnvironmentMenu login={login} onOtherEnvironment={onOtherEnvironment} />
+            <button
+              type="button"
+              class="menu-button icon-button"
+              aria-label={texts.menu}
+              aria-expanded={isOpen}
+              aria-controls="menu"
+              onClick={() => setIsOpen(!isOpen)}
+            >
+              <Icon name="menu" />
+            </button>
+          </>
         )}
       </div>
       {login === undefined ? (
         <ThemeMenu />
       ) : (
         <div id="menu" class={isOpen ? "frame-menu is-open" : "frame-menu"}>
-          <EnvironmentMenu login={login} onOtherEnvironment={onOtherEnvironment} />
           <Navigation login={login} current={current} />
           <div class="account">
             <ThemeMenu />

@@ -40,7 +40,7 @@ export default function AdministrationScreen() {
   return (
     <>
       <Heading text={part === undefined || part === "keys" ? words.title : words.partTitles[part]} />
-      <nav aria-label={words.parts} class="parts">
+      <nav aria-label={words.parts} class="tabs">
         <ul>
           {shown.map((name) => (
             <li key={name}>

@@ -7,6 +7,7 @@ import { Chart, type ChartLine } from "../components/chart.tsx";
 import { Failure } from "../components/failure.tsx";
 import { formatDuration, formatNumber, formatShare } from "../components/format.ts";
 import { Heading } from "../components/heading.tsx";
+import { ScrollTable } from "../components/scroll-table.tsx";
 import { extended, historyPath, latest } from "../overview/history.ts";
 import { nodeProblemsOf } from "../overview/node-problems.ts";
 import { NodeTable } from "../overview/node-table.tsx";
@@ -190,30 +191,17 @@ function EnvironmentTable({ environments }: { readonly environments: readonly En
     return ready === true ? environmentStates.ready : environmentStates.notReady;
   };
   return (
-    <div class="scroll" tabIndex={0} role="region" aria-label={words.environments}>
-      <table>
-        <thead>
-          <tr>
-            {Object.values(columns).map((name) => (
-              <th key={name} scope="col">
-                {name}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {environments.map((environment) => (
-            <tr key={environment.id}>
-              <th scope="row">{environment.id}</th>
-              <td>{environment.name}</td>
-              <td>{stateOf(environment)}</td>
-              <td>{environment.role ?? texts.noValue}</td>
-              <td>{formatted(environment.offset, formatNumber) ?? texts.noValue}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <ScrollTable label={words.environments} columns={Object.values(columns)}>
+      {environments.map((environment) => (
+        <tr key={environment.id}>
+          <th scope="row">{environment.id}</th>
+          <td>{environment.name}</td>
+          <td>{stateOf(environment)}</td>
+          <td>{environment.role ?? texts.noValue}</td>
+          <td>{formatted(environment.offset, formatNumber) ?? texts.noValue}</td>
+        </tr>
+      ))}
+    </ScrollTable>
   );
 }
 

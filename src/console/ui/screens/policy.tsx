@@ -15,13 +15,19 @@ export default function PolicyScreen() {
   return (
     <>
       <Heading text={policyTexts.title} />
-      <nav class="views" aria-label={policyTexts.views}>
-        <a href={routeTo("policy")} aria-current={view === "" ? "page" : undefined}>
-          {policyTexts.editor}
-        </a>
-        <a href={routeTo("policy", ["history"])} aria-current={view === "history" ? "page" : undefined}>
-          {policyTexts.history}
-        </a>
+      <nav class="tabs" aria-label={policyTexts.views}>
+        <ul>
+          <li>
+            <a href={routeTo("policy")} aria-current={view === "" ? "page" : undefined}>
+              {policyTexts.editor}
+            </a>
+          </li>
+          <li>
+            <a href={routeTo("policy", ["history"])} aria-current={view === "history" ? "page" : undefined}>
+              {policyTexts.history}
+            </a>
+          </li>
+        </ul>
       </nav>
       <View login={login} parts={parts} />
     </>

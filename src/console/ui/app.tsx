@@ -1,17 +1,18 @@
 /** The frame of the console: the navigation, the account, and the screen of the current address. */
-import type { ComponentType } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { silentSinceMs } from "./api/node-api.ts";
 import { Account, EnvironmentMenu } from "./components/account-menu.tsx";
 import { Brand } from "./components/brand.tsx";
-import { Failure } from "./components/failure.tsx";
 import { Heading } from "./components/heading.tsx";
 import { Icon } from "./components/icon.tsx";
+import { Remote } from "./components/remote.tsx";
 import { ThemeMenu } from "./components/theme-menu.tsx";
 import { LoginScreen } from "./screens/login.tsx";
 import { LostLoginDialog } from "./screens/lost-login.tsx";
 import { type ScreenEntry, screenOf, screens } from "./screens/screen-list.ts";
 import { isArriving } from "./state/arrival.ts";
+import { useCode } from "./state/code.ts";
+import { useNow } from "./state/now.ts";
 import { currentRoute, type Route, routeTo } from "./state/route.ts";
 import { type Login, may, session, shownLogin } from "./state/session.ts";
 import { useStore } from "./store.ts";
@@ -121,20 +122,7 @@ function Navigation({ login, current }: { readonly login: Login; readonly curren
   );
 }
 
-/** Loads the code of the screen, then shows it. */
 function Screen({ entry }: { readonly entry: ScreenEntry | undefined }) {
-  const [shown, setShown] = useState<{ readonly component: ComponentType } | undefined>(undefined);
-  const [error, setError] = useState<unknown>(undefined);
-  useEffect(() => {
-    let isCurrent = true;
-    entry?.load().then(
-      ({ default: component }) => isCurrent && setShown({ component }),
-      (thrown: unknown) => isCurrent && setError(thrown),
-    );
-    return () => {
-      isCurrent = false;
-    };
-  }, [entry]);
   if (entry === undefined)
     return (
       <>
@@ -142,20 +130,22 @@ function Screen({ entry }: { readonly entry: ScreenEntry | undefined }) {
         <p>{texts.screens.notFoundHelp}</p>
       </>
     );
-  if (error !== undefined) return <Failure error={error} />;
-  return shown === undefined ? <p>{texts.loading}</p> : <shown.component />;
+  return <LoadedScreen entry={entry} />;
+}
+
+function LoadedScreen({ entry: { name, load } }: { readonly entry: ScreenEntry }) {
+  const code = useCode(name, load);
+  return (
+    <Remote of={code} isTimeless>
+      {({ default: Loaded }) => <Loaded />}
+    </Remote>
+  );
 }
 
 /** Says since when the node does not answer. */
 function SilenceBanner() {
   const since = useStore(silentSinceMs);
-  const [nowMs, setNowMs] = useState(Date.now());
-  useEffect(() => {
-    if (since === undefined) return undefined;
-    setNowMs(Date.now());
-    const timer = setInterval(() => setNowMs(Date.now()), 1000);
-    return () => clearInterval(timer);
-  }, [since]);
+  const nowMs = useNow(since !== undefined);
   return (
     <div role="status" class={since === undefined ? "" : "banner"}>
       {since !== undefined && texts.node.silent(Math.max(0, Math.round((nowMs - since) / 1000)))}

@@ -1,5 +1,6 @@
 /** The start of the console in the browser. */
 import { render } from "preact";
+import { watchNode } from "./api/node-api.ts";
 import { App } from "./app.tsx";
 import { arrive } from "./state/arrival.ts";
 import { watchRoute } from "./state/route.ts";
@@ -9,5 +10,6 @@ import { startTheme } from "./state/theme.ts";
 void arrive();
 startTheme();
 watchRoute();
+watchNode();
 const root = document.getElementById("console");
 if (root !== null) render(<App />, root);

@@ -16,7 +16,18 @@ export const texts = {
   node: {
     silent: (seconds: number) => `This node has not answered for ${seconds} s. The console tries again by itself.`,
     failed: "The console could not load this:",
+    noAnswer: "the node does not answer",
     uncertain: "The node did not answer. It may have done it all the same: reload before you try again.",
+  },
+
+  remote: {
+    noAnswer: "The node does not answer. This is loaded when it does.",
+    waiting: "The node gave no answer to this yet.",
+    codeFailed: "This part of the console could not be loaded. After an upgrade of the node, reload the page.",
+    reload: "Reload the page",
+    retry: "Try again",
+    retrying: "Trying again …",
+    age: (age: string) => `${age} old`,
   },
 
   theme: {

@@ -3,6 +3,7 @@
  * only delays it. A write is repeated under one id, so that it is done once, unless the node would not notice that.
  */
 import { Store } from "../store.ts";
+import { NodeWatch } from "./node-watch.ts";
 import { randomText } from "./random-text.ts";
 
 /** An API key, or the token of a person together with an environment. */
@@ -15,8 +16,10 @@ export interface CallOptions {
   readonly method?: string;
   readonly body?: unknown;
   readonly signal?: AbortSignal | undefined;
-  /** How long the node may take. */
+  /** How long the node may take for each attempt. */
   readonly timeoutMs?: number;
+  /** How often a temporary failure is tried, the first attempt included. */
+  readonly triesMax?: number;
   /** Is called with what the node says beside the body: which names of the question its policy does not have. */
   readonly onHint?: (hint: string) => void;
   /** Also returns the body of a 503, as `/healthcheck` answers of a node that is not ready. */
@@ -41,7 +44,10 @@ export class NoAnswerError extends Error {}
 /** Since when the node gives no answer; undefined while it does. */
 export const silentSinceMs = new Store<number | undefined>(undefined);
 
-const triesMax = 4;
+const watch = new NodeWatch(isAlive, Date.now, (sinceMs) => silentSinceMs.set(sinceMs));
+
+const probeTimeoutMs = 3000;
+const triesDefault = 4;
 const timeoutDefaultMs = 30_000;
 const delayMsMax = 5000;
 const temporary: ReadonlySet<number> = new Set([408, 429, 502, 503, 504]);
@@ -59,8 +65,10 @@ const base = new URL("../", location.href.replace(/#.*/s, ""));
 export async function callNode(
   credential: Credential | undefined,
   path: string,
-  { method = "GET", body, signal, onHint, acceptsNotReady = false, timeoutMs = timeoutDefaultMs }: CallOptions = {},
+  options: CallOptions = {},
 ): Promise<unknown> {
+  const { method = "GET", body, signal, onHint, acceptsNotReady = false } = options;
+  const { timeoutMs = timeoutDefaultMs, triesMax = triesDefault } = options;
   const headers = {
     ...credentialHeaders(credential),
     ...(body !== undefined && { "Content-Type": "application/json" }),
@@ -140,16 +148,43 @@ function urlOf(path: string): URL {
   return new URL(path.replace(/^\//, ""), base);
 }
 
+/** Statuses that a proxy sends while the node is away. */
+const ofGateway: ReadonlySet<number> = new Set([502, 503, 504]);
+
 /** Undefined if there is no answer. */
 async function send(signal: AbortSignal | undefined, url: URL, init: RequestInit): Promise<Response | undefined> {
+  const end = watch.begin();
   try {
     const response = await fetch(url, init);
-    silentSinceMs.set(undefined);
+    if (ofGateway.has(response.status)) void checkNode();
+    else watch.noteAnswer();
     return response;
   } catch {
     // An aborted request says nothing about the node.
-    if (signal?.aborted !== true) silentSinceMs.set(silentSinceMs.value ?? Date.now());
+    if (signal?.aborted !== true) void checkNode();
     return undefined;
+  } finally {
+    end();
+  }
+}
+
+/** Asks the node for a sign of life. Then `silentSinceMs` is up to date. */
+export const checkNode = (): Promise<void> => watch.checkNow();
+
+/** Keeps `silentSinceMs` up to date while the tab is shown, whatever the screen asks. */
+export function watchNode(): void {
+  setInterval(() => document.hidden || void watch.check(), 500);
+  const checkNow = (): void => void (document.hidden || checkNode());
+  document.addEventListener("visibilitychange", checkNow);
+  addEventListener("online", checkNow);
+}
+
+async function isAlive(): Promise<boolean> {
+  try {
+    const response = await fetch(urlOf("/livez"), { signal: AbortSignal.timeout(probeTimeoutMs), ...sentAlways });
+    return response.ok;
+  } catch {
+    return false;
   }
 }
 

@@ -1,14 +1,12 @@
 /** Says that something could not be loaded, and why. Nothing without an error. */
 import { messageOf } from "../api/error-text.ts";
-import { NoAnswerError } from "../api/node-api.ts";
 import { texts } from "../texts.ts";
 
 export function Failure({ error }: { readonly error: unknown }) {
-  // The banner of the page says so already.
-  if (error === undefined || error instanceof NoAnswerError) return null;
+  if (error === undefined) return null;
   return (
     <p class="failure" role="alert">
-      {texts.node.failed} {messageOf(error)}
+      {texts.node.failed} {messageOf(error, texts.node.noAnswer)}
     </p>
   );
 }

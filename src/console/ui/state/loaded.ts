@@ -1,30 +1,46 @@
-/** Data that is read from the node once, and again on demand. */
+/** Data that is read from the node once, again on demand, and again after an outage. */
 import { useEffect, useState } from "preact/hooks";
+import { useRecovery } from "./recovery.ts";
 
-export interface Loaded<T> {
-  /** The last data; it stays while it is read again. */
+/** What `components/remote.tsx` shows. */
+export interface RemoteData<T> {
+  /** The last data; it stays while it is read again, and while the node is away. */
   readonly data: T | undefined;
+  /** When the data came, by the wall clock; undefined if there was none yet. */
+  readonly atMs: number | undefined;
+  /** Of the last attempt that ended. */
   readonly error: unknown;
   readonly isLoading: boolean;
   readonly reload: () => void;
 }
 
-/** Calls `load` now, after each `reload`, and when `key` changes. */
-export function useLoaded<T>(key: string, load: (signal: AbortSignal) => Promise<T>): Loaded<T> {
+type State<T> = Omit<RemoteData<T>, "reload"> & { readonly of: string };
+
+/** Calls `load` now, after each `reload`, when `key` changes, and by itself after an outage. */
+export function useLoaded<T>(key: string, load: (signal: AbortSignal) => Promise<T>): RemoteData<T> {
   const [turn, setTurn] = useState(0);
-  const [state, setState] = useState<Omit<Loaded<T>, "reload"> & { readonly of: string }>({
-    ...{ data: undefined, error: undefined, isLoading: true, of: key },
-  });
+  const [last, setState] = useState<State<T>>(nothingOf(key));
+  const state = last.of === key ? last : nothingOf<T>(key);
+  const reload = (): void => setTurn((count) => count + 1);
   useEffect(() => {
     const controller = new AbortController();
     const { signal } = controller;
-    setState(({ data, of }) => ({ data: of === key ? data : undefined, error: undefined, isLoading: true, of: key }));
+    const change = (part: Partial<State<T>>): void => {
+      if (signal.aborted) return;
+      setState((before) => ({ ...(before.of === key ? before : nothingOf<T>(key)), ...part }));
+    };
+    change({ isLoading: true });
     load(signal).then(
-      (data) => signal.aborted || setState({ data, error: undefined, isLoading: false, of: key }),
-      (error: unknown) => signal.aborted || setState(({ data }) => ({ data, error, isLoading: false, of: key })),
+      (data) => change({ data, atMs: Date.now(), error: undefined, isLoading: false }),
+      (error: unknown) => change({ error, isLoading: false }),
     );
     return () => controller.abort();
   }, [key, turn]);
-  const { data, error, isLoading } = state;
-  return { data, error, isLoading, reload: () => setTurn((last) => last + 1) };
+  useRecovery(state.error, reload);
+  const { data, atMs, error, isLoading } = state;
+  return { data, atMs, error, isLoading, reload };
+}
+
+function nothingOf<T>(key: string): State<T> {
+  return { data: undefined, atMs: undefined, error: undefined, isLoading: true, of: key };
 }

@@ -1,6 +1,7 @@
 /** How the console notices that a node is away, without a browser: its watch, and the age of data. */
 import { describe, expect, test } from "bun:test";
 import { NodeWatch } from "../../src/console/ui/api/node-watch.ts";
+import { freshnessOf } from "../../src/console/ui/overview/freshness.ts";
 import { formatAge, isOld } from "../../src/console/ui/components/age.ts";
 
 /** A watch with a clock that the test moves, and probes that the test answers. */
@@ -93,4 +94,24 @@ test("data is old after its limit, and when the clock was set back", () => {
 
 test("an age is in whole seconds at least", () => {
   expect([900, 45_999, 600_000].map((nowMs) => formatAge(0, nowMs))).toEqual(["1 s", "45 s", "10 min"]);
+});
+
+describe("a statement about the present", () => {
+  const support = { atMs: 10_000, error: undefined, freshMsMax: 5000 };
+
+  test("is supported by fresh answers of a node that is not silent", () => {
+    const supports = [support, { ...support, atMs: 12_000 }];
+    expect(freshnessOf(supports, 15_000, false)).toBe("fresh");
+    expect(freshnessOf(supports, 15_000, true)).toEqual({ oldestMs: 10_000 });
+    expect(freshnessOf(supports, 16_000, false)).toEqual({ oldestMs: 10_000 });
+    // A request that failed once is sent again before its answer is old.
+    expect(freshnessOf([{ ...support, error: new Error("late") }], 15_000, false)).toBe("fresh");
+  });
+
+  test("waits for answers that never came", () => {
+    const missing = { ...support, atMs: undefined };
+    expect(freshnessOf([support, missing], 15_000, false)).toBe("loading");
+    expect(freshnessOf([support, missing], 15_000, true)).toBe("missing");
+    expect(freshnessOf([support, { ...missing, error: new Error("failed") }], 15_000, false)).toBe("missing");
+  });
 });

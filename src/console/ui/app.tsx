@@ -1,6 +1,7 @@
 /** The frame of the console: the navigation, the account, and the screen of the current address. */
 import { useEffect, useState } from "preact/hooks";
 import { silentSinceMs } from "./api/node-api.ts";
+import { formatAge } from "./components/age.ts";
 import { Account, EnvironmentMenu } from "./components/account-menu.tsx";
 import { Brand } from "./components/brand.tsx";
 import { Heading } from "./components/heading.tsx";
@@ -133,12 +134,15 @@ function Screen({ entry }: { readonly entry: ScreenEntry | undefined }) {
   return <LoadedScreen entry={entry} />;
 }
 
-function LoadedScreen({ entry: { name, load } }: { readonly entry: ScreenEntry }) {
+function LoadedScreen({ entry: { name, title, load } }: { readonly entry: ScreenEntry }) {
   const code = useCode(name, load);
   return (
-    <Remote of={code} isTimeless>
-      {({ default: Loaded }) => <Loaded />}
-    </Remote>
+    <>
+      {code.data === undefined && <Heading text={title} />}
+      <Remote of={code} isTimeless>
+        {({ default: Loaded }) => <Loaded />}
+      </Remote>
+    </>
   );
 }
 
@@ -148,7 +152,7 @@ function SilenceBanner() {
   const nowMs = useNow(since !== undefined);
   return (
     <div role="status" class={since === undefined ? "" : "banner"}>
-      {since !== undefined && texts.node.silent(Math.max(0, Math.round((nowMs - since) / 1000)))}
+      {since !== undefined && texts.node.silent(formatAge(since, nowMs))}
     </div>
   );
 }

@@ -14,7 +14,7 @@ export const texts = {
   noValue: "–",
 
   node: {
-    silent: (seconds: number) => `This node has not answered for ${seconds} s. The console tries again by itself.`,
+    silent: (duration: string) => `This node has not answered for ${duration}. The console tries again by itself.`,
     failed: "The console could not load this:",
     noAnswer: "the node does not answer",
     uncertain: "The node did not answer. It may have done it all the same: reload before you try again.",

@@ -25,15 +25,26 @@ export class Flow {
   readonly cluster: Cluster;
   /** The address of the primary. */
   readonly url: string;
-  readonly #primary: RunningNode;
+  readonly #flags: Readonly<Record<string, string>>;
+  #primary: RunningNode;
   /** The edges and fallbacks. */
   readonly #replicas: RunningNode[] = [];
   readonly #tabs: Tab[] = [];
 
-  constructor(cluster: Cluster, primary: RunningNode) {
+  constructor(cluster: Cluster, primary: RunningNode, flags: Readonly<Record<string, string>>) {
     this.cluster = cluster;
     this.url = primary.url;
     this.#primary = primary;
+    this.#flags = flags;
+  }
+
+  stopPrimary(): Promise<void> {
+    return this.#primary.stop();
+  }
+
+  /** Starts the primary again, at the same address and with the same data. */
+  async startPrimary(): Promise<void> {
+    this.#primary = await this.cluster.host("primary", "primary", { ...this.#flags, port: new URL(this.url).port });
   }
 
   /** Starts an edge, and returns its address. It has all writes so far. */
@@ -124,7 +135,7 @@ async function withFlow(
   await withCluster(async (cluster) => {
     const primary = await cluster.host("primary", "primary", flags);
     if (loaded) await loadExample(clientOf(primary.url));
-    const flow = new Flow(cluster, primary);
+    const flow = new Flow(cluster, primary, flags);
     const error = await body(flow).then(
       () => undefined,
       (thrown: unknown) => thrown ?? new Error("threw nothing"),

@@ -1,82 +1,115 @@
 /** The overview: problems first, then this node, its last hour, and its environments. */
 import type { ComponentChildren } from "preact";
+import { ApiError, silentSinceMs } from "../api/node-api.ts";
 import type { Nodes } from "../api/cluster.ts";
 import { samplesOf } from "../api/metrics-text.ts";
 import type { Environment, Health, MetricsHistory } from "../api/responses.ts";
+import { formatAge } from "../components/age.ts";
 import { Chart, type ChartLine } from "../components/chart.tsx";
-import { Failure } from "../components/failure.tsx";
 import { formatDuration, formatNumber, formatShare } from "../components/format.ts";
 import { Heading } from "../components/heading.tsx";
 import { ScrollTable } from "../components/scroll-table.tsx";
+import { Remote } from "../components/remote.tsx";
+import { freshnessOf, type Support } from "../overview/freshness.ts";
 import { extended, historyPath, latest } from "../overview/history.ts";
 import { nodeProblemsOf } from "../overview/node-problems.ts";
 import { NodeTable } from "../overview/node-table.tsx";
 import { type Problem, problemsOf } from "../overview/problems.ts";
+import type { RemoteData } from "../state/loaded.ts";
+import { useNow } from "../state/now.ts";
 import { usePolled } from "../state/polled.ts";
 import { call, shownLogin, may } from "../state/session.ts";
+import { useStore } from "../store.ts";
 import { texts } from "../texts.ts";
 import { nodeTexts } from "../texts/nodes.ts";
 import { overviewTexts } from "../texts/overview.ts";
 
 const words = overviewTexts;
-const fastMs = 2000;
-const nodesMs = 3000;
-const historyMs = 5000;
-const slowMs = 10_000;
+/** How often each answer is wanted, how long the node may take for it, and how long it supports a statement. */
+const health = pollOf(2000, 2000);
+const nodes = pollOf(3000, 3000);
+const other = pollOf(5000, 3000);
+
+function pollOf(intervalMs: number, timeoutMs: number) {
+  return { intervalMs, limits: { timeoutMs, triesMax: 1 }, freshMsMax: intervalMs + timeoutMs + 1000 };
+}
 
 export default function OverviewScreen() {
   const login = shownLogin();
   const key = login && `${login.who.environment} ${login.who.id}`;
-  const health = usePolled(
+  const ownHealth = usePolled(
     key,
-    fastMs,
-    (signal) => call("/healthcheck", { signal, acceptsNotReady: true }) as Promise<Health>,
+    health.intervalMs,
+    (signal) => call("/healthcheck", { signal, ...health.limits, acceptsNotReady: true }) as Promise<Health>,
   );
-  const history = usePolled<MetricsHistory>(key, historyMs, async (signal, last) =>
-    extended(last, (await call(historyPath(last), { signal })) as MetricsHistory),
+  const history = usePolled<MetricsHistory>(key, other.intervalMs, async (signal, last) =>
+    extended(last, (await call(historyPath(last), { signal, ...other.limits })) as MetricsHistory),
   );
   // Only the default environment may read what concerns all environments. Others get 403, which is no problem to show.
-  const metrics = usePolled(key, slowMs, (signal) => call("/metrics", { signal }) as Promise<string>);
-  const environments = usePolled(may(login, "admin") ? key : undefined, slowMs, async (signal) => {
-    const answer = await call("/api/environments", { signal });
+  const metrics = usePolled(
+    key,
+    other.intervalMs,
+    (signal) => call("/metrics", { signal, ...other.limits }) as Promise<string>,
+  );
+  const environments = usePolled(may(login, "admin") ? key : undefined, other.intervalMs, async (signal) => {
+    const answer = await call("/api/environments", { signal, ...other.limits });
     return (answer as { readonly environments: readonly Environment[] }).environments;
   });
-  const nodes = usePolled(key, nodesMs, (signal) => call("/api/nodes", { signal }) as Promise<Nodes>);
+  const allNodes = usePolled(
+    key,
+    nodes.intervalMs,
+    (signal) => call("/api/nodes", { signal, ...nodes.limits }) as Promise<Nodes>,
+  );
   const ownProblems = problemsOf({
-    health: health.data,
+    health: ownHealth.data,
     environments: environments.data,
     storageOk: flagIn(metrics.data, "ostiary_storage_ok"),
     hasForeignHistory: flagIn(metrics.data, "ostiary_foreign_history"),
     errorsPerSecond: latest(history.data, "errors_per_second"),
   });
-  const problems = [...ownProblems, ...nodeProblemsOf(nodes.data)].toSorted(worstFirst);
+  const problems = [...ownProblems, ...nodeProblemsOf(allNodes.data)].toSorted(worstFirst);
+  const supports = [
+    { ...ownHealth, ...health },
+    { ...allNodes, ...nodes },
+    ...[history, metrics, environments].filter(isForThisLogin).map((answer) => ({ ...answer, ...other })),
+  ];
   return (
     <>
       <Heading text={words.title} />
-      <Problems problems={problems} isKnown={health.data !== undefined} />
+      <Problems problems={problems} supports={supports} />
       <Section title={words.thisNode}>
-        <Failure error={health.error} />
-        {health.data && (
-          <NodeFacts health={health.data} metrics={metrics.data} isDefault={metrics.data !== undefined} />
-        )}
+        <Remote of={ownHealth} freshMsMax={health.freshMsMax} lines={6}>
+          {(data) => <NodeFacts health={data} metrics={metrics.data} isDefault={metrics.data !== undefined} />}
+        </Remote>
       </Section>
       <Section title={nodeTexts.title}>
         <p class="help">{nodeTexts.help}</p>
-        <Failure error={nodes.error} />
-        {nodes.data && <NodeTable listed={nodes.data} />}
+        <Remote of={allNodes} freshMsMax={nodes.freshMsMax}>
+          {(data) => <NodeTable listed={data} />}
+        </Remote>
       </Section>
       <Section title={words.lastHour}>
         <p class="help">{words.lastHourHelp}</p>
-        <Failure error={history.error} />
-        {history.data && <Charts history={history.data} />}
+        <Remote of={history} freshMsMax={other.freshMsMax} lines={8}>
+          {(data) => <Charts history={data} />}
+        </Remote>
       </Section>
       {environments.data && environments.data.length > 1 && (
         <Section title={words.environments}>
-          <EnvironmentTable environments={environments.data} />
+          <Remote of={environments} freshMsMax={other.freshMsMax}>
+            {(data) => <EnvironmentTable environments={data} />}
+          </Remote>
         </Section>
       )}
     </>
   );
+}
+
+/** Whether the node did not refuse it, and has it. */
+function isForThisLogin({ error, atMs, isLoading }: RemoteData<unknown>): boolean {
+  if (error instanceof ApiError && (error.status === 403 || error.status === 404)) return false;
+  // What is not asked for never comes.
+  return isLoading || atMs !== undefined || error !== undefined;
 }
 
 function worstFirst(one: Problem, other: Problem): number {
@@ -92,15 +125,23 @@ function Section({ title, children }: { readonly title: string; readonly childre
   );
 }
 
-/** Screen readers hear how many there are, not each change of a number in one of them. */
-function Problems({ problems, isKnown }: { readonly problems: readonly Problem[]; readonly isKnown: boolean }) {
-  const summary = problems.length > 0 ? words.problemCount(problems.length) : words.noProblems;
+/**
+ * Only fresh answers can tell that there is no problem. Screen readers hear how many there are, not each change of a
+ * number in one of them.
+ */
+function Problems({ problems, supports }: { readonly problems: readonly Problem[]; readonly supports: Support[] }) {
+  const nowMs = useNow(true);
+  const isSilent = useStore(silentSinceMs) !== undefined;
+  const freshness = freshnessOf(supports, nowMs, isSilent);
+  const isFresh = freshness === "fresh";
+  const count = problems.length > 0 ? words.problemCount(problems.length) : words.noProblems;
   return (
     <Section title={words.problems}>
-      <p role="status" class={isKnown && problems.length === 0 ? "good" : ""}>
-        {isKnown ? summary : texts.loading}
+      <p class={isFresh && problems.length === 0 ? "good" : ""}>
+        <span role="status">{isFresh ? count : freshness === "loading" ? texts.loading : words.noFreshAnswer}</span>{" "}
+        {typeof freshness === "object" && words.noFreshAnswerFor(formatAge(freshness.oldestMs, nowMs))}
       </p>
-      <ul class="problems">
+      <ul class={isFresh ? "problems" : "problems stale"}>
         {problems.map(({ severity, title, remedy }) => (
           <li key={title} class={severity}>
             <strong>{title}</strong>

@@ -4,6 +4,8 @@ export const overviewTexts = {
   title: "Overview",
   problems: "Problems",
   noProblems: "No problems found",
+  noFreshAnswer: "No fresh answer",
+  noFreshAnswerFor: (duration: string) => `for ${duration}`,
   problemCount: (count: number) => (count === 1 ? "1 problem" : `${count} problems`),
   thisNode: "This node",
   environments: "Environments",

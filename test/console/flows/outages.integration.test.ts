@@ -1,0 +1,32 @@
+/** An outage of the node: nothing stays blank or claims what is not known, and everything is loaded again without a click. */
+import { expect } from "bun:test";
+import { texts } from "../../../src/console/ui/texts.ts";
+import { factsTexts } from "../../../src/console/ui/texts/facts.ts";
+import { overviewTexts } from "../../../src/console/ui/texts/overview.ts";
+import { flow } from "./flow.ts";
+import { banner, expectNothingGood } from "./outages.ts";
+
+flow("a stopped node leaves no dead screen, and no green statement", async (flow) => {
+  const tab = await flow.logIn("admin");
+  const { page } = tab;
+  await page.getByText(overviewTexts.noProblems).waitFor();
+  await flow.stopPrimary();
+  await banner(tab).waitFor();
+  await page.getByText(overviewTexts.noFreshAnswer).waitFor();
+  await expectNothingGood(tab);
+  await page
+    .getByText(/^\d+ s old$/)
+    .first()
+    .waitFor();
+  await tab.expectAccessible();
+  // The code of this screen was not loaded before.
+  await page.getByRole("link", { name: texts.screens.facts, exact: true }).click();
+  await page.getByText(texts.remote.noAnswer).waitFor();
+  await tab.expectAccessible();
+  await flow.startPrimary();
+  await tab.heading(factsTexts.title).waitFor();
+  await page.getByRole("row").filter({ hasText: "grants_role(" }).first().waitFor();
+  expect(await banner(tab).count()).toBe(0);
+  await tab.open("overview");
+  await page.getByText(overviewTexts.noProblems).waitFor();
+});

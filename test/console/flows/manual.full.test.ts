@@ -14,6 +14,9 @@ describe("the manual", () => {
     const results = page.getByRole("list", { name: manualTexts.results });
     const first = results.getByRole("link").first();
     const heading = (await first.textContent())?.split(": ").at(-1) ?? "";
+    // Hits are marked, and no word is cut.
+    expect(await results.locator("mark").allTextContents()).toContain("promote");
+    await tab.expectAccessible();
     await tab.screenshot("manual");
     await first.click();
     const section = page.getByRole("heading", { name: heading, exact: true }).last();

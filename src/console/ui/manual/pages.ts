@@ -1,4 +1,4 @@
-/** The pages of the manual, which the build puts into one file: their sections, anchors and a search. Pure. */
+/** The pages of the manual, which the build puts into one file: their sections, anchors and links. Pure. */
 import { Lexer, type Token, type Tokens } from "marked";
 
 /** The Markdown of each page by its name, as the file has it. */
@@ -9,7 +9,7 @@ export interface Section {
   /** Empty for the text before the first heading below the title. */
   readonly anchor: string;
   readonly heading: string;
-  /** In lower case, for the search. */
+  /** Without marks, for the search. */
   readonly text: string;
 }
 
@@ -47,7 +47,7 @@ function pageOf(name: string, text: string): ManualPage {
       sections.push({ page: name, anchor, heading: textOf(token), text: "" });
     }
     const section = sections.at(-1);
-    if (section !== undefined && token.type !== "html") section.text += token.raw.toLowerCase();
+    if (section !== undefined && token.type !== "heading") section.text += plainText(token);
   }
   return { name, title, tokens, anchors, sections };
 }
@@ -57,6 +57,29 @@ function textOf(token: Token): string {
   const { tokens = [], text = "" } = token as Tokens.Generic & { readonly text?: string };
   return tokens.length === 0 ? text : tokens.map(textOf).join("");
 }
+
+/** The text of a block without its marks. Blocks are apart from each other. */
+function plainText(token: Token): string {
+  switch (token.type) {
+    // Comments for programs, and screenshots.
+    case "html":
+    case "image":
+      return "";
+    case "list":
+      return (token as Tokens.List).items.map(plainText).join("");
+    case "table": {
+      const { header, rows } = token as Tokens.Table;
+      return [header, ...rows].flatMap((row) => row.map(({ tokens }) => `${tokens.map(plainText).join("")} `)).join("");
+    }
+    default: {
+      const { tokens, text = "" } = token as Tokens.Generic & { readonly text?: string };
+      const content = tokens === undefined ? text : tokens.map(plainText).join("");
+      return blocks.has(token.type) ? `${content} ` : content;
+    }
+  }
+}
+
+const blocks: ReadonlySet<string> = new Set(["paragraph", "code", "blockquote", "list_item", "text", "space", "br"]);
 
 /** As GitHub makes it, so that links work there as well. */
 function anchorOf(heading: string): string {
@@ -87,36 +110,4 @@ export function targetOf(href: string, page: string, pages: readonly ManualPage[
   const [path = "", anchor = ""] = href.split("#");
   const name = path === "" ? page : (path.split("/").at(-1) ?? "").replace(/\.md$/, "").toLowerCase();
   return pages.some((each) => each.name === name) ? { kind: "page", page: name, anchor } : { kind: "none" };
-}
-
-export interface Found {
-  readonly section: Section;
-  /** The text around the first word. */
-  readonly excerpt: string;
-}
-
-const foundMax = 30;
-const excerptBefore = 40;
-const excerptLength = 160;
-
-/** The sections that have all words: first those with the words in the heading. */
-export function search(pages: readonly ManualPage[], words: string): readonly Found[] {
-  const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
-  if (wanted.length === 0) return [];
-  const hasAll = (text: string): boolean => wanted.every((word) => text.includes(word));
-  const rank = ({ heading }: Section): number => (hasAll(heading.toLowerCase()) ? 0 : 1);
-  return pages
-    .flatMap(({ sections }) => sections)
-    .filter(({ text }) => hasAll(text))
-    .toSorted((a, b) => rank(a) - rank(b))
-    .slice(0, foundMax)
-    .map((section) => ({ section, excerpt: excerptOf(section.text, wanted[0] ?? "") }));
-}
-
-function excerptOf(text: string, word: string): string {
-  const start = Math.max(0, text.indexOf(word) - excerptBefore);
-  return text
-    .slice(start, start + excerptLength)
-    .replaceAll(/[\s|`*#>[\]-]+/g, " ")
-    .trim();
 }

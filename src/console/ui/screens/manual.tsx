@@ -4,7 +4,8 @@ import { Failure } from "../components/failure.tsx";
 import { Heading } from "../components/heading.tsx";
 import { loadPages } from "../manual/load-pages.ts";
 import { Markdown, sectionId } from "../manual/markdown.tsx";
-import { type ManualPage, search } from "../manual/pages.ts";
+import type { ManualPage } from "../manual/pages.ts";
+import { search } from "../manual/search.ts";
 import { currentRoute, routeTo } from "../state/route.ts";
 import { useStore } from "../store.ts";
 import { texts } from "../texts.ts";
@@ -61,7 +62,9 @@ function SearchResults({ pages, wanted }: { readonly pages: readonly ManualPage[
               <a href={routeTo("manual", anchor === "" ? [page] : [page, anchor])}>
                 {words.foundIn(titles.get(page) ?? page, heading)}
               </a>
-              <p class="help">{excerpt}</p>
+              <p class="help">
+                {excerpt.map(({ text, isHit }, index) => (isHit ? <mark key={index}>{text}</mark> : text))}
+              </p>
             </li>
           ))}
         </ul>

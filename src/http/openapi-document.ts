@@ -126,7 +126,8 @@ const writeHeaders = z.object({
 });
 
 function successes({ kind, hasHint, responses }: Endpoint): ZodOpenApiResponsesObject {
-  const headers = kind === "write" ? positionHeader : hasHint ? hintHeaders : undefined;
+  const shapes = { ...(kind === "write" && positionHeader), ...(hasHint && hintHeaderShape) };
+  const headers = Object.keys(shapes).length > 0 ? z.object(shapes) : undefined;
   return Object.fromEntries(
     Object.entries(responses()).map(([status, response]) => [
       status,
@@ -135,11 +136,11 @@ function successes({ kind, hasHint, responses }: Endpoint): ZodOpenApiResponsesO
   );
 }
 
-const positionHeader = z.object({
+const positionHeader = {
   OsoOffset: z.string().meta({ header: { description: "The position of the write" } }),
-});
+};
 
-const hintHeaders = z.object({
+const hintHeaderShape = {
   [hintHeader]: z
     .string()
     .optional()
@@ -147,10 +148,10 @@ const hintHeaders = z.object({
       header: {
         id: "OstiaryHint",
         description:
-          "For people, if nothing was found: the names of the question that the policy does not have, each with the most similar name that it has, or that there is no policy. Characters other than printable ASCII, and `%`, are percent-encoded UTF-8",
+          "For people: the names that the policy does not have, each with the most similar name that it has, in a question that found nothing or in stored facts; or that there is no policy. Characters other than printable ASCII, and `%`, are percent-encoded UTF-8",
       },
     }),
-});
+};
 
 function describeResponse({ description, content }: ResponseBody) {
   const types = Object.entries(content).map(([type, schema]) => [type, { schema }] as const);

@@ -73,6 +73,13 @@ function headersToPrimary(request: Request, requestId: string, traceparent: stri
 
 /** Only headers about the write are passed to the client; timing and request id are those of this node. */
 function headersToClient(answer: ForwardedAnswer): Record<string, string> {
-  const passed = new Set(["content-type", "osooffset", "ostiary-policy-id", "retry-after", "www-authenticate"]);
+  const passed = new Set([
+    "content-type",
+    "osooffset",
+    "ostiary-hint",
+    "ostiary-policy-id",
+    "retry-after",
+    "www-authenticate",
+  ]);
   return Object.fromEntries(Object.entries(answer.headers).filter(([name]) => passed.has(name.toLowerCase())));
 }

@@ -2,6 +2,7 @@
 import { formatToken } from "../replication/position.ts";
 import type { Node, WriteMeta, WriteResult, Writes } from "../replication/node.ts";
 import { traceparentOf } from "../telemetry/trace-context.ts";
+import { headerText, hintHeader } from "../util/header-text.ts";
 import { must } from "../util/assert.ts";
 import { auditDraftOf } from "./middleware/audit.ts";
 import { exchangeOf, holderOf } from "./middleware/exchange.ts";
@@ -46,7 +47,11 @@ export function writeResponse(set: Call["set"], result: WriteResult, message: st
   return { message };
 }
 
-/** Every response to a write has its position: without it the Node client forgets its consistency token. */
-export function addPosition(set: Call["set"], { epoch, offset }: WriteResult): void {
+/**
+ * Every response to a write has its position: without it the Node client forgets its consistency token. A hint names what
+ * the policy does not have.
+ */
+export function addPosition(set: Call["set"], { epoch, offset, unknown }: WriteResult): void {
   set.headers["OsoOffset"] = formatToken(epoch, offset);
+  if (unknown !== undefined) set.headers[hintHeader] = headerText(`check the stored facts: ${unknown.join("; ")}`);
 }

@@ -1,12 +1,16 @@
 /**
- * Makes untrusted text (names, ids, file names, messages of other programs) safe for a terminal. Control characters
- * could move the cursor, hide or forge lines; invisible and bidirectional characters could make a name look like
- * another one. Each of them is replaced by its escape sequence of JSON (`\u001b`), so JSON keeps its meaning.
+ * Makes untrusted text (names, ids, file names, messages of other programs) safe to show, in a terminal and in the web
+ * console. Control characters could move the cursor, hide or forge lines; invisible and bidirectional characters, and
+ * spaces that are none, could make a name look like another one. Each of them is replaced by its escape sequence of JSON
+ * (`\u001b`), so JSON keeps its meaning, and a string in quotes can be pasted back.
  */
 
-/** Control and format characters, line and paragraph separators, and lone surrogates. */
-const unprintable = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
-const unprintableInLines = /[^\P{Cc}\n\t]|[\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
+/**
+ * Control, format, private and unassigned characters, line and paragraph separators, lone surrogates, all that fonts may
+ * show as nothing (joiners, variation selectors, tags, fillers), and all spaces but the usual one.
+ */
+const unprintable = /[\p{C}\p{Zl}\p{Zp}\p{DI}\u2800]|(?! )\p{Zs}/gu;
+const unprintableInLines = /(?![\n\t])[\p{C}\p{Zl}\p{Zp}\p{DI}\u2800]|(?! )\p{Zs}/gu;
 
 /** Escapes text for one line: line breaks and tabs too. */
 export function printable(text: string): string {

@@ -47,6 +47,17 @@ describe("facts", () => {
     expect(await ostiary("get")).toMatchObject({ status: 0, output: "", errors: "(no results)\n" });
   });
 
+  test("with a name that the policy does not have are stored with a warning", async () => {
+    const fact = "has_role(User:ann, String:ownr, Organization:acme)";
+    expect(await ostiary("tell", "has_role", "User:ann", "ownr", "Organization:acme")).toEqual({
+      status: 0,
+      output: `${fact} stored\n`,
+      errors:
+        "warning: check the stored facts: the policy has no role `ownr` of `Organization`: did you mean `owner`?\n",
+    });
+    expect(await linesOf("get")).toEqual([fact]);
+  });
+
   test("with more arguments than a pattern stay, and the command says so", async () => {
     await outputOf("tell", "has_role", "User:ann", "owner", "Organization:acme");
     expect(await ostiary("delete", "has_role")).toEqual({

@@ -1,5 +1,7 @@
 /** What the screens about facts decide without a browser: texts of facts, completion, filters, pages, visible rows. */
 import { describe, expect, test } from "bun:test";
+import { makeVisible } from "../../src/console/ui/components/visible-text.ts";
+import { printable } from "../../src/util/printable.ts";
 import fc from "fast-check";
 import { completionsOf, type Suggestions, typesOf } from "../../src/console/ui/facts/completion.ts";
 import { FactPager, type FactsPage } from "../../src/console/ui/facts/fact-pager.ts";
@@ -367,4 +369,28 @@ test("roles are listed by actor, every actor first", () => {
     { type: "User", id: null, roles: ["reader"] },
     { type: "User", id: "ann", roles: ["reader", "writer"] },
   ]);
+});
+
+describe("characters that cannot be seen", () => {
+  test("are escapes in an id, which are read back", () => {
+    for (const id of ["ann\u200b", "\u202enna", "a\u00a0b", "a\\u200b", "ann\n"]) {
+      const shown = printable(formatValue(User(id)));
+      expect([id, parseValue(shown)]).toEqual([id, User(id)]);
+      expect(shown).not.toMatch(/[\u200b\u202e\u00a0\n]/);
+    }
+    expect(printable(formatValue(User("ann\u200b")))).toBe(String.raw`User:"ann\u200b"`);
+  });
+
+  test("are escaped in whatever is rendered, but not in the value of a field", () => {
+    const cell = { title: "a\u202e", value: "a\u202e", children: ["x\u200b", [["y\u202e"], 5]] as unknown };
+    makeVisible("td", cell);
+    expect(cell).toEqual({
+      title: String.raw`a\u202e`,
+      value: "a\u202e",
+      children: [String.raw`x\u200b`, [[String.raw`y\u202e`], 5]],
+    });
+    const code = { children: "a\n\u200b" };
+    makeVisible("pre", code);
+    expect(code.children).toBe(`a\n${String.raw`\u200b`}`);
+  });
 });

@@ -215,3 +215,22 @@ test("a header has each text, except for lone surrogates and what is too long", 
   expect(headerText("ä".repeat(1000)).length).toBeLessThanOrEqual(1000);
   expect(textOfHeader("100%")).toBe("100%");
 });
+
+test("a write has a hint for stored names that the policy does not have, and stores them all the same", async () => {
+  await withCleanPrimary(async (api) => {
+    await load(api);
+    const role = (name: string, type = "Project") =>
+      fact("has_role", User("eve"), value("String", name), value(type, "x"));
+    const noRole = "check the stored facts: the policy has no role `membr` of `Project`: did you mean `member`?";
+    const insert = (...facts: readonly unknown[]) => ask(api, "/api/batch", [{ inserts: facts }]);
+    expect(await insert(role("membr"))).toMatchObject({ status: 200, hint: noRole });
+    expect(await insert(role("member"))).toMatchObject({ status: 200, hint: null });
+    // It changes nothing the second time.
+    expect(await insert(role("membr"))).toMatchObject({ status: 200, hint: null });
+    const relation = fact("has_relation", value("Project", "x"), value("String", "parnt"), value("Project", "y"));
+    const { json, hint } = await ask(api, "/api/facts", relation);
+    expect({ json, hint }).toMatchObject({ json: relation, hint: expect.stringContaining("no relation `parnt`") });
+    const stored = await api.call("GET", "/api/facts?predicate=has_role");
+    expect(stored.json).toHaveLength(3);
+  });
+});

@@ -10,7 +10,7 @@ import { Remote } from "./components/remote.tsx";
 import { ThemeMenu } from "./components/theme-menu.tsx";
 import { LoginScreen } from "./screens/login.tsx";
 import { LostLoginDialog } from "./screens/lost-login.tsx";
-import { type ScreenEntry, screenOf, screens } from "./screens/screen-list.ts";
+import { forbiddenScreen, type ScreenEntry, screenOf, screens } from "./screens/screen-list.ts";
 import { isArriving } from "./state/arrival.ts";
 import { useCode } from "./state/code.ts";
 import { useNow } from "./state/now.ts";
@@ -46,7 +46,11 @@ export function App() {
           ) : (
             <>
               {current?.lost !== undefined && <LostLoginDialog {...current.lost} />}
-              <Screen key={`${entry?.name} ${login.who.environment}`} entry={entry} />
+              {entry !== undefined ? (
+                <LoadedScreen key={`${entry.name} ${login.who.environment}`} entry={entry} />
+              ) : (
+                <MissingScreen name={route.screen} login={login} onOtherKey={setWanted} />
+              )}
             </>
           )}
         </main>
@@ -123,15 +127,32 @@ function Navigation({ login, current }: { readonly login: Login; readonly curren
   );
 }
 
-function Screen({ entry }: { readonly entry: ScreenEntry | undefined }) {
-  if (entry === undefined)
+interface MissingScreenProps {
+  readonly name: string;
+  readonly login: Login;
+  /** Called with the environment that another key is asked for. */
+  readonly onOtherKey: (environment: string) => void;
+}
+
+/** A screen that does not exist, or needs a stronger key. The address stays, so the screen opens after the login. */
+function MissingScreen({ name, login, onOtherKey }: MissingScreenProps) {
+  const forbidden = forbiddenScreen(name, login);
+  if (forbidden === undefined)
     return (
       <>
         <Heading text={texts.screens.notFound} />
         <p>{texts.screens.notFoundHelp}</p>
       </>
     );
-  return <LoadedScreen entry={entry} />;
+  return (
+    <>
+      <Heading text={forbidden.title} />
+      <p>{texts.screens.forbidden(forbidden.title, forbidden.role, login.who.role)}</p>
+      <button type="button" class="primary" onClick={() => onOtherKey(login.who.environment)}>
+        {texts.screens.otherKey}
+      </button>
+    </>
+  );
 }
 
 function LoadedScreen({ entry: { name, title, load } }: { readonly entry: ScreenEntry }) {

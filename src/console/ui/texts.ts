@@ -63,6 +63,9 @@ export const texts = {
     administration: "Administration",
     manual: "Manual",
     notFound: "There is no such screen",
+    forbidden: (screen: string, needed: string, role: string) =>
+      `The screen ${screen} needs a login with the role ${needed}; this one has the role ${role}.`,
+    otherKey: "Log in with another key",
     notFoundHelp: "The link may be from another version of the console.",
   },
 } as const;

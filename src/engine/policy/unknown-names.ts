@@ -29,6 +29,20 @@ export function unknownNames(call: AskedCall, active: ActivePolicy): string[] {
   return [...unknownPredicate(call, known), ...new Set(types), ...unknownName(call, active, known)];
 }
 
+/** Facts of a write beyond these are not looked at, so that a bulk load costs nothing. */
+const factsMax = 1000;
+const factHintsMax = 5;
+
+/** One sentence for each name in stored facts that no rule can mean: such a fact has no effect. */
+export function unknownNamesInFacts(facts: readonly AskedCall[], active: ActivePolicy): readonly string[] {
+  const found = new Set<string>();
+  for (const fact of facts.slice(0, factsMax)) {
+    for (const name of unknownNames(fact, active)) found.add(name);
+    if (found.size >= factHintsMax) break;
+  }
+  return [...found];
+}
+
 /** Most questions have only known names: for them there is little work if these sets are made once for each policy. */
 interface KnownNames {
   /** Keys, such as `has_role/3`. */

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { factArgumentsMax } from "../../polar/policy.ts";
 import { factSchema, json, messageSchema, endpoints } from "../../http/endpoint.ts";
 
-const write = { tag: "facts", kind: "write", role: "write" } as const;
+const write = { tag: "facts", kind: "write", role: "write", hasHint: true } as const;
 const old = { ...write, tag: "old", deprecated: true, errors: ["too_many_requests"] } as const;
 
 export const factEndpoints = endpoints({

@@ -5,7 +5,9 @@
 import { hash } from "node:crypto";
 import type { Limits } from "../../config/limits.ts";
 import type { FactChange, Effect } from "../../engine/state/event.ts";
+import { activationOf } from "../../engine/policy/activation.ts";
 import { readVersion } from "../../engine/policy/policy-history.ts";
+import { unknownNamesInFacts } from "../../engine/policy/unknown-names.ts";
 import { storedText, type Author, type SourcePart } from "../../engine/policy/stored-policy.ts";
 import { approvePolicy, type PolicyApproval } from "../../engine/validation/policy-approval.ts";
 import { resolveChanges } from "../../engine/state/resolve.ts";
@@ -74,6 +76,8 @@ export interface WriteResult {
   /** Number of facts that the batch inserted and deleted. */
   readonly inserted?: number;
   readonly deleted?: number;
+  /** One sentence for each name in the inserted facts that the policy does not have: such a fact has no effect. */
+  readonly unknown?: readonly string[];
   /** The id of the policy that the upload made active, or that is active without a change. */
   readonly policyId?: number;
   /** A warning about an accepted policy, as a sentence. */
@@ -123,7 +127,14 @@ export function append(
   const identified = withIdempotencyDigest(effect, digest);
   const { written, row } = appendEffect(store, log, identified, requestedMs, meta.traceparent, limits, admit);
   addAuditEntry(store, meta, effect, written);
-  return { result: { ...written, ...policyResult(effect) }, startMs, decidedMs, row };
+  return { result: { ...written, ...policyResult(effect), ...unknownIn(store, effect) }, startMs, decidedMs, row };
+}
+
+function unknownIn(store: Connection, effect: Effect): Pick<WriteResult, "unknown"> {
+  const active = effect.kind === "facts" ? activationOf(store)?.active : undefined;
+  if (effect.kind !== "facts" || active === undefined) return {};
+  const unknown = unknownNamesInFacts(effect.inserted, active);
+  return unknown.length === 0 ? {} : { unknown };
 }
 
 /** In the transaction of the event, so that neither is without the other. */

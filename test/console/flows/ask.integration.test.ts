@@ -1,6 +1,10 @@
 /** Questions: each kind, with context facts, reasons, a fact that is added for a denial, and the question as a link. */
 import { expect } from "bun:test";
+import { texts } from "../../../src/console/ui/texts.ts";
 import { askTexts } from "../../../src/console/ui/texts/ask.ts";
+import { decisionsTexts } from "../../../src/console/ui/texts/decisions.ts";
+import { loginTexts } from "../../../src/console/ui/texts/login.ts";
+import { adminKey } from "../../replication/cluster.ts";
 import type { Tab } from "./browser.ts";
 import { flow } from "./flow.ts";
 
@@ -32,7 +36,13 @@ flow("a denial shows what is missing, and a key that may write adds it", async (
   await page.getByRole("button", { name: words.submit, exact: true }).click();
   await page.getByText(words.denied, { exact: true }).waitFor();
 
+  // One click does not give a role to anybody.
   await page.getByRole("button", { name: words.tree.addFact(missing) }).click();
+  await page.getByText(words.adding.role("User:bob", "admin", "Repository:compiler")).waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("button", { name: words.tree.addFact(missing) }).click();
+  await page.getByText(words.denied, { exact: true }).waitFor();
+  await page.getByRole("button", { name: words.adding.confirm("test") }).click();
   await page.getByText(words.added(missing)).waitFor();
   await page.getByText(words.allowed, { exact: true }).waitFor();
   await page.getByText(words.tree.origins.stored, { exact: true }).first().waitFor();
@@ -47,6 +57,24 @@ flow("a denial shows what is missing, and a key that may write adds it", async (
   await reader.page.getByRole("button", { name: words.tree.assumeFact(missing) }).waitFor();
   expect(await reader.page.getByRole("button", { name: words.tree.addFact(missing) }).count()).toBe(0);
 });
+
+flow(
+  "anyone can read a public repository, and a link to a screen of administrators says what it needs",
+  async (flow) => {
+    const tab = await flow.logIn("read", "ask/who?type=User&action=read&resource=Repository%3Awebsite");
+    const { page } = tab;
+    await page.getByText(words.results.anyone, { exact: true }).waitFor();
+    await page.getByText(words.results.anyoneHelp("User")).waitFor();
+    await tab.open("ask/who?type=User&action=delete&resource=Repository%3Awebsite");
+    await page.getByRole("link", { name: "alice", exact: true }).waitFor();
+    await tab.open("decisions");
+    await page.getByText(texts.screens.forbidden(texts.screens.decisions, "admin", "read")).waitFor();
+    await page.getByRole("button", { name: texts.screens.otherKey }).click();
+    await page.getByLabel(loginTexts.credential).fill(adminKey);
+    await page.getByRole("button", { name: loginTexts.submit }).click();
+    await tab.heading(decisionsTexts.title).waitFor();
+  },
+);
 
 flow("a permission has rules with lines and a path, and lists lead to the reasons of each result", async (flow) => {
   const tab = await flow.logIn("read", "ask/authorize?actor=User%3Aalice&action=read&resource=Repository%3Acompiler");

@@ -1,5 +1,7 @@
 /** The answer of the node to a question, and its explanation. */
 import { useEffect, useRef, useState } from "preact/hooks";
+import { ApiError } from "../api/node-api.ts";
+import { randomText } from "../api/random-text.ts";
 import { call } from "../state/session.ts";
 import type { Explanation } from "./explanation.ts";
 import { type Question, requestOf, variablesOf } from "./question.ts";
@@ -14,6 +16,8 @@ export interface AnswerState {
   readonly allowed?: boolean;
   readonly explanation?: Explanation;
   readonly rows?: readonly ResultRow[];
+  /** Whether the actors cannot be listed, because also those are allowed that no fact names. */
+  readonly isAnyone?: boolean;
   /** Why there may be no rows; an explanation has it too. */
   readonly hint?: string | undefined;
   /** Of the next page of a list. */
@@ -63,6 +67,8 @@ async function answer(question: Question, signal: AbortSignal, show: Show): Prom
   const { path, body } = requestOf(question);
   const onHint = (hint: string): void => show({ hint });
   const asked = call(path, { method: "POST", body, signal, onHint });
+  if (question.kind === "who" && (await isForAnyone(question, asked, signal)))
+    return show({ isAnyone: true, isComplete: true });
   if (question.kind === "authorize") {
     const explained = call("/api/explain", { method: "POST", body, signal }) as Promise<Explanation>;
     // It is awaited below, unless the question itself fails.
@@ -78,6 +84,28 @@ async function answer(question: Question, signal: AbortSignal, show: Show): Prom
   const columns = question.kind === "query" ? variablesOf(question.calls).map(({ name }) => name) : ["actor"];
   const rows = results.map((row) => (typeof row === "string" ? [row] : columns.map((name) => row[name] ?? null)));
   show({ rows: distinct(rows), isComplete: true });
+}
+
+/**
+ * Whether the node cannot list the actors, and allows one that it has never heard of. Rules with `not` can exclude others.
+ * Rejects as `asked` does for every other reason.
+ */
+async function isForAnyone(
+  question: Extract<Question, { kind: "who" }>,
+  asked: Promise<unknown>,
+  signal: AbortSignal,
+): Promise<boolean> {
+  try {
+    await asked;
+    return false;
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.code !== "query_not_enumerable") throw error;
+    const stranger = { ...question, kind: "authorize", actor: { type: question.type, id: randomText() } } as const;
+    const { path, body } = requestOf(stranger);
+    const { allowed } = (await call(path, { method: "POST", body, signal })) as { readonly allowed: boolean };
+    if (!allowed) throw error;
+    return true;
+  }
 }
 
 async function listPage(

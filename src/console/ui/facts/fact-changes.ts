@@ -43,8 +43,18 @@ export function useMayChange(): ((fact: Fact) => boolean) | undefined {
   return login !== undefined && isAllowed && isAccepted ? (fact) => isWithin(login.who, fact) : undefined;
 }
 
-/** Inserts or deletes a fact. Returns whether that changed anything. */
-export async function changeFact(kind: "inserts" | "deletes", fact: Fact): Promise<boolean> {
-  const { message } = (await call("/api/batch", { method: "POST", body: [{ [kind]: [fact] }] })) as { message: string };
-  return !message.startsWith("0 facts inserted, 0 facts deleted");
+export interface FactChanged {
+  /** Whether the change changed anything. */
+  readonly hadEffect: boolean;
+  /** Which name of the fact the policy does not have. */
+  readonly hint: string | undefined;
+}
+
+/** Inserts or deletes a fact. */
+export async function changeFact(kind: "inserts" | "deletes", fact: Fact): Promise<FactChanged> {
+  let hint: string | undefined;
+  const onHint = (text: string): void => void (hint = text);
+  const body = [{ [kind]: [fact] }];
+  const { message } = (await call("/api/batch", { method: "POST", body, onHint })) as { message: string };
+  return { hadEffect: !message.startsWith("0 facts inserted, 0 facts deleted"), hint };
 }

@@ -32,11 +32,11 @@ export interface FactListProps {
 
 export function FactList({ query, load, emptyPagesMax, total, controls, deleted, onShown }: FactListProps) {
   const pager = usePager(query, load);
-  const { element, shown, scroll } = useWindow(pager.rows, query);
+  const { element, shown, canScroll, scroll } = useWindow(pager.rows, query);
   const isNearEnd = shown.end >= pager.rows;
   useEffect(() => {
     if (isNearEnd && !pager.isStopped && pager.error === undefined) void pager.loadMore(emptyPagesMax);
-  }, [isNearEnd, pager.rows, pager]);
+  }, [isNearEnd, pager.rows, pager.isLoading, pager]);
   const rows = Array.from({ length: shown.end - shown.first }, (_, index) => shown.first + index);
   const facts = rows.map((row) => ({ row, fact: pager.fact(row) }));
   useEffect(() => onShown?.(facts.flatMap(({ fact }) => fact ?? [])), [shown.first, shown.end, pager.rows]);
@@ -44,7 +44,7 @@ export function FactList({ query, load, emptyPagesMax, total, controls, deleted,
   const bottom = Math.max(0, shown.height - shown.top - rows.length * rowHeight);
   return (
     <>
-      <ListStatus pager={pager} total={total} />
+      <ListStatus pager={pager} total={total} canScroll={canScroll} />
       <Failure error={pager.error} />
       {pager.rows > 0 && (
         <div
@@ -67,7 +67,9 @@ export function FactList({ query, load, emptyPagesMax, total, controls, deleted,
               <Spacer height={shown.top} columns={columns} />
               {facts.map(({ row, fact }) => (
                 <tr key={row} aria-rowindex={row + 1}>
-                  <td>{fact && <Row fact={fact} isDeleted={deleted?.has(factKey(fact)) === true} />}</td>
+                  <td title={fact && formatFact(fact)}>
+                    {fact && <Row fact={fact} isDeleted={deleted?.has(factKey(fact)) === true} />}
+                  </td>
                   {controls && <td>{fact && controls(fact)}</td>}
                 </tr>
               ))}
@@ -92,12 +94,19 @@ function Spacer({ height, columns }: { readonly height: number; readonly columns
   );
 }
 
+interface ListStatusProps {
+  readonly pager: FactPager;
+  readonly total: number | undefined;
+  /** Whether there are rows outside of the view. */
+  readonly canScroll: boolean;
+}
+
 /** How many facts there are, and what the node does. */
-function ListStatus({ pager, total }: { readonly pager: FactPager; readonly total: number | undefined }) {
+function ListStatus({ pager, total, canScroll }: ListStatusProps) {
   const { isComplete, isLoading, isStopped, emptyPages } = pager;
   return (
     <p>
-      <span role="status">{statusOf(pager, total)}</span>{" "}
+      <span role="status">{statusOf(pager, total, canScroll)}</span>{" "}
       {isLoading && emptyPages > 0 && (
         <>
           {words.searchingLong(emptyPages)}{" "}
@@ -118,12 +127,13 @@ function ListStatus({ pager, total }: { readonly pager: FactPager; readonly tota
   );
 }
 
-function statusOf({ rows, isComplete, isStopped }: FactPager, total: number | undefined): string {
+function statusOf({ rows, isComplete, isStopped }: FactPager, total: number | undefined, canScroll: boolean): string {
   if (isComplete && rows === 0) return words.none;
   const known = isComplete ? rows : total;
   if (known === 1) return words.foundOne;
   if (known !== undefined) return words.found(formatNumber(known));
-  if (rows > 0) return words.foundSoFar(formatNumber(rows));
+  const found = rows === 1 ? words.foundOne : words.found(formatNumber(rows));
+  if (rows > 0) return canScroll ? words.scrollOn(found) : words.soFar(found);
   return isStopped ? "" : words.searching;
 }
 
@@ -168,5 +178,5 @@ function useWindow(rows: number, query: string) {
     shown.scrollTop = scrollTopOf(view, first.first + (scrollTop - first.top) / rowHeight);
   }, [rows]);
   const scroll = (): void => setScrollTop(element.current?.scrollTop ?? 0);
-  return { element, shown: windowOf(view, scrollTop), scroll };
+  return { element, shown: windowOf(view, scrollTop), canScroll: rows * rowHeight > viewHeight, scroll };
 }

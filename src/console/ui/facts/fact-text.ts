@@ -3,6 +3,7 @@
  * and booleans are not, and ids with special characters are in quotes. In a pattern `_` matches everything, and `User:_`
  * every user. The other form is that of policies, `User{"ann"}`.
  */
+import { printable } from "../../../util/printable.ts";
 
 export interface Value {
   readonly type: string;
@@ -47,13 +48,13 @@ export function isObject({ type }: Pick<Value, "type">): boolean {
   return !primitives.has(type);
 }
 
-/** `User:ann`, `"reader"`, `5`. */
+/** `User:ann`, `"reader"`, `5`. In quotes, escapes of characters that cannot be seen are read back. */
 export function formatValue({ type, id }: ValuePattern): string {
   if (type === null) return "_";
   if (id === null) return `${type}:_`;
   if (type === "String") return JSON.stringify(id);
   if (type === "Boolean" || type === "Integer") return id;
-  return `${type}:${wholeUnquotedId.test(id) ? id : JSON.stringify(id)}`;
+  return `${type}:${wholeUnquotedId.test(id) && printable(id) === id ? id : JSON.stringify(id)}`;
 }
 
 export function formatFact({ predicate, args }: FactPattern): string {

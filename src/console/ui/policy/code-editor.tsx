@@ -20,6 +20,7 @@ import {
   GutterMarker,
   highlightActiveLine,
   highlightActiveLineGutter,
+  highlightSpecialChars,
   keymap,
   lineNumbers,
   WidgetType,
@@ -128,6 +129,7 @@ function extensionsOf(props: { readonly current: CodeEditorProps }): Extension {
   };
   return [
     lineNumbers(),
+    highlightSpecialChars(),
     lintGutter(),
     marks,
     history(),

@@ -19,16 +19,26 @@ import {
 } from "../ask/question.ts";
 import { Snippet } from "../ask/snippet.tsx";
 import { curlCommand, policyTest, typeScriptProgram } from "../ask/snippets.ts";
+import { ConfirmDialog } from "../components/confirm-dialog.tsx";
 import { Failure } from "../components/failure.tsx";
 import { formatNumber } from "../components/format.ts";
 import { Heading } from "../components/heading.tsx";
 import { type Suggestions, typesOf } from "../facts/completion.ts";
 import { changeFact, useMayChange, useSuggestions } from "../facts/fact-changes.ts";
 import { FactField, Field } from "../facts/fact-input.tsx";
-import { type Fact, factKey, formatFact, isObject, parseFact, type Value, valueParameter } from "../facts/fact-text.ts";
+import {
+  type Fact,
+  factKey,
+  formatFact,
+  formatValue,
+  isObject,
+  parseFact,
+  type Value,
+  valueParameter,
+} from "../facts/fact-text.ts";
 import { FactView, objectRoute } from "../facts/fact-view.tsx";
 import { currentRoute, routeTo } from "../state/route.ts";
-import { call } from "../state/session.ts";
+import { call, session } from "../state/session.ts";
 import { useStore } from "../store.ts";
 import { askTexts } from "../texts/ask.ts";
 
@@ -224,14 +234,15 @@ function Answer({ draft }: { readonly draft: Draft }) {
 
 function AnswerTo({ draft, question }: { readonly draft: Draft; readonly question: Question }) {
   const { state, askAgain, more, cancel } = useAnswer(question);
-  const { added, failure, add, undo } = useAdded(askAgain);
+  const { added, hint, failure, add, undo } = useAdded(askAgain);
+  const [adding, setAdding] = useState<Fact | undefined>(undefined);
   const mayChange = useMayChange();
   const assume = (fact: Fact): void => ask({ ...draft, context: [...draft.context, fact] });
   return (
     <section aria-label={words.answer}>
       <h2>{words.answer}</h2>
       <div role="status">
-        <AnswerText state={state} />
+        <AnswerText state={state} type={"type" in question ? question.type : ""} />
         {state.hint !== undefined && state.explanation === undefined && <p>{state.hint}</p>}
       </div>
       {state.isPending && (
@@ -249,13 +260,15 @@ function AnswerTo({ draft, question }: { readonly draft: Draft; readonly questio
           </button>
         </p>
       )}
+      {hint !== undefined && <p class="failure">{hint}</p>}
+      {adding && <AddDialog fact={adding} onConfirm={() => add(adding)} onClose={() => setAdding(undefined)} />}
       {state.rows && <Results question={question} state={state} draft={draft} onMore={more} />}
       {state.explanation && (
         <>
           <h3>{state.explanation.allowed ? words.derivation : words.attempts}</h3>
           <ExplanationView
             explanation={state.explanation}
-            actions={{ onAssume: assume, onAdd: (fact) => void add(fact), mayAdd: mayChange ?? (() => false) }}
+            actions={{ onAssume: assume, onAdd: setAdding, mayAdd: mayChange ?? (() => false) }}
           />
         </>
       )}
@@ -264,7 +277,7 @@ function AnswerTo({ draft, question }: { readonly draft: Draft; readonly questio
   );
 }
 
-function AnswerText({ state }: { readonly state: AnswerState }) {
+function AnswerText({ state, type }: { readonly state: AnswerState; readonly type: string }) {
   const { allowed, rows, explanation, isPending, isComplete } = state;
   if (allowed !== undefined)
     return (
@@ -272,6 +285,15 @@ function AnswerText({ state }: { readonly state: AnswerState }) {
         <strong class={allowed ? "good" : "failure"}>{allowed ? words.allowed : words.denied}</strong>{" "}
         {isPending && explanation === undefined && words.explaining}
       </p>
+    );
+  if (state.isAnyone === true)
+    return (
+      <>
+        <p>
+          <strong>{words.results.anyone}</strong>
+        </p>
+        <p>{words.results.anyoneHelp(type)}</p>
+      </>
     );
   if (rows === undefined) return <p>{isPending && words.asking}</p>;
   if (rows.length === 0) return <p>{isComplete ? words.results.none : words.asking}</p>;
@@ -402,7 +424,7 @@ function Elsewhere({ question, draft, state }: ElsewhereProps) {
       <Snippet title={share.link} text={page + routeTo("ask", [draft.kind], draftQuery(draft))} help={share.linkHelp} />
       <Snippet title={share.curl} text={curlCommand(question, baseUrl)} />
       <Snippet title={share.typeScript} text={typeScriptProgram(question, baseUrl)} help={share.typeScriptHelp} />
-      {state.isComplete && <TestSnippet question={question} draft={draft} state={state} />}
+      {state.isComplete && state.isAnyone !== true && <TestSnippet question={question} draft={draft} state={state} />}
     </section>
   );
 }
@@ -451,15 +473,51 @@ function TestSnippet({ question, draft, state }: ElsewhereProps) {
   return test === undefined ? null : <Snippet title={share.test} text={test} help={help} />;
 }
 
+interface AddDialogProps {
+  readonly fact: Fact;
+  readonly onConfirm: () => Promise<void>;
+  readonly onClose: () => void;
+}
+
+/** Says what the fact gives to whom before it is stored: an explanation names it, but nobody has decided on it. */
+function AddDialog({ fact, onConfirm, onClose }: AddDialogProps) {
+  const environment = session.value?.environment ?? "";
+  return (
+    <ConfirmDialog
+      title={words.adding.title}
+      confirm={words.adding.confirm(environment)}
+      onConfirm={onConfirm}
+      onClose={onClose}
+    >
+      <p>{words.adding.fact(environment)}</p>
+      <p>
+        <FactView fact={fact} />
+      </p>
+      <p>{grantOf(fact)}</p>
+    </ConfirmDialog>
+  );
+}
+
+function grantOf({ predicate, args: [first, name, third] }: Fact): string {
+  const { adding } = words;
+  if (first === undefined || name?.type !== "String") return adding.other;
+  if (predicate === "has_role" && third === undefined) return adding.globalRole(formatValue(first), name.id);
+  if (third === undefined) return adding.other;
+  if (predicate === "has_role") return adding.role(formatValue(first), name.id, formatValue(third));
+  return predicate === "has_relation" ? adding.relation(formatValue(first), name.id, formatValue(third)) : adding.other;
+}
+
 /** A fact that was stored for the question, which is asked again then. */
 function useAdded(askAgain: () => void) {
   const [added, setAdded] = useState<Fact | undefined>(undefined);
+  const [hint, setHint] = useState<string | undefined>(undefined);
   const [failure, setFailure] = useState<string | undefined>(undefined);
   const change = async (kind: "inserts" | "deletes", fact: Fact): Promise<void> => {
     setFailure(undefined);
     try {
-      const hadEffect = await changeFact(kind, fact);
-      setAdded(kind === "inserts" && hadEffect ? fact : undefined);
+      const changed = await changeFact(kind, fact);
+      setAdded(kind === "inserts" && changed.hadEffect ? fact : undefined);
+      setHint(changed.hint);
       askAgain();
     } catch (error) {
       setFailure(messageOf(error));
@@ -467,6 +525,7 @@ function useAdded(askAgain: () => void) {
   };
   return {
     added,
+    hint,
     failure,
     add: (fact: Fact) => change("inserts", fact),
     undo: async () => added && change("deletes", added),

@@ -4,8 +4,9 @@ import { useCallback, useEffect, useState } from "preact/hooks";
 import { messageOf } from "../api/error-text.ts";
 import { formatNumber } from "../components/format.ts";
 import { Heading } from "../components/heading.tsx";
+import { Pill } from "../components/pill.tsx";
 import { type Suggestions, typesOf } from "../facts/completion.ts";
-import { changeFact, useMayChange, useSuggestions } from "../facts/fact-changes.ts";
+import { changeFact, type FactChanged, useMayChange, useSuggestions } from "../facts/fact-changes.ts";
 import { FactField, Field } from "../facts/fact-input.tsx";
 import { FactList } from "../facts/fact-list.tsx";
 import type { FactsPage } from "../facts/fact-pager.ts";
@@ -26,6 +27,8 @@ interface Change {
   readonly kind: "inserts" | "deletes";
   readonly hadEffect: boolean;
   readonly isUndone: boolean;
+  /** Which name of the fact the policy does not have. */
+  readonly hint: string | undefined;
 }
 
 export default function FactsScreen() {
@@ -207,6 +210,7 @@ function Changes({ changes, onUndo }: { readonly changes: readonly Change[]; rea
                 </button>
               )
             )}
+            {one.hint !== undefined && !one.isUndone && <Pill kind="warn">{words.changes.hint(one.hint)}</Pill>}
           </li>
         ))}
       </ul>
@@ -227,24 +231,24 @@ function useChanges() {
   const [failure, setFailure] = useState<string | undefined>(undefined);
   /** The list is read anew after an insertion, because the fact may belong anywhere. */
   const [version, setVersion] = useState(0);
-  const apply = async (kind: Change["kind"], fact: Fact): Promise<boolean | undefined> => {
+  const apply = async (kind: Change["kind"], fact: Fact): Promise<FactChanged | undefined> => {
     setFailure(undefined);
     try {
-      const hadEffect = await changeFact(kind, fact);
+      const changed = await changeFact(kind, fact);
       const key = factKey(fact);
       const wasShown = deleted.has(key);
       setDeleted((keys) => (kind === "deletes" ? new Set([...keys, key]) : keys.difference(new Set([key]))));
       if (kind === "inserts" && !wasShown) setVersion((count) => count + 1);
-      return hadEffect;
+      return changed;
     } catch (error) {
       setFailure(messageOf(error));
       return undefined;
     }
   };
   const change = async (kind: Change["kind"], fact: Fact): Promise<boolean> => {
-    const hadEffect = await apply(kind, fact);
-    if (hadEffect === undefined) return false;
-    setChanges((all) => [{ fact, kind, hadEffect, isUndone: false }, ...all].slice(0, changesShownMax));
+    const changed = await apply(kind, fact);
+    if (changed === undefined) return false;
+    setChanges((all) => [{ fact, kind, isUndone: false, ...changed }, ...all].slice(0, changesShownMax));
     return true;
   };
   const undo = async (one: Change): Promise<void> => {

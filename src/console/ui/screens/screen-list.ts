@@ -56,3 +56,8 @@ export const screens: readonly ScreenEntry[] = [
 export function screenOf(name: string, login: Login | undefined): ScreenEntry | undefined {
   return screens.find((entry) => (name === "" || entry.name === name) && may(login, entry.role));
 }
+
+/** The screen with that name which the login may not see. */
+export function forbiddenScreen(name: string, login: Login | undefined): ScreenEntry | undefined {
+  return screens.find((entry) => entry.name === name && !may(login, entry.role));
+}

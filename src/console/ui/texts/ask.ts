@@ -43,6 +43,9 @@ export const askTexts = {
   derivation: "Why",
   attempts: "Nearest attempts, and what they lack",
   results: {
+    anyone: "Anyone",
+    anyoneHelp: (type: string) =>
+      `Also a ${type} that no fact names is allowed, so they cannot be listed. Rules with not can exclude some: ask about one of them.`,
     count: (count: string, more: boolean) => `${count} results${more ? " so far" : ""}`,
     one: "1 result",
     none: "No results",
@@ -79,10 +82,22 @@ export const askTexts = {
     hasMore: "There are more attempts.",
     path: "Path",
     times: (count: number) => `applied ${count} times`,
-    add: "Add this fact",
+    add: "Add this fact …",
     addFact: (fact: string) => `Add this fact: ${fact}`,
     assume: "Ask with it",
     assumeFact: (fact: string) => `Ask with it: ${fact}`,
+  },
+  adding: {
+    title: "Store this fact?",
+    fact: (environment: string) => `In the environment ${environment}, for all questions from now on, this stores`,
+    role: (actor: string, role: string, resource: string) =>
+      `It gives ${actor} the role ${role} on ${resource}, with everything that follows from the role, also on other resources.`,
+    globalRole: (actor: string, role: string) =>
+      `It gives ${actor} the global role ${role}, with everything that follows from it on all resources.`,
+    relation: (from: string, name: string, to: string) =>
+      `It makes ${to} the ${name} of ${from}. Roles and permissions that pass on over this relation change with it.`,
+    other: "Everything that rules derive from it holds from now on.",
+    confirm: (environment: string) => `Store in ${environment}`,
   },
   added: (fact: string) => `Stored: ${fact}`,
   undo: "Undo",

@@ -24,7 +24,8 @@ export const factsTexts = {
     none: "No fact matches.",
     found: (count: string) => `${count} facts`,
     foundOne: "1 fact",
-    foundSoFar: (count: string) => `${count} facts so far; scroll for more`,
+    soFar: (found: string) => `${found} so far`,
+    scrollOn: (found: string) => `${found} so far; scroll for more`,
     searching: "Searching …",
     searchingLong: (pages: number) => `Searching; ${pages} parts had no match so far …`,
     stop: "Stop",
@@ -53,6 +54,7 @@ export const factsTexts = {
     undo: "Undo",
     undoOf: (fact: string) => `Undo the change of ${fact}`,
     undone: "Undone",
+    hint: (hint: string) => `Stored, but ${hint}`,
     failed: (reason: string) => `The node refused the change: ${reason}`,
   },
 } as const;

@@ -5,9 +5,7 @@ import {
   decisionKinds,
   FilterError,
   filtersIn,
-  localTimeOf,
   parametersOf,
-  timeOfLocal,
   withoutTimes,
 } from "../../src/console/ui/decisions/filters.ts";
 import {
@@ -54,12 +52,6 @@ describe("conditions", () => {
 
   test.each([":ann", "User:", "a b", "User{ann}", "1"])("name the field of an object that is none: %s", (text) => {
     expect(() => parametersOf({ resource: text })).toThrow(FilterError);
-  });
-
-  test("of time are local in their field, and have a zone in the address", () => {
-    const local = localTimeOf("2026-11-26T07:00:05.000Z");
-    expect(timeOfLocal(local)).toBe("2026-11-26T07:00:05.000Z");
-    expect([localTimeOf(undefined), localTimeOf("x"), timeOfLocal("")]).toEqual(["", "", ""]);
   });
 });
 

@@ -30,6 +30,18 @@ export const texts = {
     age: (age: string) => `${age} old`,
   },
 
+  time: {
+    utc: (time: string) => `${time} UTC`,
+    beside: (utc: string) => `(${utc})`,
+    both: (local: string, utc: string) => `${local} (${utc})`,
+    ago: (duration: string) => `${duration} ago`,
+    in: (duration: string) => `in ${duration}`,
+    now: "less than a minute ago",
+    minutes: (count: number) => `${count} min`,
+    hours: (count: number) => `${count} h`,
+    days: (count: number) => `${count} days`,
+  },
+
   theme: {
     label: "Colours",
     system: "As the system",

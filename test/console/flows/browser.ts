@@ -25,8 +25,15 @@ let started: Promise<Browser> | undefined;
 /** A host name that leads to this machine, but is not one of those that browsers trust without HTTPS. */
 export const untrustedHost = "node.example";
 
-/** A tab with a session of its own. `origin` and `others` are the only hosts that it may ask. */
-export async function openTab(origin: string, others: readonly string[] = []): Promise<Tab> {
+export interface TabOptions {
+  /** Hosts that the tab may ask besides the node. */
+  readonly others?: readonly string[];
+  /** Default UTC. */
+  readonly timeZone?: string | undefined;
+}
+
+/** A tab with a session of its own, which may ask only `origin`. */
+export async function openTab(origin: string, { others = [], timeZone = "UTC" }: TabOptions = {}): Promise<Tab> {
   const rules = `--host-resolver-rules=MAP ${untrustedHost} 127.0.0.1`;
   started ??= chromium.launch({
     executablePath: programPath("chromium"),
@@ -38,7 +45,7 @@ export async function openTab(origin: string, others: readonly string[] = []): P
     viewport: desktop,
     colorScheme: "light",
     locale: "en-GB",
-    timezoneId: "UTC",
+    timezoneId: timeZone,
     acceptDownloads: true,
   });
   await context.addInitScript(reportViolations);

@@ -10,7 +10,7 @@ import { loadExample } from "../../e2e/cluster.ts";
 import { clientOf } from "../../http/api.ts";
 import { adminKey, type Cluster, converged, withCluster } from "../../replication/cluster.ts";
 import { builtConsole } from "../built-console.ts";
-import { openTab, type Tab } from "./browser.ts";
+import { openTab, type Tab, type TabOptions } from "./browser.ts";
 
 /** Enough for a busy machine; a flow that needs more has failed. */
 const flowTimeoutMs = 180_000;
@@ -20,6 +20,8 @@ export interface KeyOptions {
   readonly only_predicates?: readonly string[];
   readonly only_types?: readonly string[];
 }
+
+export type LogInOptions = KeyOptions & { readonly url?: string } & Pick<TabOptions, "timeZone">;
 
 export class Flow {
   readonly cluster: Cluster;
@@ -85,19 +87,19 @@ export class Flow {
     return (made as { readonly token: string }).token;
   }
 
-  /** A tab that is not logged in. `others` are hosts that it may ask besides the node. */
-  async tab(url = this.url, others: readonly string[] = []): Promise<Tab> {
-    const tab = await openTab(url, others);
+  /** A tab that is not logged in. */
+  async tab(url = this.url, options: TabOptions = {}): Promise<Tab> {
+    const tab = await openTab(url, options);
     this.#tabs.push(tab);
     return tab;
   }
 
   /** A tab that is logged in with a new key of the role, and shows the screen at `route`. */
-  async logIn(role: Role, route = "", options: KeyOptions & { readonly url?: string } = {}): Promise<Tab> {
-    const { url = this.url, ...restrictions } = options;
+  async logIn(role: Role, route = "", options: LogInOptions = {}): Promise<Tab> {
+    const { url = this.url, timeZone, ...restrictions } = options;
     const key = await this.key(role, restrictions);
     await this.#converge();
-    const tab = await this.tab(url);
+    const tab = await this.tab(url, { timeZone });
     await tab.logIn(key);
     await tab.page.getByRole("navigation").waitFor();
     if (route !== "") await tab.open(route);

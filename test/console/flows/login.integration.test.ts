@@ -74,7 +74,7 @@ describe("a person", () => {
   flow(
     "logs in at the issuer, and comes back to the screen of the link",
     async (flow) => {
-      const tab = await flow.tab(flow.url, [provider.url]);
+      const tab = await flow.tab(flow.url, { others: [provider.url] });
       const { page } = tab;
       await tab.open("overview?from=link");
       await page.getByRole("button", { name: loginTexts.issuer(new URL(provider.url).host) }).click();

@@ -4,7 +4,8 @@ import type { Answer } from "../api/answer.ts";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Failure } from "../components/failure.tsx";
 import { ScrollTable } from "../components/scroll-table.tsx";
-import { timeOfLocal } from "../decisions/filters.ts";
+import { Time } from "../components/time.tsx";
+import { timeOfField } from "../components/times.ts";
 import { useAction } from "../state/action.ts";
 import { call } from "../state/session.ts";
 import { texts } from "../texts.ts";
@@ -100,7 +101,9 @@ function Row({ entry }: { readonly entry: Entry }) {
   const from = [address ?? node ?? texts.noValue, ...(via === null ? [] : [words.via(via)])];
   return (
     <tr>
-      <td class="nowrap">{time}</td>
+      <td>
+        <Time value={time} hasMs />
+      </td>
       <td class={result === "ok" || result === "unchanged" ? "" : "failure"}>
         {code === null ? result : `${result} (${code})`}
       </td>
@@ -117,7 +120,7 @@ function conditionsIn(fields: FormData): URLSearchParams {
   const conditions = new URLSearchParams();
   for (const [name, value] of fields) {
     const text = typeof value === "string" ? value.trim() : "";
-    const condition = name === "since" || name === "until" ? timeOfLocal(text) : text;
+    const condition = name === "since" || name === "until" ? timeOfField(text) : text;
     if (condition !== "") conditions.set(name, condition);
   }
   return conditions;

@@ -6,6 +6,7 @@ import { formatNumber } from "../components/format.ts";
 import { saveFile } from "../components/save-file.ts";
 import { ScrollTable } from "../components/scroll-table.tsx";
 import { useAction } from "../state/action.ts";
+import { Time } from "../components/time.tsx";
 import { useLoaded } from "../state/loaded.ts";
 import { routeTo } from "../state/route.ts";
 import { call, open } from "../state/session.ts";
@@ -112,9 +113,13 @@ function StoredBackups() {
           {data.backups.map(({ name, made, bytes, earliest, newest, authenticity }) => (
             <tr key={name}>
               <th scope="row">{name}</th>
-              <td class="nowrap">{made}</td>
+              <td>
+                <Time value={made} />
+              </td>
               <td>{words.offsets(formatNumber(earliest.offset), formatNumber(newest.offset))}</td>
-              <td class="nowrap">{newest.time}</td>
+              <td>
+                <Time value={newest.time} />
+              </td>
               <td class="nowrap">{formatBytes(bytes)}</td>
               <td class={authenticity === "wrong" ? "failure" : ""}>{words.origins[authenticity]}</td>
             </tr>

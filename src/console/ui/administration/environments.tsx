@@ -4,6 +4,7 @@ import type { Environment } from "../api/responses.ts";
 import { ConfirmDialog } from "../components/confirm-dialog.tsx";
 import { Failure, Refusal } from "../components/failure.tsx";
 import { ScrollTable } from "../components/scroll-table.tsx";
+import { Time } from "../components/time.tsx";
 import { useAction } from "../state/action.ts";
 import { useLoaded } from "../state/loaded.ts";
 import { call, logIn } from "../state/session.ts";
@@ -67,9 +68,7 @@ export function Environments() {
 
 function Row(props: { readonly environment: Environment; readonly onAsk: (asked: Asked) => void }) {
   const { environment, onAsk } = props;
-  const { id, name, created, state, is_default: isDefault, final = "", failure } = environment;
-  const stateText =
-    state === "deleted" ? words.deleted(final) : failure === undefined ? words.active : words.failing(failure);
+  const { id, name, created, state, is_default: isDefault, final, failure } = environment;
   return (
     <tr>
       <th scope="row">
@@ -77,8 +76,20 @@ function Row(props: { readonly environment: Environment; readonly onAsk: (asked:
         {isDefault && <span class="note"> {words.isDefault}</span>}
       </th>
       <td>{name}</td>
-      <td>{stateText}</td>
-      <td>{created ?? texts.noValue}</td>
+      <td>
+        {state !== "deleted" ? (
+          failure === undefined ? (
+            words.active
+          ) : (
+            words.failing(failure)
+          )
+        ) : (
+          <>
+            {words.deleted} <Time value={final ?? ""} />
+          </>
+        )}
+      </td>
+      <td>{created === null ? texts.noValue : <Time value={created} />}</td>
       <td class="nowrap">
         {isDefault !== true && state === "active" && (
           <>

@@ -4,7 +4,8 @@ import type { Role } from "../api/responses.ts";
 import { ConfirmDialog } from "../components/confirm-dialog.tsx";
 import { Failure, Refusal } from "../components/failure.tsx";
 import { ScrollTable } from "../components/scroll-table.tsx";
-import { timeOfLocal } from "../decisions/filters.ts";
+import { Time } from "../components/time.tsx";
+import { timeOfField } from "../components/times.ts";
 import { useAction } from "../state/action.ts";
 import { useLoaded } from "../state/loaded.ts";
 import { call, shownLogin } from "../state/session.ts";
@@ -101,7 +102,6 @@ function KeyRow(props: { readonly row: Key; readonly isOwn: boolean; readonly on
     ...(predicates === undefined ? [] : [words.onlyPredicates(predicates.join(", "))]),
     ...(types === undefined ? [] : [words.onlyTypes(types.join(", "))]),
   ];
-  const end = expires === undefined ? administrationTexts.never : expired ? words.expired(expires) : expires;
   return (
     <tr>
       <th scope="row">
@@ -114,11 +114,25 @@ function KeyRow(props: { readonly row: Key; readonly isOwn: boolean; readonly on
       <td>{role}</td>
       <td>{limits.join("; ") || words.noLimits}</td>
       <td>
-        {end}
-        {replaced !== undefined && <span class="note"> {words.replaced(replaced)}</span>}
+        {expires === undefined ? (
+          administrationTexts.never
+        ) : (
+          <>
+            {expired && `${words.expired} `}
+            <Time value={expires} />
+          </>
+        )}
+        {replaced !== undefined && (
+          <span class="note">
+            {" "}
+            {words.replaced} <Time value={replaced} />
+          </span>
+        )}
       </td>
-      <td>{used ?? texts.noValue}</td>
-      <td>{created}</td>
+      <td>{used === null || used === undefined ? texts.noValue : <Time value={used} as="relative" />}</td>
+      <td>
+        <Time value={created} />
+      </td>
       <td class="nowrap">
         <button type="button" aria-label={words.rotateOf(name)} onClick={() => onAsk({ to: "rotate", key })}>
           {words.rotate}
@@ -230,7 +244,7 @@ function ExpiryFields(props: { readonly id: string; readonly label: string; read
 function expiryIn(fields: FormData): string {
   const choice = textIn(fields, "expires");
   if (choice !== "at") return choice;
-  const time = timeOfLocal(textIn(fields, "expires-at"));
+  const time = timeOfField(textIn(fields, "expires-at"));
   if (time === "") throw new Error(words.needsTime);
   return time;
 }

@@ -4,6 +4,7 @@ import { followStream } from "../api/live-stream.ts";
 import { ApiError } from "../api/node-api.ts";
 import { Failure } from "../components/failure.tsx";
 import { ScrollTable } from "../components/scroll-table.tsx";
+import { Time } from "../components/time.tsx";
 import { routeTo } from "../state/route.ts";
 import { call, open } from "../state/session.ts";
 import { changesTexts as words } from "../texts/changes.ts";
@@ -73,7 +74,9 @@ function Row({ change }: { readonly change: Change }) {
   const { event, title } = change;
   return (
     <tr>
-      <td class="nowrap">{event.time.replace("T", " ").replace("Z", "")}</td>
+      <td>
+        <Time value={event.time} hasMs />
+      </td>
       <td>{event.offset}</td>
       <th scope="row">
         <a href={routeTo("changes", [event.offset])}>{title}</a>

@@ -6,6 +6,7 @@ import { Failure } from "../components/failure.tsx";
 import { formatDuration } from "../components/format.ts";
 import { Heading } from "../components/heading.tsx";
 import { ScrollTable } from "../components/scroll-table.tsx";
+import { Time } from "../components/time.tsx";
 import { Waterfall } from "../components/waterfall.tsx";
 import { useLoaded } from "../state/loaded.ts";
 import { usePolled } from "../state/polled.ts";
@@ -51,7 +52,9 @@ function Content({ event }: { readonly event: ChangeEvent }) {
         <dl class="properties">
           <div>
             <dt>{words.when}</dt>
-            <dd>{event.time}</dd>
+            <dd>
+              <Time value={event.time} hasMs as="both" />
+            </dd>
           </div>
           <div>
             <dt>{words.id}</dt>
@@ -87,7 +90,7 @@ function Applied({ offset }: { readonly offset: string }) {
             <tr key={node}>
               <th scope="row">{node}</th>
               <td>{role}</td>
-              <td class="nowrap">{applied ?? stateOf(hasEvent)}</td>
+              <td class="nowrap">{applied === null ? stateOf(hasEvent) : <Time value={applied} hasMs />}</td>
               <td>{afterMs === null ? texts.noValue : formatDuration(afterMs)}</td>
             </tr>
           ))}

@@ -5,6 +5,7 @@ import { ExplanationView } from "../ask/explanation-view.tsx";
 import { Failure } from "../components/failure.tsx";
 import { formatDuration, formatNumber } from "../components/format.ts";
 import { Heading } from "../components/heading.tsx";
+import { Time } from "../components/time.tsx";
 import { useLoaded } from "../state/loaded.ts";
 import { routeTo } from "../state/route.ts";
 import { call } from "../state/session.ts";
@@ -83,7 +84,7 @@ function DecisionFacts({ decision }: { readonly decision: LoggedDecision }) {
   const { facts } = words;
   const rows = [
     [facts.id, decision.id],
-    [facts.time, decision.time],
+    [facts.time, <Time key="time" value={decision.time} hasMs as="both" />],
     [facts.result, <ResultOf key="result" decision={decision} />],
     [facts.kind, decision.kind],
     [facts.actor, decision.actor && valueText(decision.actor)],

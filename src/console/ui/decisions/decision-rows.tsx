@@ -1,6 +1,7 @@
 /** Decisions as rows of a table. The question of a row opens in the screen Ask, if the log has all of it. */
 import { formatDuration } from "../components/format.ts";
 import { ScrollTable } from "../components/scroll-table.tsx";
+import { Time } from "../components/time.tsx";
 import { routeTo } from "../state/route.ts";
 import { texts } from "../texts.ts";
 import { decisionsTexts as words } from "../texts/decisions.ts";
@@ -29,7 +30,9 @@ function Row({ decision, isAfterGap }: Required<DecisionRow>) {
   return (
     <>
       <tr>
-        <td class="nowrap">{time}</td>
+        <td>
+          <Time value={time} hasMs />
+        </td>
         <td>
           <ResultOf decision={decision} />
         </td>

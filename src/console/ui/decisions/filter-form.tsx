@@ -1,15 +1,8 @@
 /** The conditions of a search. They are a part of the address, so a search is a link. */
 import { useRef } from "preact/hooks";
+import { localFieldOf, timeOfField } from "../components/times.ts";
 import { decisionsTexts as words } from "../texts/decisions.ts";
-import {
-  decisionKinds,
-  type FilterName,
-  filterNames,
-  type Filters,
-  filtersIn,
-  localTimeOf,
-  timeOfLocal,
-} from "./filters.ts";
+import { decisionKinds, type FilterName, filterNames, type Filters, filtersIn } from "./filters.ts";
 
 export interface FilterFormProps {
   readonly filters: Filters;
@@ -29,7 +22,7 @@ export function FilterForm({ filters, isLive, onChange }: FilterFormProps) {
     const given = filterNames.map((name): [string, string] => {
       const value = fields.get(name);
       const text = typeof value === "string" ? value : (filters[name] ?? "");
-      return [name, times.includes(name) && typeof value === "string" ? timeOfLocal(text) : text];
+      return [name, times.includes(name) && typeof value === "string" ? timeOfField(text) : text];
     });
     onChange(filtersIn(new URLSearchParams(given)));
   };
@@ -77,7 +70,7 @@ function Field({ name, value = "" }: { readonly name: FilterName; readonly value
       ) : name === "kind" ? (
         <Choice name={name} value={value} options={decisionKinds.map((kind) => [kind, kind])} />
       ) : name === "since" || name === "until" ? (
-        <input type="datetime-local" step="1" name={name} defaultValue={localTimeOf(value)} />
+        <input type="datetime-local" step="1" name={name} defaultValue={localFieldOf(value)} />
       ) : (
         <input
           name={name}

@@ -49,16 +49,3 @@ export function withoutTimes({ since: _since, until: _until, ...others }: Filter
 
 /** `User:ann`, or a type alone. The id is everything behind the colon. */
 const entity = /^(?<type>[\p{L}_][\p{L}\p{N}_]*(?:::[\p{L}_][\p{L}\p{N}_]*)*)(?::(?!:)(?<id>.+))?$/su;
-
-/** What a field for a local time shows for a time of the address; empty without one. */
-export function localTimeOf(time: string | undefined): string {
-  const date = new Date(time ?? "");
-  if (Number.isNaN(date.getTime())) return "";
-  return new Date(date.getTime() - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
-}
-
-/** The time with its zone that a field for a local time means; empty if it is not filled in. */
-export function timeOfLocal(local: string): string {
-  const date = new Date(local);
-  return Number.isNaN(date.getTime()) ? "" : date.toISOString();
-}

@@ -1,6 +1,7 @@
 /** What a policy would change: its tests, unused facts, and logged decisions, as far as the node knows it. */
 import { ExplanationView } from "../ask/explanation-view.tsx";
 import { ScrollTable } from "../components/scroll-table.tsx";
+import { Time } from "../components/time.tsx";
 import { questionText } from "../decisions/logged-decision.ts";
 import { texts } from "../texts.ts";
 import { policyTexts } from "../texts/policy.ts";
@@ -95,7 +96,9 @@ function ReplayView({ replay }: { readonly replay: Replay }) {
 function ChangedRow({ changed: { decision, now, explanation } }: { readonly changed: ChangedDecision }) {
   return (
     <tr>
-      <td>{decision.time.replace("T", " ").replace(/\.\d+Z$/, "Z")}</td>
+      <td>
+        <Time value={decision.time} hasMs />
+      </td>
       <td>
         <code>{questionText(decision)}</code>
         {explanation !== null && (

@@ -5,6 +5,7 @@ import { useState } from "preact/hooks";
 import { Failure } from "../components/failure.tsx";
 import { formatNumber } from "../components/format.ts";
 import { ScrollTable } from "../components/scroll-table.tsx";
+import { Time } from "../components/time.tsx";
 import { useLoaded } from "../state/loaded.ts";
 import { useAction } from "../state/action.ts";
 import { routeTo } from "../state/route.ts";
@@ -100,7 +101,7 @@ function VersionRow({ version, isFrom, isTo, onFrom, onTo }: VersionRowProps) {
         {active && <strong>{words.active}</strong>}
       </td>
       <td>
-        <time dateTime={time}>{time.replace("T", " ").replace(/\.\d+Z$/, "Z")}</time>
+        <Time value={time} />
       </td>
       <td>{author === null ? words.node : (author.name ?? author.id)}</td>
       <td>{message ?? ""}</td>

@@ -11,6 +11,7 @@ import { Heading } from "../components/heading.tsx";
 import { ScrollTable } from "../components/scroll-table.tsx";
 import { Remote } from "../components/remote.tsx";
 import { freshnessOf, type Support } from "../overview/freshness.ts";
+import { Time } from "../components/time.tsx";
 import { extended, historyPath, latest } from "../overview/history.ts";
 import { nodeProblemsOf } from "../overview/node-problems.ts";
 import { NodeTable } from "../overview/node-table.tsx";
@@ -226,8 +227,13 @@ function Charts({ history }: { readonly history: MetricsHistory }) {
 
 function EnvironmentTable({ environments }: { readonly environments: readonly Environment[] }) {
   const { columns, environmentStates } = words;
-  const stateOf = ({ state, final = "", role, ready }: Environment): string => {
-    if (state === "deleted") return environmentStates.deleted(final);
+  const stateOf = ({ state, final = "", role, ready }: Environment): ComponentChildren => {
+    if (state === "deleted")
+      return (
+        <>
+          {environmentStates.deleted} <Time value={final} />
+        </>
+      );
     if (role === undefined && ready === undefined) return environmentStates.notHere;
     return ready === true ? environmentStates.ready : environmentStates.notReady;
   };

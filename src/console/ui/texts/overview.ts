@@ -34,7 +34,7 @@ export const overviewTexts = {
     ready: "ready",
     notReady: "not ready",
     notHere: "not on this node",
-    deleted: (final: string) => `deleted, can be restored until ${final}`,
+    deleted: "deleted, can be restored until",
   },
   states: {
     PRIMARY: "accepts writes",

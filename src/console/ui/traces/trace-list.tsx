@@ -4,6 +4,7 @@ import type { Segment, Traces, TraceSummary } from "../api/cluster.ts";
 import { Failure } from "../components/failure.tsx";
 import { formatDuration, formatNumber } from "../components/format.ts";
 import { ScrollTable } from "../components/scroll-table.tsx";
+import { Time } from "../components/time.tsx";
 import { usePolled } from "../state/polled.ts";
 import { routeTo } from "../state/route.ts";
 import { call, shownLogin } from "../state/session.ts";
@@ -95,7 +96,9 @@ function TraceTable({ traces }: { readonly traces: readonly TraceSummary[] }) {
     <ScrollTable label={words.table} columns={Object.values(words.columns)}>
       {traces.map(({ id, name, start, duration_ms: ms, failed, status, spans }) => (
         <tr key={id}>
-          <td class="nowrap">{start.replace("T", " ").replace("Z", "")}</td>
+          <td>
+            <Time value={start} hasMs />
+          </td>
           <th scope="row" class="nowrap">
             <a href={routeTo("traces", [id])}>{name}</a>
             {failed && <span class="failure"> {words.failed}</span>}

@@ -9,6 +9,7 @@ import {
   defaultName,
   draftOf,
   isChanged,
+  refreshed,
   shownFile,
   storedOf,
   withFiles,
@@ -203,6 +204,8 @@ describe("places", () => {
   });
 });
 
+const oneLine = (filename: string) => ({ filename, lines: 1 });
+
 describe("a draft", () => {
   test("is changed if saving it would change the policy, but not by line ends", () => {
     const draft = draftOf({ filename: "<script>.polar", src: "actor User {}\r\n" });
@@ -211,6 +214,25 @@ describe("a draft", () => {
     expect(isChanged(withText(draft, 1, "actor User {}"))).toBe(true);
     expect(isChanged(draftOf(undefined))).toBe(false);
     expect(shownFile(draftOf({ filename: null, src: "" })).name).toBe(defaultName);
+  });
+
+  test("keeps its changes when the active policy is read again, and follows it without changes", () => {
+    const [first, second] = [
+      { id: 1, filename: "a.polar", src: "a" },
+      { id: 2, filename: "b.polar, a.polar", src: "b\na", parts: ["b.polar", "a.polar"].map(oneLine) },
+    ];
+    const draft = refreshed(undefined, first);
+    expect(draft.base).toBe(first);
+    // The number of the version that was just saved is not known at first.
+    const saved = { ...draft, base: { filename: "a.polar", src: "a" } };
+    expect(refreshed(saved, first)).toEqual(draft);
+    const changed = withText(draft, 1, "changed");
+    expect(refreshed(changed, second)).toBe(changed);
+    const next = refreshed(draft, second);
+    expect([next.base, isChanged(next)]).toEqual([second, false]);
+    // The editor shows the new text of the same file.
+    expect(shownFile(next)).toEqual({ id: 2, name: "a.polar", text: "a", revision: 1 });
+    expect(isChanged(refreshed(next, undefined))).toBe(false);
   });
 
   test("has several files with different names, which are stored as one text", () => {

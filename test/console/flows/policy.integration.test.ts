@@ -1,6 +1,7 @@
 /** The policy screen in a real browser: editing, checking, saving with its effect, the history, and the way back. */
 import { describe, expect } from "bun:test";
 import type { Page } from "playwright-core";
+import { texts } from "../../../src/console/ui/texts.ts";
 import { policyTexts as words } from "../../../src/console/ui/texts/policy.ts";
 import { flow } from "./flow.ts";
 
@@ -27,6 +28,9 @@ const editor = (page: Page, file = name) => page.getByRole("textbox", { name: wo
 const button = (page: Page, label: string) => page.getByRole("button", { name: label, exact: true });
 const region = (page: Page, label: string) => page.getByRole("region", { name: label, exact: true });
 
+const panel = (page: Page, label: string) => page.getByRole("tabpanel", { name: label, exact: true });
+const showTab = (page: Page, label: string) => page.getByRole("tab", { name: new RegExp(`^${label}`) }).click();
+
 /** Replaces the text of the editor. */
 async function write(page: Page, text: string, file = name): Promise<void> {
   await editor(page, file).click();
@@ -42,10 +46,13 @@ describe("the policy", () => {
     const { page } = tab;
     await tab.heading(words.title).waitFor();
     await editor(page).waitFor();
-    await region(page, words.problems.title).getByText(words.problems.none).waitFor();
-    // A text that scrolls.
+    await panel(page, words.problems.title).getByText(words.problems.none).waitFor();
+    // A text that scrolls, in a page that does not.
     await write(page, policy + "# comment\n".repeat(100));
     await tab.expectAccessible();
+    await tab.until("document.documentElement.scrollHeight === innerHeight");
+    await page.getByText(words.unsaved, { exact: true }).waitFor();
+    expect(await page.title()).toBe(words.unsavedTitle(texts.title(words.title)));
 
     // Problems while typing, at their place.
     await write(page, policy.replace('"read" if "guest";', '"read" if "gest";'));
@@ -67,8 +74,8 @@ describe("the policy", () => {
 
     // Tests: a failure is explained at its line, and each rule has the number of tests that exercise it.
     await write(page, policy.replace("assert allow", "assert_not allow"));
-    await button(page, words.actions.test).click();
-    await region(page, words.tests.title).getByText(words.tests.summary(0, 1)).waitFor();
+    await editor(page).press("ControlOrMeta+Enter");
+    await panel(page, words.tests.title).getByText(words.tests.summary(0, 1)).waitFor();
     await page.locator(".cm-note.failure").getByText("expected false, came true").waitFor();
     expect(await page.locator(".cm-tested").allTextContents()).toEqual(["1"]);
     expect(await page.locator(".cm-untested").allTextContents()).toEqual(["0"]);
@@ -114,9 +121,15 @@ describe("the policy", () => {
       await editor(page).waitFor();
       await write(page, next);
 
+      // Before saving, the tab says what saving will say.
+      await showTab(page, words.preview.title);
+      const preview = panel(page, words.preview.title);
+      await preview.getByText(words.effect.summary(1, 1)).waitFor();
+      await preview.getByText(words.save.verdicts.changes).waitFor();
+
       // The dialog also says that somebody else was faster.
       await flow.call("POST", "/api/policy", { src: `${policy}# by somebody else\n`, filename: name });
-      await button(page, words.actions.save).click();
+      await editor(page).press("ControlOrMeta+s");
       const dialog = page.getByRole("dialog", { name: words.save.title });
       await dialog.getByText(words.effect.summary(1, 1)).waitFor();
       await dialog.getByText("User:gil read Doc:plan").waitFor();
@@ -170,6 +183,7 @@ describe("the policy", () => {
       await reader.page.getByText(words.readOnly).waitFor();
       for (const label of [words.actions.save, words.actions.format, words.files.add, words.files.open])
         expect(await button(reader.page, label).count()).toBe(0);
+      await showTab(reader.page, words.tests.title);
       await button(reader.page, words.actions.test).click();
       await reader.page.getByText(words.tests.summary(1, 1)).waitFor();
       await reader.open("policy/history");

@@ -9,16 +9,17 @@ import { EditorView } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
 
 const look = EditorView.theme({
-  "&": { color: "var(--text)", backgroundColor: "var(--background)", borderRadius: "0.375rem" },
+  "&": { color: "var(--text)", backgroundColor: "var(--background)", borderRadius: "var(--radius)" },
   // The element around the shadow tree shows the focus.
   "&.cm-focused": { outline: "none" },
   ".cm-scroller": {
-    fontFamily: "ui-monospace, monospace",
-    fontSize: "0.875rem",
+    fontFamily: "var(--font-code)",
+    fontSize: "var(--text-code)",
     lineHeight: "1.5",
     minHeight: "12rem",
   },
-  "&.cm-editor": { maxHeight: "70vh" },
+  // Where the editor fills the page, the page sets these variables.
+  "&.cm-editor": { height: "var(--editor-height, auto)", maxHeight: "var(--editor-max-height, 70vh)" },
   ".cm-content": { caretColor: "var(--text)" },
   ".cm-cursor": { borderLeftColor: "var(--text)" },
   ".cm-gutters": {

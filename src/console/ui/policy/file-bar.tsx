@@ -23,7 +23,7 @@ export function FileBar({ draft, mayWrite, onChange }: FileBarProps) {
     onChange((last) => withFiles(last, opened));
   };
   return (
-    <>
+    <div class="file-bar">
       <ul class="file-list" aria-label={words.list}>
         {files.map((file) => (
           <li key={file.id}>
@@ -78,7 +78,7 @@ export function FileBar({ draft, mayWrite, onChange }: FileBarProps) {
           )}
         </div>
       )}
-    </>
+    </div>
   );
 }
 

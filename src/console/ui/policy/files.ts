@@ -13,6 +13,8 @@ export interface PolicyFile {
 }
 
 export interface StoredPolicy {
+  /** The number of its version; undefined as long as the node has not said it. */
+  readonly id?: number;
   readonly filename: string | null;
   readonly src: string;
   /** The files that the text was joined from, if there were several. */
@@ -45,6 +47,31 @@ export function draftOf(base: StoredPolicy | undefined): Draft {
     return { id: index + 1, name: filename, text: normalized(text), revision: 0 };
   });
   return { base, files, shown: 1 };
+}
+
+/**
+ * The draft when the active policy was read again. Changes stay, on the policy with which they began; a draft without
+ * changes follows the active policy.
+ */
+export function refreshed(draft: Draft | undefined, active: StoredPolicy | undefined): Draft {
+  if (draft === undefined) return draftOf(active);
+  if (isSamePolicy(draft.base, active)) return { ...draft, base: active };
+  return isChanged(draft) ? draft : withBase(draft, active);
+}
+
+/** The files of another policy instead of all changes. It shows the file with the same name. */
+export function withBase(draft: Draft, base: StoredPolicy | undefined): Draft {
+  const { name } = shownFile(draft);
+  const revision = 1 + Math.max(...draft.files.map((file) => file.revision));
+  const files = draftOf(base).files.map((file) => ({ ...file, revision }));
+  return { base, files, shown: files.find((file) => file.name === name)?.id ?? 1 };
+}
+
+/** Whether both have the same files. */
+export function isSamePolicy(one: StoredPolicy | undefined, other: StoredPolicy | undefined): boolean {
+  if (one === undefined || other === undefined) return one === other;
+  const partsOf = ({ parts }: StoredPolicy): string => JSON.stringify(parts ?? null);
+  return one.src === other.src && one.filename === other.filename && partsOf(one) === partsOf(other);
 }
 
 /** Whether saving would change the policy, or the name of a file. */

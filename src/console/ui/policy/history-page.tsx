@@ -1,6 +1,4 @@
 /** The versions of the policy, the text of one, and the differences of two; for those who may write, the way back. */
-import type { policyEndpoints } from "../../../features/policy/endpoints.ts";
-import type { Answer } from "../api/answer.ts";
 import { useState } from "preact/hooks";
 import { Failure } from "../components/failure.tsx";
 import { formatNumber } from "../components/format.ts";
@@ -9,23 +7,21 @@ import { Time } from "../components/time.tsx";
 import { useLoaded } from "../state/loaded.ts";
 import { useAction } from "../state/action.ts";
 import { routeTo } from "../state/route.ts";
-import { call, type Login } from "../state/session.ts";
+import type { Login } from "../state/session.ts";
 import { texts } from "../texts.ts";
 import { policyTexts } from "../texts/policy.ts";
 import { CodeEditor } from "./code-editor.tsx";
-import { defaultName, type StoredPolicy } from "./files.ts";
+import { defaultName } from "./files.ts";
 import { LazyDiff } from "./lazy-diff.tsx";
 import { useMayWrite } from "./policy-access.ts";
 import type { PolicyVersion } from "./reports.ts";
 import { SaveDialog } from "./save-dialog.tsx";
+import { readVersion, readVersions, type VersionPage as Page } from "./versions.ts";
 
 const words = policyTexts.versions;
-const pageSize = 50;
-
-type Page = Answer<typeof policyEndpoints.getPolicyHistory>;
 
 export function HistoryPage({ login }: { readonly login: Login }) {
-  const first = useLoaded(`${login.who.environment} ${login.who.id}`, (signal) => readPage(undefined, signal));
+  const first = useLoaded(`${login.who.environment} ${login.who.id}`, (signal) => readVersions(undefined, signal));
   const [older, setOlder] = useState<readonly Page[]>([]);
   const [chosen, setChosen] = useState<{ readonly from?: number; readonly to?: number }>({});
   const more = useAction();
@@ -65,7 +61,7 @@ export function HistoryPage({ login }: { readonly login: Login }) {
           <button
             type="button"
             disabled={more.isRunning}
-            onClick={() => more.run(async (signal) => setOlder([...older, await readPage(token, signal)]))}
+            onClick={() => more.run(async (signal) => setOlder([...older, await readVersions(token, signal)]))}
           >
             {words.older}
           </button>
@@ -117,7 +113,7 @@ export function VersionPage({ login, id }: { readonly login: Login; readonly id:
   const [notice, setNotice] = useState("");
   const loaded = useLoaded(`${login.who.environment} ${id}`, async (signal) => ({
     policy: await readVersion(id, signal),
-    active: (await readPage(undefined, signal, 1)).versions[0]?.id,
+    active: (await readVersions(undefined, signal, 1)).versions[0]?.id,
   }));
   if (loaded.data === undefined) return loaded.isLoading ? <p>{texts.loading}</p> : <Failure error={loaded.error} />;
   const { policy, active } = loaded.data;
@@ -176,13 +172,4 @@ export function DiffPage({ from, to }: { readonly from: number; readonly to: num
       )}
     </section>
   );
-}
-
-async function readVersion(id: number, signal: AbortSignal): Promise<StoredPolicy | null> {
-  return ((await call(`/api/policy?id=${id}`, { signal })) as { readonly policy: StoredPolicy | null }).policy;
-}
-
-function readPage(token: string | undefined, signal: AbortSignal, size = pageSize): Promise<Page> {
-  const query = new URLSearchParams({ page_size: String(size), ...(token !== undefined && { page_token: token }) });
-  return call(`/api/policy_history?${query}`, { signal }) as Promise<Page>;
 }

@@ -18,8 +18,7 @@ export function ProblemList({ problems, onOpen }: ProblemListProps) {
   const summary =
     problems === undefined ? words.checking : count === 0 ? words.none : words.count(errors, count - errors);
   return (
-    <section aria-label={words.title}>
-      <h2>{words.title}</h2>
+    <>
       <p role="status" class={problems !== undefined && count === 0 ? "good" : ""}>
         {summary}
       </p>
@@ -31,7 +30,7 @@ export function ProblemList({ problems, onOpen }: ProblemListProps) {
           ))}
       </ul>
       {count > listedMax && <p>{words.more(count - listedMax)}</p>}
-    </section>
+    </>
   );
 }
 

@@ -2,15 +2,13 @@
 import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Refusal } from "../components/failure.tsx";
 import { useAction } from "../state/action.ts";
-import { call, open, session } from "../state/session.ts";
+import { call, session } from "../state/session.ts";
 import { policyTexts } from "../texts/policy.ts";
-import { EffectView } from "./effect-view.tsx";
-import { type PolicyEffect, readEffect, verdictOf } from "./effect.ts";
+import { EffectReport, useEffectCheck } from "./effect-report.tsx";
+import { verdictOf } from "./effect.ts";
 import type { StoredPolicy } from "./files.ts";
-import { LazyDiff } from "./lazy-diff.tsx";
 
 const words = policyTexts.save;
-const sampledDecisions = 500;
 /** An upload waits for its turn, and its check takes up to 20 s. */
 const timeoutMs = 90_000;
 
@@ -34,28 +32,20 @@ export function SaveDialog({ title, help, reasonLabel, checked, source, base, re
   const { onSaved, onClose } = props;
   const dialog = useRef<HTMLDialogElement>(null);
   const id = useId();
-  const [effect, setEffect] = useState<PolicyEffect>({});
-  const [active, setActive] = useState<StoredPolicy | undefined>(undefined);
   const [reason, setReason] = useState("");
   const [isForced, setIsForced] = useState(false);
-  const check = useAction();
+  const check = useEffectCheck();
   const save = useAction();
   useLayoutEffect(() => {
     dialog.current?.showModal();
-    check.run(async (signal) => {
-      const { policy } = (await call("/api/policy", { signal })) as { readonly policy: StoredPolicy | null };
-      setActive(policy ?? undefined);
-      const body = { ...checked, decisions: sampledDecisions };
-      const answer = await open("/api/policy_effect", { accept: "text/event-stream", signal, body });
-      if (answer.body !== null) await readEffect(answer.body, setEffect);
-    });
+    check.run(checked);
   }, []);
   const close = (): void => {
     check.cancel();
     dialog.current?.close();
     onClose();
   };
-  const verdict = verdictOf(effect);
+  const verdict = verdictOf(check.effect);
   const maySave =
     !check.isRunning &&
     !save.isRunning &&
@@ -75,7 +65,7 @@ export function SaveDialog({ title, help, reasonLabel, checked, source, base, re
     });
   };
   const error = save.error ?? check.error;
-  const isMoved = base !== undefined && active !== undefined && active.src !== base.src;
+  const isMoved = base !== undefined && check.active !== undefined && check.active.src !== base.src;
   return (
     <dialog
       ref={dialog}
@@ -90,17 +80,8 @@ export function SaveDialog({ title, help, reasonLabel, checked, source, base, re
         <h2 id={`${id}-title`}>{title}</h2>
         <p>{help}</p>
         <div class="effect" tabIndex={0} role="region" aria-label={title}>
-          <p role="status">
-            <strong>{words.verdicts[verdict]}</strong>
-          </p>
           {isMoved && <p class="failure">{words.moved}</p>}
-          <EffectView effect={effect} isRunning={check.isRunning} />
-          {active !== undefined && active.src !== source && (
-            <details>
-              <summary>{words.differences}</summary>
-              <LazyDiff label={words.differences} from={active.src} to={source} />
-            </details>
-          )}
+          <EffectReport check={check} source={source} />
         </div>
         <label for={`${id}-reason`}>{reasonLabel}</label>
         <input

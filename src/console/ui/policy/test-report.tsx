@@ -15,8 +15,7 @@ export interface TestReportProps {
 export function TestReportView({ report, isOld, onOpen }: TestReportProps) {
   const { tests, failures, coverage } = report;
   return (
-    <section aria-label={words.title}>
-      <h2>{words.title}</h2>
+    <>
       <p role="status" class={failures.length > 0 || !report.success ? "failure" : "good"}>
         {tests.length === 0 ? words.none : words.summary(passedTests(report), tests.length)} {isOld && words.old}
       </p>
@@ -42,6 +41,6 @@ export function TestReportView({ report, isOld, onOpen }: TestReportProps) {
           </li>
         ))}
       </ul>
-    </section>
+    </>
   );
 }

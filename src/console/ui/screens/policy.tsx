@@ -14,21 +14,23 @@ export default function PolicyScreen() {
   if (login === undefined) return null;
   return (
     <>
-      <Heading text={policyTexts.title} />
-      <nav class="tabs" aria-label={policyTexts.views}>
-        <ul>
-          <li>
-            <a href={routeTo("policy")} aria-current={view === "" ? "page" : undefined}>
-              {policyTexts.editor}
-            </a>
-          </li>
-          <li>
-            <a href={routeTo("policy", ["history"])} aria-current={view === "history" ? "page" : undefined}>
-              {policyTexts.history}
-            </a>
-          </li>
-        </ul>
-      </nav>
+      <div class="policy-head">
+        <Heading text={policyTexts.title} />
+        <nav class="tabs" aria-label={policyTexts.views}>
+          <ul>
+            <li>
+              <a href={routeTo("policy")} aria-current={view === "" ? "page" : undefined}>
+                {policyTexts.editor}
+              </a>
+            </li>
+            <li>
+              <a href={routeTo("policy", ["history"])} aria-current={view === "history" ? "page" : undefined}>
+                {policyTexts.history}
+              </a>
+            </li>
+          </ul>
+        </nav>
+      </div>
       <View login={login} parts={parts} />
     </>
   );

@@ -10,6 +10,13 @@ export const policyTexts = {
   readOnly: "The policy can only be read here: this key, or this node, accepts no change of it.",
   none: "There is no policy yet. Write one, or open a file.",
 
+  side: "About the draft",
+  unsaved: "Not saved",
+  unsavedTitle: (title: string) => `● ${title}`,
+  nothingToSave: "There is nothing to save.",
+  shortcuts: { save: "Ctrl+S", test: "Ctrl+Enter" },
+  preview: { title: "Preview", again: "Check again" },
+
   files: {
     list: "Files of this policy",
     name: "File name",
@@ -58,6 +65,7 @@ export const policyTexts = {
 
   tests: {
     title: "Tests",
+    badge: (passed: number, total: number) => `${passed}/${total}`,
     running: "Running the tests …",
     none: "The policy has no tests.",
     summary: (passed: number, total: number) => `${passed} of ${counted(total, "test", "tests")} passed.`,

@@ -296,6 +296,35 @@ test("an edge forwards uploads and rollbacks, and has the same history; a fallba
     expect([refused.status, (await upload(fallback, { src: first })).status]).toEqual([503, 503]);
   }));
 
+test("a policy that names the version that it replaces never replaces another one, also over an edge", () =>
+  withCluster(async (cluster) => {
+    const running = await cluster.primary();
+    const primary = apiOf(running);
+    const edge = apiOf(await cluster.edge("edge", running));
+    await eventually(() => expect(edge.node.health().ok).toBe(true));
+    const texts = (count: number) => Array.from({ length: count }, (_, index) => `${first} # ${index}`);
+    /** One of several uploads at a time wins; all others learn the version. */
+    const race = async (query: string, active: number): Promise<void> => {
+      const sent = texts(6).map((text, index) => [text + query, [primary, edge][index % 2] ?? primary] as const);
+      const answers = await Promise.all(sent.map(([src, api]) => upload(api, { src }, query)));
+      expect(answers.map(({ status }) => status).toSorted()).toEqual([200, 409, 409, 409, 409, 409]);
+      for (const { json } of answers.filter(({ status }) => status === 409))
+        expect(json).toEqual({ message: expect.stringContaining(`version ${active};`), code: "conflict", active });
+      expect((await history(primary, "?page_size=1")).versions[0]).toMatchObject({ id: active });
+    };
+    await race("?replaces=0", 1);
+    await race("?replaces=1&force=true", 2);
+    const refused = await rollback(edge, { id: 1 }, "?replaces=1");
+    expect([refused.status, refused.json]).toMatchObject([409, { code: "conflict", active: 2 }]);
+    expect((await rollback(edge, { id: 1 }, "?replaces=2")).status).toBe(200);
+    // A repeated request gets its first answer, and nobody has to choose between equal policies.
+    const once = { "X-Request-ID": "saved" };
+    for (const _ of texts(2)) expect((await upload(edge, { src: second }, "?replaces=3", once)).status).toBe(200);
+    expect((await upload(edge, { src: second }, "?replaces=1")).status).toBe(202);
+    // Without it, the last upload wins.
+    expect((await upload(edge, { src: first })).status).toBe(200);
+  }));
+
 test("an older policy is compiled in a worker process, for its metadata", () =>
   withPrimary(async (api) => {
     const count = async (): Promise<number> => {

@@ -46,7 +46,7 @@ export const policyEndpoints = endpoints({
     audit: "policy.upload",
     summary: "Load a policy",
     description:
-      "The policy is checked, and its tests run, before it becomes active; `force=true` skips the tests. A refused policy changes nothing.",
+      "The policy is checked, and its tests run, before it becomes active; `force=true` skips the tests. A refused policy changes nothing. With `replaces=VERSION` it is also refused if another version is active by the time it would become active: of two people who change the same version, the second one gets `conflict`, with the active version.",
     kind: "write",
     role: "write",
     query: () => uploadQuery,
@@ -55,8 +55,8 @@ export const policyEndpoints = endpoints({
       200: json("The policy is active", messageSchema),
       202: json("The policy was active already", messageSchema),
     }),
-    errors: ["invalid_policy", "query_too_expensive", "too_many_requests"],
-    errorBodies: () => ({ invalid_policy: policyErrorSchema }),
+    errors: ["conflict", "invalid_policy", "query_too_expensive", "too_many_requests"],
+    errorBodies: () => ({ conflict: policyConflictSchema, invalid_policy: policyErrorSchema }),
   },
   getPolicyHistory: {
     ...read,
@@ -71,6 +71,7 @@ export const policyEndpoints = endpoints({
     tag: "policy",
     audit: "policy.rollback",
     summary: "Load an older version of the policy again, as a new version",
+    description: "`force` and `replaces` mean the same as for an upload.",
     kind: "write",
     role: "write",
     query: () => rollbackQuery,
@@ -79,8 +80,8 @@ export const policyEndpoints = endpoints({
       200: json("The version is active", messageSchema),
       202: json("The version was active already", messageSchema),
     }),
-    errors: ["not_found", "invalid_policy", "query_too_expensive", "too_many_requests"],
-    errorBodies: () => ({ invalid_policy: policyErrorSchema }),
+    errors: ["not_found", "conflict", "invalid_policy", "query_too_expensive", "too_many_requests"],
+    errorBodies: () => ({ conflict: policyConflictSchema, invalid_policy: policyErrorSchema }),
   },
   getAutocompleteInfo: {
     ...read,
@@ -147,6 +148,14 @@ const policySchema = z
       .nullable(),
   })
   .meta({ id: "ActivePolicy" });
+
+const policyConflictSchema = z
+  .strictObject({
+    message: z.string(),
+    code: z.literal("conflict"),
+    active: z.int().meta({ description: "The number of the active version; 0 if there is none" }),
+  })
+  .meta({ id: "PolicyConflict" });
 
 const historySchema = z
   .strictObject({
@@ -243,8 +252,8 @@ const versionNumber = z
 const policyQuery = z.object({ id: versionNumber, version: versionNumber });
 
 // `show_suggestions` and `fail_fast` have no effect: the response always has all problems, with hints.
-const uploadQuery = z.object({ force: flag, show_suggestions: flag, fail_fast: flag });
+const uploadQuery = z.object({ force: flag, replaces: versionNumber, show_suggestions: flag, fail_fast: flag });
 
-const rollbackQuery = z.object({ force: flag });
+const rollbackQuery = z.object({ force: flag, replaces: versionNumber });
 
 const historyQuery = z.object({ page_size: pageSize, page_token: versionNumber });

@@ -44,17 +44,17 @@ export function handlePolicy(node: Node, limits: Limits, parts: PolicyParts): Ha
       return { metadata: { resources } };
     },
     getAutocompleteInfo: ({ request }) => queries.ask("suggestions", {}, holderOf(exchangeOf(request))),
-    postPolicy: ({ body: { src, filename = null, message, parts: files }, query: { force }, request, set }) =>
-      load({ source: src, filename, force, message, parts: files }, { request, set }),
+    postPolicy: ({ body: { src, filename = null, message, parts: files }, query: { force, replaces }, request, set }) =>
+      load({ source: src, filename, force, replaces, message, parts: files }, { request, set }),
     // A rollback is an upload of the old source: the history is never rewritten.
-    postPolicyRollback: ({ body: { id, message }, query: { force }, request, set }) => {
+    postPolicyRollback: ({ body: { id, message }, query: { force, replaces }, request, set }) => {
       exchangeOf(request).audited = { details: { version: id } };
       const version = node.engine().policy(id);
       if (version === null) throw unknownPolicy(id);
       const { source, filename, parts: files } = version;
       const reason = `rollback to ${id}`;
       const whole = message ? `${reason}: ${message}` : reason;
-      return load({ source, filename, force, message: whole, parts: files }, { request, set });
+      return load({ source, filename, force, replaces, message: whole, parts: files }, { request, set });
     },
     validatePolicy: async ({ body: { sources }, request }) => {
       const check = { sources, runTests: false, coverage: false, storePath: node.engine().path };

@@ -72,7 +72,7 @@ export const errorCatalogue = {
   conflict: {
     status: 409,
     cause:
-      "a consistency token of another history; a promotion that is not safe; the last admin key; an environment that exists, or is deleted",
+      "a consistency token of another history; a promotion that is not safe; the last admin key; an environment that exists, or is deleted; a policy that replaces another version than the active one",
     remedy: "read again without the token, or as the message says",
   },
   list_gone: {

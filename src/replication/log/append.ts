@@ -44,6 +44,8 @@ export interface PolicyUpload {
   readonly message?: string | undefined;
   /** The files that the source was joined from, if there were several. */
   readonly parts?: readonly SourcePart[] | undefined;
+  /** The id of the only policy that it may replace; 0 for none. Undefined if it may replace any. */
+  readonly replaces?: number | undefined;
 }
 
 export interface WriteMeta {
@@ -172,7 +174,10 @@ function decide(store: Connection, request: WriteRequest, meta: WriteMeta, limit
   }
 }
 
-/** Throws `conflict` if the policy was checked against another policy than the active one. */
+/**
+ * Throws `conflict` if the policy was checked against another policy than the active one; with details if it may only
+ * replace another one.
+ */
 function decidePolicy(
   store: Connection,
   request: WriteRequest & { kind: "policy" },
@@ -185,12 +190,18 @@ function decidePolicy(
   // A client that names no files does not mean to change them.
   const hasSameFiles = parts === undefined || JSON.stringify(parts) === JSON.stringify(active?.parts);
   if (active?.source === source && active.filename === filename && hasSameFiles) return undefined;
+  if (request.replaces !== undefined && request.replaces !== policyId) throw replacedMeanwhile(policyId);
   const { replaces, warning } =
     approval ?? approvePolicy({ source, filename, runTests: !force }, limits, (body) => body(store));
   if (replaces !== policyId) throw new AppError("conflict", "the policy was not checked against the active one");
   const id = 1 + Number(store.statement("SELECT coalesce(max(id), 0) FROM policy").values()[0]?.[0]);
   const text = storedText(id, { source, author: authorOf(store, sender, senderName), message, parts });
   return { kind: "policy", id, source: text, filename, ...(warning === undefined ? {} : { warning }) };
+}
+
+function replacedMeanwhile(active: number): AppError {
+  const message = `another policy is active than the one to replace: version ${active}; compare both, and send it again`;
+  return new AppError("conflict", message, { details: { message, active } });
 }
 
 function authorOf(

@@ -194,7 +194,7 @@ export class Writer {
   /**
    * The policy is checked in a worker process while other writes continue. Then it is appended if the policy that it
    * replaces is still the active one. Otherwise it is checked against the new active policy, as if it had been uploaded
-   * after that one: the last upload wins. Its tests do not run again. The first attempt, without a check, serves
+   * after that one: the last upload wins, unless it names the policy that it replaces. Its tests do not run again. The first attempt, without a check, serves
    * requests that need no check: repeated ones, and uploads of the active policy.
    */
   async #writePolicy(request: PolicyRequest, meta: WriteMeta, admit: () => void): Promise<CommittedWrite> {
@@ -203,7 +203,8 @@ export class Writer {
       try {
         return await this.#worker.call("write", request, { ...meta, approval });
       } catch (error) {
-        if (!(error instanceof AppError) || error.code !== "conflict") throw error;
+        // With details, the conflict is one of the client.
+        if (!(error instanceof AppError) || error.code !== "conflict" || error.details !== undefined) throw error;
       }
       if (checks === policyChecksMax)
         throw new AppError("not_ready", "other policies became active while this one was checked, send it again");

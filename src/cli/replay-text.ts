@@ -4,6 +4,7 @@ import { formatValue } from "../engine/explain/atom.ts";
 import type { decisionEndpoints } from "../features/decisions/endpoints.ts";
 import type { ResponseOf } from "../http/endpoint.ts";
 import { printable } from "../util/printable.ts";
+import { queryCalls } from "../util/query-text.ts";
 
 type Decision = ResponseOf<typeof decisionEndpoints.getDecisions>["decisions"][number];
 
@@ -11,7 +12,9 @@ export function resultOf({ result, count }: Pick<Decision, "result" | "count">):
   return result ?? `${count} ${count === 1 ? "entry" : "entries"}`;
 }
 
-export function questionText({ kind, actor, action, resource }: Decision): string {
+export function questionText({ kind, actor, action, resource, question }: Decision): string {
+  const calls = queryCalls(question);
+  if (calls !== undefined) return calls.join(" and ");
   const asked = [valueText(actor), action ?? "_", valueText(resource)];
   return kind === "authorize" ? asked.join(" ") : `${kind} ${asked.join(" ")}`;
 }

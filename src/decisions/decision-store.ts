@@ -14,6 +14,7 @@ import {
   requestToSql,
   rowBytes,
 } from "./logged-decision.ts";
+import { consoleRequestPrefix } from "../util/console-requests.ts";
 import { isDamage } from "../util/storage-failure.ts";
 import { type Expectation, ParityReports } from "./parity-reports.ts";
 import type { Redaction } from "./redaction.ts";
@@ -33,6 +34,8 @@ export interface DecisionFilter {
   readonly policyId?: number | undefined;
   readonly sinceMs?: number | undefined;
   readonly untilMs?: number | undefined;
+  /** Leaves out what the web console asked with this key, or for this person. */
+  readonly exceptConsoleOf?: string | undefined;
 }
 
 export interface PageOptions extends PageLimits {
@@ -339,10 +342,15 @@ export class DecisionStore {
         "request_id = ?",
         this.#redaction.hashes("request") ? this.#redaction.hashOf(filter.requestId) : requestToSql(filter.requestId),
       );
+    if (filter.exceptConsoleOf !== undefined)
+      add(`NOT (key_id IS ? AND ${isOfConsole})`, this.#file.knownName(filter.exceptConsoleOf));
     if (filter.traceId !== undefined) add("trace_id = ?", Buffer.from(filter.traceId, "hex"));
     return { sql: parts.length === 0 ? "1" : parts.join(" AND "), values };
   }
 }
+
+/** The pattern is a constant. A UUID, and the hash of an id, are no text. */
+const isOfConsole = `typeof(request_id) = 'text' AND request_id GLOB '${consoleRequestPrefix}*'`;
 
 function textLength(value: SqlValue | undefined): number {
   return typeof value === "string" ? value.length : 0;

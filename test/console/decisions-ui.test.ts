@@ -42,17 +42,39 @@ describe("conditions", () => {
   test("of an address become parameters of the API; empty and unknown ones are none", () => {
     const filters = filtersIn(new URLSearchParams("result=deny&actor=User:ann:b&resource=Org&action=&x=1&limit=5"));
     expect(filters).toEqual({ result: "deny", actor: "User:ann:b", resource: "Org" });
-    expect(Object.fromEntries(parametersOf(filters))).toEqual({
+    expect(Object.fromEntries(parametersOf(filters, 0))).toEqual({
       ...{ result: "deny", actor_type: "User", actor_id: "ann:b", resource_type: "Org" },
     });
-    expect(Object.fromEntries(parametersOf({ actor: "a::B:*" }))).toEqual({ actor_type: "a::B", actor_id: "*" });
+    expect(Object.fromEntries(parametersOf({ actor: "a::B:*", since: "-15m" }, 900_000))).toEqual({
+      ...{ actor_type: "a::B", actor_id: "*", since: "1970-01-01T00:00:00.000Z" },
+    });
     expect(withoutTimes({ since: "a", until: "b", key: "c" })).toEqual({ key: "c" });
     expect(decisionKinds).toEqual([...kindsOfNode]);
   });
 
   test.each([":ann", "User:", "a b", "User{ann}", "1"])("name the field of an object that is none: %s", (text) => {
-    expect(() => parametersOf({ resource: text })).toThrow(FilterError);
+    expect(() => parametersOf({ resource: text }, 0)).toThrow(FilterError);
   });
+});
+
+test("a query is its calls, and a link that asks again if the form can have it", () => {
+  const query = {
+    calls: [{ predicate: "allow", variables: ["who", "action", "what"] }],
+    variables: [
+      ["who", { type: "User", ids: null }],
+      ["action", { type: "String", ids: ["read"] }],
+      ["what", { type: "Repository", ids: ["a b"] }],
+    ],
+  };
+  const asked = { ...decision, actor: null, action: null, resource: null, kind: "evaluate_query" as const };
+  const calls = 'allow(who: User, "read", Repository:"a b")';
+  expect(questionText({ ...asked, question: query })).toBe(calls);
+  expect(questionToAsk({ ...asked, question: query })).toEqual({ form: "query", query: { calls } });
+  const several = { ...query, variables: [["who", { type: "User", ids: ["a", "b"] }], ...query.variables.slice(1)] };
+  expect(questionText({ ...asked, question: several })).toBe(calls.replace("who: User", "who in [User:a, User:b]"));
+  expect(questionToAsk({ ...asked, question: several })).toBeUndefined();
+  const fact = { predicate: "has_role", args: [{ type: "User", id: null }, null] };
+  expect(questionText({ ...asked, kind: "query", question: { fact } })).toBe("has_role(User:_, _)");
 });
 
 describe("a decision", () => {

@@ -117,7 +117,7 @@ export function checkLayers(file: SourceFile): string[] {
         ? packageProblem(own, imported.specifier)
         : (fileProblem(own, imported.path) ?? featureProblem(file.path, imported.path));
     const isDeclared = !imported.isLoaded && declarations.test(imported.path ?? "");
-    if (file.path.startsWith(browser) && (isDeclared || imported.path === shared)) return [];
+    if (file.path.startsWith(browser) && (isDeclared || shared.has(imported.path ?? ""))) return [];
     if (imported.path !== undefined && file.path.startsWith(browser) !== imported.path.startsWith(browser))
       return [`${at}the code in the browser and that of the node are separate programs`];
     return problem === undefined ? [] : [at + problem];
@@ -126,8 +126,12 @@ export function checkLayers(file: SourceFile): string[] {
 
 /** Runs in a browser, so it has nothing of the node but its API. */
 const browser = "src/console/ui/";
-/** Pure: a terminal and the console show text in the same way. */
-const shared = "src/util/printable.ts";
+/** Pure: what a node, a terminal and the console have to do in the same way. */
+const shared: ReadonlySet<string> = new Set([
+  "src/util/console-requests.ts",
+  "src/util/printable.ts",
+  "src/util/query-text.ts",
+]);
 /** The types in them describe the API. */
 const declarations = /^src\/(?:features\/\w+\/endpoints|http\/endpoint)\.ts$/;
 

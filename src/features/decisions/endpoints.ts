@@ -87,6 +87,10 @@ const decisionsQuery = z.strictObject({
     .optional(),
   since: time,
   until: time,
+  own_console: z.enum(["true", "false"]).optional().meta({
+    description:
+      "`false` leaves out what the web console asked with the key or the person of this request, so that nobody can hide the decisions of others; default `true`",
+  }),
   after: text,
   order: z.enum(["newest", "oldest"]).optional(),
   limit: countText.optional(),

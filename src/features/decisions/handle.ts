@@ -33,7 +33,7 @@ export function handleDecisions(
   return {
     getDecisions: async ({ query, request }) => {
       const exchange = exchangeOf(request);
-      const filter = filterOf(query);
+      const filter = filterOf(query, exchange.principal?.id);
       const type = preferredType(request.headers.get("accept"), types);
       // A response to HEAD has no body, so a stream would never end.
       if (type === "text/event-stream" && exchange.method !== "HEAD") {
@@ -69,8 +69,9 @@ export function handleDecisions(
   };
 }
 
-function filterOf(query: DecisionsQuery): DecisionFilter {
+function filterOf(query: DecisionsQuery, ownId: string | undefined): DecisionFilter {
   return {
+    exceptConsoleOf: query.own_console === "false" ? ownId : undefined,
     kind: query.kind,
     result: query.result,
     actorType: query.actor_type,

@@ -45,6 +45,9 @@ const tracesQuery = z.strictObject({
   between_nodes: z.enum(["true", "false"]).optional().meta({
     description: "Whether requests of other nodes are listed as well; by default only if `route` names them",
   }),
+  console: z.enum(["true", "false"]).optional().meta({
+    description: "Whether requests of the web console are listed as well; default `true`",
+  }),
   limit: countText.optional(),
 });
 

@@ -6,6 +6,7 @@ import type { Handlers } from "../../http/router.ts";
 import type { Node } from "../../replication/node.ts";
 import type { RecentSpan, RecentTrace } from "../../telemetry/recent-traces.ts";
 import { AppError } from "../../util/app-error.ts";
+import { consoleRequestPrefix } from "../../util/console-requests.ts";
 import type { traceEndpoints } from "./endpoints.ts";
 
 /** The traces of one environment in this process. */
@@ -21,11 +22,13 @@ const limitMax = 1000;
 /** Without a source there are no traces. */
 export function handleTraces(node: Node, source: TraceSource | undefined): Handlers<typeof traceEndpoints> {
   return {
-    getTraces: ({ query: { min_ms, route, since, between_nodes, limit } }) => {
+    getTraces: ({ query: { min_ms, route, since, between_nodes, console: ofConsole, limit } }) => {
       const sinceUs = since === undefined ? 0 : Date.parse(since) * 1000;
       const found = (source?.list() ?? []).filter((trace) => {
         const { top, startUs, endUs } = extentOf(trace.spans);
-        const isHidden = route === undefined && between_nodes !== "true" && isOfNodes(top);
+        const isHidden =
+          route === undefined &&
+          ((between_nodes !== "true" && isOfNodes(top)) || (ofConsole === "false" && isOfConsole(top)));
         return (
           !isHidden &&
           endUs - startUs >= Number(min_ms ?? 0) * 1000 &&
@@ -74,6 +77,11 @@ function extentOf(spans: readonly RecentSpan[]) {
 /** Whether the trace is a request of another node. With a collector there are several in each second. */
 function isOfNodes(top: RecentSpan | undefined): boolean {
   return String(top?.attributes["http.route"]).startsWith("/replication/");
+}
+
+/** An open console sends several in each second. */
+function isOfConsole(top: RecentSpan | undefined): boolean {
+  return String(top?.attributes["ostiary.request_id"]).startsWith(consoleRequestPrefix);
 }
 
 function summaryOf({ id, spans }: RecentTrace) {

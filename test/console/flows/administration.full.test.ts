@@ -8,9 +8,11 @@ import type { Page } from "playwright-core";
 import { freePort } from "../../../scripts/node-process.ts";
 import { formatBytes } from "../../../src/console/ui/administration/bytes.ts";
 import { texts } from "../../../src/console/ui/texts.ts";
+import { filterTexts } from "../../../src/console/ui/texts/filters.ts";
 import { administrationTexts as words } from "../../../src/console/ui/texts/administration.ts";
 import { dialogTexts } from "../../../src/console/ui/texts/dialog.ts";
 import { eventually } from "../../replication/cluster.ts";
+import { addFilter } from "./browser.ts";
 import { flow } from "./flow.ts";
 
 const script = `<script>document.title = "run"</script>`;
@@ -118,7 +120,7 @@ describe("environments", () => {
     // An administrator of the copy sees its keys, and nothing of the appliance.
     const parts = page.getByRole("navigation", { name: words.parts });
     await parts.getByRole("link", { name: words.partTitles.keys }).waitFor();
-    await tab.until(`document.querySelector(".account select").value === "staging"`);
+    await tab.until(`document.querySelector(".environment").value === "staging"`);
     await tab.open("administration/backup");
     await tab.heading(words.partTitles.backup).waitFor();
     expect(await parts.getByRole("link").allTextContents()).toEqual([
@@ -207,12 +209,12 @@ describe("the audit log and backups", () => {
         await tab.heading(words.partTitles.audit).waitFor();
         await page.getByRole("rowheader", { name: "backup.download" }).first().waitFor();
         await tab.expectAccessible();
-        await page.getByLabel(words.audit.fields.action).fill("key.create");
-        await page.getByRole("button", { name: words.audit.search }).click();
+        await addFilter(tab, words.audit.fields.action, "key.create");
         await page.getByRole("rowheader", { name: "backup.download" }).first().waitFor({ state: "detached" });
         await page.getByRole("rowheader", { name: "key.create" }).first().waitFor();
-        await page.getByLabel(words.audit.fields.result).selectOption("failed");
-        await page.getByRole("button", { name: words.audit.search }).click();
+        await page.getByLabel(filterTexts.condition).selectOption({ label: words.audit.fields.result });
+        await page.getByLabel(words.audit.fields.result, { exact: true }).selectOption("failed");
+        await page.getByRole("button", { name: filterTexts.add, exact: true }).click();
         await page.getByText(words.audit.none).waitFor();
       } finally {
         await proxy.stop();
@@ -269,12 +271,12 @@ describe("keys that are no administrators'", () => {
     for (const role of ["read", "write"] as const) {
       const tab = await flow.logIn(role, "administration");
       const { page } = tab;
-      await tab.heading(texts.screens.notFound).waitFor();
+      await page.getByText(texts.screens.forbidden(texts.screens.administration, "admin", role)).waitFor();
       expect(await page.getByRole("link", { name: texts.screens.administration }).count()).toBe(0);
       for (const part of Object.keys(words.partTitles)) {
         await tab.open(`administration/${part}`);
-        await tab.heading(texts.screens.notFound).waitFor();
-        expect(await page.locator("main button").count()).toBe(0);
+        await page.getByText(texts.screens.forbidden(texts.screens.administration, "admin", role)).waitFor();
+        expect(await page.locator("main button").allTextContents()).toEqual([texts.screens.otherKey]);
       }
       const key = await flow.key(role);
       for (const [method, path] of adminRoutes)

@@ -8,6 +8,7 @@ import { projectRoot } from "../../../scripts/built-binary.ts";
 import { texts } from "../../../src/console/ui/texts.ts";
 import { programPath } from "../../e2e/program.ts";
 import { eventually } from "../../replication/cluster.ts";
+import { filterTexts } from "../../../src/console/ui/texts/filters.ts";
 import { loginTexts } from "../../../src/console/ui/texts/login.ts";
 
 const desktop = { width: 1280, height: 800 };
@@ -173,4 +174,11 @@ async function accessibilityProblems(page: Page): Promise<string[]> {
   return violations.flatMap(({ id, nodes }) =>
     nodes.map(({ html, failureSummary }) => `${id}: ${html}: ${failureSummary}`),
   );
+}
+
+/** Adds a condition with a text to the line of filters of a screen. */
+export async function addFilter({ page }: Tab, label: string, value: string): Promise<void> {
+  await page.getByLabel(filterTexts.condition, { exact: true }).selectOption({ label });
+  await page.getByRole("textbox", { name: label, exact: true }).fill(value);
+  await page.getByRole("button", { name: filterTexts.add, exact: true }).click();
 }

@@ -44,7 +44,7 @@ flow("changes appear by themselves, and one shows when each node had it and its 
   await spans.getByText("append", { exact: true }).first().waitFor();
   await tab.expectAccessible();
   await page.getByRole("link", { name: changesTexts.openTrace }).click();
-  await page.getByRole("heading", { level: 1, name: "POST /api/batch" }).waitFor();
+  await page.getByRole("heading", { level: 3, name: "POST /api/batch" }).waitFor();
   await tab.open("changes/999999");
   await page.getByText(changesTexts.notThere).or(page.getByRole("alert")).first().waitFor();
 });

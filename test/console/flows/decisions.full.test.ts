@@ -4,9 +4,12 @@ import { describe, expect } from "bun:test";
 import { readFileSync } from "node:fs";
 import { tailRowsMax } from "../../../src/console/ui/decisions/tail.ts";
 import { askTexts } from "../../../src/console/ui/texts/ask.ts";
+import { filterTexts } from "../../../src/console/ui/texts/filters.ts";
+import { liveListTexts } from "../../../src/console/ui/texts/live-list.ts";
 import { texts } from "../../../src/console/ui/texts.ts";
 import { decisionsTexts as words } from "../../../src/console/ui/texts/decisions.ts";
 import { eventually } from "../../replication/cluster.ts";
+import { addFilter } from "./browser.ts";
 import { type Flow, flow } from "./flow.ts";
 
 const flags = { "decisions.log": "all" };
@@ -79,12 +82,11 @@ describe("the decision log", () => {
       await tab.screenshot("decisions");
       await ask(flow, "later", "invite");
       await logged(flow, "later");
-      await page.getByRole("button", { name: words.search }).click();
+      await page.getByRole("button", { name: words.reload }).click();
       await page.getByRole("link", { name: "User:later invite Organization:acme", exact: true }).waitFor();
 
       // The search is a part of the address, and the key is not.
-      await page.getByRole("textbox", { name: words.fields.actor }).fill("User:guest");
-      await page.getByRole("button", { name: words.search }).click();
+      await addFilter(tab, words.fields.actor, "User:guest");
       await denied.waitFor({ state: "detached" });
       expect(page.url()).toContain("#/decisions?actor=User%3Aguest");
       const link = page.getByRole("link", { name: "User:guest read Organization:acme", exact: true });
@@ -98,12 +100,17 @@ describe("the decision log", () => {
 
       // Why, as of its offset: the context fact counts, and what is written later does not.
       await page.getByRole("link", { name: words.whyOf("User:guest read Organization:acme") }).click();
-      await tab.heading(words.one.title).waitFor();
+      await page.getByRole("heading", { level: 2, name: words.one.title }).waitFor();
       const explanation = page.getByRole("region", { name: words.one.explanation });
       await explanation.getByText(words.allow, { exact: true }).waitFor({ timeout: 60_000 });
       await explanation.getByText(askTexts.tree.origins.context, { exact: true }).waitFor();
       await tab.expectAccessible();
-      await page.getByRole("link", { name: words.one.back }).click();
+      // The drawer closes with Escape and with Back, and the row has the focus again.
+      await page.keyboard.press("Escape");
+      await explanation.waitFor({ state: "detached" });
+      expect(page.url()).toEndWith("#/decisions?actor=User%3Aguest");
+      await tab.until(`document.activeElement?.textContent === ${JSON.stringify(words.why)}`);
+      await page.getByRole("button", { name: filterTexts.remove(`${words.fields.actor}: User:guest`) }).click();
       await denied.waitFor();
       await page.getByRole("link", { name: words.whyOf("User:nobody delete Organization:acme") }).click();
       await explanation.getByText(words.deny, { exact: true }).waitFor({ timeout: 60_000 });
@@ -146,7 +153,20 @@ describe("the decision log", () => {
       await ask(flow, "first", "delete");
       await page.getByText("User:first delete Organization:acme").waitFor();
       await tab.expectAccessible();
-      expect(await page.getByLabel(words.fields.since).count()).toBe(0);
+
+      // The list does not move under the pointer, and a drawer leaves it where it is.
+      await page.getByText("User:first delete Organization:acme").hover();
+      await ask(flow, "hovered", "delete");
+      await page.getByRole("button", { name: liveListTexts.show(liveListTexts.fresh(1)) }).waitFor();
+      expect(await page.getByText("User:hovered delete Organization:acme").count()).toBe(0);
+      await page.getByRole("link", { name: words.whyOf("User:first delete Organization:acme") }).click();
+      await page.getByRole("heading", { level: 2, name: words.one.title }).waitFor();
+      await page.goBack();
+      await page.getByRole("heading", { level: 2, name: words.one.title }).waitFor({ state: "detached" });
+      await page.getByText(words.liveHelp(tailRowsMax)).waitFor();
+      await page.getByRole("button", { name: liveListTexts.show(liveListTexts.fresh(1)) }).click();
+      await page.getByText("User:hovered delete Organization:acme").waitFor();
+      await page.mouse.move(0, 0);
 
       await proxy.stop(true);
       await page.getByText(words.liveInterrupted).waitFor({ timeout: 60_000 });
@@ -157,7 +177,7 @@ describe("the decision log", () => {
       const rows = await page.getByRole("rowheader").allTextContents();
       expect(rows.slice(0, 2)).toEqual([
         "User:meanwhile delete Organization:acme",
-        "User:first delete Organization:acme",
+        "User:hovered delete Organization:acme",
       ]);
 
       // More than can be shown arrive at once: the console skips to the newest, and says so.
@@ -183,10 +203,38 @@ describe("the decision log", () => {
     { flags },
   );
 
+  flow(
+    "hides what this console asked, shows what another key asked under such a request id, and queries as text",
+    async (flow) => {
+      const tab = await flow.logIn("admin", "ask/who?type=User&action=read&resource=Organization:acme");
+      const { page } = tab;
+      await page.getByRole("link", { name: "alice", exact: true }).waitFor();
+      const key = await flow.key("read");
+      const headers = {
+        authorization: `Bearer ${key}`,
+        "content-type": "application/json",
+        "x-request-id": "console-1",
+      };
+      const body = JSON.stringify(question("forger"));
+      await fetch(`${flow.url}/api/authorize`, { method: "POST", headers, body });
+      await logged(flow, "forger");
+      await tab.open("decisions");
+      await page.getByRole("link", { name: "User:forger read Organization:acme", exact: true }).waitFor();
+      const query = page.getByRole("link", { name: 'allow(actor: User, "read", Organization:acme)', exact: true });
+      expect(await query.count()).toBe(0);
+      await page.getByLabel(words.showOwn).check();
+      await query.waitFor();
+      expect(page.url()).toEndWith("#/decisions?own=true");
+      await query.click();
+      await page.getByRole("link", { name: "alice", exact: true }).waitFor();
+    },
+    { flags },
+  );
+
   flow("is for administrators only, and says so if it is off", async (flow) => {
     for (const role of ["read", "write"] as const) {
       const tab = await flow.logIn(role, "decisions");
-      await tab.heading(texts.screens.notFound).waitFor();
+      await tab.page.getByText(texts.screens.forbidden(words.title, "admin", role)).waitFor();
       expect(await tab.page.getByRole("link", { name: texts.screens.decisions }).count()).toBe(0);
       const key = await flow.key(role);
       for (const path of ["/api/decisions", "/api/decisions/x/explain"]) {

@@ -5,7 +5,7 @@ import { tracesTexts } from "../../../src/console/ui/texts/traces.ts";
 import { waterfallTexts } from "../../../src/console/ui/texts/waterfall.ts";
 import { randomHex } from "../../../scripts/node-process.ts";
 import { scenarioTimeoutMs, withCluster } from "../../e2e/cluster.ts";
-import { openTab } from "./browser.ts";
+import { addFilter, openTab } from "./browser.ts";
 import { flow } from "./flow.ts";
 import { traced } from "./traced.ts";
 
@@ -24,8 +24,15 @@ flow(
     await tab.heading(tracesTexts.title).waitFor();
     const table = page.getByRole("region", { name: tracesTexts.table }).last();
     await table.getByRole("link", { name }).first().waitFor();
-    await page.getByLabel(tracesTexts.route).fill("/api/authorize");
-    await page.getByRole("button", { name: tracesTexts.search }).click();
+    // Requests of the console itself are shown only on demand.
+    expect(await table.getByRole("link", { name: /whoami|traces/ }).count()).toBe(0);
+    await page.getByLabel(tracesTexts.showAll).check();
+    await table
+      .getByRole("link", { name: /whoami/ })
+      .first()
+      .waitFor();
+    await page.getByLabel(tracesTexts.showAll).uncheck();
+    await addFilter(tab, tracesTexts.route, "/api/authorize");
     await page.waitForURL(/traces\?route=/);
     const segments = page.getByRole("region", { name: tracesTexts.segments }).last();
     for (const phase of ["decode", "plan", "query", "reply"])
@@ -34,7 +41,7 @@ flow(
     await tab.expectAccessible();
 
     await table.getByRole("link", { name }).last().click();
-    await tab.heading(tracesTexts.titleOf(name)).waitFor();
+    await page.getByRole("heading", { level: 3, name: tracesTexts.titleOf(name) }).waitFor();
     const spans = page.getByRole("region", { name: waterfallTexts.label });
     expect(await spans.getByRole("rowheader").allTextContents()).toEqual([name, "decode", "plan", "query", "reply"]);
     const link = page.getByRole("link", { name: waterfallTexts.external });
@@ -47,7 +54,7 @@ flow(
     await tab.open("decisions");
     await page.getByRole("link", { name: decisionsTexts.whyOf("User:bob read Repository:r0") }).click();
     await page.getByRole("link", { name: /^[0-9a-f]{32}$/ }).click();
-    await tab.heading(tracesTexts.titleOf(name)).waitFor();
+    await page.getByRole("heading", { level: 3, name: tracesTexts.titleOf(name) }).waitFor();
   },
   { flags: { "advanced.traceUrl": "https://traces.example/{traceId}", "decisions.log": "all" } },
 );
@@ -85,7 +92,7 @@ test(
           const table = page.getByRole("region", { name: tracesTexts.table }).last();
           await table.getByRole("link", { name: "POST /api/batch" }).first().waitFor();
           await tab.open(`traces/${id}`);
-          await tab.heading(tracesTexts.titleOf("POST /api/batch")).waitFor();
+          await page.getByRole("heading", { level: 3, name: tracesTexts.titleOf("POST /api/batch") }).waitFor();
           const spans = page.getByRole("region", { name: waterfallTexts.label });
           for (const node of [edge?.name, "primary", other?.name])
             await spans

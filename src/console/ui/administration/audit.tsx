@@ -1,11 +1,12 @@
 /** The audit log: what administrators did, and what was refused. */
 import type { auditEndpoints } from "../../../features/audit/endpoints.ts";
 import type { Answer } from "../api/answer.ts";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { Failure } from "../components/failure.tsx";
+import { FilterBar, type FilterField, type FilterValues } from "../components/filter-bar.tsx";
+import { timeAt } from "../components/relative-time.ts";
 import { ScrollTable } from "../components/scroll-table.tsx";
 import { Time } from "../components/time.tsx";
-import { timeOfField } from "../components/times.ts";
 import { useAction } from "../state/action.ts";
 import { call } from "../state/session.ts";
 import { texts } from "../texts.ts";
@@ -19,64 +20,40 @@ const entriesMax = 2000;
 type Page = Answer<typeof auditEndpoints.getAudit>;
 type Entry = Page["entries"][number];
 
+const filterFields: readonly FilterField[] = [
+  { name: "who", label: words.fields.who },
+  { name: "action", label: words.fields.action, placeholder: words.actionExample },
+  { name: "result", label: words.fields.result, options: results.map((result) => [result, result] as const) },
+  { name: "since", label: words.fields.since, isTime: true },
+  { name: "until", label: words.fields.until, isTime: true },
+];
+
 export function Audit() {
-  const form = useRef<HTMLFormElement>(null);
+  const [filters, setFilters] = useState<FilterValues>({});
+  return (
+    <>
+      <p class="help">{words.introduction}</p>
+      <FilterBar label={words.search} fields={filterFields} values={filters} onChange={setFilters} />
+      <Entries key={JSON.stringify(filters)} filters={filters} />
+    </>
+  );
+}
+
+/** The pages of a search so far. The first one is loaded at once. */
+function Entries({ filters }: { readonly filters: FilterValues }) {
   const [found, setFound] = useState<Page | undefined>(undefined);
-  const [conditions, setConditions] = useState(new URLSearchParams());
   const { isRunning, error, run } = useAction();
-  const load = (wanted: URLSearchParams, before: Page | undefined): void =>
+  const load = (before: Page | undefined): void =>
     run(async (signal) => {
-      const query = new URLSearchParams(wanted);
+      const query = conditionsOf(filters);
       if (before?.next_page_token !== undefined) query.set("page_token", before.next_page_token);
       const page = (await call(`/api/audit?${query}`, { signal })) as Page;
       setFound({ ...page, entries: [...(before?.entries ?? []), ...page.entries] });
     });
-  useEffect(() => load(conditions, undefined), []);
-  const submit = (event: Event): void => {
-    event.preventDefault();
-    const wanted = conditionsIn(new FormData(form.current ?? undefined));
-    setConditions(wanted);
-    load(wanted, undefined);
-  };
-  const { fields } = words;
+  useEffect(() => load(undefined), []);
   const hasMore = found?.next_page_token !== undefined && found.entries.length < entriesMax;
   return (
     <>
-      <p class="help">{words.introduction}</p>
-      <form ref={form} role="search" aria-label={words.search} onSubmit={submit}>
-        <div class="filters">
-          <label>
-            {fields.who}
-            <input name="who" autocomplete="off" spellcheck={false} />
-          </label>
-          <label>
-            {fields.action}
-            <input name="action" autocomplete="off" spellcheck={false} placeholder={words.actionExample} />
-          </label>
-          <label>
-            {fields.result}
-            <select name="result">
-              <option value="">{words.any}</option>
-              {results.map((result) => (
-                <option key={result}>{result}</option>
-              ))}
-            </select>
-          </label>
-          <label>
-            {fields.since}
-            <input type="datetime-local" step="1" name="since" />
-          </label>
-          <label>
-            {fields.until}
-            <input type="datetime-local" step="1" name="until" />
-          </label>
-        </div>
-        <div class="buttons">
-          <button type="submit" class="primary">
-            {words.search}
-          </button>
-        </div>
-      </form>
       <Failure error={error} />
       {found !== undefined && found.entries.length === 0 && !hasMore && <p role="status">{words.none}</p>}
       {found !== undefined && found.entries.length > 0 && (
@@ -87,7 +64,7 @@ export function Audit() {
         </ScrollTable>
       )}
       {hasMore && (
-        <button type="button" disabled={isRunning} onClick={() => load(conditions, found)}>
+        <button type="button" disabled={isRunning} onClick={() => load(found)}>
           {isRunning ? words.loading : words.older}
         </button>
       )}
@@ -116,12 +93,7 @@ function Row({ entry }: { readonly entry: Entry }) {
   );
 }
 
-function conditionsIn(fields: FormData): URLSearchParams {
-  const conditions = new URLSearchParams();
-  for (const [name, value] of fields) {
-    const text = typeof value === "string" ? value.trim() : "";
-    const condition = name === "since" || name === "until" ? timeOfField(text) : text;
-    if (condition !== "") conditions.set(name, condition);
-  }
-  return conditions;
+function conditionsOf(filters: FilterValues): URLSearchParams {
+  const nowMs = Date.now();
+  return new URLSearchParams(Object.entries(filters).map(([name, value]) => [name, timeAt(value, nowMs)]));
 }

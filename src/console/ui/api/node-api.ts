@@ -2,6 +2,7 @@
  * Requests to the node that served the page. A read is repeated while the node is away, so that a restart or a promotion
  * only delays it. A write is repeated under one id, so that it is done once, unless the node would not notice that.
  */
+import { consoleRequestPrefix } from "../../../util/console-requests.ts";
 import { Store } from "../store.ts";
 import { NodeWatch } from "./node-watch.ts";
 import { randomText } from "./random-text.ts";
@@ -72,7 +73,7 @@ export async function callNode(
   const headers = {
     ...credentialHeaders(credential),
     ...(body !== undefined && { "Content-Type": "application/json" }),
-    "X-Request-ID": randomText(),
+    "X-Request-ID": consoleRequestPrefix + randomText(),
   };
   for (let tries = 1; ; tries++) {
     const response = await send(signal, urlOf(path), {
@@ -110,6 +111,7 @@ export async function openNode(
     Accept: accept,
     ...(body !== undefined && { "Content-Type": "application/json" }),
     ...(lastEventId !== undefined && { "Last-Event-ID": lastEventId }),
+    "X-Request-ID": consoleRequestPrefix + randomText(),
   };
   const sent = body === undefined ? {} : { method: "POST", body: JSON.stringify(body) };
   const response = await send(signal, urlOf(path), { headers, signal, ...sent, ...sentAlways });

@@ -3,6 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { followStream } from "../api/live-stream.ts";
 import { ApiError } from "../api/node-api.ts";
 import { Failure } from "../components/failure.tsx";
+import { LiveList } from "../components/live-list.tsx";
 import { ScrollTable } from "../components/scroll-table.tsx";
 import { Time } from "../components/time.tsx";
 import { routeTo } from "../state/route.ts";
@@ -60,11 +61,15 @@ export function ChangeList() {
       <Failure error={error} />
       {changes?.length === 0 && <p>{words.empty}</p>}
       {changes !== undefined && changes.length > 0 && (
-        <ScrollTable label={words.table} columns={Object.values(words.columns)}>
-          {changes.map((change) => (
-            <Row key={change.event.id} change={change} />
-          ))}
-        </ScrollTable>
+        <LiveList entries={changes} keyOf={({ event }) => event.id}>
+          {(shown) => (
+            <ScrollTable label={words.table} columns={Object.values(words.columns)}>
+              {shown.map((change) => (
+                <Row key={change.event.id} change={change} />
+              ))}
+            </ScrollTable>
+          )}
+        </LiveList>
       )}
     </>
   );

@@ -1,8 +1,9 @@
 /** Decisions as rows of a table. The question of a row opens in the screen Ask, if the log has all of it. */
 import { formatDuration } from "../components/format.ts";
+import { Pill } from "../components/pill.tsx";
 import { ScrollTable } from "../components/scroll-table.tsx";
 import { Time } from "../components/time.tsx";
-import { routeTo } from "../state/route.ts";
+import { besideList, routeTo } from "../state/route.ts";
 import { texts } from "../texts.ts";
 import { decisionsTexts as words } from "../texts/decisions.ts";
 import { questionToAsk, type LoggedDecision, questionText } from "./logged-decision.ts";
@@ -40,7 +41,7 @@ function Row({ decision, isAfterGap }: Required<DecisionRow>) {
         <td class="nowrap">{formatDuration(duration / 1000)}</td>
         <td>{key ?? texts.noValue}</td>
         <td>
-          <a href={routeTo("decisions", [id])} aria-label={words.whyOf(question)}>
+          <a href={besideList("decisions", id)} aria-label={words.whyOf(question)}>
             {words.why}
           </a>
         </td>
@@ -57,7 +58,7 @@ export function ResultOf({
   readonly decision: Pick<LoggedDecision, "result" | "count">;
 }) {
   if (result === null) return <>{words.entries(count ?? 0)}</>;
-  return <span class={result === "allow" ? "good" : "failure"}>{words[result]}</span>;
+  return <Pill kind={result === "allow" ? "good" : "bad"}>{words[result]}</Pill>;
 }
 
 function Note({ text }: { readonly text: string }) {

@@ -1,4 +1,5 @@
 /** The conditions of a search in the decision log: in the address of the screen, and as parameters of the API. Pure. */
+import { timeAt } from "../components/relative-time.ts";
 
 /** By the names in the address. */
 export const filterNames = [
@@ -29,9 +30,11 @@ export class FilterError extends Error {
   }
 }
 
-/** The parameters of `GET /api/decisions`. Throws FilterError. */
-export function parametersOf({ actor, resource, ...others }: Filters): URLSearchParams {
+/** The parameters of `GET /api/decisions` at a time. Throws FilterError. */
+export function parametersOf({ actor, resource, since, until, ...others }: Filters, nowMs: number): URLSearchParams {
   const parameters = new URLSearchParams(others);
+  if (since !== undefined) parameters.set("since", timeAt(since, nowMs));
+  if (until !== undefined) parameters.set("until", timeAt(until, nowMs));
   for (const [name, text] of [["actor", actor] as const, ["resource", resource] as const]) {
     if (text === undefined) continue;
     const found = entity.exec(text)?.groups;

@@ -2,6 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { followStream } from "../api/live-stream.ts";
 import { Failure } from "../components/failure.tsx";
+import { LiveList } from "../components/live-list.tsx";
 import { open } from "../state/session.ts";
 import { decisionsTexts as words } from "../texts/decisions.ts";
 import { DecisionRows } from "./decision-rows.tsx";
@@ -52,7 +53,13 @@ export function LiveTail({ conditions }: { readonly conditions: URLSearchParams 
         {status}
       </p>
       <Failure error={error} />
-      {rows.length > 0 ? <DecisionRows rows={rows} /> : error === undefined && <p>{words.liveWaiting}</p>}
+      {rows.length > 0 ? (
+        <LiveList entries={rows} keyOf={({ decision }) => decision.id}>
+          {(shown) => <DecisionRows rows={shown} />}
+        </LiveList>
+      ) : (
+        error === undefined && <p>{words.liveWaiting}</p>
+      )}
     </section>
   );
 }

@@ -1,6 +1,8 @@
 /** A logged decision as the node sends it, and its question as a text and for the screen that asks again. Pure. */
 import type { decisionEndpoints } from "../../../features/decisions/endpoints.ts";
+import { queryCalls } from "../../../util/query-text.ts";
 import type { Answer } from "../api/answer.ts";
+import { questionOf } from "../ask/question.ts";
 import { valueParameter } from "../facts/fact-text.ts";
 
 export type LoggedDecision = Answer<typeof decisionEndpoints.getDecisions>["decisions"][number];
@@ -20,10 +22,12 @@ export function factText({ predicate, args }: LoggedFact): string {
   return `${predicate}(${args.map(valueText).join(", ")})`;
 }
 
-type Asked = Pick<LoggedDecision, "kind" | "actor" | "action" | "resource">;
+type Asked = Pick<LoggedDecision, "kind" | "actor" | "action" | "resource" | "question">;
 
-/** `User:ann read Repository:x`; other kinds than `authorize` come first. */
-export function questionText({ kind, actor, action, resource }: Asked): string {
+/** `User:ann read Repository:x`; other kinds than `authorize` come first. The calls of a query. */
+export function questionText({ kind, actor, action, resource, question }: Asked): string {
+  const calls = queryCalls(question);
+  if (calls !== undefined) return calls.join(" and ");
   const asked = [valueText(actor), action ?? "_", valueText(resource)].join(" ");
   return kind === "authorize" ? asked : `${kind} ${asked}`;
 }
@@ -44,17 +48,26 @@ export interface Question {
   readonly query: Readonly<Record<string, string>>;
 }
 
+const nothing = { kind: "query", actor: "", action: "", resource: "", type: "", context: [] } as const;
+
 /** The same question, for now; undefined if the log does not have all of it. */
 export function questionToAsk(decision: LoggedDecision): Question | undefined {
   const { kind, actor, action, resource, context_facts: context } = decision;
+  const withContext = context.length > 0 && { context: JSON.stringify(context) };
+  if (!isWhole(decision)) return undefined;
+  if (kind === "evaluate_query") {
+    const calls = queryCalls(decision.question)?.join("\n") ?? "";
+    // A variable with several ids has no text that the form reads.
+    const isReadable = !("problem" in questionOf({ ...nothing, calls }));
+    return isReadable ? { form: "query", query: { calls, ...withContext } } : undefined;
+  }
   const found = forms[kind];
-  if (found === undefined || !isWhole(decision)) return undefined;
+  if (found === undefined) return undefined;
   const { form, fields } = found;
   const type = (form === "who" ? actor : resource)?.type ?? null;
   const values = { actor: parameterOf(actor), action, resource: parameterOf(resource), type };
   const given = fields.map((field) => [field, values[field]] as const);
   if (given.some(([, value]) => value === null)) return undefined;
-  const withContext = context.length > 0 && { context: JSON.stringify(context) };
   return { form, query: { ...(Object.fromEntries(given) as Record<string, string>), ...withContext } };
 }
 

@@ -2,15 +2,25 @@
 import type { decisionEndpoints } from "../../../features/decisions/endpoints.ts";
 import type { Answer } from "../api/answer.ts";
 import { useEffect, useState } from "preact/hooks";
+import { Drawer } from "../components/drawer.tsx";
 import { Failure, Refusal } from "../components/failure.tsx";
+import { FilterBar, type FilterField, type FilterValues } from "../components/filter-bar.tsx";
 import { formatNumber } from "../components/format.ts";
 import { Heading } from "../components/heading.tsx";
+import { Icon } from "../components/icon.tsx";
 import { saveFile } from "../components/save-file.ts";
-import { DecisionPage } from "../decisions/decision-page.tsx";
+import { DecisionDetails } from "../decisions/decision-details.tsx";
 import { DecisionRows } from "../decisions/decision-rows.tsx";
 import { exportLog } from "../decisions/export.ts";
-import { FilterForm } from "../decisions/filter-form.tsx";
-import { FilterError, type Filters, filtersIn, parametersOf, withoutTimes } from "../decisions/filters.ts";
+import {
+  decisionKinds,
+  FilterError,
+  filterNames,
+  type Filters,
+  filtersIn,
+  parametersOf,
+  withoutTimes,
+} from "../decisions/filters.ts";
 import { LiveTail } from "../decisions/live-tail.tsx";
 import { useAction } from "../state/action.ts";
 import { currentRoute, routeTo } from "../state/route.ts";
@@ -21,49 +31,89 @@ import { decisionsTexts as words } from "../texts/decisions.ts";
 export default function DecisionsScreen() {
   const { parts, query } = useStore(currentRoute);
   const [id] = parts;
-  return id === undefined ? <Log filters={filtersIn(query)} /> : <DecisionPage key={id} id={id} />;
-}
-
-function Log({ filters }: { readonly filters: Filters }) {
-  const [isLive, setIsLive] = useState(false);
-  const [turn, setTurn] = useState(0);
-  const conditions = conditionsOf(isLive ? withoutTimes(filters) : filters);
-  const show = (chosen: Filters): void => {
-    location.hash = routeTo("decisions", [], chosen as Readonly<Record<string, string>>);
-    // The same search again looks for newer decisions.
-    setTurn((last) => last + 1);
+  const close = (): void => {
+    location.hash = routeTo("decisions", [], Object.fromEntries(query));
   };
+  // The list stays behind the drawer, with its place and its stream.
   return (
     <>
-      <Heading text={words.title} />
-      <p class="help">{words.introduction}</p>
-      <FilterForm key={JSON.stringify(filters)} filters={filters} isLive={isLive} onChange={show} />
-      {conditions instanceof FilterError ? (
-        <p role="alert" class="failure">
-          {words.notAnObject(words.fields[conditions.filter])}
-        </p>
-      ) : (
-        <>
-          <div class="buttons log-controls">
-            <button type="button" aria-pressed={isLive} onClick={() => setIsLive(!isLive)}>
-              {isLive ? words.pause : words.live}
-            </button>
-            {!isLive && <Export key={String(conditions)} conditions={conditions} />}
-          </div>
-          {isLive ? (
-            <LiveTail key={String(conditions)} conditions={conditions} />
-          ) : (
-            <Found key={`${conditions} ${turn}`} conditions={conditions} />
-          )}
-        </>
+      <Log filters={filtersIn(query)} showsOwn={query.get("own") === "true"} />
+      {id !== undefined && (
+        <Drawer key={id} title={words.one.title} onClose={close}>
+          <DecisionDetails id={id} />
+        </Drawer>
       )}
     </>
   );
 }
 
-function conditionsOf(filters: Filters): URLSearchParams | FilterError {
+const fields: readonly FilterField[] = filterNames.map((name) => ({
+  name,
+  label: words.fields[name],
+  isTime: name === "since" || name === "until",
+  ...(name === "result" && { options: (["allow", "deny"] as const).map((result) => [result, words[result]] as const) }),
+  ...(name === "kind" && { options: decisionKinds.map((kind) => [kind, kind] as const) }),
+  ...(name in words.placeholders && { placeholder: words.placeholders[name as keyof typeof words.placeholders] }),
+}));
+
+interface LogProps {
+  readonly filters: Filters;
+  /** Whether what this console asked is shown as well. */
+  readonly showsOwn: boolean;
+}
+
+function Log({ filters, showsOwn }: LogProps) {
+  const [isLive, setIsLive] = useState(false);
+  const [turn, setTurn] = useState(0);
+  const chosen = isLive ? withoutTimes(filters) : filters;
+  const conditions = conditionsOf(chosen, showsOwn);
+  const key = `${JSON.stringify(chosen)} ${showsOwn} ${turn}`;
+  const show = (wanted: FilterValues, own = showsOwn): void => {
+    location.hash = routeTo("decisions", [], { ...wanted, ...(own && { own: "true" }) });
+  };
+  return (
+    <>
+      <Heading text={words.title} />
+      <p class="help">{words.introduction}</p>
+      <FilterBar label={words.filters} fields={fields} values={filters as FilterValues} onChange={(all) => show(all)} />
+      <div class="toolbar log-controls">
+        <button type="button" aria-pressed={isLive} onClick={() => setIsLive(!isLive)}>
+          {isLive ? words.pause : words.live}
+        </button>
+        {!isLive && (
+          <button type="button" onClick={() => setTurn((last) => last + 1)}>
+            <Icon name="reload" />
+            {words.reload}
+          </button>
+        )}
+        {!isLive && !(conditions instanceof FilterError) && <Export key={key} conditions={conditions} />}
+        <label>
+          <input
+            type="checkbox"
+            checked={showsOwn}
+            onChange={({ currentTarget }) => show(filters as FilterValues, currentTarget.checked)}
+          />{" "}
+          {words.showOwn}
+        </label>
+      </div>
+      {conditions instanceof FilterError ? (
+        <p role="alert" class="failure">
+          {words.notAnObject(words.fields[conditions.filter])}
+        </p>
+      ) : isLive ? (
+        <LiveTail key={key} conditions={conditions} />
+      ) : (
+        <Found key={key} conditions={conditions} />
+      )}
+    </>
+  );
+}
+
+function conditionsOf(filters: Filters, showsOwn: boolean): URLSearchParams | FilterError {
   try {
-    return parametersOf(filters);
+    const parameters = parametersOf(filters, Date.now());
+    if (!showsOwn) parameters.set("own_console", "false");
+    return parameters;
   } catch (error) {
     if (error instanceof FilterError) return error;
     throw error;
@@ -107,7 +157,10 @@ function Found({ conditions }: { readonly conditions: URLSearchParams }) {
   );
 }
 
+/** An export leaves nothing out that the conditions do not name. */
 function Export({ conditions }: { readonly conditions: URLSearchParams }) {
+  const exported = new URLSearchParams(conditions);
+  exported.delete("own_console");
   const { isRunning, error, run, cancel } = useAction();
   const [status, setStatus] = useState("");
   const start = (): void =>
@@ -115,7 +168,7 @@ function Export({ conditions }: { readonly conditions: URLSearchParams }) {
       setStatus("");
       const { file, decisions, isCut } = await exportLog(
         (parameters) => open(`/api/decisions?${parameters}`, { accept: "application/x-ndjson", signal }),
-        conditions,
+        exported,
         (progress) => setStatus(words.exporting(formatNumber(progress.decisions))),
       );
       saveFile(file, "decisions.ndjson");

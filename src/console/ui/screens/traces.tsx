@@ -1,21 +1,29 @@
 /** The last traces of the node, and one trace across all nodes. */
+import { Drawer } from "../components/drawer.tsx";
 import { Heading } from "../components/heading.tsx";
-import { currentRoute } from "../state/route.ts";
+import { currentRoute, routeTo } from "../state/route.ts";
 import { useStore } from "../store.ts";
 import { tracesTexts as words } from "../texts/traces.ts";
 import { traceFiltersIn } from "../traces/trace-filters.ts";
 import { TraceList } from "../traces/trace-list.tsx";
-import { TracePage } from "../traces/trace-page.tsx";
+import { TraceDetails } from "../traces/trace-details.tsx";
 
 export default function TracesScreen() {
   const { parts, query } = useStore(currentRoute);
   const [id] = parts;
-  if (id !== undefined) return <TracePage key={id} id={id} />;
+  const close = (): void => {
+    location.hash = routeTo("traces", [], Object.fromEntries(query));
+  };
   return (
     <>
       <Heading text={words.title} />
       <p class="help">{words.help}</p>
-      <TraceList filters={traceFiltersIn(query)} />
+      <TraceList filters={traceFiltersIn(query)} showsAll={query.get("all") === "true"} />
+      {id !== undefined && (
+        <Drawer key={id} title={words.one} onClose={close}>
+          <TraceDetails id={id} />
+        </Drawer>
+      )}
     </>
   );
 }

@@ -30,6 +30,11 @@ export function routeTo(
   return `#/${path}${search === "" ? "" : `?${search}`}`;
 }
 
+/** The fragment of one entry of the shown list, whose conditions stay in the address. */
+export function besideList(screen: string, id: string): string {
+  return routeTo(screen, [id], Object.fromEntries(currentRoute.value.query));
+}
+
 export const currentRoute = new Store<Route>(parseRoute(""));
 
 /** Follows the address of the page. */

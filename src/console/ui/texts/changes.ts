@@ -25,7 +25,6 @@ export const changesTexts = {
   keys: "API keys changed",
   epoch: (term: string) => `A primary began term ${term}`,
   more: (count: number) => (count === 1 ? "… and 1 more" : `… and ${count} more`),
-  back: "All changes",
   newer: "Newer",
   older: "Older",
   notThere: "This node has no such change.",

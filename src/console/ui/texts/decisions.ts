@@ -4,9 +4,6 @@ export const decisionsTexts = {
   title: "Decisions",
   introduction: "What this node has decided, newest first. Each node has a log of its own.",
   filters: "Filters",
-  search: "Search",
-  clear: "Clear",
-  more: "More filters",
   fields: {
     result: "Result",
     kind: "Kind",
@@ -21,7 +18,6 @@ export const decisionsTexts = {
     policy: "Version of the policy",
   },
   placeholders: { actor: "User:ann", action: "read", resource: "Repository:acme" },
-  any: "any",
   allow: "allowed",
   deny: "denied",
   notAnObject: (field: string) => `${field}: write a type and an id, such as User:ann, or a type alone.`,
@@ -46,6 +42,8 @@ export const decisionsTexts = {
   full: (count: number) => `This list has ${count} decisions. Narrow the search, or export the log.`,
   gap: (count: number) => `${count} decisions before this one were not logged: the log was too slow.`,
 
+  reload: "Look again",
+  showOwn: "Also what this console asked",
   live: "Live",
   pause: "Stop",
   liveHelp: (count: number) => `New decisions as they are made; the last ${count} are shown.`,
@@ -63,7 +61,6 @@ export const decisionsTexts = {
 
   one: {
     title: "A decision",
-    back: "All decisions",
     waiting: "The node takes a copy of its data back to the time of this decision. This can take a minute.",
     explanation: "Explanation",
     asOf: (offset: string) => `As of offset ${offset}`,

@@ -1,37 +1,58 @@
 /** The last traces of the node, and how long their phases take. */
-import { useRef } from "preact/hooks";
 import type { Segment, Traces, TraceSummary } from "../api/cluster.ts";
 import { Failure } from "../components/failure.tsx";
+import { FilterBar, type FilterField, type FilterValues } from "../components/filter-bar.tsx";
 import { formatDuration, formatNumber } from "../components/format.ts";
+import { LiveList } from "../components/live-list.tsx";
 import { ScrollTable } from "../components/scroll-table.tsx";
 import { Time } from "../components/time.tsx";
 import { usePolled } from "../state/polled.ts";
-import { routeTo } from "../state/route.ts";
+import { besideList, routeTo } from "../state/route.ts";
 import { call, shownLogin } from "../state/session.ts";
 import { texts } from "../texts.ts";
 import { tracesTexts as words } from "../texts/traces.ts";
-import { parametersOf, type TraceFilters } from "./trace-filters.ts";
+import { parametersOf, requestOf, type TraceFilters } from "./trace-filters.ts";
 
 const pollMs = 3000;
 
-export function TraceList({ filters }: { readonly filters: TraceFilters }) {
+export interface TraceListProps {
+  readonly filters: TraceFilters;
+  /** Whether requests of the console, and those between nodes, are shown as well. */
+  readonly showsAll: boolean;
+}
+
+export function TraceList({ filters, showsAll }: TraceListProps) {
   const login = shownLogin();
-  const parameters = new URLSearchParams(parametersOf(filters)).toString();
-  const { data, error } = usePolled(
-    login && `${login.who.id} ${parameters}`,
-    pollMs,
-    (signal) => call(`/api/traces?${parameters}`, { signal }) as Promise<Traces>,
-  );
+  const key = login && `${login.who.id} ${showsAll} ${JSON.stringify(filters)}`;
+  const { data, error } = usePolled(key, pollMs, (signal) => {
+    const parameters = requestOf(filters, showsAll, Date.now());
+    return call(`/api/traces?${parameters}`, { signal }) as Promise<Traces>;
+  });
+  const show = (wanted: FilterValues, all = showsAll): void => {
+    location.hash = routeTo("traces", [], { ...wanted, ...(all && { all: "true" }) });
+  };
   return (
     <>
-      <FilterForm filters={filters} />
+      <FilterBar label={words.filters} fields={fields} values={parametersOf(filters)} onChange={(all) => show(all)} />
+      <p>
+        <label>
+          <input
+            type="checkbox"
+            checked={showsAll}
+            onChange={({ currentTarget }) => show(parametersOf(filters), currentTarget.checked)}
+          />{" "}
+          {words.showAll}
+        </label>
+      </p>
       <Failure error={error} />
       {data === undefined && error === undefined && <p role="status">{texts.loading}</p>}
       {data?.traces.length === 0 && <p role="status">{words.none}</p>}
       {data !== undefined && data.traces.length > 0 && (
         <>
           <section aria-label={words.table}>
-            <TraceTable traces={data.traces} />
+            <LiveList entries={data.traces} keyOf={({ id }) => id}>
+              {(traces) => <TraceTable traces={traces} />}
+            </LiveList>
           </section>
           <section aria-label={words.segments}>
             <h2>{words.segments}</h2>
@@ -44,51 +65,11 @@ export function TraceList({ filters }: { readonly filters: TraceFilters }) {
   );
 }
 
-function FilterForm({ filters }: { readonly filters: TraceFilters }) {
-  const form = useRef<HTMLFormElement>(null);
-  const show = (chosen: Record<string, string>): void => {
-    location.hash = routeTo("traces", [], chosen);
-  };
-  const submit = (event: Event): void => {
-    event.preventDefault();
-    const fields = new FormData(form.current ?? undefined);
-    const given = (name: string): string => String(fields.get(name) ?? "").trim();
-    show(parametersOf({ min_ms: given("min_ms"), route: given("route") }));
-  };
-  return (
-    <form
-      ref={form}
-      role="search"
-      aria-label={words.filters}
-      class="trace-filters"
-      onSubmit={submit}
-      key={JSON.stringify(filters)}
-    >
-      <label>
-        {words.minMs}
-        <input name="min_ms" type="number" min="0" step="any" defaultValue={filters.min_ms} />
-      </label>
-      <label>
-        {words.route}
-        <input
-          name="route"
-          autocomplete="off"
-          spellcheck={false}
-          placeholder={words.routePlaceholder}
-          defaultValue={filters.route}
-        />
-      </label>
-      <div class="buttons">
-        <button type="submit" class="primary">
-          {words.search}
-        </button>
-        <button type="button" onClick={() => show({})}>
-          {words.clear}
-        </button>
-      </div>
-    </form>
-  );
-}
+const fields: readonly FilterField[] = [
+  { name: "route", label: words.route, placeholder: words.routePlaceholder },
+  { name: "min_ms", label: words.minMs },
+  { name: "since", label: words.since, isTime: true },
+];
 
 function TraceTable({ traces }: { readonly traces: readonly TraceSummary[] }) {
   const longestMs = Math.max(0.001, ...traces.map(({ duration_ms: ms }) => ms));
@@ -100,7 +81,7 @@ function TraceTable({ traces }: { readonly traces: readonly TraceSummary[] }) {
             <Time value={start} hasMs />
           </td>
           <th scope="row" class="nowrap">
-            <a href={routeTo("traces", [id])}>{name}</a>
+            <a href={besideList("traces", id)}>{name}</a>
             {failed && <span class="failure"> {words.failed}</span>}
             {status !== undefined && status >= 400 && <span> {words.status(status)}</span>}
           </th>

@@ -4,7 +4,6 @@ import type { Answer } from "../api/answer.ts";
 import { ExplanationView } from "../ask/explanation-view.tsx";
 import { Failure } from "../components/failure.tsx";
 import { formatDuration, formatNumber } from "../components/format.ts";
-import { Heading } from "../components/heading.tsx";
 import { Time } from "../components/time.tsx";
 import { useLoaded } from "../state/loaded.ts";
 import { routeTo } from "../state/route.ts";
@@ -19,17 +18,13 @@ const timeoutMs = 300_000;
 
 type Explained = Answer<typeof decisionEndpoints.explainDecision>;
 
-export function DecisionPage({ id }: { readonly id: string }) {
+export function DecisionDetails({ id }: { readonly id: string }) {
   const { data, error, isLoading } = useLoaded(
     id,
     (signal) => call(`/api/decisions/${encodeURIComponent(id)}/explain`, { signal, timeoutMs }) as Promise<Explained>,
   );
   return (
     <>
-      <Heading text={words.title} />
-      <p>
-        <a href={routeTo("decisions")}>{words.back}</a>
-      </p>
       {isLoading && <p role="status">{words.waiting}</p>}
       <Failure error={error} />
       {data !== undefined && <Shown explained={data} />}
@@ -57,7 +52,7 @@ function Shown({ explained }: { readonly explained: Explained }) {
         <DecisionFacts decision={decision} />
       </section>
       <section aria-label={words.explanation}>
-        <h2>{words.explanation}</h2>
+        <h3>{words.explanation}</h3>
         <p class="help">{words.asOf(formatNumber(decision.offset))}</p>
         {differs && <p class="failure">{words.differs}</p>}
         {explanation === null ? (

@@ -2,18 +2,16 @@
 import type { Trace } from "../api/cluster.ts";
 import { ApiError } from "../api/node-api.ts";
 import { Failure } from "../components/failure.tsx";
-import { Heading } from "../components/heading.tsx";
 import { Waterfall } from "../components/waterfall.tsx";
 import { waterfallRows } from "../components/waterfall-rows.ts";
 import { usePolled } from "../state/polled.ts";
-import { routeTo } from "../state/route.ts";
 import { call } from "../state/session.ts";
 import { texts } from "../texts.ts";
 import { tracesTexts as words } from "../texts/traces.ts";
 
 const pollMs = 3000;
 
-export function TracePage({ id }: { readonly id: string }) {
+export function TraceDetails({ id }: { readonly id: string }) {
   // Spans of other nodes can come later, and a node may not have answered in time.
   const { data, error } = usePolled(
     id,
@@ -24,10 +22,7 @@ export function TracePage({ id }: { readonly id: string }) {
   const [top] = waterfallRows(data?.spans ?? []);
   return (
     <>
-      <Heading text={words.titleOf(top?.span.name ?? id)} />
-      <p>
-        <a href={routeTo("traces")}>{words.back}</a>
-      </p>
+      <h3>{words.titleOf(top?.span.name ?? id)}</h3>
       {isGone ? <p role="status">{words.notThere}</p> : <Failure error={error} />}
       {data === undefined && error === undefined && <p role="status">{texts.loading}</p>}
       {data !== undefined && <Waterfall trace={data} />}

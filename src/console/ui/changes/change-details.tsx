@@ -4,7 +4,6 @@ import type { EventApplied, Trace } from "../api/cluster.ts";
 import { ApiError } from "../api/node-api.ts";
 import { Failure } from "../components/failure.tsx";
 import { formatDuration } from "../components/format.ts";
-import { Heading } from "../components/heading.tsx";
 import { ScrollTable } from "../components/scroll-table.tsx";
 import { Time } from "../components/time.tsx";
 import { Waterfall } from "../components/waterfall.tsx";
@@ -21,7 +20,7 @@ const appliedMs = 2000;
 /** Spans of other nodes can come later, and a node may not have answered in time. */
 const traceMs = 3000;
 
-export function ChangePage({ offset }: { readonly offset: string }) {
+export function ChangeDetails({ offset }: { readonly offset: string }) {
   const number = Number(offset);
   const isOffset = /^[1-9]\d{0,14}$/.test(offset);
   const { data, error, isLoading } = useLoaded(offset, async (signal) => {
@@ -31,9 +30,7 @@ export function ChangePage({ offset }: { readonly offset: string }) {
   });
   return (
     <>
-      <Heading text={words.titleOf(offset)} />
       <p class="links">
-        <a href={routeTo("changes")}>{words.back}</a>
         {isOffset && number > 1 && <a href={routeTo("changes", [String(number - 1)])}>{words.older}</a>}
         {isOffset && <a href={routeTo("changes", [String(number + 1)])}>{words.newer}</a>}
       </p>
@@ -132,7 +129,7 @@ function LoadedTrace({ id }: { readonly id: string }) {
 function Section({ title, children }: { readonly title: string; readonly children: ComponentChildren }) {
   return (
     <section aria-label={title}>
-      <h2>{title}</h2>
+      <h3>{title}</h3>
       {children}
     </section>
   );

@@ -1,0 +1,9 @@
+/** The texts of lists that grow by themselves. */
+export const liveListTexts = {
+  pause: "Pause",
+  resume: "Resume",
+  held: "Paused while you are in the list.",
+  paused: "Paused.",
+  fresh: (count: number) => (count === 1 ? "1 new" : `${count} new`),
+  show: (count: string) => `Show ${count}`,
+} as const;

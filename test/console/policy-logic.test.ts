@@ -9,6 +9,7 @@ import {
   defaultName,
   draftOf,
   isChanged,
+  otherVersion,
   refreshed,
   shownFile,
   storedOf,
@@ -233,6 +234,13 @@ describe("a draft", () => {
     // The editor shows the new text of the same file.
     expect(shownFile(next)).toEqual({ id: 2, name: "a.polar", text: "a", revision: 1 });
     expect(isChanged(refreshed(next, undefined))).toBe(false);
+    // The same text is nobody else's version, whatever its number is.
+    for (const policy of [first, { ...first, id: 9 }]) expect(otherVersion(changed.base, { policy })).toBeUndefined();
+    expect(otherVersion(changed.base, { policy: second })).toEqual({ policy: second });
+    expect([otherVersion(undefined, null), otherVersion(undefined, { policy: first })]).toEqual([
+      undefined,
+      { policy: first },
+    ]);
   });
 
   test("has several files with different names, which are stored as one text", () => {

@@ -127,13 +127,21 @@ describe("the policy", () => {
       await preview.getByText(words.effect.summary(1, 1)).waitFor();
       await preview.getByText(words.save.verdicts.changes).waitFor();
 
-      // The dialog also says that somebody else was faster.
-      await flow.call("POST", "/api/policy", { src: `${policy}# by somebody else\n`, filename: name });
+      // Somebody else was faster: the dialog shows both differences, and the draft goes on with that version.
+      const theirs = { src: `${policy}# by somebody else\n`, filename: name, message: "a remark" };
+      await flow.call("POST", "/api/policy", theirs);
       await editor(page).press("ControlOrMeta+s");
       const dialog = page.getByRole("dialog", { name: words.save.title });
+      await dialog.getByText(words.conflict.saved("admin", 3)).waitFor();
+      await dialog.getByText(theirs.message, { exact: true }).waitFor();
+      await dialog.getByRole("textbox", { name: words.conflict.theirs }).getByText("# by somebody else").waitFor();
+      await dialog.getByRole("textbox", { name: words.conflict.yours }).waitFor();
+      await tab.expectAccessible();
+      await dialog.getByRole("button", { name: words.conflict.goOn }).click();
+      await page.getByRole("link", { name: words.versions.version(3) }).waitFor();
+      await editor(page).press("ControlOrMeta+s");
       await dialog.getByText(words.effect.summary(1, 1)).waitFor();
       await dialog.getByText("User:gil read Doc:plan").waitFor();
-      await dialog.getByText(words.save.moved).waitFor();
       await dialog.getByText(words.save.verdicts.changes).waitFor();
       await dialog.getByText(words.save.differences).click();
       await dialog.getByRole("textbox", { name: words.save.differences }).waitFor();

@@ -5,17 +5,16 @@ import { open } from "../state/session.ts";
 import { policyTexts } from "../texts/policy.ts";
 import { EffectView } from "./effect-view.tsx";
 import { type PolicyEffect, readEffect, verdictOf } from "./effect.ts";
-import type { StoredPolicy } from "./files.ts";
 import { LazyDiff } from "./lazy-diff.tsx";
-import { readActive } from "./versions.ts";
+import { type ActiveVersion, readActive } from "./versions.ts";
 
 const words = policyTexts.save;
 const sampledDecisions = 500;
 
 export interface EffectCheck {
   readonly effect: PolicyEffect;
-  /** The active policy with which the draft was compared. */
-  readonly active: StoredPolicy | undefined;
+  /** The active version with which the draft was compared; null if there was none. */
+  readonly active: ActiveVersion | null | undefined;
   readonly isRunning: boolean;
   readonly error: unknown;
   /** `checked` is the body of the check: `files`, or `src` and `filename`. */
@@ -25,7 +24,7 @@ export interface EffectCheck {
 
 export function useEffectCheck(): EffectCheck {
   const [effect, setEffect] = useState<PolicyEffect>({});
-  const [active, setActive] = useState<StoredPolicy | undefined>(undefined);
+  const [active, setActive] = useState<ActiveVersion | null | undefined>(undefined);
   const { run, ...action } = useAction();
   return {
     effect,
@@ -34,7 +33,7 @@ export function useEffectCheck(): EffectCheck {
     run: (checked) =>
       run(async (signal) => {
         setEffect({});
-        setActive((await readActive(signal))?.policy);
+        setActive((await readActive(signal)) ?? null);
         const body = { ...checked, decisions: sampledDecisions };
         const answer = await open("/api/policy_effect", { accept: "text/event-stream", signal, body });
         if (answer.body !== null) await readEffect(answer.body, setEffect);
@@ -51,10 +50,10 @@ export function EffectReport({ check, source }: { readonly check: EffectCheck; r
         <strong>{words.verdicts[verdictOf(effect)]}</strong>
       </p>
       <EffectView effect={effect} isRunning={isRunning} />
-      {active !== undefined && active.src !== source && (
+      {active && active.policy.src !== source && (
         <details>
           <summary>{words.differences}</summary>
-          <LazyDiff label={words.differences} from={active.src} to={source} />
+          <LazyDiff label={words.differences} from={active.policy.src} to={source} />
         </details>
       )}
     </>

@@ -59,6 +59,17 @@ export function refreshed(draft: Draft | undefined, active: StoredPolicy | undef
   return isChanged(draft) ? draft : withBase(draft, active);
 }
 
+/**
+ * The version that somebody else has saved since the changes began; undefined if nobody has. `active` is the version
+ * that is active now.
+ */
+export function otherVersion<T extends { readonly policy: StoredPolicy }>(
+  base: StoredPolicy | undefined,
+  active: T | null,
+): T | undefined {
+  return active === null || isSamePolicy(base, active.policy) ? undefined : active;
+}
+
 /** The files of another policy instead of all changes. It shows the file with the same name. */
 export function withBase(draft: Draft, base: StoredPolicy | undefined): Draft {
   const { name } = shownFile(draft);

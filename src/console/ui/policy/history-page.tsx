@@ -16,7 +16,7 @@ import { LazyDiff } from "./lazy-diff.tsx";
 import { useMayWrite } from "./policy-access.ts";
 import type { PolicyVersion } from "./reports.ts";
 import { SaveDialog } from "./save-dialog.tsx";
-import { readVersion, readVersions, type VersionPage as Page } from "./versions.ts";
+import { readActive, readVersion, readVersions, type VersionPage as Page } from "./versions.ts";
 
 const words = policyTexts.versions;
 
@@ -113,7 +113,7 @@ export function VersionPage({ login, id }: { readonly login: Login; readonly id:
   const [notice, setNotice] = useState("");
   const loaded = useLoaded(`${login.who.environment} ${id}`, async (signal) => ({
     policy: await readVersion(id, signal),
-    active: (await readVersions(undefined, signal, 1)).versions[0]?.id,
+    active: await readActive(signal),
   }));
   if (loaded.data === undefined) return loaded.isLoading ? <p>{texts.loading}</p> : <Failure error={loaded.error} />;
   const { policy, active } = loaded.data;
@@ -125,7 +125,7 @@ export function VersionPage({ login, id }: { readonly login: Login; readonly id:
         <a href={routeTo("policy", ["history"])}>{words.allVersions}</a>
       </p>
       <CodeEditor key={id} name={policy.filename || defaultName} text={policy.src} isReadOnly />
-      {mayWrite && active !== id && (
+      {mayWrite && active?.version.id !== id && (
         <button type="button" onClick={() => setIsOpen(true)}>
           {words.back}
         </button>
@@ -138,13 +138,14 @@ export function VersionPage({ login, id }: { readonly login: Login; readonly id:
           reasonLabel={policyTexts.rollback.reason}
           checked={{ src: policy.src, ...(policy.filename && { filename: policy.filename }) }}
           source={policy.src}
-          base={undefined}
+          base={active?.policy}
           request={{ path: "/api/policy_rollback", body: { id } }}
           onSaved={(message) => {
             setIsOpen(false);
             setNotice(message);
             loaded.reload();
           }}
+          onTakeTheirs={() => loaded.reload()}
           onClose={() => setIsOpen(false)}
         />
       )}

@@ -18,6 +18,7 @@ import {
   isChanged,
   type PolicyFile,
   shownFile,
+  type StoredPolicy,
   storedOf,
   withBase,
   withText,
@@ -125,6 +126,13 @@ export function Workbench({ draft, active, names, mayWrite, onChange, onReload }
     [report, longhand, shown.name],
   );
   const isEdited = isChanged(draft);
+  /** Gives up all changes. */
+  const replaceBy = (policy: StoredPolicy | undefined): void => {
+    states.current.clear();
+    onChange((last) => withBase(last, policy));
+    setGeneration(generation + 1);
+    onReload();
+  };
   const save = (): void => {
     if (!mayWrite) return;
     if (isEdited) setDialog("save");
@@ -241,10 +249,7 @@ export function Workbench({ draft, active, names, mayWrite, onChange, onReload }
           title={words.discard.title}
           confirm={words.discard.confirm}
           onConfirm={() => {
-            states.current.clear();
-            onChange((last) => withBase(last, base));
-            setGeneration(generation + 1);
-            onReload();
+            replaceBy(base);
             return Promise.resolve();
           }}
           onClose={() => setDialog(undefined)}
@@ -265,6 +270,11 @@ export function Workbench({ draft, active, names, mayWrite, onChange, onReload }
             setDialog(undefined);
             setNotice(message);
             onChange((last) => ({ ...last, base: storedOf(files) }));
+            onReload();
+          }}
+          onTakeTheirs={replaceBy}
+          onGoOn={(theirs) => {
+            onChange((last) => ({ ...last, base: theirs }));
             onReload();
           }}
           onClose={() => setDialog(undefined)}

@@ -91,7 +91,6 @@ export const policyTexts = {
     close: "Back to the editor",
     cancel: "Cancel the check",
     cancelled: "The check was cancelled.",
-    moved: "Somebody else has saved another policy in the meantime. Saving replaces it; compare both in the history.",
     differences: "Differences to the active policy",
     verdicts: {
       unknown: "The node checks the policy …",
@@ -100,6 +99,16 @@ export const policyTexts = {
       changes: "The policy can be saved. Read what it changes.",
       harmless: "The policy can be saved.",
     },
+  },
+
+  conflict: {
+    saved: (who: string, id: number) => `${who} has saved version ${id} in the meantime:`,
+    theirs: "What that version changed",
+    yours: "What saving this text would change in it",
+    goOn: "Go on editing on that version",
+    takeTheirs: "Take that version",
+    saveAnyway: "Save anyway …",
+    replaces: (id: number) => `Saving replaces version ${id} of somebody else.`,
   },
 
   effect: {

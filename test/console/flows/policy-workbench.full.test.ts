@@ -1,0 +1,89 @@
+/** The workbench of the policy in a real browser: what needs several people, or takes longer than the other flows may. */
+import { describe, expect } from "bun:test";
+import type { Page } from "playwright-core";
+import { policyTexts as words } from "../../../src/console/ui/texts/policy.ts";
+import { flow } from "./flow.ts";
+
+const policy = `actor User {}
+resource Doc {
+  roles = ["reader", "guest"];
+  permissions = ["read"];
+  "read" if "reader";
+  "read" if "guest";
+}
+`;
+const name = "company.polar";
+
+const editor = (page: Page) => page.getByRole("textbox", { name: words.code(name) });
+const button = (page: Page, label: string) => page.getByRole("button", { name: label, exact: true });
+
+/** Replaces the text of the editor. */
+async function write(page: Page, text: string): Promise<void> {
+  await editor(page).click();
+  await page.keyboard.press("ControlOrMeta+a");
+  await page.keyboard.press("Delete");
+  await page.keyboard.insertText(text);
+}
+
+describe("the workbench", () => {
+  flow("never overwrites what somebody else has saved unseen", async (flow) => {
+    await flow.call("POST", "/api/policy", { src: policy, filename: name });
+    const other = (remark: string) =>
+      flow.call("POST", "/api/policy", { src: `${policy}# ${remark}\n`, filename: name, message: remark });
+    const source = async (): Promise<string> =>
+      ((await flow.call("GET", "/api/policy")) as { policy: { src: string } }).policy.src;
+    const tab = await flow.logIn("write", "policy");
+    const { page } = tab;
+    await editor(page).waitFor();
+    const mine = policy.replace('  "read" if "guest";\n', "");
+    await write(page, mine);
+    await editor(page).press("ControlOrMeta+s");
+    const dialog = page.getByRole("dialog", { name: words.save.title });
+    const confirm = dialog.getByRole("button", { name: words.save.confirm("test"), exact: true });
+    await dialog.getByText(words.save.verdicts.harmless).waitFor();
+
+    // Even if the other version came after the dialog was opened: the node refuses to replace it.
+    await other("second");
+    await confirm.click();
+    await dialog.getByText(words.conflict.saved("admin", 3)).waitFor();
+    expect(await source()).toContain("# second");
+    expect(await confirm.count()).toBe(0);
+    await dialog.getByRole("button", { name: words.conflict.saveAnyway }).click();
+    await dialog.getByText(words.conflict.replaces(3)).waitFor();
+
+    // That holds for that version only.
+    await other("third");
+    await confirm.click();
+    await dialog.getByText(words.conflict.saved("admin", 4)).waitFor();
+    await dialog.getByRole("button", { name: words.conflict.saveAnyway }).click();
+    await dialog.getByText(words.conflict.replaces(4)).waitFor();
+    await confirm.click();
+    await dialog.waitFor({ state: "detached" });
+    expect(await source()).toBe(mine);
+    await page.getByRole("link", { name: words.versions.version(5) }).waitFor();
+
+    // The changes of the other one instead of the own ones.
+    await write(page, `${mine}# mine\n`);
+    await other("fourth");
+    await editor(page).press("ControlOrMeta+s");
+    await dialog.getByRole("button", { name: words.conflict.takeTheirs }).click();
+    await editor(page).getByText("# fourth").waitFor();
+    await page.getByText(words.unsaved, { exact: true }).waitFor({ state: "detached" });
+    await page.getByRole("link", { name: words.versions.version(6) }).waitFor();
+    await editor(page).press("ControlOrMeta+s");
+    await page.getByText(words.nothingToSave).waitFor();
+
+    // The way back to an older version.
+    await tab.open("policy/version/2");
+    await button(page, words.versions.back).click();
+    const back = page.getByRole("dialog", { name: words.rollback.title(2) });
+    await back.getByText(words.save.verdicts.harmless).waitFor();
+    await other("fifth");
+    await back.getByRole("button", { name: words.save.confirm("test"), exact: true }).click();
+    await back.getByText(words.conflict.saved("admin", 7)).waitFor();
+    await back.getByRole("button", { name: words.conflict.saveAnyway }).click();
+    await back.getByRole("button", { name: words.save.confirm("test"), exact: true }).click();
+    await back.waitFor({ state: "detached" });
+    expect(await source()).toBe(policy);
+  });
+});

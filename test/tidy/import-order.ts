@@ -49,6 +49,7 @@ export const folderOrders: Readonly<Record<string, readonly string[]>> = {
     "facts",
     "object",
     "ask",
+    "start",
     "decisions",
     "policy",
     "changes",

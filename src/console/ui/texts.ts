@@ -68,6 +68,7 @@ export const texts = {
     policy: "Policy",
     facts: "Facts",
     object: "Object",
+    start: "Start",
     ask: "Ask",
     decisions: "Decisions",
     changes: "Changes",

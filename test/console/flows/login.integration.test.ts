@@ -1,6 +1,7 @@
 /** The ways to log in: an API key, the account of a person, and the link of `ostiary dev`. */
 import { afterAll, describe, expect } from "bun:test";
 import type { Page } from "playwright-core";
+import { startTexts } from "../../../src/console/ui/texts/start.ts";
 import { texts } from "../../../src/console/ui/texts.ts";
 import { loginTexts } from "../../../src/console/ui/texts/login.ts";
 import { factsTexts } from "../../../src/console/ui/texts/facts.ts";
@@ -110,8 +111,11 @@ describe("the link of `ostiary dev`", () => {
       try {
         const tab = await flow.tab(node.url);
         await tab.page.goto(node.console);
-        await tab.heading(overviewTexts.title).waitFor();
-        expect(tab.page.url()).toBe(`${node.url}/console/#/`);
+        // An empty environment begins with samples.
+        await tab.heading(startTexts.title).waitFor();
+        expect(tab.page.url()).toBe(`${node.url}/console/#/start`);
+        await tab.page.getByRole("button", { name: /^Load/ }).first().click();
+        await tab.page.getByText(startTexts.denied, { exact: true }).first().waitFor();
         const other = await flow.tab(node.url);
         await other.page.goto(node.console);
         await other.page.getByText("this login code is wrong, was used, or has expired").waitFor();

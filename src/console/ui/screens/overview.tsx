@@ -16,6 +16,7 @@ import { extended, historyPath, latest } from "../overview/history.ts";
 import { nodeProblemsOf } from "../overview/node-problems.ts";
 import { NodeTable } from "../overview/node-table.tsx";
 import { type Problem, problemsOf } from "../overview/problems.ts";
+import { EmptyNotice } from "../start/empty-notice.tsx";
 import type { RemoteData } from "../state/loaded.ts";
 import { useNow } from "../state/now.ts";
 import { usePolled } from "../state/polled.ts";
@@ -77,6 +78,7 @@ export default function OverviewScreen() {
   return (
     <>
       <Heading text={words.title} />
+      {login && <EmptyNotice environment={login.who.environment} />}
       <Problems problems={problems} supports={supports} />
       <Section title={words.thisNode}>
         <Remote of={ownHealth} freshMsMax={health.freshMsMax} lines={6}>

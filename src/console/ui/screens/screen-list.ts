@@ -35,6 +35,14 @@ export const screens: readonly ScreenEntry[] = [
     isLinkedOnly: true,
     load: () => import("./object.tsx"),
   },
+  {
+    name: "start",
+    title: texts.screens.start,
+    icon: "play",
+    role: "read",
+    isLinkedOnly: true,
+    load: () => import("./start.tsx"),
+  },
   { name: "ask", title: texts.screens.ask, icon: "ask", role: "read", load: () => import("./ask.tsx") },
   {
     name: "decisions",

@@ -6,9 +6,10 @@ import { callNode, type Credential } from "../api/node-api.ts";
 import { messageOf } from "../api/error-text.ts";
 import { Store } from "../store.ts";
 import { loginTexts } from "../texts/login.ts";
+import { isEmptyEnvironment } from "./environment-content.ts";
 import { finishIssuerLogin } from "./issuer-login.ts";
-import { parseRoute, routeTo } from "./route.ts";
-import { logIn } from "./session.ts";
+import { currentRoute, parseRoute, routeTo } from "./route.ts";
+import { call, logIn } from "./session.ts";
 
 /** Whether such a login is under way. */
 export const isArriving = new Store(false);
@@ -22,9 +23,12 @@ export async function arrive(): Promise<void> {
   history.replaceState(null, "", location.pathname + routeTo(""));
   isArriving.set(true);
   try {
-    const { credential, route } = await exchange();
+    const { credential, routeOf } = await exchange();
     await logIn(credential);
+    const route = await routeOf();
     history.replaceState(null, "", location.pathname + route);
+    // The browser does not say so.
+    currentRoute.set(parseRoute(route));
   } catch (error) {
     arrivalProblem.set(messageOf(error, loginTexts.noAnswer));
   } finally {
@@ -34,8 +38,8 @@ export async function arrive(): Promise<void> {
 
 interface Arrival {
   readonly credential: Credential;
-  /** The screen to show. */
-  readonly route: string;
+  /** Resolves to the address of the screen to show. */
+  readonly routeOf: () => Promise<string>;
 }
 
 function exchangeOf(search: string, fragment: string): (() => Promise<Arrival>) | undefined {
@@ -46,11 +50,23 @@ function exchangeOf(search: string, fragment: string): (() => Promise<Arrival>) 
   if (screen === "login" && code !== undefined) return () => redeem(code);
   const answer = new URLSearchParams(search);
   return answer.has("state") && (answer.has("code") || answer.has("error"))
-    ? () => finishIssuerLogin(answer)
+    ? async () => {
+        const { credential, route } = await finishIssuerLogin(answer);
+        return { credential, routeOf: () => Promise.resolve(route) };
+      }
     : undefined;
 }
 
 async function redeem(code: string): Promise<Arrival> {
   const { token } = (await callNode(undefined, "/api/login/code", { method: "POST", body: { code } })) as Credential;
-  return { credential: { token }, route: routeTo("") };
+  return { credential: { token }, routeOf: firstRoute };
+}
+
+/** Samples for an empty environment. Never rejects. */
+async function firstRoute(): Promise<string> {
+  try {
+    return routeTo((await isEmptyEnvironment(call)) ? "start" : "");
+  } catch {
+    return routeTo("");
+  }
 }

@@ -1,0 +1,32 @@
+/** The texts of the first run: samples for an empty environment. */
+
+export const startTexts = {
+  title: "Start with a sample",
+  introduction:
+    "Each sample is a policy with tests, some facts, and questions. Load one, ask its questions, then change the policy.",
+  empty: "This environment is empty",
+  emptyHelp: "It has no policy and no facts, and a node denies everything without them.",
+  toSamples: "Start with a sample",
+  toPolicy: "Write a policy",
+  toManual: "Read how policies work",
+  notEmpty: "This environment has a policy or facts. Samples are loaded into empty environments only.",
+  notEmptyHelp: "Open the sample in a throw-away environment instead; nothing of this environment changes.",
+  readOnly: "An empty environment, and a key that may load a policy, are needed to load a sample.",
+  load: (environment: string) => `Load into ${environment}`,
+  loadSample: (sample: string, environment: string) => `Load into ${environment}: ${sample}`,
+  loading: "Loading …",
+  policy: "Policy",
+  policyOf: (sample: string) => `Policy of ${sample}`,
+  facts: (count: number) => `${count} facts`,
+  factsOf: (sample: string) => `Facts of ${sample}`,
+  unknown: "There is no such sample",
+  loaded: "This sample is loaded. Ask its questions:",
+  questions: "Questions",
+  allowed: "Allowed",
+  denied: "Denied",
+  none: "None",
+  next: "What next",
+  editPolicy: "Change the policy and run its tests",
+  showFacts: "Show and change the facts",
+  allSamples: "All samples",
+} as const;

@@ -1,0 +1,5 @@
+/** Policies are imported as text. */
+declare module "*.polar" {
+  const text: string;
+  export default text;
+}

@@ -4,7 +4,7 @@ import { formatValue } from "../engine/explain/atom.ts";
 import type { decisionEndpoints } from "../features/decisions/endpoints.ts";
 import type { ResponseOf } from "../http/endpoint.ts";
 import { printable } from "../util/printable.ts";
-import { queryCalls } from "../util/query-text.ts";
+import { askedResources, queryCalls } from "../util/query-text.ts";
 
 type Decision = ResponseOf<typeof decisionEndpoints.getDecisions>["decisions"][number];
 
@@ -13,9 +13,9 @@ export function resultOf({ result, count }: Pick<Decision, "result" | "count">):
 }
 
 export function questionText({ kind, actor, action, resource, question }: Decision): string {
-  const calls = queryCalls(question);
+  const calls = queryCalls(question, (type, id) => formatValue({ type, id }));
   if (calls !== undefined) return calls.join(" and ");
-  const asked = [valueText(actor), action ?? "_", valueText(resource)];
+  const asked = [valueText(actor), action ?? "_", askedResources(question, valueText) ?? valueText(resource)];
   return kind === "authorize" ? asked.join(" ") : `${kind} ${asked.join(" ")}`;
 }
 

@@ -73,8 +73,23 @@ test("a query is its calls, and a link that asks again if the form can have it",
   const several = { ...query, variables: [["who", { type: "User", ids: ["a", "b"] }], ...query.variables.slice(1)] };
   expect(questionText({ ...asked, question: several })).toBe(calls.replace("who: User", "who in [User:a, User:b]"));
   expect(questionToAsk({ ...asked, question: several })).toBeUndefined();
+  // What the log leaves out or hashes.
+  const redacted = (variable: object) =>
+    questionText({ ...asked, question: { ...query, variables: [["who", variable], ...query.variables.slice(1)] } });
+  expect(redacted({ type: "User" })).toBe(calls.replace("who: User", "User:_"));
+  expect(redacted({ type: "User", hashes: ["00ff"] })).toBe(calls.replace("who: User", "User:#00ff"));
+  expect(redacted({ type: "User", hashes: ["00ff", "11"] })).toBe(
+    calls.replace("who: User", "who in [User:#00ff, User:#11]"),
+  );
   const fact = { predicate: "has_role", args: [{ type: "User", id: null }, null] };
   expect(questionText({ ...asked, kind: "query", question: { fact } })).toBe("has_role(User:_, _)");
+  const hashed = { ...fact, args: [{ type: "User", hash: "00ff" }] };
+  expect(questionText({ ...asked, kind: "query", question: { fact: hashed } })).toBe("has_role(User:#00ff)");
+  const resources = ["a", "b", "c", "d", "e"].map((id) => ({ type: "Repository", id }));
+  const listed = { ...decision, kind: "authorize_resources" as const, resource: null, question: { resources } };
+  expect(questionText(listed)).toBe(
+    "authorize_resources User:ann read Repository:a, Repository:b, Repository:c, … and 2 more",
+  );
 });
 
 describe("a decision", () => {

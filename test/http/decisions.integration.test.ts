@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { questionText } from "../../src/cli/replay-text.ts";
 import { SqliteDatabase } from "../../src/runtime/sqlite.ts";
 import type { LoggedDecision } from "../../src/decisions/logged-decision.ts";
 import { renderMetrics } from "../../src/telemetry/metrics.ts";
@@ -157,6 +158,13 @@ describe("a decision", () => {
         [10, "list", 1],
         [11, "actions", 2],
       ]);
+      expect([0, 5, 6].map((index) => questionText(must(logged[index]) as Parameters<typeof questionText>[0]))).toEqual(
+        [
+          'authorize_resources User{"bob"} delete Org{"acme"}, Org{"other"}',
+          'has_role(User{"bob"}, "admin", Org{"acme"})',
+          'has_role(who: User, "admin", org: Org)',
+        ],
+      );
       const [first, whole, paged] = logged;
       expect(first?.question).toEqual({ resources: [Org("acme"), Org("other")] });
       expect(whole).toMatchObject({ actor: User("bob"), resource: { type: "Org" }, digest: paged?.digest });
@@ -273,6 +281,40 @@ describe("a search", () => {
       expect((await everything(api, "?request_id=first&order=newest")).length).toBe(1);
       expect((await everything(api, "?actor_id=nobody&order=oldest")).length).toBe(0);
     }));
+});
+
+describe("requests of the console", () => {
+  test("can be left out, but only those of who asks, so that nobody can hide behind their ids", () =>
+    withPolicy(async (api) => {
+      const { token } = await grantKey(api, { role: "read" });
+      const other = { authorization: `Bearer ${token}` };
+      await ask(api, "console-own");
+      await ask(api, "console-of another", {}, other);
+      await ask(api, "application");
+      await ask(api, "my console-");
+      const found = async (query: string) => idsOf(await everything(api, `?order=oldest&${query}`));
+      const shown = ["console-of another", "application", "my console-"];
+      expect(await found("own_console=false")).toEqual(shown);
+      expect(await found("own_console=true")).toEqual(["console-own", ...shown]);
+      expect(await found("")).toEqual(["console-own", ...shown]);
+      const source = await openSource(api.url, { path: "/api/decisions?own_console=false" });
+      await ask(api, "console-live");
+      await ask(api, "live");
+      const [event] = await source.count(1);
+      expect((JSON.parse(must(event).data) as LoggedDecision).request_id).toBe("live");
+      source.close();
+    }));
+
+  test("are listed if the log leaves out what tells them", async () => {
+    for (const omitted of ["key", "request"])
+      await withPolicy(
+        async (api) => {
+          await ask(api, "console-own");
+          expect(await everything(api, "?own_console=false")).toHaveLength(1);
+        },
+        { ...all, "advanced.decisionsOmit": omitted },
+      );
+  });
 });
 
 describe("a stream", () => {

@@ -55,6 +55,7 @@ interface Options {
   readonly requestId?: string;
   readonly traceId?: string;
   readonly policyId?: string;
+  readonly withoutConsole?: true;
   readonly since?: string;
   readonly until?: string;
 }
@@ -77,6 +78,7 @@ export const decisionsCommand: AddCommand = (program, finish) => {
     .option("--request-id <id>", "Only of this request")
     .option("--trace-id <id>", "Only of this trace")
     .option("--policy-id <number>", "Only those that this version of the policy made")
+    .option("--without-console", "Without what this API key asked in the web console")
     .option("--since <time>", "Only from this time on, such as `2026-11-26T07:00:00Z`")
     .option("--until <time>", "Only from before this time")
     .option("--json", "Print one decision per line as JSON");
@@ -123,6 +125,7 @@ function queryOf({ actor, resource, ...options }: Options): URLSearchParams {
     request_id: options.requestId,
     trace_id: options.traceId,
     policy: options.policyId,
+    own_console: options.withoutConsole && "false",
     since: options.since,
     until: options.until,
   };

@@ -23,6 +23,7 @@ interface Options {
   readonly route?: string;
   readonly since?: string;
   readonly betweenNodes?: true;
+  readonly withoutConsole?: true;
   readonly segments?: true;
   readonly json?: true;
 }
@@ -35,6 +36,7 @@ export const tracesCommand: AddCommand = (program) => {
     .option("--route <route>", "Only requests of this route, such as /api/authorize")
     .option("--since <time>", "Only traces that began at this time or later")
     .option("--between-nodes", "Also requests of other nodes, such as polls")
+    .option("--without-console", "Without requests of the web console")
     .option("--segments", "Print how long each phase took, instead of the traces")
     .option("--json", "Print JSON, one trace, phase or span per line");
   withAccess(command, traceEndpoints.getTraces)
@@ -53,8 +55,14 @@ function numberIn(text: string): number {
 }
 
 async function printTraces(access: NodeAccess, options: Options) {
-  const { minMs, route, since, betweenNodes, segments: bySegment, json } = options;
-  const query = { min_ms: minMs, route, since, between_nodes: betweenNodes && "true" };
+  const { minMs, route, since, betweenNodes, withoutConsole, segments: bySegment, json } = options;
+  const query = {
+    min_ms: minMs,
+    route,
+    since,
+    between_nodes: betweenNodes && "true",
+    console: withoutConsole && "false",
+  };
   const { traces, segments } = await callEndpoint(access, traceEndpoints.getTraces, { query });
   if (traces.length === 0)
     await printWarning(

@@ -1,6 +1,6 @@
 /** A logged decision as the node sends it, and its question as a text and for the screen that asks again. Pure. */
 import type { decisionEndpoints } from "../../../features/decisions/endpoints.ts";
-import { queryCalls } from "../../../util/query-text.ts";
+import { askedResources, queryCalls } from "../../../util/query-text.ts";
 import type { Answer } from "../api/answer.ts";
 import { questionOf } from "../ask/question.ts";
 import { valueParameter } from "../facts/fact-text.ts";
@@ -28,7 +28,8 @@ type Asked = Pick<LoggedDecision, "kind" | "actor" | "action" | "resource" | "qu
 export function questionText({ kind, actor, action, resource, question }: Asked): string {
   const calls = queryCalls(question);
   if (calls !== undefined) return calls.join(" and ");
-  const asked = [valueText(actor), action ?? "_", valueText(resource)].join(" ");
+  const what = askedResources(question, valueText) ?? valueText(resource);
+  const asked = [valueText(actor), action ?? "_", what].join(" ");
   return kind === "authorize" ? asked : `${kind} ${asked}`;
 }
 

@@ -212,7 +212,9 @@ describe("the audit log and backups", () => {
         await addFilter(tab, words.audit.fields.action, "key.create");
         await page.getByRole("rowheader", { name: "backup.download" }).first().waitFor({ state: "detached" });
         await page.getByRole("rowheader", { name: "key.create" }).first().waitFor();
-        await page.getByLabel(filterTexts.condition).selectOption({ label: words.audit.fields.result });
+        await page
+          .getByLabel(filterTexts.condition, { exact: true })
+          .selectOption({ label: words.audit.fields.result });
         await page.getByLabel(words.audit.fields.result, { exact: true }).selectOption("failed");
         await page.getByRole("button", { name: filterTexts.add, exact: true }).click();
         await page.getByText(words.audit.none).waitFor();

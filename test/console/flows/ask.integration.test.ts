@@ -1,6 +1,7 @@
 /** Questions: each kind, with context facts, reasons, a fact that is added for a denial, and the question as a link. */
 import { expect } from "bun:test";
 import { texts } from "../../../src/console/ui/texts.ts";
+import { reasonTexts } from "../../../src/console/ui/texts/reason.ts";
 import { askTexts } from "../../../src/console/ui/texts/ask.ts";
 import { decisionsTexts } from "../../../src/console/ui/texts/decisions.ts";
 import { loginTexts } from "../../../src/console/ui/texts/login.ts";
@@ -20,7 +21,7 @@ flow("a denial shows what is missing, and a key that may write adds it", async (
   await page.getByText(words.problems.actor("bob")).waitFor();
   await fill(tab, { actor: "User:bob" });
   await page.getByRole("button", { name: words.submit, exact: true }).click();
-  await page.getByText(words.denied, { exact: true }).waitFor();
+  await page.getByText(reasonTexts.denied, { exact: true }).waitFor();
   expect(page.url()).toEndWith("#/ask/authorize?actor=User%3Abob&action=delete&resource=Repository%3Acompiler");
   await page.getByRole("heading", { name: words.attempts }).waitFor();
   const assume = page.getByRole("button", { name: words.tree.assumeFact(missing) });
@@ -28,31 +29,31 @@ flow("a denial shows what is missing, and a key that may write adds it", async (
   await tab.expectAccessible();
 
   await assume.click();
-  await page.getByText(words.allowed, { exact: true }).waitFor();
+  await page.getByText(reasonTexts.allowed, { exact: true }).waitFor();
   await page.getByText(words.tree.origins.context, { exact: true }).waitFor();
   const link = page.url();
   expect(link).toContain("context=");
   await page.getByRole("button", { name: words.context.removeFact(missing) }).click();
   await page.getByRole("button", { name: words.submit, exact: true }).click();
-  await page.getByText(words.denied, { exact: true }).waitFor();
+  await page.getByText(reasonTexts.denied, { exact: true }).waitFor();
 
   // One click does not give a role to anybody.
   await page.getByRole("button", { name: words.tree.addFact(missing) }).click();
   await page.getByText(words.adding.role("User:bob", "admin", "Repository:compiler")).waitFor();
   await page.keyboard.press("Escape");
   await page.getByRole("button", { name: words.tree.addFact(missing) }).click();
-  await page.getByText(words.denied, { exact: true }).waitFor();
+  await page.getByText(reasonTexts.denied, { exact: true }).waitFor();
   await page.getByRole("button", { name: words.adding.confirm("test") }).click();
   await page.getByText(words.added(missing)).waitFor();
-  await page.getByText(words.allowed, { exact: true }).waitFor();
+  await page.getByText(reasonTexts.allowed, { exact: true }).waitFor();
   await page.getByText(words.tree.origins.stored, { exact: true }).first().waitFor();
   await page.getByRole("button", { name: words.undo, exact: true }).click();
-  await page.getByText(words.denied, { exact: true }).waitFor();
+  await page.getByText(reasonTexts.denied, { exact: true }).waitFor();
   const question = { actor_type: "User", actor_id: "bob", resource_type: "Repository", resource_id: "compiler" };
   expect(await flow.call("POST", "/api/authorize", { ...question, action: "delete" })).toEqual({ allowed: false });
 
   const reader = await flow.logIn("read", link.slice(link.indexOf("#/") + 2));
-  await reader.page.getByText(words.allowed, { exact: true }).waitFor();
+  await reader.page.getByText(reasonTexts.allowed, { exact: true }).waitFor();
   await reader.open("ask/authorize?actor=User%3Abob&action=delete&resource=Repository%3Acompiler");
   await reader.page.getByRole("button", { name: words.tree.assumeFact(missing) }).waitFor();
   expect(await reader.page.getByRole("button", { name: words.tree.addFact(missing) }).count()).toBe(0);
@@ -79,7 +80,7 @@ flow(
 flow("a permission has rules with lines and a path, and lists lead to the reasons of each result", async (flow) => {
   const tab = await flow.logIn("read", "ask/authorize?actor=User%3Aalice&action=read&resource=Repository%3Acompiler");
   const { page } = tab;
-  await page.getByText(words.allowed, { exact: true }).waitFor();
+  await page.getByText(reasonTexts.allowed, { exact: true }).waitFor();
   const path = page.locator(".path");
   await path.waitFor();
   expect(await path.innerText()).toContain("Folder:acme/src/tools → Folder:acme/src → Folder:acme");
@@ -90,7 +91,7 @@ flow("a permission has rules with lines and a path, and lists lead to the reason
   await rule.click();
   await page.locator(".cm-activeLineGutter").getByText(line, { exact: true }).waitFor();
   await page.goBack();
-  await page.getByText(words.allowed, { exact: true }).waitFor();
+  await page.getByText(reasonTexts.allowed, { exact: true }).waitFor();
   for (const name of [words.share.link, words.share.curl, words.share.typeScript, words.share.test])
     await page.getByText(name, { exact: true }).click();
   const test = await page.getByLabel(words.share.test, { exact: true }).innerText();
@@ -105,7 +106,7 @@ flow("a permission has rules with lines and a path, and lists lead to the reason
   await page.getByText(words.share.test, { exact: true }).click();
   expect(await page.getByLabel(words.share.test, { exact: true }).innerText()).toContain("resource in [");
   await page.getByRole("link", { name: words.results.why("kernel") }).click();
-  await page.getByText(words.allowed, { exact: true }).waitFor();
+  await page.getByText(reasonTexts.allowed, { exact: true }).waitFor();
 
   await tab.open("ask/who?type=User&action=delete&resource=Repository%3Akernel");
   await page.getByText(words.results.one, { exact: true }).waitFor();

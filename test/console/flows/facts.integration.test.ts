@@ -1,6 +1,7 @@
 /** The screen of facts: filters, a long list, insertion with completion, deletion and its undo, on each role of node. */
 import { expect } from "bun:test";
 import { texts } from "../../../src/console/ui/texts.ts";
+import { reasonTexts } from "../../../src/console/ui/texts/reason.ts";
 import { askTexts } from "../../../src/console/ui/texts/ask.ts";
 import { factsTexts } from "../../../src/console/ui/texts/facts.ts";
 import { objectTexts } from "../../../src/console/ui/texts/object.ts";
@@ -97,7 +98,7 @@ flow("facts are changed through an edge, and a fallback has no controls for it",
   await fallback.heading("Folder:acme/src").waitFor();
   await fallback.page.getByRole("region", { name: objectTexts.roles.label }).waitFor();
   await fallback.open("ask/authorize?actor=User%3Abob&action=delete&resource=Repository%3Acompiler");
-  await fallback.page.getByText(askTexts.denied, { exact: true }).waitFor();
+  await fallback.page.getByText(reasonTexts.denied, { exact: true }).waitFor();
   const missing = 'has_role(User:bob, "admin", Repository:compiler)';
   await fallback.page.getByRole("button", { name: askTexts.tree.assumeFact(missing) }).waitFor();
   expect(await fallback.page.getByRole("button", { name: askTexts.tree.addFact(missing) }).count()).toBe(0);

@@ -30,6 +30,7 @@ const screens = {
   "ask-allowed": `ask/authorize?${asked}`,
   "ask-denied": `ask/authorize?${asked.replace("read", "delete").replace("bob", "mallory")}`,
   "ask-who": "ask/who?type=User&action=read&resource=Repository:compiler",
+  "ask-missing": `ask/authorize?${asked.replace("read", "delete")}`,
   decisions: "decisions",
   changes: "changes",
   traces: "traces",
@@ -58,6 +59,7 @@ flow(
     for (const [name, route] of Object.entries(screens)) {
       await tab.open(route);
       await tab.until(`document.activeElement?.tagName === "H1"`);
+      await tab.until(`!document.querySelector("main .loading")`);
       await tab.until(`!document.body.innerText.includes(${JSON.stringify(texts.loading)})`);
       for (const theme of themes) {
         await page.emulateMedia({ colorScheme: theme });

@@ -149,7 +149,8 @@ function attemptNode({ rule, held, missing }: Attempt): TreeNode {
   return { kind: "attempt", text: rule?.text ?? "", rule, children: [...holding, ...lacking] };
 }
 
-function factOf({ predicate, args }: Call): Fact | undefined {
+/** Undefined if the call stands for several facts. */
+export function factOf({ predicate, args }: Call): Fact | undefined {
   const values = args.flatMap(({ type, id }) => (type === null || id === null || id === "*" ? [] : [{ type, id }]));
   return values.length === args.length && predicate !== "" ? { predicate, args: values } : undefined;
 }

@@ -2,6 +2,7 @@
 import { useState } from "preact/hooks";
 import { messageOf } from "../api/error-text.ts";
 import { type AnswerState, useAnswer } from "../ask/answer.ts";
+import { AnswerCard } from "../ask/answer-card.tsx";
 import { ExplanationView } from "../ask/explanation-view.tsx";
 import { type Explanation, factsIn } from "../ask/explanation.ts";
 import {
@@ -242,6 +243,9 @@ function AnswerTo({ draft, question }: { readonly draft: Draft; readonly questio
     <section aria-label={words.answer}>
       <h2>{words.answer}</h2>
       <div role="status">
+        {question.kind === "authorize" && state.allowed !== undefined && (
+          <AnswerCard question={question} allowed={state.allowed} explanation={state.explanation} isOfNow />
+        )}
         <AnswerText state={state} type={"type" in question ? question.type : ""} />
         {state.hint !== undefined && state.explanation === undefined && <p>{state.hint}</p>}
       </div>
@@ -279,13 +283,7 @@ function AnswerTo({ draft, question }: { readonly draft: Draft; readonly questio
 
 function AnswerText({ state, type }: { readonly state: AnswerState; readonly type: string }) {
   const { allowed, rows, explanation, isPending, isComplete } = state;
-  if (allowed !== undefined)
-    return (
-      <p>
-        <strong class={allowed ? "good" : "failure"}>{allowed ? words.allowed : words.denied}</strong>{" "}
-        {isPending && explanation === undefined && words.explaining}
-      </p>
-    );
+  if (allowed !== undefined) return isPending && explanation === undefined ? <p>{words.explaining}</p> : null;
   if (state.isAnyone === true)
     return (
       <>

@@ -38,8 +38,6 @@ export const askTexts = {
   asking: "Asking …",
   explaining: "Looking for the reasons …",
   answer: "Answer",
-  allowed: "Allowed",
-  denied: "Denied",
   derivation: "Why",
   attempts: "Nearest attempts, and what they lack",
   results: {

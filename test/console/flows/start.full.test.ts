@@ -1,7 +1,7 @@
 /** The first run: every sample loads with one click and shows the answers that it promises; nothing is overwritten. */
 import { describe, expect } from "bun:test";
 import { samples } from "../../../src/console/ui/start/samples.ts";
-import { askTexts } from "../../../src/console/ui/texts/ask.ts";
+import { reasonTexts } from "../../../src/console/ui/texts/reason.ts";
 import { overviewTexts } from "../../../src/console/ui/texts/overview.ts";
 import { startTexts } from "../../../src/console/ui/texts/start.ts";
 import type { Tab } from "./browser.ts";
@@ -33,7 +33,7 @@ describe("an empty environment", () => {
           if (sample === samples[0]) await tab.expectAccessible();
           const denial = sample.questions.find(({ answer }) => answer === false);
           await page.getByRole("link", { name: denial?.text ?? "" }).click();
-          await page.getByText(askTexts.denied, { exact: true }).waitFor();
+          await page.getByText(reasonTexts.denied, { exact: true }).waitFor();
           await tab.open("start");
           await page.getByText(words.notEmpty).waitFor();
           expect(await loadButtons(tab).count()).toBe(0);

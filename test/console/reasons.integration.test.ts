@@ -5,7 +5,7 @@
 import { expect, test } from "bun:test";
 import type { Explanation } from "../../src/console/ui/ask/explanation.ts";
 import { factsIn } from "../../src/console/ui/ask/explanation.ts";
-import { nearestMiss, permissionReason, wayText } from "../../src/console/ui/ask/reason.ts";
+import { nearestAttempts, permissionReason, wayText } from "../../src/console/ui/ask/reason.ts";
 import { formatFact, formatValue, type Value } from "../../src/console/ui/facts/fact-text.ts";
 import { facts } from "../../scripts/example/facts.ts";
 import { examplePolicy } from "../e2e/cluster.ts";
@@ -59,7 +59,7 @@ test("every way is true, and every fact that would be enough is enough", () =>
             seen.longest = Math.max(seen.longest, reason.way.length);
             continue;
           }
-          const { candidates, excluded } = nearestMiss(explanation);
+          const { candidates, excluded } = nearestAttempts(explanation);
           seen.excluded += Number(excluded !== undefined);
           for (const fact of candidates) {
             const again = await api.call("POST", "/api/authorize", { body: { ...body, context_facts: [fact] } });

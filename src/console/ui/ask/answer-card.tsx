@@ -7,7 +7,7 @@ import { call } from "../state/session.ts";
 import { reasonTexts as words } from "../texts/reason.ts";
 import type { Explanation } from "./explanation.ts";
 import { type AuthorizeQuestion, requestOf } from "./question.ts";
-import { nearestMiss, type PermissionReason, permissionReason, type WayStep, wayText } from "./reason.ts";
+import { nearestAttempts, type PermissionReason, permissionReason, type WayStep, wayText } from "./reason.ts";
 
 export interface AnswerCardProps {
   readonly question: AuthorizeQuestion;
@@ -52,7 +52,7 @@ function sentenceOf(actor: string, { way, others, conditions }: PermissionReason
 
 /** What would have to be true. The node says whether one fact is enough: it is asked again with it as a context fact. */
 function Miss({ question, explanation }: { readonly question: AuthorizeQuestion; readonly explanation: Explanation }) {
-  const { candidates, excluded } = nearestMiss(explanation);
+  const { candidates, excluded } = nearestAttempts(explanation);
   const { data, error } = useLoaded(`miss ${candidates.map(formatFact).join()}`, async (signal) => {
     for (const fact of candidates) if (await isEnough(question, fact, signal)) return { fact };
     return { fact: undefined };

@@ -47,7 +47,7 @@ export function permissionReason(
   };
 }
 
-export interface NearestMiss {
+export interface NearestAttempts {
   /** Facts of which each may be all that is missing, the nearest first. Only the node knows whether one is enough. */
   readonly candidates: readonly Fact[];
   /** What holds although the nearest rule excludes it. */
@@ -57,7 +57,7 @@ export interface NearestMiss {
 const candidatesMax = 3;
 
 /** What the attempts lack that lack one thing only. */
-export function nearestMiss({ denial }: Explanation): NearestMiss {
+export function nearestAttempts({ denial }: Explanation): NearestAttempts {
   const candidates: Fact[] = [];
   let excluded: string | undefined;
   // Shallow ones first: they need the fewest rules.

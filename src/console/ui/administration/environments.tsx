@@ -96,7 +96,12 @@ function Row(props: { readonly environment: Environment; readonly onAsk: (asked:
             <button type="button" aria-label={words.renameOf(id)} onClick={() => onAsk({ to: "rename", environment })}>
               {words.rename}
             </button>{" "}
-            <button type="button" aria-label={words.deleteOf(id)} onClick={() => onAsk({ to: "delete", environment })}>
+            <button
+              type="button"
+              class="danger"
+              aria-label={words.deleteOf(id)}
+              onClick={() => onAsk({ to: "delete", environment })}
+            >
               {words.delete}
             </button>
           </>
@@ -151,6 +156,7 @@ function AskedDialog({ asked: { to, environment }, onDone, onClose }: AskedProps
           {...common}
           title={words.deleteOf(id)}
           confirm={words.delete}
+          isDestructive
           typed={id}
           onConfirm={(_, signal) => send("", "DELETE", undefined, signal)}
         >

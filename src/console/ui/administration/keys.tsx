@@ -80,6 +80,7 @@ export function Keys() {
         <ConfirmDialog
           title={words.revokeOf(asked.key.name)}
           confirm={words.revoke}
+          isDestructive
           onClose={() => setAsked(undefined)}
           onConfirm={async (_, signal) => {
             await call(`/api/keys/${encodeURIComponent(asked.key.id)}`, { method: "DELETE", signal });
@@ -137,7 +138,12 @@ function KeyRow(props: { readonly row: Key; readonly isOwn: boolean; readonly on
         <button type="button" aria-label={words.rotateOf(name)} onClick={() => onAsk({ to: "rotate", key })}>
           {words.rotate}
         </button>{" "}
-        <button type="button" aria-label={words.revokeOf(name)} onClick={() => onAsk({ to: "revoke", key })}>
+        <button
+          type="button"
+          class="danger"
+          aria-label={words.revokeOf(name)}
+          onClick={() => onAsk({ to: "revoke", key })}
+        >
           {words.revoke}
         </button>
       </td>

@@ -9,6 +9,8 @@ export interface ConfirmDialogProps {
   readonly title: string;
   /** The label of the button that does it. */
   readonly confirm: string;
+  /** Whether it takes something away. */
+  readonly isDestructive?: boolean;
   /** A text that has to be typed first. */
   readonly typed?: string;
   readonly children: ComponentChildren;
@@ -17,7 +19,15 @@ export interface ConfirmDialogProps {
   readonly onClose: () => void;
 }
 
-export function ConfirmDialog({ title, confirm, typed, children, onConfirm, onClose }: ConfirmDialogProps) {
+export function ConfirmDialog({
+  title,
+  confirm,
+  isDestructive = false,
+  typed,
+  children,
+  onConfirm,
+  onClose,
+}: ConfirmDialogProps) {
   const dialog = useRef<HTMLDialogElement>(null);
   const form = useRef<HTMLFormElement>(null);
   const [given, setGiven] = useState("");
@@ -67,7 +77,11 @@ export function ConfirmDialog({ title, confirm, typed, children, onConfirm, onCl
         )}
         <Refusal error={error} />
         <div class="buttons">
-          <button type="submit" class="primary" disabled={isRunning || (typed !== undefined && given !== typed)}>
+          <button
+            type="submit"
+            class={isDestructive ? "primary danger" : "primary"}
+            disabled={isRunning || (typed !== undefined && given !== typed)}
+          >
             {isRunning ? dialogTexts.running : confirm}
           </button>
           <button type="button" onClick={close}>

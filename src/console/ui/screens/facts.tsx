@@ -50,6 +50,7 @@ export default function FactsScreen() {
     return (
       <button
         type="button"
+        class={isDeleted ? "" : "danger"}
         aria-label={label}
         onClick={() => void (isDeleted ? undoDeletion(fact) : change("deletes", fact))}
       >

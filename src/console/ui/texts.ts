@@ -58,7 +58,8 @@ export const texts = {
   },
 
   chart: {
-    time: "Time",
+    nothing: "Nothing was measured in the last hour.",
+    notMeasured: "not measured",
     empty: (chart: string) => `${chart}: nothing was measured in the last hour.`,
     summary: (chart: string, latest: string, highest: string) => `${chart}: now ${latest}, highest ${highest}.`,
   },

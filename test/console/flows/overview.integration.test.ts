@@ -1,9 +1,12 @@
 /** The overview of a primary and of an edge. */
 import * as Bun from "bun";
-import { describe } from "bun:test";
+import { describe, expect } from "bun:test";
+import type { MetricsHistory } from "../../../src/console/ui/api/responses.ts";
+import { formatDuration } from "../../../src/console/ui/components/format.ts";
+import { localTime } from "../../../src/console/ui/components/times.ts";
 import { texts } from "../../../src/console/ui/texts.ts";
 import { overviewTexts } from "../../../src/console/ui/texts/overview.ts";
-import { adminKey } from "../../replication/cluster.ts";
+import { adminKey, eventually } from "../../replication/cluster.ts";
 import { updates } from "./browser.ts";
 import { type Flow, flow } from "./flow.ts";
 
@@ -23,6 +26,60 @@ async function useFor(durationMs: number, flow: Flow, edge: string): Promise<voi
 }
 
 const question = { actor_type: "User", actor_id: "bob", action: "read", resource_type: "Repository", resource_id: "x" };
+
+/** An hour with a gap, a sample alone in it, and a time without samples; a test cannot wait for a real one. */
+function hourOf(history: MetricsHistory, endMs: number): MetricsHistory {
+  const steps = Array.from({ length: 360 }, (_, index) => index).filter((index) => index < 150 || index > 200);
+  const times = steps.map((index) => endMs - (359 - index) * 10_000);
+  const values = steps.map((index) => (index >= 60 && index < 120 && index !== 90 ? null : 1 + (index % 40) / 10));
+  return { ...history, times, series: mapped(history, () => values) };
+}
+
+function mapped({ series }: MetricsHistory, values: () => readonly (number | null)[]): MetricsHistory["series"] {
+  return Object.fromEntries(Object.keys(series).map((name) => [name, values()])) as MetricsHistory["series"];
+}
+
+const timeZone = "Asia/Kolkata";
+
+flow("charts name the latest values, or those under the pointer", async (flow) => {
+  await flow.call("POST", "/api/authorize", question);
+  const tab = await flow.logIn("admin", "changes", { timeZone });
+  const { page } = tab;
+  const endMs = Date.parse("2026-12-02T17:00:00Z");
+  const history = (await flow.call("GET", "/api/metrics_history")) as MetricsHistory;
+  const hour = hourOf(history, endMs);
+  const nothing = { ...hour, times: [], series: mapped(hour, () => []) };
+  await page.route(/metrics_history/, (route) =>
+    route.fulfill({ json: route.request().url().includes("since") ? nothing : hour }),
+  );
+  await tab.open("overview");
+  const chart = page.getByRole("figure").filter({ hasText: overviewTexts.charts.latency });
+  const legend = chart.locator(".chart-legend");
+  /** The text for the sample with that time, whatever it is. */
+  const textAt = (time: string): string => {
+    const index = hour.times.findIndex((ms) => time === localTime(ms, { timeZone }));
+    const value = hour.series.decision_p50_ms[index] ?? null;
+    const text = value === null ? texts.chart.notMeasured : formatDuration(value);
+    return `${overviewTexts.charts.p50} ${text} ${overviewTexts.charts.p99} ${text} ${time}`;
+  };
+  const legendHas = (part: string): Promise<void> =>
+    eventually(async () => {
+      const text = (await legend.innerText()).replace(/\s+/g, " ").trim();
+      expect(text).toContain(part);
+      expect(text).toBe(textAt(/\d+ Dec 2026.*$/.exec(text)?.[0] ?? ""));
+    });
+  await legendHas(localTime(endMs, { timeZone }));
+  const area = chart.locator(".u-over");
+  const { width = 0, height = 0 } = (await area.boundingBox()) ?? {};
+  const pointAt = (share: number) => area.hover({ position: { x: share * width, y: height / 2 } });
+  await pointAt(0.1);
+  await legendHas(" ms ");
+  await pointAt(0.2);
+  await legendHas(texts.chart.notMeasured);
+  await page.mouse.move(0, 0);
+  await legendHas(localTime(endMs, { timeZone }));
+  await tab.expectAccessible();
+});
 
 describe("the overview", () => {
   flow("shows the node, its problems and its last hour", async (flow) => {

@@ -20,8 +20,18 @@ import {
 import { isWithin } from "../../src/console/ui/facts/fact-restriction.ts";
 import { filterIn, filterProblem, pathOf, queryOf, typeSignatures } from "../../src/console/ui/facts/filter.ts";
 import { heightMax, scrollTopOf, windowOf } from "../../src/console/ui/facts/window.ts";
-import { expandedBy, graphOf, nodeInDirection, nodesMax, shortText } from "../../src/console/ui/object/graph.ts";
-import { layoutOf } from "../../src/console/ui/object/layout.ts";
+import {
+  boxOf,
+  expandedBy,
+  graphOf,
+  groupedBy,
+  nodeInDirection,
+  nodesMax,
+  type RelationGraph,
+  shortText,
+  shownKey,
+} from "../../src/console/ui/object/graph.ts";
+import { layoutOf as shownLayoutOf } from "../../src/console/ui/object/layout.ts";
 import { holdersIn } from "../../src/console/ui/object/role-holders.ts";
 import { must } from "../../src/util/assert.ts";
 import { parseFactText } from "../../src/cli/parse-fact.ts";
@@ -304,6 +314,8 @@ describe("pages of facts", () => {
 });
 
 describe("the graph of relations", () => {
+  const layoutOf = (graph: RelationGraph, opened: ReadonlySet<string> = new Set()) =>
+    shownLayoutOf(groupedBy(graph, opened));
   const Folder = (id: string) => ({ type: "Folder", id });
   const parent = (from: string, to: string): Fact => ({
     predicate: "has_relation",
@@ -335,9 +347,44 @@ describe("the graph of relations", () => {
     const facts = Array.from({ length: 500 }, (_, index) => parent(`f${index}`, "a"));
     const full = expandedBy(graph, Folder("a"), facts, false);
     expect([full.nodes.size, full.isFull, graph.isFull]).toEqual([nodesMax, true, false]);
-    const { nodes, width } = layoutOf(full);
-    expect(nodes).toHaveLength(nodesMax);
+    const [group] = [...groupedBy(full, new Set()).nodes.keys()].filter((key) => key.startsWith("["));
+    const { nodes, width } = layoutOf(full, new Set([must(group)]));
+    expect(nodes).toHaveLength(nodesMax + 1);
     expect(width).toBeGreaterThan(0);
+  });
+
+  test("shows many objects with the same relations as one group, until it is opened", () => {
+    const children = Array.from({ length: 50 }, (_, index) => parent(`f${index}`, "a"));
+    const own = [...children, parent("f7", "x"), grant, parent("a", "b"), parent("f3", "a"), parent("a", "f4")];
+    const many = expandedBy(graphOf(Folder("a")), Folder("a"), own, false);
+    const closed = groupedBy(many, new Set());
+    const [group] = [...closed.nodes.values()].flatMap((node) => node.group ?? []);
+    // `f7` has another relation, and `f4` is a parent as well.
+    expect([group?.label, group?.members.length, group?.isOpen]).toEqual(["parent", 48, false]);
+    const key = must(group).key;
+    expect([...closed.nodes.values()].map(({ text }) => text)).toEqual([
+      ...["Folder:a", "Folder:f4", "Folder:f7", "Folder:x", "Team:t", "Folder:b", "48 × parent"],
+    ]);
+    expect([...closed.edges.values()].filter(({ from, to }) => from === key || to === key)).toEqual([
+      { from: key, to: "Folder:a", label: "" },
+    ]);
+    expect([shownKey(closed, "Folder:f1"), shownKey(closed, "Folder:b"), shownKey(closed, "Folder:none")]).toEqual([
+      key,
+      "Folder:b",
+      undefined,
+    ]);
+    const open = groupedBy(many, new Set([key]));
+    expect([open.nodes.size, shownKey(open, "Folder:f1")]).toEqual([55, "Folder:f1"]);
+    expect([...open.edges.values()]).toContainEqual({ from: "Folder:f1", to: key, label: "" });
+    // An object that is expanded leaves the group; a group of few is none, and its object stands for it.
+    const grown = expandedBy(many, Folder("f1"), [parent("f1", "a")], false);
+    expect(shownKey(groupedBy(grown, new Set()), "Folder:f1")).toBe("Folder:f1");
+    const few = expandedBy(graphOf(Folder("a")), Folder("a"), children.slice(0, 4), false);
+    expect([groupedBy(few, new Set()).nodes.size, shownKey(groupedBy(few, new Set()), key)]).toEqual([5, "Folder:a"]);
+  });
+
+  test("gives wide characters room", () => {
+    expect(boxOf("日本").width).toBeGreaterThan(boxOf("ab").width);
   });
 
   test("is laid out in layers, in which the arrow keys move", () => {

@@ -61,3 +61,72 @@ flow("a stored script in an id is text, and an unknown object has no facts", asy
   await tab.open("object");
   await page.getByText(words.unknown).waitFor();
 });
+
+flow("a graph of 50 relations opens on its object, and groups them", async (flow) => {
+  const fact = (id: string) => ({
+    predicate: "has_role",
+    args: [
+      { type: "User", id },
+      { type: "String", id: "member" },
+      { type: "Organization", id: "large" },
+    ],
+  });
+  const ids = Array.from({ length: 50 }, (_, index) => `user-${String(index).padStart(2, "0")}`);
+  await flow.call("POST", "/api/batch", [{ inserts: ids.map(fact) }]);
+  await flow.call("POST", "/api/batch", [
+    {
+      inserts: [
+        {
+          predicate: "has_relation",
+          args: [
+            { type: "Folder", id: "in-large" },
+            { type: "String", id: "organization" },
+            { type: "Organization", id: "large" },
+          ],
+        },
+      ],
+    },
+  ]);
+  const tab = await flow.logIn("read", "object/Organization/large");
+  const { page } = tab;
+  const node = (name: string, state: string) =>
+    page.getByRole("button", { name: words.graph.node(name, state), exact: true });
+  const all = page.getByRole("group", { name: words.graph.label(52, 51) });
+  await all.waitFor();
+  expect(await all.getByRole("button").count()).toBe(3);
+  const name = words.graph.group("50 × member", "Organization:large");
+  const status = page.getByRole("status").filter({ hasText: words.graph.selected });
+  const isInside = (key: string) =>
+    tab.until(`(() => {
+      const box = document.querySelector(${JSON.stringify(`[data-key=${JSON.stringify(key)}]`)}).getBoundingClientRect();
+      const view = document.querySelector(".graph").getBoundingClientRect();
+      return box.left >= view.left && box.right <= view.right && box.top >= view.top && box.bottom <= view.bottom;
+    })()`);
+  await tab.expectAccessible();
+  await page.setViewportSize({ width: 390, height: 800 });
+  await tab.open("facts");
+  await tab.open("object/Organization/large");
+  await all.waitFor();
+  await isInside("Organization:large");
+  const group = node(name, words.graph.closed);
+  await group.focus();
+  await page.keyboard.press("Enter");
+  await node(name, words.graph.open).waitFor();
+  expect(await all.getByRole("button").count()).toBe(53);
+  const focused = `document.activeElement?.getAttribute("aria-label")`;
+  expect(await page.evaluate(focused)).toBe(words.graph.node(name, words.graph.open));
+  expect(await status.innerText()).toContain("50 × member");
+  await page.keyboard.press("ArrowLeft");
+  const label = (await page.evaluate(focused)) as string;
+  expect(label).toMatch(/^User:user-\d\d, /);
+  const [key = ""] = label.split(",");
+  await isInside(key);
+  await page.keyboard.press("Enter");
+  // It has one more fact than the group knows; the selection stays on it, in view.
+  await node(key, words.graph.expanded).waitFor();
+  expect(await page.evaluate(focused)).toBe(words.graph.node(key, words.graph.expanded));
+  await isInside(key);
+  expect(await status.innerText()).toContain(key);
+  await page.setViewportSize({ width: 1280, height: 900 });
+  await tab.expectAccessible();
+});

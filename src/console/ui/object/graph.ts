@@ -23,8 +23,8 @@ export interface RelationGraph {
   readonly isFull: boolean;
 }
 
-/** More objects are hard to read, and take long to lay out. */
-export const nodesMax = 120;
+/** More objects take long to lay out. */
+export const nodesMax = 200;
 
 export function graphOf(value: Value): RelationGraph {
   const node = nodeOf(value);
@@ -75,6 +75,97 @@ function nodeOf(value: Value): GraphNode {
   return { key: keyOf(value), value, isPartial: false };
 }
 
+/** Objects with the same relations to one object, and no others: shown as one node until it is opened. */
+export interface NodeGroup {
+  readonly key: string;
+  /** The key of the object that they are related to. */
+  readonly center: string;
+  /** The names of the relations. */
+  readonly label: string;
+  /** The keys of the objects. */
+  readonly members: readonly string[];
+  readonly isOpen: boolean;
+}
+
+export interface ShownNode {
+  readonly key: string;
+  readonly text: string;
+  /** Undefined for an object. */
+  readonly group?: NodeGroup;
+}
+
+/** What is drawn of a graph. */
+export interface ShownGraph {
+  readonly nodes: ReadonlyMap<string, ShownNode>;
+  /** An edge has no label if its group has it. */
+  readonly edges: ReadonlyMap<string, GraphEdge>;
+}
+
+/** So many objects with the same relations are one group. */
+const membersMin = 5;
+
+/** The graph with its groups, of which `opened` are open: those are between their members and the object. */
+export function groupedBy(graph: RelationGraph, opened: ReadonlySet<string>): ShownGraph {
+  const groups = groupsIn(graph, opened);
+  const groupOf = new Map(groups.flatMap((group) => group.members.map((member) => [member, group])));
+  const nodes = new Map<string, ShownNode>();
+  for (const key of graph.nodes.keys()) if (groupOf.get(key)?.isOpen !== false) nodes.set(key, { key, text: key });
+  for (const group of groups)
+    nodes.set(group.key, { key: group.key, text: groupText(group.members.length, group.label), group });
+  const edges = new Map<string, GraphEdge>();
+  for (const [key, edge] of graph.edges) {
+    const group = groupOf.get(edge.from) ?? groupOf.get(edge.to);
+    if (group === undefined) edges.set(key, edge);
+    else for (const part of partsOf(edge, group)) edges.set(JSON.stringify([part.from, part.to]), part);
+  }
+  return { nodes, edges };
+}
+
+/** `50 × member`. */
+export function groupText(count: number, label: string): string {
+  return `${count} × ${label}`;
+}
+
+/** The node of an object or group in what is drawn: a group that is not open stands for its members. */
+export function shownKey({ nodes }: ShownGraph, key: string): string | undefined {
+  if (nodes.has(key)) return key;
+  return [...nodes.values()].find(({ group }) => group?.members.includes(key))?.key ?? groupCenter(key);
+}
+
+function groupsIn(graph: RelationGraph, opened: ReadonlySet<string>): NodeGroup[] {
+  const edgesAt = new Map<string, GraphEdge[]>();
+  for (const edge of graph.edges.values())
+    for (const end of new Set([edge.from, edge.to])) edgesAt.getOrInsertComputed(end, () => []).push(edge);
+  const found = new Map<string, { readonly center: string; readonly label: string; readonly members: string[] }>();
+  const [root] = graph.nodes.keys();
+  for (const [key, { facts }] of graph.nodes) {
+    const edges = edgesAt.get(key) ?? [];
+    const others = new Set(edges.map(({ from, to }) => (from === key ? to : from)));
+    const [center] = others;
+    if (key === root || facts !== undefined || center === undefined || others.size > 1 || center === key) continue;
+    const labels = edges.map(({ from, label }) => `${from === key ? "<" : ">"} ${label}`).toSorted();
+    const label = [...new Set(labels.map((text) => text.slice(2)))].join(", ");
+    found
+      .getOrInsertComputed(JSON.stringify([center, ...labels]), () => ({ center, label, members: [] }))
+      .members.push(key);
+  }
+  return [...found]
+    .filter(([, { members }]) => members.length >= membersMin)
+    .map(([key, group]) => ({ key, ...group, isOpen: opened.has(key) }));
+}
+
+/** The object of a group that is no group any more, by the key of the group. */
+function groupCenter(key: string): string | undefined {
+  return key.startsWith("[") ? (JSON.parse(key) as readonly string[])[0] : undefined;
+}
+
+/** From the object to the group and, if it is open, from there to the member; or in the other direction. */
+function partsOf({ from, to }: GraphEdge, { key, center, isOpen }: NodeGroup): GraphEdge[] {
+  const outside = from === center ? { from, to: key, label: "" } : { from: key, to, label: "" };
+  const inside = from === center ? { from: key, to, label: "" } : { from, to: key, label: "" };
+  return isOpen ? [outside, inside] : [outside];
+}
+
 const labelCharactersMax = 30;
 
 /** A text that fits into a node. */
@@ -85,7 +176,10 @@ export function shortText(text: string): string {
 
 /** Boxes for the layout, in pixels. Fonts differ between systems, so the widths are generous. */
 export function boxOf(text: string): { readonly width: number; readonly height: number } {
-  return { width: [...shortText(text)].length * 9 + 24, height: 36 };
+  const characters = [...shortText(text)];
+  // Ideographs and emoji are wider than letters.
+  const width = characters.reduce((sum, character) => sum + (character > "\u10ff" ? 16 : 9), 0);
+  return { width: width + 24, height: 36 };
 }
 
 export interface Placed {

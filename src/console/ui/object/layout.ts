@@ -1,6 +1,6 @@
 /** The layered layout of a graph, by dagre. It is loaded when a graph is shown. */
 import { Graph, layout } from "@dagrejs/dagre";
-import { boxOf, type Placed, type RelationGraph, shortText } from "./graph.ts";
+import { boxOf, type Placed, shortText, type ShownGraph } from "./graph.ts";
 
 export interface PlacedNode extends Placed {
   readonly width: number;
@@ -26,13 +26,13 @@ export interface GraphLayout {
 const margin = 8;
 
 /** The same graph gives the same layout. */
-export function layoutOf({ nodes, edges }: RelationGraph): GraphLayout {
+export function layoutOf({ nodes, edges }: ShownGraph): GraphLayout {
   const graph = new Graph({ multigraph: true });
   graph.setGraph({ rankdir: "LR", nodesep: 12, ranksep: 24, edgesep: 8, marginx: margin, marginy: margin });
-  for (const { key } of nodes.values()) graph.setNode(key, { ...boxOf(key) });
+  for (const { key, text } of nodes.values()) graph.setNode(key, { ...boxOf(text) });
   for (const [key, { from, to, label }] of edges) {
-    const { width } = boxOf(label);
-    graph.setEdge(from, to, { width, height: 20, labelpos: "c" }, key);
+    const box = label === "" ? { width: 0, height: 0 } : { width: boxOf(label).width, height: 20 };
+    graph.setEdge(from, to, { ...box, labelpos: "c" }, key);
   }
   layout(graph);
   const { width = 0, height = 0 } = graph.graph() as { readonly width?: number; readonly height?: number };

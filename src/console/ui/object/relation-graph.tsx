@@ -2,11 +2,11 @@
  * The graph of an object's relations as SVG. Objects are buttons: the arrow keys move between them, Enter expands one.
  * The same relations follow as text.
  */
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Failure } from "../components/failure.tsx";
 import type { FactsPage } from "../facts/fact-pager.ts";
 import { type Fact, formatValue, type Value } from "../facts/fact-text.ts";
-import { objectRoute } from "../facts/fact-view.tsx";
+import { objectRoute, ValueView } from "../facts/fact-view.tsx";
 import { objectPath } from "../facts/filter.ts";
 import { call } from "../state/session.ts";
 import { texts } from "../texts.ts";
@@ -15,25 +15,39 @@ import {
   expandedBy,
   type GraphNode,
   graphOf,
+  groupedBy,
+  groupText,
   keyOf,
   nodeInDirection,
+  type NodeGroup,
   nodesMax,
   type RelationGraph,
   shortText,
+  type ShownGraph,
+  shownKey,
 } from "./graph.ts";
 import type { GraphLayout, PlacedNode } from "./layout.ts";
 
 const words = objectTexts.graph;
 /** So many facts of an object are read when it is expanded. */
-const factsMax = 40;
+const factsMax = 100;
 /** The node may answer with empty pages while it searches. */
 const pagesMax = 5;
 
 export function RelationGraphView({ value }: { readonly value: Value }) {
-  const { graph, layout, error, expand } = useGraph(value);
-  const [selected, setSelected] = useState(keyOf(value));
+  const { graph, drawn, error, expand, toggle } = useGraph(value);
+  const [wanted, setWanted] = useState(keyOf(value));
+  if (drawn === undefined) return error === undefined ? <p>{texts.loading}</p> : <Failure error={error} />;
+  const { shown, layout } = drawn;
+  const selected = shownKey(shown, wanted) ?? keyOf(value);
+  const group = shown.nodes.get(selected)?.group;
   const node = graph.nodes.get(selected);
-  if (layout === undefined) return error === undefined ? <p>{texts.loading}</p> : <Failure error={error} />;
+  const press = (key: string): void => {
+    setWanted(key);
+    const pressed = graph.nodes.get(key);
+    if (pressed === undefined) toggle(key);
+    else expand(pressed);
+  };
   return (
     <>
       <Failure error={error} />
@@ -42,11 +56,19 @@ export function RelationGraphView({ value }: { readonly value: Value }) {
       ) : (
         <>
           <p class="help">{words.help}</p>
-          <Drawing graph={graph} layout={layout} selected={selected} onSelect={setSelected} onExpand={expand} />
+          <Drawing
+            graph={graph}
+            shown={shown}
+            layout={layout}
+            selected={selected}
+            onSelect={setWanted}
+            onPress={press}
+          />
           <p role="status">
+            {words.selected}: {group && <GroupText graph={graph} group={group} />}
             {node && (
               <>
-                {words.selected}: <a href={objectRoute(node.value)}>{formatValue(node.value)}</a> ({stateOf(node)})
+                <a href={objectRoute(node.value)}>{formatValue(node.value)}</a> ({stateOf(node)})
               </>
             )}
           </p>
@@ -65,30 +87,59 @@ export function RelationGraphView({ value }: { readonly value: Value }) {
   );
 }
 
+/** The group, and the objects in it as links. */
+function GroupText({ graph, group }: { readonly graph: RelationGraph; readonly group: NodeGroup }) {
+  const values = group.members.flatMap((key) => graph.nodes.get(key)?.value ?? []);
+  return (
+    <>
+      {groupName(group)} ({group.isOpen ? words.open : words.closed}):{" "}
+      {values.map((value, index) => (
+        <span key={keyOf(value)} class="fact">
+          {index > 0 && ", "}
+          <ValueView value={value} />
+        </span>
+      ))}
+    </>
+  );
+}
+
+function groupName({ members, label, center }: NodeGroup): string {
+  return words.group(groupText(members.length, label), center);
+}
+
 interface DrawingProps {
   readonly graph: RelationGraph;
+  readonly shown: ShownGraph;
   readonly layout: GraphLayout;
   readonly selected: string;
   readonly onSelect: (key: string) => void;
-  readonly onExpand: (node: GraphNode) => void;
+  /** Expands an object, opens or closes a group. */
+  readonly onPress: (key: string) => void;
 }
 
-function Drawing({ graph, layout, selected, onSelect, onExpand }: DrawingProps) {
+function Drawing({ graph, shown, layout, selected, onSelect, onPress }: DrawingProps) {
   const element = useRef<SVGSVGElement>(null);
-  const focus = (key: string): void => {
-    onSelect(key);
-    const nodes = [...(element.current?.querySelectorAll<SVGGElement>("[data-key]") ?? [])];
-    nodes.find(({ dataset }) => dataset["key"] === key)?.focus();
-  };
-  const press = (event: KeyboardEvent, placed: PlacedNode, node: GraphNode): void => {
+  const hasFocus = useRef(false);
+  const view = useStillView(layout, selected);
+  const elementOf = (key: string): SVGGElement | undefined =>
+    [...(element.current?.querySelectorAll<SVGGElement>("[data-key]") ?? [])].find(
+      ({ dataset }) => dataset["key"] === key,
+    );
+  useLayoutEffect(() => {
+    // An element that moved among its siblings, or whose group was closed, has lost the focus.
+    if (hasFocus.current) elementOf(selected)?.focus({ preventScroll: true });
+  }, [layout]);
+  const press = (event: KeyboardEvent, placed: PlacedNode): void => {
     const next = nodeInDirection(layout.nodes, placed, event.key);
-    if (next !== undefined) focus(next.key);
-    else if (event.key === "Enter" || event.key === " ") onExpand(node);
+    if (next !== undefined) {
+      onSelect(next.key);
+      elementOf(next.key)?.focus();
+    } else if (event.key === "Enter" || event.key === " ") onPress(placed.key);
     else return;
     event.preventDefault();
   };
   return (
-    <div class="graph">
+    <div class="graph" ref={view} tabIndex={0} role="region" aria-label={words.drawing}>
       <svg
         ref={element}
         width={layout.width}
@@ -105,38 +156,76 @@ function Drawing({ graph, layout, selected, onSelect, onExpand }: DrawingProps) 
         {layout.edges.map(({ key, path, label, x, y }) => (
           <g key={key} class="edge" aria-hidden="true">
             <path d={path} marker-end="url(#arrow)" />
-            <text x={x} y={y}>
-              {label}
+            {label !== "" && (
+              <text x={x} y={y}>
+                {label}
+              </text>
+            )}
+          </g>
+        ))}
+        {layout.nodes.map((placed) => (
+          <g
+            key={placed.key}
+            class={classOf(graph, shown, placed.key, selected)}
+            data-key={placed.key}
+            role="button"
+            tabIndex={placed.key === selected ? 0 : -1}
+            aria-label={nameOf(graph, shown, placed.key)}
+            transform={`translate(${placed.x - placed.width / 2} ${placed.y - placed.height / 2})`}
+            onFocus={() => {
+              hasFocus.current = true;
+              onSelect(placed.key);
+            }}
+            onBlur={({ relatedTarget }) => {
+              // Without another target the element was removed, or the window has lost the focus.
+              if (relatedTarget !== null) hasFocus.current = false;
+            }}
+            onClick={() => onPress(placed.key)}
+            onKeyDown={(event) => press(event, placed)}
+          >
+            <title>{shown.nodes.get(placed.key)?.text}</title>
+            <rect width={placed.width} height={placed.height} rx="6" />
+            <text x={placed.width / 2} y={placed.height / 2} aria-hidden="true">
+              {shortText(shown.nodes.get(placed.key)?.text ?? "")}
             </text>
           </g>
         ))}
-        {layout.nodes.map((placed) => {
-          const node = graph.nodes.get(placed.key);
-          return (
-            node && (
-              <g
-                key={placed.key}
-                class={node.facts === undefined ? "node" : "node expanded"}
-                data-key={placed.key}
-                role="button"
-                tabIndex={placed.key === selected ? 0 : -1}
-                aria-label={words.node(placed.key, stateOf(node))}
-                transform={`translate(${placed.x - placed.width / 2} ${placed.y - placed.height / 2})`}
-                onFocus={() => onSelect(placed.key)}
-                onClick={() => onExpand(node)}
-                onKeyDown={(event) => press(event, placed, node)}
-              >
-                <rect width={placed.width} height={placed.height} rx="6" />
-                <text x={placed.width / 2} y={placed.height / 2} aria-hidden="true">
-                  {shortText(placed.key)}
-                </text>
-              </g>
-            )
-          );
-        })}
       </svg>
     </div>
   );
+}
+
+/** The scrolled element: it begins with the selected node in its middle, which stays where it is when the graph grows. */
+function useStillView(layout: GraphLayout, selected: string) {
+  const view = useRef<HTMLDivElement>(null);
+  const before = useRef<PlacedNode | undefined>(undefined);
+  useLayoutEffect(() => {
+    const placed = layout.nodes.find(({ key }) => key === selected);
+    const { current } = view;
+    if (current === null || placed === undefined) return;
+    const old = before.current;
+    if (old === undefined) current.scrollTo(placed.x - current.clientWidth / 2, placed.y - current.clientHeight / 2);
+    else current.scrollBy(placed.x - old.x, placed.y - old.y);
+  }, [layout]);
+  useLayoutEffect(() => {
+    before.current = layout.nodes.find(({ key }) => key === selected);
+  }, [layout, selected]);
+  return view;
+}
+
+function nameOf(graph: RelationGraph, { nodes }: ShownGraph, key: string): string {
+  const group = nodes.get(key)?.group;
+  if (group !== undefined) return words.node(groupName(group), group.isOpen ? words.open : words.closed);
+  const node = graph.nodes.get(key);
+  return words.node(key, node === undefined ? words.collapsed : stateOf(node));
+}
+
+function classOf(graph: RelationGraph, { nodes }: ShownGraph, key: string, selected: string): string {
+  const group = nodes.get(key)?.group;
+  const isExpanded = group?.isOpen ?? graph.nodes.get(key)?.facts !== undefined;
+  return ["node", group && "group", isExpanded && "expanded", key === selected && "selected"]
+    .filter((name) => typeof name === "string")
+    .join(" ");
 }
 
 function stateOf({ facts, isPartial }: GraphNode): string {
@@ -144,9 +233,15 @@ function stateOf({ facts, isPartial }: GraphNode): string {
   return isPartial ? words.partly(facts) : words.expanded;
 }
 
+interface Drawn {
+  readonly shown: ShownGraph;
+  readonly layout: GraphLayout;
+}
+
 function useGraph(value: Value) {
   const [graph, setGraph] = useState(graphOf(value));
-  const [layout, setLayout] = useState<GraphLayout | undefined>(undefined);
+  const [opened, setOpened] = useState<ReadonlySet<string>>(new Set());
+  const [drawn, setDrawn] = useState<Drawn | undefined>(undefined);
   const [error, setError] = useState<unknown>(undefined);
   const controller = useRef(new AbortController());
   const expand = async (node: Pick<GraphNode, "value" | "facts">): Promise<void> => {
@@ -168,15 +263,17 @@ function useGraph(value: Value) {
     // Before the first facts there is nothing to lay out.
     if ([...graph.nodes.values()].every(({ facts }) => facts === undefined)) return undefined;
     let isCurrent = true;
+    const shown = groupedBy(graph, opened);
     import("./layout.ts").then(
-      ({ layoutOf }) => isCurrent && setLayout(layoutOf(graph)),
+      ({ layoutOf }) => isCurrent && setDrawn({ shown, layout: layoutOf(shown) }),
       (thrown: unknown) => isCurrent && setError(thrown),
     );
     return () => {
       isCurrent = false;
     };
-  }, [graph]);
-  return { graph, layout, error, expand: (node: GraphNode) => void expand(node) };
+  }, [graph, opened]);
+  const toggle = (key: string): void => setOpened((keys) => keys.symmetricDifference(new Set([key])));
+  return { graph, drawn, error, expand: (node: GraphNode) => void expand(node), toggle };
 }
 
 async function factsOf(value: Value, signal: AbortSignal) {

@@ -50,6 +50,7 @@ export const folderOrders: Readonly<Record<string, readonly string[]>> = {
     "object",
     "ask",
     "start",
+    "share",
     "decisions",
     "policy",
     "changes",

@@ -11,6 +11,7 @@ import { ThemeMenu } from "./components/theme-menu.tsx";
 import { LoginScreen } from "./screens/login.tsx";
 import { LostLoginDialog } from "./screens/lost-login.tsx";
 import { forbiddenScreen, type ScreenEntry, screenOf, screens } from "./screens/screen-list.ts";
+import { ThrowAwayBanner } from "./share/throw-away-banner.tsx";
 import { isArriving } from "./state/arrival.ts";
 import { useCode } from "./state/code.ts";
 import { useNow } from "./state/now.ts";
@@ -36,6 +37,7 @@ export function App() {
       <Sidebar login={login} current={entry} route={route} onOtherEnvironment={setWanted} />
       <div>
         <SilenceBanner />
+        {login !== undefined && <ThrowAwayBanner login={login} />}
         <main id="content" tabIndex={-1}>
           {isArrivingNow ? (
             <p role="status">{texts.loggingIn}</p>

@@ -70,6 +70,7 @@ export const texts = {
     facts: "Facts",
     object: "Object",
     start: "Start",
+    open: "Shared question",
     ask: "Ask",
     decisions: "Decisions",
     changes: "Changes",

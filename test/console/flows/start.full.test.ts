@@ -3,6 +3,7 @@ import { describe, expect } from "bun:test";
 import { samples } from "../../../src/console/ui/start/samples.ts";
 import { reasonTexts } from "../../../src/console/ui/texts/reason.ts";
 import { overviewTexts } from "../../../src/console/ui/texts/overview.ts";
+import { shareTexts } from "../../../src/console/ui/texts/share.ts";
 import { startTexts } from "../../../src/console/ui/texts/start.ts";
 import type { Tab } from "./browser.ts";
 import { withDevNode } from "./dev-node.ts";
@@ -37,6 +38,11 @@ describe("an empty environment", () => {
           await tab.open("start");
           await page.getByText(words.notEmpty).waitFor();
           expect(await loadButtons(tab).count()).toBe(0);
+          if (sample === samples.at(-1)) {
+            await page.getByRole("button", { name: words.openSampleElsewhere("Folders in folders") }).click();
+            await page.getByRole("button", { name: shareTexts.throwAway }).click();
+            await page.getByText(reasonTexts.allowed, { exact: true }).waitFor();
+          }
           await tab.page.close();
         });
     },

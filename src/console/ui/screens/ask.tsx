@@ -38,6 +38,7 @@ import {
   valueParameter,
 } from "../facts/fact-text.ts";
 import { FactView, objectRoute } from "../facts/fact-view.tsx";
+import { ShareQuestion } from "../share/share-question.tsx";
 import { currentRoute, routeTo } from "../state/route.ts";
 import { call, session } from "../state/session.ts";
 import { useStore } from "../store.ts";
@@ -420,6 +421,7 @@ function Elsewhere({ question, draft, state }: ElsewhereProps) {
     <section aria-label={share.title}>
       <h3>{share.title}</h3>
       <Snippet title={share.link} text={page + routeTo("ask", [draft.kind], draftQuery(draft))} help={share.linkHelp} />
+      <ShareQuestion question={question} draft={draft} />
       <Snippet title={share.curl} text={curlCommand(question, baseUrl)} />
       <Snippet title={share.typeScript} text={typeScriptProgram(question, baseUrl)} help={share.typeScriptHelp} />
       {state.isComplete && state.isAnyone !== true && <TestSnippet question={question} draft={draft} state={state} />}

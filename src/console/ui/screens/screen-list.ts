@@ -43,6 +43,14 @@ export const screens: readonly ScreenEntry[] = [
     isLinkedOnly: true,
     load: () => import("./start.tsx"),
   },
+  {
+    name: "open",
+    title: texts.screens.open,
+    icon: "share",
+    role: "read",
+    isLinkedOnly: true,
+    load: () => import("./open.tsx"),
+  },
   { name: "ask", title: texts.screens.ask, icon: "ask", role: "read", load: () => import("./ask.tsx") },
   {
     name: "decisions",

@@ -9,6 +9,8 @@ import { useMayWrite } from "../policy/policy-access.ts";
 import { fillEnvironment } from "../start/fill.ts";
 import { type Sample, type SampleQuestion, samples } from "../start/samples.ts";
 import { answerIn, type ShownAnswer } from "../start/shown-answer.ts";
+import { packText } from "../share/packed-text.ts";
+import { writeShared } from "../share/shared-question.ts";
 import { useAction } from "../state/action.ts";
 import { activePolicy, isEmptyEnvironment } from "../state/environment-content.ts";
 import { useLoaded } from "../state/loaded.ts";
@@ -42,6 +44,7 @@ function SampleList({ login }: { readonly login: Login }) {
             </h2>
             <p>{sample.summary}</p>
             <SampleContent sample={sample} />
+            {isEmpty.data === false && <OpenElsewhere sample={sample} />}
             {isEmpty.data === true && <LoadButton sample={sample} login={login} />}
           </li>
         ))}
@@ -87,6 +90,20 @@ function LoadButton({ sample, login }: LoadButtonProps) {
   );
 }
 
+/** Leads to the first question as one that somebody shared. */
+function OpenElsewhere({ sample: { title, policy, facts, questions } }: { readonly sample: Sample }) {
+  const [first] = questions;
+  if (first === undefined) return null;
+  const show = async (): Promise<void> => {
+    location.hash = routeTo("open", [await packText(writeShared({ ...first, policy, facts }))]);
+  };
+  return (
+    <button type="button" aria-label={words.openSampleElsewhere(title)} onClick={() => void show()}>
+      {words.openElsewhere}
+    </button>
+  );
+}
+
 function SampleContent({ sample: { title, policy, facts } }: { readonly sample: Sample }) {
   return (
     <>
@@ -123,6 +140,7 @@ function SamplePage({ sample, login }: { readonly sample: Sample; readonly login
           ) : (
             <>
               <LoadHelp isEmpty={isEmpty} login={login} />
+              {!isEmpty && <OpenElsewhere sample={sample} />}
               {isEmpty && <LoadButton sample={sample} login={login} />}
             </>
           )

@@ -19,7 +19,8 @@ export async function fillEnvironment(
   signal?: AbortSignal,
 ): Promise<void> {
   if (!(await isEmptyEnvironment(call, signal))) throw new Error(startTexts.notEmpty);
-  await call("/api/policy", { method: "POST", body: { src: policy, filename }, signal });
+  // The node refuses it if somebody was faster.
+  if (policy !== "") await call("/api/policy?replaces=0", { method: "POST", body: { src: policy, filename }, signal });
   for (let start = 0; start < facts.length; start += batchFactsMax) {
     const inserts = facts.slice(start, start + batchFactsMax);
     await call("/api/batch", { method: "POST", body: [{ inserts }], signal });

@@ -66,6 +66,7 @@ const bodies: Readonly<Record<string, unknown>> = {
   postPolicy: { src: "actor User {}" },
   validatePolicy: { src: "actor User {" },
   policyEffect: { src: "actor User {}", decisions: 0 },
+  policyQuestion: { src: "actor User {}", question },
   formatPolicy: { src: "actor   User {}" },
   explainRules: { src: "actor User {}" },
   testPolicy: { src: 'actor User {} test "none" { assert allow(User{"a"}, "b", User{"c"}); }' },

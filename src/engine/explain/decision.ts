@@ -4,11 +4,12 @@
  */
 import type { Limits } from "../../config/limits.ts";
 import { contextSignatures } from "../../datalog/pipeline.ts";
+import type { Source } from "../../polar/source.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import type { Value } from "../../store/facts/fact.ts";
 import { allTypes } from "../../store/facts/symbols.ts";
 import { Engine } from "../engine.ts";
-import { activationOf } from "../policy/activation.ts";
+import { activationOf, answerUnder } from "../policy/activation.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
 import { unknownNames } from "../policy/unknown-names.ts";
 import { factTypesOf } from "../query/shapes.ts";
@@ -24,31 +25,41 @@ interface ExplainOptions {
   readonly limits: Limits;
   /** Seconds since 1970. */
   readonly clock: number;
+  /** A policy with its texts that answers instead of the stored one. The connection must only read. */
+  readonly draft?: ActivePolicy;
 }
 
 /** `database` is in a transaction. Throws as `Engine.authorize` does. */
 export function explainDecision(
   database: Connection,
   question: AuthorizeQuestion,
-  { limits, clock }: ExplainOptions,
+  { limits, clock, draft }: ExplainOptions,
 ): Explanation {
+  if (draft !== undefined) answerUnder(database, draft);
   const deciding = new Engine(database, { limits, clock: () => clock, inTransaction: true });
   const allowed = deciding.authorize(question);
   const { actor, action, resource } = question;
   const atom: GroundAtom = { predicate: "allow/3", args: [actor, { type: "String", id: action }, resource] };
   const active = activationOf(database)?.active;
-  const stored = deciding.policy();
+  const stored = draft === undefined ? storedPolicy(deciding) : { id: 0, sources: draft.sources };
   const decided = { allowed, question: callOf(atom) };
   if (!active || !stored)
     return { ...decided, policy: null, derivation: null, denial: null, unknown: [], truncated: null };
 
   const answers = answersFor(active, database, question, { limits, clock });
-  const policy = { id: stored.id, filename: stored.filename ?? "policy.polar" };
-  const renderer = new Renderer([{ name: policy.filename, text: stored.source }], limits);
+  const { id, sources } = stored;
+  const policy = { id, filename: sources.map(({ name }) => name).join(", ") };
+  const renderer = new Renderer(sources, limits);
   const derivation = allowed ? derivationOf(atom, answers, renderer) : null;
   const denial = allowed ? null : new FailedAttempts(answers, renderer).of(atom);
   const unknown = allowed ? [] : unknownNames({ predicate: "allow", args: atom.args }, active);
   return { ...decided, policy, derivation, denial, unknown, truncated: truncation(renderer.truncation, limits) };
+}
+
+function storedPolicy(engine: Engine): { readonly id: number; readonly sources: readonly Source[] } | undefined {
+  const policy = engine.policy();
+  if (policy === null) return undefined;
+  return { id: policy.id, sources: [{ name: policy.filename ?? "policy.polar", text: policy.source }] };
 }
 
 function derivationOf(atom: GroundAtom, answers: CallAnswers, renderer: Renderer): ExplainedStep | null {

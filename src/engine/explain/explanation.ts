@@ -151,7 +151,7 @@ export const explanationSchema = z.object({
   allowed: z.boolean(),
   /** `allow(actor, action, resource)`. */
   question: call,
-  /** The active policy; `null` if there is none: then everything is denied. */
+  /** The active policy; `null` if there is none: then everything is denied. A policy that is not stored has the id 0. */
   policy: z.object({ id: z.int(), filename: z.string() }).nullable(),
   /** Why it is allowed; `null` if it is denied, or if the search was truncated. */
   derivation: step.nullable(),

@@ -15,7 +15,17 @@ interface CachedActivation extends Activation {
   readonly filename: string | null;
 }
 
+/** The policy that answers instead of the stored one. */
+const draftActivation: CatalogueKey<Activation> = { name: "draft policy" };
 const cachedActivation: CatalogueKey<CachedActivation> = { name: "active policy" };
+
+/**
+ * Makes a policy that is not stored the active one for this connection, which must only read. The store may lack its
+ * predicates, types and constants.
+ */
+export function answerUnder(database: Connection, active: ActivePolicy): void {
+  database.catalogue.set(draftActivation, { active, stamp: 0 });
+}
 
 /** The policy that is active for this connection; `undefined` if none was loaded. */
 export function activationOf(database: Connection): Activation | undefined {
@@ -58,7 +68,7 @@ export function snapshotState(database: Connection): SnapshotState {
   const policyId = Number(row[0]);
   return {
     position: { epoch: String(row[4]), offset: Number(row[5]), policyId },
-    activation: activationFor(database, policyId, Number(row[1])),
+    activation: database.catalogue.get(draftActivation) ?? activationFor(database, policyId, Number(row[1])),
     version: Number(row[2]),
     statisticsStamp: Number(row[3]),
   };

@@ -362,9 +362,10 @@ export class Planner {
       },
       idOf(value) {
         const id = findSymbol(database, value);
-        // The store has all constants of the policy, but specialisation also makes rules for `true` and `false`.
-        if (id === undefined && value.type === "Boolean") throw new NotPlannable("a Boolean without a symbol");
-        return id ?? -1;
+        // The store has all constants of its policy, but not those of another one, and specialisation also makes rules
+        // for `true` and `false`.
+        if (id === undefined) throw new NotPlannable("a constant without a symbol");
+        return id;
       },
       idRange: (type) => this.types.range(type),
     };

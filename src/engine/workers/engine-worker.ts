@@ -17,6 +17,7 @@ import { type FactCount, unusedFacts, unusedFactsWarning } from "../policy/fact-
 import { listResultOf } from "../request/list-result.ts";
 import {
   type AnswerNote,
+  type AuthorizeQuestion,
   type DecisionKind,
   type ExplainQuestion,
   type ListAnswerKind,
@@ -39,6 +40,12 @@ export interface CheckRequest extends StoreRequest {
   readonly sources: readonly Source[];
   readonly runTests: boolean;
   readonly coverage: boolean;
+}
+
+/** A question under a policy that is not stored. */
+export interface DraftQuestion {
+  readonly sources: readonly Source[];
+  readonly question: AuthorizeQuestion;
 }
 
 export interface SourcesRequest {
@@ -113,6 +120,19 @@ const commands = {
         return { ...explanation, local: engine.local.explainLocal({ ...question, bindings }) };
       }),
     );
+  },
+
+  /** Explains a decision on the stored facts under a policy that is not stored. Returns JSON, like `check`. */
+  questionUnder({ sources, question, limits, storePath }: DraftQuestion & StoreRequest): string {
+    const clock = Math.floor(Date.now() / 1000);
+    const { active, diagnostics } = checkPolicy(sources, { runTests: false, limits });
+    const draft = active && { ...active, sources };
+    const explanation =
+      draft === undefined
+        ? null
+        : inTransaction(storePath, (store) => explainDecision(store, question, { limits, clock, draft }));
+    const problems = diagnostics.map((found) => diagnosticToJson(found, sources));
+    return JSON.stringify({ success: draft !== undefined, problems, explanation });
   },
 
   /** Opens the engine in advance, so that the next question waits only for its answer. */

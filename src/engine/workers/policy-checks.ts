@@ -6,7 +6,8 @@ import type { Limits } from "../../config/limits.ts";
 import { formatBytes } from "../../config/units.ts";
 import type { PolicyApproval, UploadedPolicy } from "../validation/policy-approval.ts";
 import type { Source } from "../../polar/source.ts";
-import type { CheckedEffect, CheckRequest, SourcesRequest, StoreRequest } from "./engine-worker.ts";
+import { checkFact } from "../request/fact-check.ts";
+import type { CheckedEffect, CheckRequest, DraftQuestion, SourcesRequest, StoreRequest } from "./engine-worker.ts";
 import { HostedProcesses } from "./hosted-processes.ts";
 import { WorkerPool } from "./worker-pool.ts";
 import { WorkerQueue, type WorkerQueueOptions } from "./worker-queue.ts";
@@ -20,6 +21,7 @@ type Unlimited<Request> = Omit<Request, "limits">;
 export interface PolicyChecks {
   check(request: Unlimited<CheckRequest>, holder: string): Promise<string>;
   effect(request: Unlimited<StoreRequest & SourcesRequest>, holder: string): Promise<CheckedEffect>;
+  question(request: Unlimited<StoreRequest & DraftQuestion>, holder: string): Promise<string>;
   format(sources: readonly Source[], holder: string): Promise<string>;
   explainRules(sources: readonly Source[], holder: string): Promise<string>;
 }
@@ -29,6 +31,11 @@ export function policyChecks(limits: Limits): PolicyChecks {
   return {
     check: (request, holder) => queue.run(holder, (worker) => worker.call("check", { ...request, limits })),
     effect: (request, holder) => queue.run(holder, (worker) => worker.call("effect", { ...request, limits })),
+    question: async (request, holder) => {
+      const { contextFacts, actor } = request.question;
+      for (const fact of contextFacts) checkFact(fact, limits, [actor]);
+      return queue.run(holder, (worker) => worker.call("questionUnder", { ...request, limits }));
+    },
     format: (sources, holder) => queue.run(holder, (worker) => worker.call("format", { sources, limits })),
     explainRules: (sources, holder) => queue.run(holder, (worker) => worker.call("explainRules", { sources, limits })),
   };

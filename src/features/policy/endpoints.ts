@@ -1,5 +1,6 @@
 /** The policy: read it, its declarations and its history, replace it, go back to an older one, check another one. */
 import { z } from "zod";
+import { explanationSchema } from "../../engine/explain/explanation.ts";
 import { replaySchema } from "../../http/schemas/logged-decision.ts";
 import { flag, pageSize } from "../../http/request/query-schemas.ts";
 import { json, messageSchema, endpoints } from "../../http/endpoint.ts";
@@ -119,6 +120,13 @@ export const policyEndpoints = endpoints({
       },
     }),
   },
+  policyQuestion: {
+    ...check,
+    path: "/api/policy_question",
+    summary: "How a policy would answer a question of `authorize` on the stored facts, and why; store nothing",
+    body: "policyQuestion",
+    responses: () => ({ 200: json("The problems, and the decision with its reasons", questionSchema) }),
+  },
   formatPolicy: {
     ...check,
     path: "/api/format",
@@ -218,6 +226,14 @@ const effectSchema = z
       .nullable(),
   })
   .meta({ id: "PolicyEffect" });
+
+const questionSchema = z
+  .strictObject({
+    success: z.boolean(),
+    problems: z.array(diagnosticSchema),
+    explanation: explanationSchema.nullable().meta({ description: "As of `explain`; `null` if the policy has errors" }),
+  })
+  .meta({ id: "PolicyAnswer" });
 
 const formatSchema = z
   .strictObject({

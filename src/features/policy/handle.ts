@@ -68,6 +68,10 @@ export function handlePolicy(node: Node, limits: Limits, parts: PolicyParts): Ha
       jsonResponse(await checks.format(sources, holderOf(exchangeOf(request)))),
     explainRules: async ({ body: { sources }, request }) =>
       jsonResponse(await checks.explainRules(sources, holderOf(exchangeOf(request)))),
+    policyQuestion: async ({ body: { sources, question }, request }) =>
+      jsonResponse(
+        await checks.question({ sources, question, storePath: node.engine().path }, holderOf(exchangeOf(request))),
+      ),
     policyEffect: ({ body, request }) => policyEffect(node, parts, body, request),
   };
 }

@@ -114,18 +114,22 @@ const actorOf = ({ actor_type, actor_id }: ActorBody) => ({ type: actor_type, id
 type ResourceBody = Readonly<Record<"resource_type" | "resource_id", string>>;
 const resourceOf = ({ resource_type, resource_id }: ResourceBody) => ({ type: resource_type, id: resource_id });
 
+function authorizeBodyOf(limits: Limits) {
+  const { name, actorId, optionalContextFacts: context_facts } = commonSchemas(limits);
+  const actor = { actor_type: name, actor_id: actorId };
+  return z.object({ ...actor, action: name, resource_type: name, resource_id: name, context_facts });
+}
+
+function authorizeQuestion(body: z.output<ReturnType<typeof authorizeBodyOf>>): AuthorizeQuestion {
+  return { actor: actorOf(body), action: body.action, resource: resourceOf(body), contextFacts: body.context_facts };
+}
+
 function questionParsers(limits: Limits) {
   const { name, value, actorId, optionalContextFacts } = commonSchemas(limits);
   const actor = { actor_type: name, actor_id: actorId };
   const resource = { resource_type: name, resource_id: name };
   const facts = { context_facts: optionalContextFacts };
-  const authorizeBody = z.object({ ...actor, action: name, ...resource, ...facts });
-  const authorizeQuestion = (body: z.output<typeof authorizeBody>): AuthorizeQuestion => ({
-    actor: actorOf(body),
-    action: body.action,
-    resource: resourceOf(body),
-    contextFacts: body.context_facts,
-  });
+  const authorizeBody = authorizeBodyOf(limits);
   const authorize = authorizeBody.transform(authorizeQuestion);
   const authorizeResources = z
     .object({ ...actor, action: name, resources: listOf(value, { max: limits.listPageEntriesMax }), ...facts })
@@ -237,7 +241,8 @@ function querySchema(limits: Limits) {
     });
 }
 
-function policyParsers({ policyFilesMax, policyFilenameBytesMax, policyMessageBytesMax }: Limits) {
+function policyParsers(limits: Limits) {
+  const { policyFilesMax, policyFilenameBytesMax, policyMessageBytesMax } = limits;
   const filename = z.string().refine((given) => fitsInBytes(given, policyFilenameBytesMax), {
     error: `must not be longer than ${policyFilenameBytesMax} bytes`,
   });
@@ -281,6 +286,13 @@ function policyParsers({ policyFilesMax, policyFilenameBytesMax, policyMessageBy
       "body",
       z
         .strictObject({ ...policy, decisions: z.int().min(0).max(replayedDecisionsMax).default(500) })
+        .meta(eitherSource)
+        .transform(withSources),
+    ),
+    policyQuestion: validator(
+      "body",
+      z
+        .strictObject({ ...policy, question: authorizeBodyOf(limits).transform(authorizeQuestion) })
         .meta(eitherSource)
         .transform(withSources),
     ),

@@ -77,7 +77,13 @@ export function nearestAttempts({ denial }: Explanation): NearestAttempts {
       }
     level = next;
   }
-  return { candidates: distinct(candidates).slice(0, candidatesMax), excluded };
+  // Most policies store roles and relations, and derive permissions from them.
+  const sorted = distinct(candidates).toSorted((one, other) => Number(isPermission(one)) - Number(isPermission(other)));
+  return { candidates: sorted.slice(0, candidatesMax), excluded };
+}
+
+function isPermission({ predicate }: Fact): boolean {
+  return predicate === "has_permission" || predicate === "allow";
 }
 
 /** The way as one sentence behind the actor: `is member of Team:parsers, whose parent is Team:compilers`. */

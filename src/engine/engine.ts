@@ -15,6 +15,7 @@ import { type FactFilter, type FactPage, type FactPosition, readFactPage } from 
 import type { FactPageBounds } from "../store/facts/fact-walk.ts";
 import { type ObjectFactPage, type ObjectFactPosition, readObjectFacts } from "../store/facts/object-facts.ts";
 import type { Fact, FactPattern, Value } from "../store/facts/fact.ts";
+import { type ObjectIds, readObjectIds } from "../store/facts/object-ids.ts";
 import { warmUpSymbolCache } from "../store/facts/symbols.ts";
 import { allSecrets, findSecrets } from "../store/keys/api-keys.ts";
 import { allBindings, findBindings, type StoredBindings } from "../store/keys/stored-bindings.ts";
@@ -462,6 +463,17 @@ export class Engine {
         "the `page_token` belongs to another order of the facts: the policy has changed, or another version of the program answered; begin without a `page_token`",
       );
     });
+  }
+
+  /** The ids of a type that begin with `prefix`, of objects that facts mention: the first `idsMax`. */
+  objectIds(type: string, prefix: string, idsMax: number): ObjectIds {
+    return this.#view.timed("facts", () =>
+      withSpan("query", {}, (span) => {
+        const found = readObjectIds(this.#database, type, prefix, idsMax);
+        recordRows(span, found.ids.length);
+        return found;
+      }),
+    );
   }
 
   #factsOfPage<Page extends { readonly facts: readonly Fact[] }>(

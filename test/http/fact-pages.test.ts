@@ -139,6 +139,26 @@ describe("on one node", () => {
     expect([answer.status, answer.text]).toEqual([400, expect.stringContaining(message)]);
   });
 
+  test("ids that begin with a text are completed, without those of deleted facts", async () => {
+    const idsOf = async (query: string) => {
+      const { status, json } = await api.call("GET", `/api/objects?${query}`);
+      return [status, json];
+    };
+    expect(await idsOf("type=User&prefix=user-")).toEqual([
+      200,
+      { ids: Array.from({ length: 7 }, (_, index) => `user-${index}`), more: false },
+    ]);
+    expect(await idsOf("type=Org&prefix=org-1&page_size=2")).toEqual([200, { ids: ["org-1", "org-10"], more: true }]);
+    expect(await idsOf("type=Nothing")).toEqual([200, { ids: [], more: false }]);
+    const one = [role("zoe", "member", Org("zoo"))];
+    await api.call("POST", "/api/batch", { body: [{ inserts: one }] });
+    expect(await idsOf("type=User&prefix=zo")).toEqual([200, { ids: ["zoe"], more: false }]);
+    await api.call("POST", "/api/batch", { body: [{ deletes: one }] });
+    expect(await idsOf("type=User&prefix=zo")).toEqual([200, { ids: [], more: false }]);
+    for (const query of ["", "prefix=x", "type=User&page_size=0", "type=User&page_size=101"])
+      expect(await idsOf(query)).toMatchObject([400, { code: "invalid_request" }]);
+  });
+
   test("a token of another object, or of another policy, is refused", async () => {
     const { next_page_token: token } = await readPage(api, "page_size=1", objectPath(Org("org-3")));
     const other = await api.call("GET", `${objectPath(Org("org-2"))}?page_token=${token}`);

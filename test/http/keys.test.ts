@@ -52,6 +52,7 @@ const routes: readonly (readonly [route: string, least: "read" | "write" | "admi
   ["GET /api/nodes", "read"],
   ["GET /api/events/1/applied", "read"],
   ["GET /api/objects/User/ann/facts", "read"],
+  ["GET /api/objects?type=User", "read"],
   ["GET /api/policy", "read"],
   ["GET /api/policy_metadata", "read"],
   ["GET /api/policy_history", "read"],

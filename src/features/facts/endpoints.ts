@@ -34,6 +34,28 @@ export const factEndpoints = endpoints({
     responses: () => ({ 200: json("A page of facts", factPageSchema) }),
     errors: ["list_gone"],
   },
+  getObjects: {
+    method: "GET",
+    path: "/api/objects",
+    tag: "facts",
+    summary: "Ids of a type that begin with a text, for the completion of inputs",
+    description:
+      "The ids of objects that stored facts mention, in order, at most `page_size` (by default 20). An object that only arguments without an index mention can be missing.",
+    kind: "read",
+    role: "read",
+    query: () => objectsQuery,
+    responses: () => ({
+      200: json(
+        "The ids",
+        z
+          .strictObject({
+            ids: z.array(z.string()),
+            more: z.boolean().meta({ description: "Whether there may be more" }),
+          })
+          .meta({ id: "ObjectIds" }),
+      ),
+    }),
+  },
   batch: {
     ...write,
     method: "POST",
@@ -115,6 +137,16 @@ const pageQuery = {
     .optional(),
   page_token: z.string().optional(),
 };
+
+const objectsQuery = z.object({
+  type: z.string().min(1).max(1000),
+  prefix: z.string().max(1000).default(""),
+  page_size: z
+    .string()
+    .regex(/^(?:[1-9]\d?|100)$/, { error: "must be a whole number from 1 to 100" })
+    .default("20")
+    .transform(Number),
+});
 
 const factsQuery = z.object({
   predicate: z.string().optional(),

@@ -31,6 +31,7 @@ export function handleFacts(node: Node, limits: Limits, queries: QueryDispatcher
         ? queries.askList("facts", factPatternOf(query), { holder: holderOf(exchangeOf(request)) })
         : factPage(node, limits, query),
     getObjectFacts: ({ params, query }) => objectPage(node, limits, objectIn(params, limits), query),
+    getObjects: ({ query: { type, prefix, page_size: idsMax } }) => node.engine().objectIds(type, prefix, idsMax),
     getStats: () => {
       const { policies, facts } = node.engine().statistics();
       const total = [...facts.values()].reduce((sum, each) => sum + each, 0);

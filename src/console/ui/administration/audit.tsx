@@ -1,13 +1,13 @@
 /** The audit log: what administrators did, and what was refused. */
 import type { auditEndpoints } from "../../../features/audit/endpoints.ts";
 import type { Answer } from "../api/answer.ts";
-import { useEffect, useState } from "preact/hooks";
-import { Failure } from "../components/failure.tsx";
+import { useState } from "preact/hooks";
 import { FilterBar, type FilterField, type FilterValues } from "../components/filter-bar.tsx";
 import { timeAt } from "../components/relative-time.ts";
+import { Remote } from "../components/remote.tsx";
 import { ScrollTable } from "../components/scroll-table.tsx";
 import { Time } from "../components/time.tsx";
-import { useAction } from "../state/action.ts";
+import { usePages } from "../state/pages.ts";
 import { call } from "../state/session.ts";
 import { texts } from "../texts.ts";
 import { administrationTexts } from "../texts/administration.ts";
@@ -41,34 +41,39 @@ export function Audit() {
 
 /** The pages of a search so far. The first one is loaded at once. */
 function Entries({ filters }: { readonly filters: FilterValues }) {
-  const [found, setFound] = useState<Page | undefined>(undefined);
-  const { isRunning, error, run } = useAction();
-  const load = (before: Page | undefined): void =>
-    run(async (signal) => {
+  const found = usePages<Page>(
+    JSON.stringify(filters),
+    (before, signal) => {
       const query = conditionsOf(filters);
       if (before?.next_page_token !== undefined) query.set("page_token", before.next_page_token);
-      const page = (await call(`/api/audit?${query}`, { signal })) as Page;
-      setFound({ ...page, entries: [...(before?.entries ?? []), ...page.entries] });
-    });
-  useEffect(() => load(undefined), []);
-  const hasMore = found?.next_page_token !== undefined && found.entries.length < entriesMax;
+      return call(`/api/audit?${query}`, { signal }) as Promise<Page>;
+    },
+    ({ next_page_token: token }) => token !== undefined,
+  );
   return (
-    <>
-      <Failure error={error} />
-      {found !== undefined && found.entries.length === 0 && !hasMore && <p role="status">{words.none}</p>}
-      {found !== undefined && found.entries.length > 0 && (
-        <ScrollTable label={words.table} columns={Object.values(words.columns)}>
-          {found.entries.map((entry) => (
-            <Row key={entry.id} entry={entry} />
-          ))}
-        </ScrollTable>
-      )}
-      {hasMore && (
-        <button type="button" disabled={isRunning} onClick={() => load(found)}>
-          {isRunning ? words.loading : words.older}
-        </button>
-      )}
-    </>
+    <Remote of={found}>
+      {(pages) => {
+        const entries = pages.flatMap((page) => page.entries);
+        const hasMore = found.hasMore && entries.length < entriesMax;
+        return (
+          <>
+            {entries.length === 0 && !hasMore && <p role="status">{words.none}</p>}
+            {entries.length > 0 && (
+              <ScrollTable label={words.table} columns={Object.values(words.columns)}>
+                {entries.map((entry) => (
+                  <Row key={entry.id} entry={entry} />
+                ))}
+              </ScrollTable>
+            )}
+            {hasMore && (
+              <button type="button" disabled={found.isLoading} onClick={found.more}>
+                {found.isLoading ? words.loading : words.older}
+              </button>
+            )}
+          </>
+        );
+      }}
+    </Remote>
   );
 }
 

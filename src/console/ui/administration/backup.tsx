@@ -1,7 +1,8 @@
 /** A backup as a download with progress, and what the command line offers beyond it. */
 import { useState } from "preact/hooks";
 import { ApiError } from "../api/node-api.ts";
-import { Failure, Refusal } from "../components/failure.tsx";
+import { Refusal } from "../components/failure.tsx";
+import { Remote } from "../components/remote.tsx";
 import { formatNumber } from "../components/format.ts";
 import { saveFile } from "../components/save-file.ts";
 import { ScrollTable } from "../components/scroll-table.tsx";
@@ -90,27 +91,39 @@ interface StoredBackup {
   readonly authenticity: "verified" | "absent" | "unchecked" | "wrong";
 }
 
+interface StoredList {
+  readonly backups: readonly StoredBackup[];
+  readonly complete: boolean;
+}
+
 /** The backups in the configured directory; nothing without one. */
 function StoredBackups() {
-  const { data, error } = useLoaded("backups", async (signal) => {
+  const stored = useLoaded("backups", async (signal) => {
     try {
       const answer = await call("/api/backups", { signal });
-      return answer as { readonly backups: readonly StoredBackup[]; readonly complete: boolean };
+      return answer as StoredList;
     } catch (thrown) {
       if (thrown instanceof ApiError && thrown.status === 404) return undefined;
       throw thrown;
     }
   });
-  if (data === undefined && error === undefined) return null;
+  if (stored.data === undefined && stored.error === undefined) return null;
   return (
     <section aria-label={words.stored}>
       <h2>{words.stored}</h2>
-      <Failure error={error} />
-      {data?.backups.length === 0 && <p>{words.noneStored}</p>}
-      {data?.complete === false && <p class="help">{words.notAllStored}</p>}
-      {data !== undefined && data.backups.length > 0 && (
+      <Remote of={stored}>{(found) => found && <StoredTable {...found} />}</Remote>
+    </section>
+  );
+}
+
+function StoredTable({ backups, complete }: StoredList) {
+  return (
+    <>
+      {backups.length === 0 && <p>{words.noneStored}</p>}
+      {!complete && <p class="help">{words.notAllStored}</p>}
+      {backups.length > 0 && (
         <ScrollTable label={words.stored} columns={Object.values(words.storedColumns)}>
-          {data.backups.map(({ name, made, bytes, earliest, newest, authenticity }) => (
+          {backups.map(({ name, made, bytes, earliest, newest, authenticity }) => (
             <tr key={name}>
               <th scope="row">{name}</th>
               <td>
@@ -126,7 +139,7 @@ function StoredBackups() {
           ))}
         </ScrollTable>
       )}
-    </section>
+    </>
   );
 }
 

@@ -2,7 +2,8 @@
 import { useRef, useState } from "preact/hooks";
 import type { Environment } from "../api/responses.ts";
 import { ConfirmDialog } from "../components/confirm-dialog.tsx";
-import { Failure, Refusal } from "../components/failure.tsx";
+import { Refusal } from "../components/failure.tsx";
+import { Remote } from "../components/remote.tsx";
 import { ScrollTable } from "../components/scroll-table.tsx";
 import { Time } from "../components/time.tsx";
 import { useAction } from "../state/action.ts";
@@ -47,14 +48,15 @@ export function Environments() {
           </p>
         </>
       )}
-      <Failure error={listed.error} />
-      {listed.data !== undefined && (
-        <ScrollTable label={words.table} columns={[...Object.values(words.columns), administrationTexts.actions]}>
-          {listed.data.map((environment) => (
-            <Row key={environment.id} environment={environment} onAsk={setAsked} />
-          ))}
-        </ScrollTable>
-      )}
+      <Remote of={listed}>
+        {(environments) => (
+          <ScrollTable label={words.table} columns={[...Object.values(words.columns), administrationTexts.actions]}>
+            {environments.map((environment) => (
+              <Row key={environment.id} environment={environment} onAsk={setAsked} />
+            ))}
+          </ScrollTable>
+        )}
+      </Remote>
       <p>
         <button type="button" onClick={listed.reload}>
           {administrationTexts.reload}

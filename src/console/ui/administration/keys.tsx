@@ -2,7 +2,8 @@
 import { useRef, useState } from "preact/hooks";
 import type { Role } from "../api/responses.ts";
 import { ConfirmDialog } from "../components/confirm-dialog.tsx";
-import { Failure, Refusal } from "../components/failure.tsx";
+import { Refusal } from "../components/failure.tsx";
+import { Remote } from "../components/remote.tsx";
 import { ScrollTable } from "../components/scroll-table.tsx";
 import { Time } from "../components/time.tsx";
 import { timeOfField } from "../components/times.ts";
@@ -59,14 +60,15 @@ export function Keys() {
           onDone={() => setSecret(undefined)}
         />
       )}
-      <Failure error={keys.error} />
-      {keys.data !== undefined && (
-        <ScrollTable label={words.table} columns={[...Object.values(words.columns), administrationTexts.actions]}>
-          {keys.data.map((key) => (
-            <KeyRow key={key.id} row={key} isOwn={who?.kind === "key" && who.id === key.id} onAsk={setAsked} />
-          ))}
-        </ScrollTable>
-      )}
+      <Remote of={keys}>
+        {(rows) => (
+          <ScrollTable label={words.table} columns={[...Object.values(words.columns), administrationTexts.actions]}>
+            {rows.map((key) => (
+              <KeyRow key={key.id} row={key} isOwn={who?.kind === "key" && who.id === key.id} onAsk={setAsked} />
+            ))}
+          </ScrollTable>
+        )}
+      </Remote>
       <p>
         <button type="button" onClick={keys.reload}>
           {administrationTexts.reload}

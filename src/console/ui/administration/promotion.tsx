@@ -1,8 +1,8 @@
 /** The promotion of this node: what it would do now, and the promotion itself after a typed confirmation. */
 import { useState } from "preact/hooks";
 import { ConfirmDialog } from "../components/confirm-dialog.tsx";
-import { Failure } from "../components/failure.tsx";
 import { formatNumber } from "../components/format.ts";
+import { Remote } from "../components/remote.tsx";
 import { ScrollTable } from "../components/scroll-table.tsx";
 import { useLoaded } from "../state/loaded.ts";
 import { call } from "../state/session.ts";
@@ -14,6 +14,9 @@ const modes = ["graceful", "plain", "force"] as const;
 type Mode = (typeof modes)[number];
 /** Each environment can wait for its lease. */
 const promoteTimeoutMs = 300_000;
+
+/** The other nodes change meanwhile. */
+const freshMsMax = 60_000;
 
 interface Outcome {
   readonly possible: boolean;
@@ -80,19 +83,20 @@ export function Promotion() {
           ))}
         </div>
       )}
-      <Failure error={preview.error} />
-      {preview.isLoading && <p role="status">{words.checking}</p>}
-      {data !== undefined && !preview.isLoading && (
-        <>
-          <Verdict outcome={data} />
-          {data.possible && (
-            <button type="button" class="primary" onClick={() => setIsAsking(true)}>
-              {words.promote(data.node)}
-            </button>
-          )}
-          <PreviewFacts preview={data} />
-        </>
-      )}
+      <p role="status">{preview.isLoading && preview.error === undefined && words.checking}</p>
+      <Remote of={preview} freshMsMax={freshMsMax}>
+        {(outcome) => (
+          <>
+            <Verdict outcome={outcome} />
+            {outcome.possible && (
+              <button type="button" class="primary" onClick={() => setIsAsking(true)}>
+                {words.promote(outcome.node)}
+              </button>
+            )}
+            <PreviewFacts preview={outcome} />
+          </>
+        )}
+      </Remote>
       {isAsking && data !== undefined && (
         <ConfirmDialog
           title={words.promoteTitle(data.node)}

@@ -2,6 +2,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ApiError } from "../api/node-api.ts";
 import { randomText } from "../api/random-text.ts";
+import { useRecovery } from "../state/recovery.ts";
 import { call } from "../state/session.ts";
 import type { Explanation } from "./explanation.ts";
 import { type Question, requestOf, variablesOf } from "./question.ts";
@@ -11,6 +12,8 @@ export type ResultRow = readonly (string | null)[];
 
 export interface AnswerState {
   readonly isPending: boolean;
+  /** When the last part of the answer came, by the wall clock; undefined without one. */
+  readonly atMs?: number;
   /** Whether there are no more results. */
   readonly isComplete: boolean;
   readonly allowed?: boolean;
@@ -31,10 +34,12 @@ const listPageSize = 1000;
 export function useAnswer(question: Question) {
   const [state, setState] = useState<AnswerState>({ isPending: true, isComplete: false });
   const running = useRef<AbortController | undefined>(undefined);
+  const isCancelled = useRef(false);
   const run = (body: (signal: AbortSignal) => Promise<void>): void => {
     running.current?.abort();
     const controller = new AbortController();
     running.current = controller;
+    isCancelled.current = false;
     setState((before) => ({ ...before, isPending: true, error: undefined, hint: undefined }));
     body(controller.signal).then(
       () => !controller.signal.aborted && setState((before) => ({ ...before, isPending: false })),
@@ -42,19 +47,21 @@ export function useAnswer(question: Question) {
     );
   };
   const change = (signal: AbortSignal, part: Partial<AnswerState>): void => {
-    if (!signal.aborted) setState((before) => ({ ...before, ...part }));
+    if (!signal.aborted) setState((before) => ({ ...before, ...part, atMs: Date.now() }));
   };
   const askAgain = (): void => run((signal) => answer(question, signal, (part) => change(signal, part)));
   useEffect(() => {
     askAgain();
     return () => running.current?.abort();
   }, []);
+  useRecovery(state.error, () => isCancelled.current || askAgain());
   return {
     state,
     askAgain,
     more: () => run((signal) => listPage(question, state, signal, (part) => change(signal, part))),
     cancel: () => {
       running.current?.abort();
+      isCancelled.current = true;
       setState((before) => ({ ...before, isPending: false }));
     },
   };

@@ -104,8 +104,8 @@ export function Trouble({ error, isLoading = false, onRetry }: TroubleProps) {
 }
 
 export interface AgingProps {
-  /** When the data came, by the wall clock. */
-  readonly atMs: number;
+  /** When the data came, by the wall clock; undefined if there is none yet. */
+  readonly atMs: number | undefined;
   /** Of the last attempt to refresh it. */
   readonly error?: unknown;
   readonly isLoading?: boolean;
@@ -114,17 +114,19 @@ export interface AgingProps {
   readonly children: ComponentChildren;
 }
 
-/** Data that came at some time. It is dimmed, with its age, if it could not be refreshed since. */
+/** Data that came at some time, in any form. It is dimmed, with its age, if it could not be refreshed since. */
 export function Aging({ atMs, error, isLoading = false, freshMsMax = Infinity, onRetry, children }: AgingProps) {
   const isSilent = useStore(silentSinceMs) !== undefined;
   const nowMs = useNow(isSilent || error !== undefined || freshMsMax !== Infinity);
-  const isStale = isSilent || error !== undefined || isOld(atMs, nowMs, freshMsMax);
+  const hasTrouble = isSilent || error !== undefined;
+  const isStale = atMs !== undefined && (hasTrouble || isOld(atMs, nowMs, freshMsMax));
   return (
     <>
-      {isStale && (
+      {(hasTrouble || isStale) && (
         <div class="age">
-          <Pill kind="warn">{words.age(formatAge(atMs, nowMs))}</Pill>
-          <Trouble error={error} isLoading={isLoading && !isSilent} onRetry={onRetry} />
+          {isStale && <Pill kind="warn">{words.age(formatAge(atMs, nowMs))}</Pill>}
+          {/* With old data, the banner of the page says enough. */}
+          {!(isSilent && isStale) && <Trouble error={error} isLoading={isLoading && !isSilent} onRetry={onRetry} />}
         </div>
       )}
       <div class={isStale ? "stale" : undefined}>{children}</div>

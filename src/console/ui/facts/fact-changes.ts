@@ -1,25 +1,19 @@
 /** What several screens know of facts: the names of the policy, whether facts can be changed, and the changes. */
-import { useEffect, useState } from "preact/hooks";
 import { ApiError } from "../api/node-api.ts";
 import type { Health } from "../api/responses.ts";
+import { useLoaded } from "../state/loaded.ts";
 import { call, shownLogin, may } from "../state/session.ts";
 import { noSuggestions, type Suggestions } from "./completion.ts";
 import { isWithin } from "./fact-restriction.ts";
 import type { Fact } from "./fact-text.ts";
 
-/** Names for completion; none while they are loaded, or without a policy. */
+/** Names for completion; none while they are loaded, or without a policy. The inputs work without. */
 export function useSuggestions(): Suggestions {
-  const [suggestions, setSuggestions] = useState(noSuggestions);
-  useEffect(() => {
-    const controller = new AbortController();
-    call("/api/autocomplete_info", { signal: controller.signal }).then(
-      (answer) => setSuggestions(answer as Suggestions),
-      // The inputs work without completion.
-      () => {},
-    );
-    return () => controller.abort();
-  }, []);
-  return suggestions;
+  const loaded = useLoaded(
+    "suggestions",
+    (signal) => call("/api/autocomplete_info", { signal }) as Promise<Suggestions>,
+  );
+  return loaded.data ?? noSuggestions;
 }
 
 /**
@@ -29,17 +23,11 @@ export function useSuggestions(): Suggestions {
 export function useMayChange(): ((fact: Fact) => boolean) | undefined {
   const login = shownLogin();
   const isAllowed = may(login, "write");
-  const [isAccepted, setIsAccepted] = useState(false);
-  useEffect(() => {
-    const controller = new AbortController();
-    if (isAllowed)
-      call("/healthcheck", { signal: controller.signal, acceptsNotReady: true }).then(
-        (health) => setIsAccepted((health as Health).role !== "fallback"),
-        // The node says why it refuses a change.
-        (error: unknown) => setIsAccepted(error instanceof ApiError),
-      );
-    return () => controller.abort();
-  }, [isAllowed]);
+  const { data: health, error } = useLoaded(`health ${isAllowed}`, async (signal) =>
+    isAllowed ? ((await call("/healthcheck", { signal, acceptsNotReady: true })) as Health) : undefined,
+  );
+  // A node that refuses to say it also says why it refuses a change.
+  const isAccepted = health === undefined ? error instanceof ApiError : health.role !== "fallback";
   return login !== undefined && isAllowed && isAccepted ? (fact) => isWithin(login.who, fact) : undefined;
 }
 

@@ -1,8 +1,9 @@
 /** A list of facts of any length: only the visible rows are rendered, and the next ones are loaded when they are near. */
 import type { ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { Failure } from "../components/failure.tsx";
 import { formatNumber } from "../components/format.ts";
+import { Aging, Loading } from "../components/remote.tsx";
+import { useRecovery } from "../state/recovery.ts";
 import { factsTexts } from "../texts/facts.ts";
 import { FactPager, type LoadPage } from "./fact-pager.ts";
 import { type Fact, factKey, formatFact } from "./fact-text.ts";
@@ -32,6 +33,8 @@ export interface FactListProps {
 
 export function FactList({ query, load, emptyPagesMax, total, controls, deleted, onShown }: FactListProps) {
   const pager = usePager(query, load);
+  const refresh = (): void => void pager.refresh(emptyPagesMax);
+  useRecovery(pager.error, refresh);
   const { element, shown, canScroll, scroll } = useWindow(pager.rows, query);
   const isNearEnd = shown.end >= pager.rows;
   useEffect(() => {
@@ -43,9 +46,12 @@ export function FactList({ query, load, emptyPagesMax, total, controls, deleted,
   const columns = controls === undefined ? 1 : 2;
   const bottom = Math.max(0, shown.height - shown.top - rows.length * rowHeight);
   return (
-    <>
-      <ListStatus pager={pager} total={total} canScroll={canScroll} />
-      <Failure error={pager.error} />
+    <Aging atMs={pager.atMs} error={pager.error} isLoading={pager.isLoading} onRetry={refresh}>
+      {pager.atMs === undefined ? (
+        <Loading text={words.searching} />
+      ) : (
+        <ListStatus pager={pager} total={total} canScroll={canScroll} />
+      )}
       {pager.rows > 0 && (
         <div
           class="rows"
@@ -78,7 +84,7 @@ export function FactList({ query, load, emptyPagesMax, total, controls, deleted,
           </table>
         </div>
       )}
-    </>
+    </Aging>
   );
 }
 

@@ -25,11 +25,17 @@ const pagesKeptMax = 40;
 export class FactPager {
   readonly #load: LoadPage;
   readonly #changed: () => void;
-  readonly #controller = new AbortController();
+  /** Of the requests on their way. */
+  #controller = new AbortController();
   readonly #pages: Page[] = [];
   /** The facts of some pages, by the index of the page. The last used ones are at the end. */
   readonly #kept = new Map<number, readonly Fact[]>();
   readonly #loading = new Set<number>();
+  /** The pages that are shown until they are read again. */
+  readonly #old = new Set<number>();
+  /** Whether the pages so far are shown only until the first one is read again. */
+  #isAnew = false;
+  #atMs: number | undefined;
   #next: string | null = null;
   #isStarted = false;
   #isLoading = false;
@@ -73,6 +79,11 @@ export class FactPager {
     return this.#error;
   }
 
+  /** When the last answer came, by the wall clock; undefined without one. */
+  get atMs(): number | undefined {
+    return this.#atMs;
+  }
+
   /** The fact of a row; undefined while it is read again. */
   fact(row: number): Fact | undefined {
     const index = this.#pageOf(row);
@@ -84,26 +95,43 @@ export class FactPager {
       return undefined;
     }
     this.#keep(index, kept);
+    if (this.#old.delete(index)) void this.#loadAgain(index, page);
     return kept[row - page.start];
   }
 
   /** Reads pages until there is a fact after the last row, or no more, or so many pages had none. */
   async loadMore(emptyPagesMax = Infinity): Promise<void> {
     if (this.#isLoading || this.isComplete) return;
+    const { signal } = this.#controller;
     this.#isLoading = true;
     this.#isStopped = false;
     this.#error = undefined;
     this.#emptyPages = 0;
     this.#changed();
     try {
-      do await this.#loadNext();
+      do await this.#loadNext(signal);
       while (this.#next !== null && this.#emptyPages > 0 && this.#emptyPages < emptyPagesMax && !this.#isStopped);
       if (this.#emptyPages > 0 && this.#next !== null) this.#isStopped = true;
     } catch (error) {
-      if (!this.#controller.signal.aborted) this.#error = error;
+      if (!signal.aborted) this.#fail(error);
     }
+    if (signal.aborted) return;
     this.#isLoading = false;
-    if (!this.#controller.signal.aborted) this.#changed();
+    this.#changed();
+  }
+
+  /** Reads again after an outage: what could not be read, and what is shown. */
+  async refresh(emptyPagesMax = Infinity): Promise<void> {
+    const isIncomplete = this.#isLoading || this.#error !== undefined;
+    this.#controller.abort();
+    this.#controller = new AbortController();
+    this.#loading.clear();
+    this.#isLoading = false;
+    this.#error = undefined;
+    if (this.#pages.length > 1) for (const index of this.#kept.keys()) this.#old.add(index);
+    else if (!this.#isStopped) this.#beginAnew();
+    this.#changed();
+    if (isIncomplete || this.#isAnew) await this.loadMore(emptyPagesMax);
   }
 
   /** Ends a search after the current page. */
@@ -116,9 +144,30 @@ export class FactPager {
     this.#controller.abort();
   }
 
-  async #loadNext(): Promise<void> {
+  /** The pages so far are shown until the first answer. */
+  #beginAnew(): void {
+    this.#next = null;
+    this.#isStarted = false;
+    this.#isAnew = true;
+  }
+
+  /** A node that was restarted may not know its tokens any more. The next attempt then begins anew. */
+  #fail(error: unknown): void {
+    this.#error = error;
+    if ((error as { readonly code?: unknown } | undefined)?.code === "list_gone") this.#beginAnew();
+  }
+
+  async #loadNext(signal: AbortSignal): Promise<void> {
     const token = this.#next;
-    const { results, next_page_token: next } = await this.#load(token, this.#controller.signal);
+    const { results, next_page_token: next } = await this.#load(token, signal);
+    signal.throwIfAborted();
+    this.#atMs = Date.now();
+    if (this.#isAnew) {
+      this.#pages.length = 0;
+      this.#kept.clear();
+      this.#old.clear();
+      this.#isAnew = false;
+    }
     if (next !== null && next === token) throw new Error("the node sent the same page twice");
     this.#isStarted = true;
     this.#next = next;
@@ -133,15 +182,19 @@ export class FactPager {
   async #loadAgain(index: number, { token, rows }: Page): Promise<void> {
     if (this.#loading.has(index)) return;
     this.#loading.add(index);
+    const { signal } = this.#controller;
     try {
-      const { results } = await this.#load(token, this.#controller.signal);
+      const { results } = await this.#load(token, signal);
+      if (signal.aborted) return;
+      this.#atMs = Date.now();
       // Facts that were inserted meanwhile would move all rows.
       this.#keep(index, results.slice(0, rows));
     } catch (error) {
-      if (!this.#controller.signal.aborted) this.#error = error;
+      if (signal.aborted) return;
+      this.#fail(error);
     }
     this.#loading.delete(index);
-    if (!this.#controller.signal.aborted) this.#changed();
+    this.#changed();
   }
 
   #keep(index: number, facts: readonly Fact[]): void {

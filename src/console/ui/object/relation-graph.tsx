@@ -2,14 +2,15 @@
  * The graph of an object's relations as SVG. Objects are buttons: the arrow keys move between them, Enter expands one.
  * The same relations follow as text.
  */
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { Failure } from "../components/failure.tsx";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { Aging, Loading } from "../components/remote.tsx";
 import type { FactsPage } from "../facts/fact-pager.ts";
 import { type Fact, formatValue, type Value } from "../facts/fact-text.ts";
 import { objectRoute, ValueView } from "../facts/fact-view.tsx";
 import { objectPath } from "../facts/filter.ts";
+import { useCode } from "../state/code.ts";
+import { useRecovery } from "../state/recovery.ts";
 import { call } from "../state/session.ts";
-import { texts } from "../texts.ts";
 import { objectTexts } from "../texts/object.ts";
 import {
   expandedBy,
@@ -35,10 +36,28 @@ const factsMax = 100;
 const pagesMax = 5;
 
 export function RelationGraphView({ value }: { readonly value: Value }) {
-  const { graph, drawn, error, expand, toggle } = useGraph(value);
+  const { graph, drawn, atMs, error, expand, toggle, again } = useGraph(value);
+  return (
+    <Aging atMs={atMs} error={error} onRetry={again}>
+      {drawn === undefined ? (
+        <Loading />
+      ) : (
+        <DrawnGraph value={value} graph={graph} drawn={drawn} expand={expand} toggle={toggle} />
+      )}
+    </Aging>
+  );
+}
+
+interface DrawnGraphProps {
+  readonly value: Value;
+  readonly graph: RelationGraph;
+  readonly drawn: Drawn;
+  readonly expand: (node: GraphNode) => void;
+  readonly toggle: (key: string) => void;
+}
+
+function DrawnGraph({ value, graph, drawn: { shown, layout }, expand, toggle }: DrawnGraphProps) {
   const [wanted, setWanted] = useState(keyOf(value));
-  if (drawn === undefined) return error === undefined ? <p>{texts.loading}</p> : <Failure error={error} />;
-  const { shown, layout } = drawn;
   const selected = shownKey(shown, wanted) ?? keyOf(value);
   const group = shown.nodes.get(selected)?.group;
   const node = graph.nodes.get(selected);
@@ -50,7 +69,6 @@ export function RelationGraphView({ value }: { readonly value: Value }) {
   };
   return (
     <>
-      <Failure error={error} />
       {graph.edges.size === 0 ? (
         <p>{words.none}</p>
       ) : (
@@ -241,39 +259,49 @@ interface Drawn {
 function useGraph(value: Value) {
   const [graph, setGraph] = useState(graphOf(value));
   const [opened, setOpened] = useState<ReadonlySet<string>>(new Set());
-  const [drawn, setDrawn] = useState<Drawn | undefined>(undefined);
+  const [atMs, setAtMs] = useState<number | undefined>(undefined);
   const [error, setError] = useState<unknown>(undefined);
   const controller = useRef(new AbortController());
-  const expand = async (node: Pick<GraphNode, "value" | "facts">): Promise<void> => {
-    if (node.facts !== undefined) return;
+  /** The objects whose facts are wanted and not there. */
+  const wanted = useRef(new Map<string, Value>());
+  const code = useCode("layout", () => import("./layout.ts"));
+  const read = async (object: Value): Promise<void> => {
     const { signal } = controller.current;
+    wanted.current.set(keyOf(object), object);
     setError(undefined);
     try {
-      const { facts, isPartial } = await factsOf(node.value, signal);
-      if (!signal.aborted) setGraph((before) => expandedBy(before, node.value, facts, isPartial));
+      const { facts, isPartial } = await factsOf(object, signal);
+      if (signal.aborted) return;
+      wanted.current.delete(keyOf(object));
+      setAtMs(Date.now());
+      setGraph((before) => expandedBy(before, object, facts, isPartial));
     } catch (thrown) {
       if (!signal.aborted) setError(thrown);
     }
   };
+  const again = (): void => {
+    controller.current.abort();
+    controller.current = new AbortController();
+    for (const object of wanted.current.values()) void read(object);
+    if (code.error !== undefined) code.reload();
+  };
   useEffect(() => {
-    void expand({ value });
+    void read(value);
     return () => controller.current.abort();
   }, []);
-  useEffect(() => {
+  useRecovery(error, again);
+  const drawn = useMemo(() => {
     // Before the first facts there is nothing to lay out.
-    if ([...graph.nodes.values()].every(({ facts }) => facts === undefined)) return undefined;
-    let isCurrent = true;
+    const hasFacts = [...graph.nodes.values()].some(({ facts }) => facts !== undefined);
+    if (!hasFacts || code.data === undefined) return undefined;
     const shown = groupedBy(graph, opened);
-    import("./layout.ts").then(
-      ({ layoutOf }) => isCurrent && setDrawn({ shown, layout: layoutOf(shown) }),
-      (thrown: unknown) => isCurrent && setError(thrown),
-    );
-    return () => {
-      isCurrent = false;
-    };
-  }, [graph, opened]);
+    return { shown, layout: code.data.layoutOf(shown) };
+  }, [graph, opened, code.data]);
+  const expand = (node: GraphNode): void => {
+    if (node.facts === undefined) void read(node.value);
+  };
   const toggle = (key: string): void => setOpened((keys) => keys.symmetricDifference(new Set([key])));
-  return { graph, drawn, error, expand: (node: GraphNode) => void expand(node), toggle };
+  return { graph, drawn, atMs, error: error ?? code.error, expand, toggle, again };
 }
 
 async function factsOf(value: Value, signal: AbortSignal) {

@@ -21,7 +21,7 @@ import {
 import { Snippet } from "../ask/snippet.tsx";
 import { curlCommand, policyTest, typeScriptProgram } from "../ask/snippets.ts";
 import { ConfirmDialog } from "../components/confirm-dialog.tsx";
-import { Failure } from "../components/failure.tsx";
+import { Aging, Trouble } from "../components/remote.tsx";
 import { formatNumber } from "../components/format.ts";
 import { Heading } from "../components/heading.tsx";
 import { type Suggestions, typesOf } from "../facts/completion.ts";
@@ -243,40 +243,41 @@ function AnswerTo({ draft, question }: { readonly draft: Draft; readonly questio
   return (
     <section aria-label={words.answer}>
       <h2>{words.answer}</h2>
-      <div role="status">
-        {question.kind === "authorize" && state.allowed !== undefined && (
-          <AnswerCard question={question} allowed={state.allowed} explanation={state.explanation} isOfNow />
-        )}
-        <AnswerText state={state} type={"type" in question ? question.type : ""} />
-        {state.hint !== undefined && state.explanation === undefined && <p>{state.hint}</p>}
-      </div>
-      {state.isPending && (
-        <button type="button" onClick={cancel}>
-          {words.cancel}
-        </button>
-      )}
-      <Failure error={state.error} />
-      <div role="alert">{failure !== undefined && <p class="failure">{words.changeFailed(failure)}</p>}</div>
-      {added && (
-        <p role="status">
-          {words.added(formatFact(added))}{" "}
-          <button type="button" onClick={() => void undo()}>
-            {words.undo}
+      <Aging atMs={state.atMs} error={state.error} isLoading={state.isPending} onRetry={askAgain}>
+        <div role="status">
+          {question.kind === "authorize" && state.allowed !== undefined && (
+            <AnswerCard question={question} allowed={state.allowed} explanation={state.explanation} isOfNow />
+          )}
+          <AnswerText state={state} type={"type" in question ? question.type : ""} />
+          {state.hint !== undefined && state.explanation === undefined && <p>{state.hint}</p>}
+        </div>
+        {state.isPending && (
+          <button type="button" onClick={cancel}>
+            {words.cancel}
           </button>
-        </p>
-      )}
-      {hint !== undefined && <p class="failure">{hint}</p>}
-      {adding && <AddDialog fact={adding} onConfirm={() => add(adding)} onClose={() => setAdding(undefined)} />}
-      {state.rows && <Results question={question} state={state} draft={draft} onMore={more} />}
-      {state.explanation && (
-        <>
-          <h3>{state.explanation.allowed ? words.derivation : words.attempts}</h3>
-          <ExplanationView
-            explanation={state.explanation}
-            actions={{ onAssume: assume, onAdd: setAdding, mayAdd: mayChange ?? (() => false) }}
-          />
-        </>
-      )}
+        )}
+        <div role="alert">{failure !== undefined && <p class="failure">{words.changeFailed(failure)}</p>}</div>
+        {added && (
+          <p role="status">
+            {words.added(formatFact(added))}{" "}
+            <button type="button" onClick={() => void undo()}>
+              {words.undo}
+            </button>
+          </p>
+        )}
+        {hint !== undefined && <p class="failure">{hint}</p>}
+        {adding && <AddDialog fact={adding} onConfirm={() => add(adding)} onClose={() => setAdding(undefined)} />}
+        {state.rows && <Results question={question} state={state} draft={draft} onMore={more} />}
+        {state.explanation && (
+          <>
+            <h3>{state.explanation.allowed ? words.derivation : words.attempts}</h3>
+            <ExplanationView
+              explanation={state.explanation}
+              actions={{ onAssume: assume, onAdd: setAdding, mayAdd: mayChange ?? (() => false) }}
+            />
+          </>
+        )}
+      </Aging>
       <Elsewhere question={question} draft={draft} state={state} />
     </section>
   );
@@ -464,7 +465,7 @@ function TestSnippet({ question, draft, state }: ElsewhereProps) {
         <button type="button" onClick={() => void make()}>
           {share.makeTest}
         </button>
-        <Failure error={error} />
+        {error !== undefined && <Trouble error={error} onRetry={() => void make()} />}
       </>
     );
   const answer = state.explanation?.allowed ?? (question.kind === "query" ? (state.rows ?? []).length > 0 : ids);

@@ -1,6 +1,6 @@
 /** The stored facts: filter and scroll them, insert one, delete one, and undo that. */
 import type { ComponentChildren } from "preact";
-import { useCallback, useEffect, useState } from "preact/hooks";
+import { useCallback, useState } from "preact/hooks";
 import { messageOf } from "../api/error-text.ts";
 import { formatNumber } from "../components/format.ts";
 import { Heading } from "../components/heading.tsx";
@@ -13,6 +13,7 @@ import type { FactsPage } from "../facts/fact-pager.ts";
 import { type Fact, factKey, formatFact, isObject, parseFact, type Value } from "../facts/fact-text.ts";
 import { FactView } from "../facts/fact-view.tsx";
 import { type FactsFilter, filterIn, filterProblem, pathOf, queryOf, typeSignatures } from "../facts/filter.ts";
+import { useLoaded } from "../state/loaded.ts";
 import { currentRoute, routeTo } from "../state/route.ts";
 import { call, session } from "../state/session.ts";
 import { useStore } from "../store.ts";
@@ -289,18 +290,13 @@ function formatKey({ type, id }: Value): string {
   return `${type} ${id}`;
 }
 
+/** Undefined while they are not known. The list says why the node does not answer. */
 function useCounts(): Counts | undefined {
-  const [counts, setCounts] = useState<Counts | undefined>(undefined);
-  useEffect(() => {
-    const controller = new AbortController();
-    call("/api/stats", { signal: controller.signal }).then(
-      (answer) => setCounts((answer as { readonly facts: { readonly predicates: Counts } }).facts.predicates),
-      // The list shows why the node does not answer.
-      () => {},
-    );
-    return () => controller.abort();
-  }, []);
-  return counts;
+  const loaded = useLoaded("stats", async (signal) => {
+    const answer = await call("/api/stats", { signal });
+    return (answer as { readonly facts: { readonly predicates: Counts } }).facts.predicates;
+  });
+  return loaded.data;
 }
 
 /** The number of facts of a predicate, of all for an empty one. */

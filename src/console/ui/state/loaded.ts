@@ -16,8 +16,14 @@ export interface RemoteData<T> {
 
 type State<T> = Omit<RemoteData<T>, "reload"> & { readonly of: string };
 
-/** Calls `load` now, after each `reload`, when `key` changes, and by itself after an outage. */
-export function useLoaded<T>(key: string, load: (signal: AbortSignal) => Promise<T>): RemoteData<T> {
+/**
+ * Calls `load` now, after each `reload`, when `key` changes, and by itself after an outage. `load` gets the last data of
+ * the key.
+ */
+export function useLoaded<T>(
+  key: string,
+  load: (signal: AbortSignal, last: T | undefined) => Promise<T>,
+): RemoteData<T> {
   const [turn, setTurn] = useState(0);
   const [last, setState] = useState<State<T>>(nothingOf(key));
   const state = last.of === key ? last : nothingOf<T>(key);
@@ -30,7 +36,7 @@ export function useLoaded<T>(key: string, load: (signal: AbortSignal) => Promise
       setState((before) => ({ ...(before.of === key ? before : nothingOf<T>(key)), ...part }));
     };
     change({ isLoading: true });
-    load(signal).then(
+    load(signal, state.data).then(
       (data) => change({ data, atMs: Date.now(), error: undefined, isLoading: false }),
       (error: unknown) => change({ error, isLoading: false }),
     );

@@ -31,7 +31,7 @@ const cases: Readonly<Record<string, Case>> = {
   answer: {
     route: "ask/authorize?actor=User%3Aalice&action=read&resource=Repository%3Acompiler",
     isLoaded: async ({ page }) => {
-      await page.getByText(askTexts.allowed, { exact: true }).waitFor();
+      await page.locator(".is-allowed").waitFor();
       await page.getByText(askTexts.derivation, { exact: true }).waitFor();
     },
   },

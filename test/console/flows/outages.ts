@@ -10,6 +10,6 @@ export function banner({ page }: Tab): Locator {
 
 /** No statement is shown as good, except dimmed ones, which have no colour. */
 export async function expectNothingGood({ page }: Tab): Promise<void> {
-  const good = page.locator(".good:not(.stale *)").filter({ visible: true });
+  const good = page.locator(":is(.good, .is-allowed):not(.stale *)").filter({ visible: true });
   expect(await good.allTextContents()).toEqual([]);
 }

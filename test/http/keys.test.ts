@@ -55,6 +55,7 @@ const routes: readonly (readonly [route: string, least: "read" | "write" | "admi
   ["GET /api/objects?type=User", "read"],
   ["GET /api/policy", "read"],
   ["GET /api/policy_metadata", "read"],
+  ["GET /api/policy_model", "read"],
   ["GET /api/policy_history", "read"],
   ["POST /api/explain", "read", { ...question, action: "read" }],
   ["POST /api/validate", "read", { src: wildcardPolicy }],

@@ -70,6 +70,26 @@ describe("policy", () => {
           },
         },
       });
+      const model = (await ask(api, "GET /api/policy_model")) as { readonly implications: readonly object[] };
+      expect(model.implications).toContainEqual({
+        from: { type: "Org", kind: "role", name: "admin" },
+        to: { type: "Repo", kind: "role", name: "admin" },
+        through: "parent",
+        conditional: false,
+        rule: expect.any(String),
+        place: { file: "policy.polar", line: expect.any(Number), column: expect.any(Number) },
+      });
+      expect(await ask(api, "GET /api/policy_model?id=1")).toEqual({
+        types: [
+          {
+            ...{ name: "User", kind: "actor", supertypes: [], relations: [], roles: [], permissions: [] },
+            place: { file: "policy.polar", line: 1, column: 7 },
+          },
+        ],
+        names: [],
+        implications: [],
+      });
+      expect((await api.call("GET", "/api/policy_model?id=77")).status).toBe(404);
       const first = { metadata: { resources: { User: none, global: none } } };
       expect(await ask(api, "GET /api/policy_metadata?id=1")).toEqual(first);
       expect(await ask(api, "GET /api/policy_metadata?version=1")).toEqual(first);

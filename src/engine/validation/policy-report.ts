@@ -6,6 +6,7 @@ import { type DiagnosticJson, diagnosticToJson } from "../../polar/render.ts";
 import { ruleAt } from "../../polar/rule-text.ts";
 import { explainRules } from "../../polar/explain-rules.ts";
 import { format } from "../../polar/format.ts";
+import { type ModelName, type ModelType, policyModel } from "../../polar/model.ts";
 import type { PolarLimits } from "../../polar/limits.ts";
 import { lineStarts, type Position, positionAt, type Source } from "../../polar/source.ts";
 import type { Span } from "../../polar/span.ts";
@@ -130,6 +131,37 @@ export function rulesReport(
     problems: diagnostics.map((found) => diagnosticToJson(found, sources)),
     rules: rules.map(({ span, shorthand, longhand }) => ({ ...place(span), shorthand, longhand })),
     implicit,
+  };
+}
+
+/** The types and names of a policy, and what implies what. */
+export interface ModelReport {
+  readonly types: readonly (Omit<ModelType, "span"> & { readonly place: Place | null })[];
+  readonly names: readonly (ModelName & { readonly place: Place })[];
+  readonly implications: readonly {
+    readonly from: ModelName | null;
+    readonly to: ModelName;
+    readonly through: string | null;
+    readonly conditional: boolean;
+    readonly rule: string;
+    readonly place: Place;
+  }[];
+}
+
+type Place = Position & { readonly file: string };
+
+/** Without types if the policy has errors. */
+export function modelReport({ policy }: Pick<PolicyCheck, "policy">, sources: readonly Source[]): ModelReport {
+  if (policy === undefined) return { types: [], names: [], implications: [] };
+  const { types, names, implications } = policyModel(policy);
+  const place = placesIn(sources);
+  return {
+    types: types.map(({ span, ...type }) => ({ ...type, place: span === undefined ? null : place(span) })),
+    names: names.map(({ span, ...name }) => ({ ...name, place: place(span) })),
+    implications: implications.map(({ span, from = null, through = null, ...implication }) => {
+      const { text } = ruleAt(span, sources);
+      return { ...implication, from, through, rule: text, place: place(span) };
+    }),
   };
 }
 

@@ -27,7 +27,7 @@ import {
 } from "../request/questions.ts";
 import { approvePolicy, type PolicyApproval, type UploadedPolicy } from "../validation/policy-approval.ts";
 import { checkPolicy } from "../validation/policy-check.ts";
-import { formatReport, policyReport, rulesReport } from "../validation/policy-report.ts";
+import { formatReport, policyReport, modelReport, rulesReport } from "../validation/policy-report.ts";
 import { type AnswerPart, listPieces, takePart } from "./answer-parts.ts";
 
 export interface StoreRequest {
@@ -103,6 +103,11 @@ const commands = {
   explainRules({ sources, limits }: SourcesRequest): string {
     const checked = checkPolicy(sources, { runTests: false, limits });
     return JSON.stringify(rulesReport(checked, sources, polarLimits(limits)));
+  },
+
+  /** Returns the report as JSON, like `check`. */
+  model({ sources, limits }: SourcesRequest): string {
+    return JSON.stringify(modelReport(checkPolicy(sources, { runTests: false, limits }), sources));
   },
 
   approve({ limits, storePath, ...policy }: UploadedPolicy & StoreRequest): PolicyApproval {

@@ -24,6 +24,7 @@ export interface PolicyChecks {
   question(request: Unlimited<StoreRequest & DraftQuestion>, holder: string): Promise<string>;
   format(sources: readonly Source[], holder: string): Promise<string>;
   explainRules(sources: readonly Source[], holder: string): Promise<string>;
+  model(sources: readonly Source[], holder: string): Promise<string>;
 }
 
 export function policyChecks(limits: Limits): PolicyChecks {
@@ -37,6 +38,7 @@ export function policyChecks(limits: Limits): PolicyChecks {
       return queue.run(holder, (worker) => worker.call("questionUnder", { ...request, limits }));
     },
     format: (sources, holder) => queue.run(holder, (worker) => worker.call("format", { sources, limits })),
+    model: (sources, holder) => queue.run(holder, (worker) => worker.call("model", { sources, limits })),
     explainRules: (sources, holder) => queue.run(holder, (worker) => worker.call("explainRules", { sources, limits })),
   };
 }

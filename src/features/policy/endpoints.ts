@@ -40,6 +40,16 @@ export const policyEndpoints = endpoints({
     responses: () => ({ 200: json("The blocks by name, and `global`", metadataSchema) }),
     errors: ["not_found", "query_too_expensive", "too_many_requests"],
   },
+  getPolicyModel: {
+    ...read,
+    path: "/api/policy_model",
+    summary: "The types and names of the active policy, or of an earlier one, and what implies what",
+    description:
+      "An implication is a rule that gives `to` to who has `from`, on the same object or on the one that the relation `through` names; `from` is `null` if no role, permission or relation leads to it.",
+    query: () => modelQuery,
+    responses: () => ({ 200: json("The model, with the line of each name and rule", modelSchema) }),
+    errors: ["not_found", "query_too_expensive", "too_many_requests"],
+  },
   postPolicy: {
     method: "POST",
     path: "/api/policy",
@@ -194,6 +204,38 @@ const metadataSchema = z
   .strictObject({ metadata: z.strictObject({ resources: z.record(z.string(), blockSchema.meta({ id: "Block" })) }) })
   .meta({ id: "PolicyMetadata" });
 
+const modelName = z
+  .strictObject({ type: z.string(), kind: z.enum(["role", "permission", "relation"]), name: z.string() })
+  .meta({ id: "ModelName" });
+const place = z.strictObject(position);
+
+const modelSchema = z
+  .strictObject({
+    types: z.array(
+      z.strictObject({
+        name: z.string(),
+        kind: z.enum(["actor", "resource", "global"]),
+        supertypes: names,
+        relations: z.array(z.strictObject({ name: z.string(), type: z.string() })),
+        roles: names,
+        permissions: names,
+        place: place.nullable(),
+      }),
+    ),
+    names: z.array(z.strictObject({ ...modelName.shape, place })),
+    implications: z.array(
+      z.strictObject({
+        from: modelName.nullable(),
+        to: modelName,
+        through: z.string().nullable(),
+        conditional: z.boolean().meta({ description: "Whether the rule has other conditions too" }),
+        rule: z.string(),
+        place,
+      }),
+    ),
+  })
+  .meta({ id: "PolicyModel" });
+
 const validationSchema = z
   .strictObject({ success: z.boolean(), problems: z.array(diagnosticSchema) })
   .meta({ id: "PolicyValidation" });
@@ -266,6 +308,8 @@ const versionNumber = z
 
 // The documentation of Oso Cloud has `id`, the SDKs send `version`.
 const policyQuery = z.object({ id: versionNumber, version: versionNumber });
+
+const modelQuery = z.object({ id: versionNumber });
 
 // `show_suggestions` and `fail_fast` have no effect: the response always has all problems, with hints.
 const uploadQuery = z.object({ force: flag, replaces: versionNumber, show_suggestions: flag, fail_fast: flag });

@@ -43,6 +43,14 @@ export function handlePolicy(node: Node, limits: Limits, parts: PolicyParts): Ha
         throw id === undefined ? new AppError("not_found", "no policy was loaded yet") : unknownPolicy(id);
       return { metadata: { resources } };
     },
+    getPolicyModel: async ({ query: { id }, request }) => {
+      const policy = node.engine().policy(id);
+      if (policy === null)
+        throw id === undefined ? new AppError("not_found", "no policy was loaded yet") : unknownPolicy(id);
+      // Of the same name as in explanations.
+      const sources = [{ name: policy.filename ?? "policy.polar", text: policy.source }];
+      return jsonResponse(await checks.model(sources, holderOf(exchangeOf(request))));
+    },
     getAutocompleteInfo: ({ request }) => queries.ask("suggestions", {}, holderOf(exchangeOf(request))),
     postPolicy: ({ body: { src, filename = null, message, parts: files }, query: { force, replaces }, request, set }) =>
       load({ source: src, filename, force, replaces, message, parts: files }, { request, set }),

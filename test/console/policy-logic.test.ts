@@ -16,6 +16,7 @@ import {
   withFiles,
   withName,
   withoutFile,
+  withTest,
   withText,
   withTexts,
 } from "../../src/console/ui/policy/files.ts";
@@ -241,6 +242,19 @@ describe("a draft", () => {
       undefined,
       { policy: first },
     ]);
+  });
+
+  test("takes an answer as a test at the end of the shown file, under a name that is free", () => {
+    const text = 'test "ann, \\"read\\"" {\n  assert allow(User{"ann"}, "read", Doc{"x"});\n}';
+    const first = withTest(draftOf({ filename: "a.polar", src: "actor User {}\n\n" }), text);
+    expect([first.line, shownFile(first.draft).text]).toEqual([3, `actor User {}\n\n${text}\n`]);
+    const second = withTest(first.draft, text);
+    expect(second.line).toBe(7);
+    expect(shownFile(second.draft)).toMatchObject({
+      text: `actor User {}\n\n${text}\n\n${text.replace('\\""', '\\" (2)"')}\n`,
+      revision: 2,
+    });
+    expect(withTest(draftOf(undefined), text).line).toBe(1);
   });
 
   test("has several files with different names, which are stored as one text", () => {

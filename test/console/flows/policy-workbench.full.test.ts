@@ -1,7 +1,9 @@
 /** The workbench of the policy in a real browser: what needs several people, or takes longer than the other flows may. */
 import { describe, expect } from "bun:test";
 import type { Page } from "playwright-core";
+import { askTexts } from "../../../src/console/ui/texts/ask.ts";
 import { policyTexts as words } from "../../../src/console/ui/texts/policy.ts";
+import { reasonTexts } from "../../../src/console/ui/texts/reason.ts";
 import { flow } from "./flow.ts";
 
 const policy = `actor User {}
@@ -16,6 +18,7 @@ const name = "company.polar";
 
 const editor = (page: Page) => page.getByRole("textbox", { name: words.code(name) });
 const button = (page: Page, label: string) => page.getByRole("button", { name: label, exact: true });
+const showTab = (page: Page, label: string) => page.getByRole("tab", { name: new RegExp(`^${label}`) }).click();
 
 /** Replaces the text of the editor. */
 async function write(page: Page, text: string): Promise<void> {
@@ -85,5 +88,65 @@ describe("the workbench", () => {
     await back.getByRole("button", { name: words.save.confirm("test"), exact: true }).click();
     await back.waitFor({ state: "detached" });
     expect(await source()).toBe(policy);
+  });
+
+  flow("answers questions of the draft before it is saved, and makes tests of the answers", async (flow) => {
+    await flow.call("POST", "/api/policy", { src: policy, filename: name });
+    const fact = (user: string, role: string) => ({
+      predicate: "has_role",
+      args: [
+        { type: "User", id: user },
+        { type: "String", id: role },
+        { type: "Doc", id: "plan" },
+      ],
+    });
+    await flow.call("POST", "/api/batch", [{ inserts: [fact("gil", "guest")] }]);
+    const tab = await flow.logIn("write", "policy");
+    const { page } = tab;
+    await editor(page).waitFor();
+    await write(page, policy.replace('  "read" if "guest";\n', ""));
+    await showTab(page, words.ask.title);
+    const panel = page.getByRole("tabpanel", { name: words.ask.title });
+    const field = (label: string) => panel.getByLabel(label, { exact: true });
+    await field(askTexts.fields.actor).fill("User:gil");
+    await field(askTexts.fields.action).fill("read");
+    await field(askTexts.fields.resource).fill("Doc:plan");
+    await panel.getByRole("button", { name: askTexts.submit, exact: true }).click();
+    const answer = panel.getByRole("region", { name: askTexts.answer, exact: true });
+    // The active policy still allows it.
+    await answer.getByText(reasonTexts.denied, { exact: true }).waitFor();
+    await tab.expectAccessible();
+    await tab.screenshot("policy-ask");
+
+    // With one click it is a test, which passes; another one has another name.
+    for (const [count, title] of [
+      [1, "User gil, read, Doc plan"],
+      [2, "User gil, read, Doc plan (2)"],
+    ] as const) {
+      await showTab(page, words.ask.title);
+      await panel.getByRole("button", { name: words.ask.makeTest }).click();
+      await page
+        .getByRole("tabpanel", { name: words.tests.title })
+        .getByText(words.tests.summary(count, count))
+        .waitFor();
+      await editor(page).getByText(`test "${title}"`).waitFor();
+    }
+    await editor(page).getByText('assert_not allow(User{"gil"}, "read", Doc{"plan"});').first().waitFor();
+
+    // With a context fact, whose rule leads to its line.
+    await showTab(page, words.ask.title);
+    await answer.getByText(words.tests.old).waitFor();
+    await answer
+      .getByRole("button", { name: askTexts.tree.assumeFact('has_role(User:gil, "reader", Doc:plan)') })
+      .first()
+      .click();
+    await answer.getByText(reasonTexts.allowed, { exact: true }).waitFor();
+    await answer.getByRole("link", { name: askTexts.tree.ruleAt(name, 5) }).click();
+
+    // A draft with errors answers nothing.
+    await write(page, "actor User {");
+    await showTab(page, words.ask.title);
+    await panel.getByRole("button", { name: askTexts.submit, exact: true }).click();
+    await panel.getByText(words.ask.broken).waitFor();
   });
 });

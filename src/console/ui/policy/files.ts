@@ -139,6 +139,22 @@ export function withText(draft: Draft, id: number, text: string): Draft {
   return { ...draft, files: draft.files.map((file) => (file.id === id ? { ...file, text } : file)) };
 }
 
+/**
+ * Appends a test to the shown file, with a number in its name if another test has that name. `line` is where it begins.
+ */
+export function withTest(draft: Draft, test: string): { readonly draft: Draft; readonly line: number } {
+  const shown = shownFile(draft);
+  const [, header = "", rest = ""] = /^(test "(?:[^"\\]|\\.)*)("[^]*)$/.exec(test) ?? [];
+  const isTaken = (text: string): boolean => draft.files.some((file) => file.text.includes(`${text}"`));
+  let named = header;
+  for (let number = 2; isTaken(named); number++) named = `${header} (${number})`;
+  const before = shown.text.trimEnd();
+  const text = `${before}${before === "" ? "" : "\n\n"}${named}${rest}\n`;
+  const line = before === "" ? 1 : before.split("\n").length + 2;
+  const files = draft.files.map((file) => (file === shown ? { ...file, text, revision: file.revision + 1 } : file));
+  return { draft: { ...draft, files }, line };
+}
+
 /** An empty name, or one that another file has, is not taken. */
 export function withName(draft: Draft, id: number, name: string): Draft {
   const others = draft.files.filter((file) => file.id !== id);

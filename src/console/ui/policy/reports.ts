@@ -8,6 +8,7 @@ export type Failure = TestReport["failures"][number];
 export type RuleCount = NonNullable<TestReport["coverage"]>["counts"][number];
 export type FormatReport = Answer<typeof policyEndpoints.formatPolicy>;
 export type RulesReport = Answer<typeof policyEndpoints.explainRules>;
+export type PolicyAnswer = Answer<typeof policyEndpoints.policyQuestion>;
 export type PolicyVersion = Answer<typeof policyEndpoints.getPolicyHistory>["versions"][number];
 
 type Effect = Answer<typeof policyEndpoints.policyEffect>;

@@ -10,6 +10,7 @@ import { call } from "../state/session.ts";
 import { useStore } from "../store.ts";
 import { texts } from "../texts.ts";
 import { policyTexts } from "../texts/policy.ts";
+import { AskTab } from "./ask-tab.tsx";
 import { CodeEditor } from "./code-editor.tsx";
 import { FileBar } from "./file-bar.tsx";
 import {
@@ -21,6 +22,7 @@ import {
   type StoredPolicy,
   storedOf,
   withBase,
+  withTest,
   withText,
   withTexts,
 } from "./files.ts";
@@ -53,7 +55,7 @@ interface WorkbenchProps {
   readonly onReload: () => void;
 }
 
-type Tab = "problems" | "tests" | "preview";
+type Tab = "problems" | "tests" | "ask" | "preview";
 
 export function Workbench({ draft, active, names, mayWrite, onChange, onReload }: WorkbenchProps) {
   const { files, base } = draft;
@@ -102,12 +104,19 @@ export function Workbench({ draft, active, names, mayWrite, onChange, onReload }
       setNotice(!rules.success ? words.longhandFailed : isEmpty ? words.noShorthand : "");
     });
   };
-  const test = (): void => {
+  const testFiles = (tested: Draft["files"]): void => {
     setTab("tests");
     testing.run(async (signal) => {
-      const found = (await post("/api/test", files, { coverage: true }, signal)) as TestReport;
-      setReport({ of: files, report: found });
+      const found = (await post("/api/test", tested, { coverage: true }, signal)) as TestReport;
+      setReport({ of: tested, report: found });
     });
+  };
+  const test = (): void => testFiles(files);
+  const addTest = (text: string): void => {
+    const { draft: next, line } = withTest(draft, text);
+    onChange(() => next);
+    setTarget({ line, column: 1 });
+    testFiles(next.files);
   };
 
   const problems = useMemo(
@@ -201,6 +210,11 @@ export function Workbench({ draft, active, names, mayWrite, onChange, onReload }
                   )}
                 </>
               ),
+            },
+            {
+              name: "ask",
+              title: words.ask.title,
+              content: <AskTab files={files} onTest={mayWrite === true ? addTest : undefined} />,
             },
             {
               name: "preview",

@@ -7,36 +7,23 @@ import { ExplanationView } from "../ask/explanation-view.tsx";
 import { type Explanation, factsIn } from "../ask/explanation.ts";
 import {
   type Draft,
-  type DraftField,
-  draftFields,
   draftIn,
   draftQuery,
   isEmpty,
   type Question,
-  questionKinds,
   questionOf,
   requestOf,
   variablesOf,
 } from "../ask/question.ts";
+import { QuestionForm } from "../ask/question-form.tsx";
 import { Snippet } from "../ask/snippet.tsx";
 import { curlCommand, policyTest, typeScriptProgram } from "../ask/snippets.ts";
 import { ConfirmDialog } from "../components/confirm-dialog.tsx";
 import { Aging, Trouble } from "../components/remote.tsx";
 import { formatNumber } from "../components/format.ts";
 import { Heading } from "../components/heading.tsx";
-import { type Suggestions, typesOf } from "../facts/completion.ts";
 import { changeFact, useMayChange, useSuggestions } from "../facts/fact-changes.ts";
-import { FactField, Field } from "../facts/fact-input.tsx";
-import {
-  type Fact,
-  factKey,
-  formatFact,
-  formatValue,
-  isObject,
-  parseFact,
-  type Value,
-  valueParameter,
-} from "../facts/fact-text.ts";
+import { type Fact, formatFact, formatValue, isObject, valueParameter } from "../facts/fact-text.ts";
 import { FactView, objectRoute } from "../facts/fact-view.tsx";
 import { ShareQuestion } from "../share/share-question.tsx";
 import { currentRoute, routeTo } from "../state/route.ts";
@@ -58,7 +45,7 @@ export default function AskScreen() {
   return (
     <>
       <Heading text={words.title} />
-      <QuestionForm key={address} asked={asked} suggestions={suggestions} />
+      <QuestionForm key={address} asked={asked} suggestions={suggestions} onAsk={ask} />
       {!isEmpty(asked) && <Answer key={`answer ${address}`} draft={asked} />}
     </>
   );
@@ -66,165 +53,6 @@ export default function AskScreen() {
 
 function ask(draft: Draft): void {
   location.hash = routeTo("ask", [draft.kind], draftQuery(draft));
-}
-
-interface QuestionFormProps {
-  readonly asked: Draft;
-  readonly suggestions: Suggestions;
-}
-
-function QuestionForm({ asked, suggestions }: QuestionFormProps) {
-  const [draft, setDraft] = useState(asked);
-  const [problem, setProblem] = useState<string | undefined>(undefined);
-  const submit = (event: Event): void => {
-    event.preventDefault();
-    const question = questionOf(draft);
-    setProblem("problem" in question ? question.problem : undefined);
-    if (!("problem" in question)) ask(draft);
-  };
-  const change = (field: DraftField) => (value: string) => setDraft({ ...draft, [field]: value });
-  return (
-    <section aria-label={words.form}>
-      <form onSubmit={submit}>
-        <fieldset class="kinds">
-          <legend>{words.kindLabel}</legend>
-          {questionKinds.map((kind) => (
-            <label key={kind}>
-              <input
-                type="radio"
-                name="kind"
-                checked={draft.kind === kind}
-                onChange={() => setDraft({ ...draft, kind })}
-              />{" "}
-              {words.kinds[kind]}
-            </label>
-          ))}
-        </fieldset>
-        <div class="filters">
-          {draftFields(draft.kind).map((field) =>
-            field === "calls" ? (
-              <CallsField key={field} value={draft.calls} onInput={change("calls")} />
-            ) : (
-              <Field
-                key={field}
-                {...fieldTexts(field, draft)}
-                value={draft[field]}
-                onInput={change(field)}
-                options={field === "action" ? [] : typeOptions(field, suggestions)}
-                required
-              />
-            ),
-          )}
-        </div>
-        <ContextFacts
-          context={draft.context}
-          suggestions={suggestions}
-          known={valuesIn(draft)}
-          onChange={(context) => setDraft({ ...draft, context })}
-        />
-        <div role="alert">{problem !== undefined && <p class="failure">{problem}</p>}</div>
-        <div class="buttons">
-          <button type="submit" class="primary">
-            {words.submit}
-          </button>
-        </div>
-      </form>
-    </section>
-  );
-}
-
-function fieldTexts(field: Exclude<DraftField, "calls">, { kind }: Draft) {
-  const { fields } = words;
-  if (field === "type")
-    return { label: kind === "who" ? fields.actorType : fields.resourceType, help: fields.typeHelp };
-  return { label: fields[field], help: fields[`${field}Help`] };
-}
-
-function typeOptions(field: DraftField, suggestions: Suggestions): string[] {
-  const types =
-    field === "actor" || field === "type"
-      ? [...suggestions.actors.map(({ value }) => value), ...typesOf(suggestions)]
-      : typesOf(suggestions);
-  return [...new Set(types)].map((type) => (field === "type" ? type : `${type}:`));
-}
-
-function CallsField({ value, onInput }: { readonly value: string; readonly onInput: (value: string) => void }) {
-  return (
-    <div class="field">
-      <label for="calls">{words.fields.calls}</label>
-      <textarea
-        id="calls"
-        class="fact"
-        rows={3}
-        required
-        spellcheck={false}
-        value={value}
-        onInput={({ currentTarget }) => onInput(currentTarget.value)}
-        aria-describedby="calls-help"
-      />
-      <p id="calls-help" class="help">
-        {words.fields.callsHelp}
-      </p>
-    </div>
-  );
-}
-
-interface ContextFactsProps {
-  readonly context: readonly Fact[];
-  readonly suggestions: Suggestions;
-  readonly known: readonly Value[];
-  readonly onChange: (context: readonly Fact[]) => void;
-}
-
-function ContextFacts({ context, suggestions, known, onChange }: ContextFactsProps) {
-  const [written, setWritten] = useState("");
-  const [problem, setProblem] = useState<string | undefined>(undefined);
-  const add = (): void => {
-    const fact = parseFact(written);
-    setProblem(fact === undefined ? words.context.invalid(written) : undefined);
-    if (fact === undefined) return;
-    setWritten("");
-    onChange([...context, fact]);
-  };
-  return (
-    <details class="context" open={context.length > 0}>
-      <summary>{words.context.title}</summary>
-      {context.length > 0 && (
-        <ul class="changes">
-          {context.map((fact) => (
-            <li key={factKey(fact)}>
-              <FactView fact={fact} />
-              <button
-                type="button"
-                aria-label={words.context.removeFact(formatFact(fact))}
-                onClick={() => onChange(context.filter((other) => other !== fact))}
-              >
-                {words.context.remove}
-              </button>
-            </li>
-          ))}
-        </ul>
-      )}
-      <FactField
-        label={words.context.title}
-        help={words.context.help}
-        value={written}
-        onInput={setWritten}
-        suggestions={suggestions}
-        known={known}
-      />
-      <div role="alert">{problem !== undefined && <p class="failure">{problem}</p>}</div>
-      <button type="button" onClick={add}>
-        {words.context.add}
-      </button>
-    </details>
-  );
-}
-
-function valuesIn(draft: Draft): Value[] {
-  const question = questionOf(draft);
-  if ("problem" in question) return [];
-  return [...("actor" in question ? [question.actor] : []), ...("resource" in question ? [question.resource] : [])];
 }
 
 function Answer({ draft }: { readonly draft: Draft }) {

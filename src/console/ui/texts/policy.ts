@@ -15,6 +15,12 @@ export const policyTexts = {
   unsavedTitle: (title: string) => `● ${title}`,
   nothingToSave: "There is nothing to save.",
   shortcuts: { save: "Ctrl+S", test: "Ctrl+Enter" },
+  ask: {
+    title: "Ask",
+    help: "The draft answers, on the stored facts of this node. Nothing is saved.",
+    broken: "The draft has errors, and answers nothing: see the tab Problems.",
+    makeTest: "Make it a test",
+  },
   preview: { title: "Preview", again: "Check again" },
 
   files: {

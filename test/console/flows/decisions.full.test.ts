@@ -204,6 +204,73 @@ describe("the decision log", () => {
   );
 
   flow(
+    "keeps the place of a list and of its drawer while 100 decisions per second arrive",
+    async (flow) => {
+      const tab = await flow.logIn("admin", "decisions");
+      const { page } = tab;
+      await page.getByRole("button", { name: words.live }).click();
+      await page.getByText(words.liveHelp(tailRowsMax)).waitFor();
+      let isEnding = false;
+      const defaults = { action: { name: "delete" }, resource: { type: "Organization", id: "acme" } };
+      const evaluations = Array.from({ length: 10 }, (_, number) => ({ subject: { type: "User", id: `u${number}` } }));
+      const busy = (async () => {
+        while (!isEnding) {
+          await flow.call("POST", "/access/v1/evaluations", { ...defaults, evaluations });
+          await Bun.sleep(100);
+        }
+      })();
+      const rows = page.getByRole("rowheader");
+      await eventually(async () => expect(await rows.count()).toBeGreaterThan(60), 60_000);
+      const fresh = page.getByRole("button", { name: /^Show / });
+      const freshCount = async (): Promise<number> => Number(/\d+/.exec((await fresh.textContent()) ?? "")?.[0]);
+      const grows = async (): Promise<void> => {
+        const before = await freshCount();
+        await eventually(async () => expect(await freshCount()).toBeGreaterThan(before + 50), 60_000);
+      };
+      await rows.nth(5).hover();
+      await fresh.waitFor();
+      // The id of the decision, and where its row is.
+      const why = page.getByRole("link", { name: /^Why/ }).nth(5);
+      const place = async () => [await why.getAttribute("href"), await why.boundingBox()];
+      const before = await place();
+      await grows();
+      expect(await place()).toEqual(before);
+
+      await why.click();
+      const heading = page.getByRole("heading", { level: 2, name: words.one.title });
+      await heading.waitFor();
+      await grows();
+      await page.mouse.move(0, 0);
+      await page.keyboard.press("Escape");
+      await heading.waitFor({ state: "detached" });
+      // The focus is on the row again, so the list still holds.
+      await tab.until(`document.activeElement?.getAttribute("href") === ${JSON.stringify(before[0])}`);
+      expect(await place()).toEqual(before);
+      await grows();
+      expect(await place()).toEqual(before);
+
+      // Resumed, it goes on; it holds again when its top is out of sight, without pointer and focus.
+      await fresh.click();
+      await page.mouse.move(0, 0);
+      await tab.until("document.activeElement === document.body || !document.activeElement.closest('table')");
+      await eventually(async () => expect(await why.getAttribute("href")).not.toBe(before[0] as string));
+      await page.evaluate("window.scrollTo(0, 1000)");
+      await fresh.waitFor();
+      const scrolled = await place();
+      await grows();
+      expect(await place()).toEqual(scrolled);
+      await fresh.click();
+      await tab.until("window.scrollY < 1000");
+      await page.getByRole("button", { name: liveListTexts.pause }).click();
+      await page.getByText(liveListTexts.paused).waitFor();
+      await tab.expectAccessible();
+      isEnding = true;
+      await busy;
+    },
+    { flags },
+  );
+
+  flow(
     "hides what this console asked, shows what another key asked under such a request id, and queries as text",
     async (flow) => {
       const tab = await flow.logIn("admin", "ask/who?type=User&action=read&resource=Organization:acme");

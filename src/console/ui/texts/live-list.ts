@@ -2,8 +2,9 @@
 export const liveListTexts = {
   pause: "Pause",
   resume: "Resume",
-  held: "Paused while you are in the list.",
+  held: "Paused while you read.",
   paused: "Paused.",
   fresh: (count: number) => (count === 1 ? "1 new" : `${count} new`),
+  many: (count: number) => `more than ${count} new`,
   show: (count: string) => `Show ${count}`,
 } as const;

@@ -212,6 +212,19 @@ describe("the audit log and backups", () => {
         await addFilter(tab, words.audit.fields.action, "key.create");
         await page.getByRole("rowheader", { name: "backup.download" }).first().waitFor({ state: "detached" });
         await page.getByRole("rowheader", { name: "key.create" }).first().waitFor();
+        // The filters are in the address, and so is an entry, in a drawer.
+        expect(page.url()).toEndWith("#/administration/audit?action=key.create");
+        await page.getByRole("link", { name: "key.create" }).first().click();
+        const drawer = page.getByRole("dialog", { name: words.audit.one });
+        await drawer.getByText("admin key", { exact: false }).first().waitFor();
+        await drawer.getByText(/^\d+ \w+ \d+, [\d:.]+$/).waitFor();
+        await tab.expectAccessible();
+        expect(page.url()).toMatch(/#\/administration\/audit\/[^?]+\?action=key\.create$/);
+        await page.reload();
+        await drawer.waitFor();
+        await page.keyboard.press("Escape");
+        await drawer.waitFor({ state: "detached" });
+        expect(page.url()).toEndWith("#/administration/audit?action=key.create");
         await page
           .getByLabel(filterTexts.condition, { exact: true })
           .selectOption({ label: words.audit.fields.result });

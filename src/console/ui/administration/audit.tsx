@@ -1,14 +1,17 @@
 /** The audit log: what administrators did, and what was refused. */
 import type { auditEndpoints } from "../../../features/audit/endpoints.ts";
 import type { Answer } from "../api/answer.ts";
-import { useState } from "preact/hooks";
+import type { ComponentChildren } from "preact";
+import { Drawer } from "../components/drawer.tsx";
 import { FilterBar, type FilterField, type FilterValues } from "../components/filter-bar.tsx";
 import { timeAt } from "../components/relative-time.ts";
 import { Remote } from "../components/remote.tsx";
 import { ScrollTable } from "../components/scroll-table.tsx";
 import { Time } from "../components/time.tsx";
 import { usePages } from "../state/pages.ts";
+import { currentRoute, routeTo } from "../state/route.ts";
 import { call } from "../state/session.ts";
+import { useStore } from "../store.ts";
 import { texts } from "../texts.ts";
 import { administrationTexts } from "../texts/administration.ts";
 
@@ -28,19 +31,37 @@ const filterFields: readonly FilterField[] = [
   { name: "until", label: words.fields.until, isTime: true },
 ];
 
+/** The conditions and the shown entry are in the address. */
 export function Audit() {
-  const [filters, setFilters] = useState<FilterValues>({});
+  const { parts, query } = useStore(currentRoute);
+  const [part = "audit", id] = parts;
+  const filters = filtersIn(query);
+  const show = (values: FilterValues): void => {
+    location.hash = routeTo("administration", [part], values);
+  };
   return (
     <>
       <p class="help">{words.introduction}</p>
-      <FilterBar label={words.search} fields={filterFields} values={filters} onChange={setFilters} />
-      <Entries key={JSON.stringify(filters)} filters={filters} />
+      <FilterBar label={words.search} fields={filterFields} values={filters} onChange={show} />
+      <Entries key={JSON.stringify(filters)} filters={filters} shownId={id} onClose={() => show(filters)} />
     </>
   );
 }
 
+function filtersIn(query: URLSearchParams): FilterValues {
+  const given = filterFields.map(({ name }) => [name, query.get(name) ?? ""] as const);
+  return Object.fromEntries(given.filter(([, value]) => value !== ""));
+}
+
+interface EntriesProps {
+  readonly filters: FilterValues;
+  /** The entry in the drawer. */
+  readonly shownId: string | undefined;
+  readonly onClose: () => void;
+}
+
 /** The pages of a search so far. The first one is loaded at once. */
-function Entries({ filters }: { readonly filters: FilterValues }) {
+function Entries({ filters, shownId, onClose }: EntriesProps) {
   const found = usePages<Page>(
     JSON.stringify(filters),
     (before, signal) => {
@@ -61,7 +82,7 @@ function Entries({ filters }: { readonly filters: FilterValues }) {
             {entries.length > 0 && (
               <ScrollTable label={words.table} columns={Object.values(words.columns)}>
                 {entries.map((entry) => (
-                  <Row key={entry.id} entry={entry} />
+                  <Row key={entry.id} entry={entry} href={routeTo("administration", ["audit", entry.id], filters)} />
                 ))}
               </ScrollTable>
             )}
@@ -70,6 +91,11 @@ function Entries({ filters }: { readonly filters: FilterValues }) {
                 {found.isLoading ? words.loading : words.older}
               </button>
             )}
+            {shownId !== undefined && (
+              <Drawer key={shownId} title={words.one} onClose={onClose}>
+                <Details entry={entries.find(({ id }) => id === shownId)} />
+              </Drawer>
+            )}
           </>
         );
       }}
@@ -77,7 +103,7 @@ function Entries({ filters }: { readonly filters: FilterValues }) {
   );
 }
 
-function Row({ entry }: { readonly entry: Entry }) {
+function Row({ entry, href }: { readonly entry: Entry; readonly href: string }) {
   const { time, node, actor, address, via, action, target, details, result, code } = entry;
   const given = Object.entries(details).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
   const from = [address ?? node ?? texts.noValue, ...(via === null ? [] : [words.via(via)])];
@@ -89,12 +115,49 @@ function Row({ entry }: { readonly entry: Entry }) {
       <td class={result === "ok" || result === "unchanged" ? "" : "failure"}>
         {code === null ? result : `${result} (${code})`}
       </td>
-      <th scope="row">{action}</th>
+      <th scope="row">
+        <a href={href}>{action}</a>
+      </th>
       <td>{[actor.kind, actor.name ?? actor.id ?? ""].join(" ").trim()}</td>
       <td>{from.join(", ")}</td>
       <td>{target ?? texts.noValue}</td>
       <td>{given.join(" ")}</td>
     </tr>
+  );
+}
+
+/** All that the log has of an entry. */
+function Details({ entry }: { readonly entry: Entry | undefined }) {
+  if (entry === undefined) return <p role="status">{words.notLoaded}</p>;
+  const { time, actor, details, trace_id: trace, ...others } = entry;
+  const { facts } = words;
+  const rows: readonly (readonly [string, ComponentChildren])[] = [
+    [facts.time, <Time key="time" value={time} hasMs as="both" />],
+    [facts.action, others.action],
+    [facts.result, others.code === null ? others.result : `${others.result} (${others.code})`],
+    [facts.actor, [actor.kind, actor.name, actor.id].filter((part) => part !== null).join(" ")],
+    [facts.address, others.address],
+    [facts.proxy, others.proxy],
+    [facts.node, others.node],
+    [facts.via, others.via],
+    [facts.target, others.target],
+    ...Object.entries(details).map(([name, value]) => [name, JSON.stringify(value)] as const),
+    [facts.position, others.position],
+    [facts.request, others.request_id],
+    [facts.trace, trace && <a href={routeTo("traces", [trace])}>{trace}</a>],
+    [facts.id, others.id],
+  ];
+  return (
+    <dl class="properties">
+      {rows.map(([name, value]) =>
+        value === null ? null : (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>{value}</dd>
+          </div>
+        ),
+      )}
+    </dl>
   );
 }
 

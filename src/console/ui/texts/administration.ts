@@ -123,6 +123,23 @@ export const administrationTexts = {
     older: "Show older entries",
     loading: "Loading …",
     via: (node: string) => `via ${node}`,
+    one: "An entry of the audit log",
+    notLoaded: "This entry is not among those that are listed. Show older ones, or change the filters.",
+    facts: {
+      time: "Time",
+      action: "Action",
+      result: "Result",
+      actor: "Who",
+      address: "Address",
+      proxy: "Proxy",
+      node: "Node",
+      via: "Forwarded by",
+      target: "Target",
+      position: "Position",
+      request: "Request id",
+      trace: "Trace id",
+      id: "Id",
+    },
   },
 
   backup: {

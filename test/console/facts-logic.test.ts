@@ -3,7 +3,9 @@ import { describe, expect, test } from "bun:test";
 import { makeVisible } from "../../src/console/ui/components/visible-text.ts";
 import { printable } from "../../src/util/printable.ts";
 import fc from "fast-check";
-import { completionsOf, type Suggestions, typesOf } from "../../src/console/ui/facts/completion.ts";
+import { offeredOf } from "../../src/console/ui/components/offered-texts.ts";
+import { IdsAnswers, textsWith, wantedIds } from "../../src/console/ui/facts/wanted-ids.ts";
+import { actionsOf, completionsOf, type Suggestions, typesOf } from "../../src/console/ui/facts/completion.ts";
 import { FactPager, type FactsPage } from "../../src/console/ui/facts/fact-pager.ts";
 import {
   type Fact,
@@ -439,5 +441,48 @@ describe("characters that cannot be seen", () => {
     const code = { children: "a\n\u200b" };
     makeVisible("pre", code);
     expect(code.children).toBe(`a\n${String.raw`\u200b`}`);
+  });
+});
+
+describe("completion of ids by the node", () => {
+  test("is for the object at the end of a text", () => {
+    expect(wantedIds("User:an")).toEqual({ before: "", type: "User", prefix: "an" });
+    expect(wantedIds("User:a b, c")).toEqual({ before: "", type: "User", prefix: "a b, c" });
+    expect(wantedIds("has_role(User:an")).toEqual({ before: "has_role(", type: "User", prefix: "an" });
+    expect(wantedIds('p(User:ann, "x", a::Repo:')).toEqual({
+      before: 'p(User:ann, "x", ',
+      type: "a::Repo",
+      prefix: "",
+    });
+    expect(["", "User", "User::", "has_role(User", 'User:"an', "p(User:ann)"].map(wantedIds)).toEqual(
+      new Array(6).fill(undefined),
+    );
+    expect(textsWith({ before: "", type: "User", prefix: "" }, [User("a b")])).toEqual(["User:a b"]);
+    expect(textsWith({ before: "User:x, ", type: "User", prefix: "" }, [User("a b")])).toEqual(['User:x, User:"a b"']);
+  });
+
+  test("asks the node only for what earlier answers do not have", () => {
+    const answers = new IdsAnswers();
+    expect(answers.find("User", "a")).toBeUndefined();
+    answers.add("User", "", { ids: ["a", "b"], more: true });
+    expect(answers.find("User", "")).toEqual(["a", "b"]);
+    expect(answers.find("User", "a")).toBeUndefined();
+    answers.add("User", "a", { ids: ["ann", "ant"], more: false });
+    expect(answers.find("User", "ann")).toEqual(["ann"]);
+    expect([answers.find("User", "b"), answers.find("Repo", "a")]).toEqual([undefined, undefined]);
+  });
+
+  test("is filtered by what is written, beginnings first, and is never the text itself", () => {
+    expect(offeredOf(["User:ann", "User:", "Repo:ann", "ann"], "ann")).toEqual(["User:ann", "Repo:ann"]);
+    expect(offeredOf(["a", "b", "a"], "")).toEqual(["a", "b"]);
+    expect(offeredOf(["xread", "read", "READY"], "rea")).toEqual(["read", "READY", "xread"]);
+  });
+
+  test("has the actions of the resource first", () => {
+    const permissions = { Repo: ["write", "read"], "a::Org": ["invite"] };
+    expect(actionsOf({ ...suggestions, permissions }, "a::Org:x:y")).toEqual(["invite", "read", "write"]);
+    expect(actionsOf({ ...suggestions, permissions }, "")).toEqual(["invite", "read", "write"]);
+    expect(actionsOf({ ...suggestions, permissions }, "Repo")).toEqual(["write", "read", "invite"]);
+    expect(actionsOf(suggestions, "Repo:x")).toEqual([]);
   });
 });

@@ -12,6 +12,7 @@ export const texts = {
   loading: "Loading …",
   loggingIn: "Logging in …",
   noValue: "–",
+  suggestions: (label: string) => `Suggestions for ${label}`,
 
   node: {
     silent: (duration: string) => `This node has not answered for ${duration}. The console tries again by itself.`,

@@ -16,6 +16,13 @@ flow("a denial shows what is missing, and a key that may write adds it", async (
   const tab = await flow.logIn("write", "ask");
   const { page } = tab;
   await tab.heading(words.title).waitFor();
+  // Actions come from the policy, ids from the node.
+  const actor = page.getByLabel(words.fields.actor, { exact: true });
+  await actor.pressSequentially("User:al");
+  await page.getByRole("option", { name: "User:alice", exact: true }).click();
+  expect(await actor.inputValue()).toBe("User:alice");
+  await page.getByLabel(words.fields.action, { exact: true }).pressSequentially("del");
+  await page.getByRole("option", { name: "delete", exact: true }).waitFor();
   await fill(tab, { actor: "bob", action: "delete", resource: "Repository:compiler" });
   await page.getByRole("button", { name: words.submit, exact: true }).click();
   await page.getByText(words.problems.actor("bob")).waitFor();

@@ -1,6 +1,6 @@
 /** The form of a question: its kind, its parts with what completes them, and context facts. */
 import { useState } from "preact/hooks";
-import { type Suggestions, typesOf } from "../facts/completion.ts";
+import { actionsOf, type Suggestions, typesOf } from "../facts/completion.ts";
 import { FactField, Field } from "../facts/fact-input.tsx";
 import { type Fact, factKey, formatFact, parseFact, type Value } from "../facts/fact-text.ts";
 import { FactView } from "../facts/fact-view.tsx";
@@ -58,7 +58,11 @@ export function QuestionForm({ asked, suggestions, kinds = questionKinds, onAsk 
                 {...fieldTexts(field, draft)}
                 value={draft[field]}
                 onInput={change(field)}
-                options={field === "action" ? [] : typeOptions(field, suggestions)}
+                options={
+                  field === "action"
+                    ? actionsOf(suggestions, draft.resource || draft.type)
+                    : typeOptions(field, suggestions)
+                }
                 required
               />
             ),

@@ -1,4 +1,4 @@
-/** Completion of facts in an input: whole texts that continue what is written, for the list of the browser. */
+/** Completion of facts and actions in an input: whole texts that continue what is written. */
 import { formatValue, isObject, parseArguments, type Value } from "./fact-text.ts";
 
 /** As `GET /api/autocomplete_info` answers. */
@@ -6,6 +6,8 @@ export interface Suggestions {
   /** For each predicate, lists of arguments that the policy uses. */
   readonly suggestions: Readonly<Record<string, readonly (readonly SuggestedArgument[])[]>>;
   readonly actors: readonly SuggestedArgument[];
+  /** The permissions of each type. */
+  readonly permissions?: Readonly<Record<string, readonly string[]>>;
 }
 
 /** A type, or the id of a String. */
@@ -43,6 +45,12 @@ export function typesOf({ suggestions, actors }: Suggestions): string[] {
   const args = [...Object.values(suggestions).flat(2), ...actors];
   const types = args.flatMap(({ kind, value }) => (kind === "symbol" && isObject({ type: value }) ? [value] : []));
   return [...new Set(types)].toSorted();
+}
+
+/** The actions of the policy: first those of the type that the text begins with. */
+export function actionsOf({ permissions = {} }: Suggestions, object: string): string[] {
+  const own = permissions[/^(?:[^:]|::)*/.exec(object)?.[0] ?? ""] ?? [];
+  return [...new Set([...own, ...Object.values(permissions).flat().toSorted()])];
 }
 
 /** A type without an id is not complete. */

@@ -9,11 +9,20 @@ import type { Fact } from "./fact-text.ts";
 
 /** Names for completion; none while they are loaded, or without a policy. The inputs work without. */
 export function useSuggestions(): Suggestions {
-  const loaded = useLoaded(
-    "suggestions",
-    (signal) => call("/api/autocomplete_info", { signal }) as Promise<Suggestions>,
-  );
-  return loaded.data ?? noSuggestions;
+  return useLoaded("suggestions", loadSuggestions).data ?? noSuggestions;
+}
+
+async function loadSuggestions(signal: AbortSignal): Promise<Suggestions> {
+  const [suggestions, { metadata }] = (await Promise.all([
+    call("/api/autocomplete_info", { signal }),
+    call("/api/policy_metadata", { signal }),
+  ])) as [Suggestions, { readonly metadata: { readonly resources: Readonly<Record<string, Block>> } }];
+  const permissions = Object.entries(metadata.resources).map(([type, block]) => [type, block.permissions] as const);
+  return { ...suggestions, permissions: Object.fromEntries(permissions) };
+}
+
+interface Block {
+  readonly permissions: readonly string[];
 }
 
 /**

@@ -1,4 +1,5 @@
 /** Parse helpers that require the next token and report an error if it is a different one. */
+import { insertion } from "./fixes.ts";
 import { explainLegacy } from "./legacy.ts";
 import { beginsNext } from "./recovery.ts";
 import { quote } from "./report.ts";
@@ -46,14 +47,16 @@ export function expectSemicolon(stream: Stream, after: string, completes: Comple
   if (accept(stream, ";")) return true;
   const token = peek(stream);
   const message = `missing \`;\` ${after}`;
+  const at = lastEnd(stream);
+  const fixes = [insertion(stream.file, at.end, ";", "insert the `;`")];
   if (completes(token, peek(stream, 1)) && mayFollowStatement(token)) {
-    warn(stream, "syntax/omitted-semicolon", message, "`ostiary fmt` adds it", lastEnd(stream));
+    warn(stream, "syntax/omitted-semicolon", message, { hint: "`ostiary fmt` adds it", fixes }, at);
     return true;
   }
   const next =
     (token.startsLine && (token.kind === "string" || token.kind === "flag" || isFreeWord(token))) || beginsNext(stream);
   if (!next && token.kind !== "end" && !isMark(token, "}")) return unexpected(stream, `\`;\` ${after}`);
-  refuse(stream, "syntax/missing-semicolon", message, undefined, lastEnd(stream));
+  refuse(stream, "syntax/missing-semicolon", message, { fixes }, at);
   return true;
 }
 
@@ -103,7 +106,10 @@ export function separated<T>(
     if (!accept(stream, ",")) return unexpected(stream, `\`,\` or ${quote(close)}`);
     if (!accept(stream, close)) continue;
     const message = `a comma is not allowed before ${quote(close)} here`;
-    if (trailingComma === "refused") refuse(stream, "syntax/trailing-comma", message, "remove the comma", comma);
+    if (trailingComma === "refused") {
+      const fixes = [{ title: "remove the comma", edits: [{ span: spanOf(stream, comma), text: "" }] }];
+      refuse(stream, "syntax/trailing-comma", message, { hint: "remove the comma", fixes }, comma);
+    }
     return items;
   }
 }

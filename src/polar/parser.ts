@@ -12,7 +12,7 @@ import { parseTest } from "./parse-test.ts";
 import { skipBlock, skipStatement } from "./recovery.ts";
 import { type Report, quote } from "./report.ts";
 import type { Source } from "./source.ts";
-import { type Stream, accept, advance, isMark, peek, refuse, spanFrom } from "./stream.ts";
+import { type Stream, accept, advance, isMark, peek, refuse, spanFrom, spanOf } from "./stream.ts";
 import type { Declare, InlineQuery, Program, RuleStatement, RuleType, Statement } from "./syntax.ts";
 import type { Token } from "./token.ts";
 
@@ -118,6 +118,8 @@ function refuseWord(stream: Stream): undefined {
     return unexpected(stream, `\`(\` after ${quote(token.text)}`);
   }
   const message = `${quote(token.text)} does not begin a statement of Polar`;
-  const hint = stream.report.suggest(token.text, keywords) ?? "a statement is a block, a rule, a test or `declare`";
-  return refuse(stream, "syntax/unknown-statement", message, hint);
+  const advice =
+    stream.report.suggest({ text: token.text, span: spanOf(stream, token) }, keywords) ??
+    "a statement is a block, a rule, a test or `declare`";
+  return refuse(stream, "syntax/unknown-statement", message, advice);
 }

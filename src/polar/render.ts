@@ -25,16 +25,12 @@ export function renderDiagnostics(
   return diagnostics.map((diagnostic) => renderOne(diagnostic, files, paint)).join("\n");
 }
 
-export interface DiagnosticJson {
-  readonly file: string;
-  readonly line: number;
-  readonly column: number;
-  readonly endLine: number;
-  readonly endColumn: number;
+export interface DiagnosticJson extends PlaceJson {
   readonly code: string;
   readonly severity: Diagnostic["severity"];
   readonly message: string;
   readonly hint?: string;
+  readonly fixes?: readonly FixJson[];
   readonly notes?: readonly string[];
   readonly related?: readonly {
     readonly file: string;
@@ -44,20 +40,35 @@ export interface DiagnosticJson {
   }[];
 }
 
+export interface FixJson {
+  readonly title: string;
+  readonly edits: readonly (PlaceJson & { readonly text: string })[];
+}
+
+interface PlaceJson {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+  readonly endLine: number;
+  readonly endColumn: number;
+}
+
 /** Lines and columns count from 1; the end is exclusive. */
 export function diagnosticToJson(diagnostic: Diagnostic, sources: readonly Source[]): DiagnosticJson {
-  const { span, code, severity, message, hint, notes = [], related } = diagnostic;
+  const { span, code, severity, message, hint, fixes = [], notes = [], related } = diagnostic;
   const files = new Map(sources.map((source) => [source.name, source]));
-  const end = positionIn(files, span.file, span.end);
   return {
-    file: span.file,
-    ...positionIn(files, span.file, span.start),
-    endLine: end.line,
-    endColumn: end.column,
+    ...placeIn(files, span),
     code,
     severity,
     message,
     ...(hint === undefined ? {} : { hint }),
+    ...(fixes.length > 0 && {
+      fixes: fixes.map(({ title, edits }) => ({
+        title,
+        edits: edits.map((edit) => ({ ...placeIn(files, edit.span), text: edit.text })),
+      })),
+    }),
     ...(notes.length > 0 && { notes }),
     ...(related && {
       related: related.map((other) => ({
@@ -84,6 +95,11 @@ function renderOne(diagnostic: Diagnostic, files: Files, paint: Paint): string {
   lines.push(...notes.map((note) => `    ${visible(note)}`));
   if (hint !== undefined) lines.push(`  hint: ${printable(hint)}`);
   return `${lines.join("\n")}\n`;
+}
+
+function placeIn(files: Files, { file, start, end }: Span): PlaceJson {
+  const { line: endLine, column: endColumn } = positionIn(files, file, end);
+  return { file, ...positionIn(files, file, start), endLine, endColumn };
 }
 
 /** In a file that is not among the sources, everything is on line 1. */

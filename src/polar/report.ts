@@ -1,17 +1,21 @@
 /** The list of diagnostics that every stage adds to. Reporting never throws, so that further problems are found. */
 import { suggestion } from "../util/suggestion.ts";
-import type { Diagnostic } from "./diagnostic.ts";
+import type { Diagnostic, Fix } from "./diagnostic.ts";
 import type { Span } from "./span.ts";
+import type { Name } from "./syntax.ts";
 
 export interface Report {
   readonly diagnostics: Diagnostic[];
   readonly error: Finding;
   readonly warning: Finding;
-  /** "did you mean" with the most similar known name. */
-  readonly suggest: (name: string, known: Iterable<string>) => string | undefined;
+  /** "did you mean" with the most similar known name, and the replacement by it. `write` gives a name as in the text. */
+  readonly suggest: (name: Name, known: Iterable<string>, write?: (name: string) => string) => Advice | undefined;
 }
 
-type Finding = (code: string, span: Span, message: string, more?: Pick<Diagnostic, "hint" | "related">) => void;
+/** How to fix a problem. */
+export type Advice = Pick<Diagnostic, "hint" | "fixes">;
+
+type Finding = (code: string, span: Span, message: string, more?: Advice & Pick<Diagnostic, "related">) => void;
 
 export function createReport(): Report {
   const diagnostics: Diagnostic[] = [];
@@ -21,12 +25,16 @@ export function createReport(): Report {
       diagnostics.push({ code, severity, message, span, ...more });
     };
   let suggestionsLeft = suggestionsMax;
-  const suggest = (name: string, known: Iterable<string>) => {
-    const found = suggestionsLeft > 0 ? suggestion(name, known) : undefined;
+  const suggest: Report["suggest"] = ({ text, span }, known, write = (found) => found) => {
+    const found = suggestionsLeft > 0 ? suggestion(text, known) : undefined;
     suggestionsLeft -= 1;
-    return found && `did you mean ${quote(found)}?`;
+    return found ? { hint: `did you mean ${quote(found)}?`, fixes: [replacement(span, write(found))] } : undefined;
   };
   return { diagnostics, error: finding("error"), warning: finding("warning"), suggest };
+}
+
+export function replacement(span: Span, text: string): Fix {
+  return { title: `replace it by ${quote(text)}`, edits: [{ span, text }] };
 }
 
 /** The search for the most similar name is slow, and nobody reads more suggestions than this. */

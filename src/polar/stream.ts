@@ -2,7 +2,7 @@
  * The parser's tokens. A parse function that fails reports the error and returns `undefined`; so do its callers, up to
  * the statement, which recovers (`recovery.ts`).
  */
-import type { Report } from "./report.ts";
+import type { Advice, Report } from "./report.ts";
 import type { Span } from "./span.ts";
 import type { Token } from "./token.ts";
 import { must } from "../util/assert.ts";
@@ -57,16 +57,16 @@ export function refuse(
   stream: Stream,
   code: string,
   message: string,
-  hint?: string,
+  advice: string | Advice = {},
   at: Omit<Span, "file"> = peek(stream),
 ): undefined {
   const span = { file: stream.file, start: at.start, end: at.end };
-  stream.report.error(code, span, message, hint === undefined ? {} : { hint });
+  stream.report.error(code, span, message, typeof advice === "string" ? { hint: advice } : advice);
 }
 
 /** Reports a warning at the range `at`. */
-export function warn(stream: Stream, code: string, message: string, hint: string, at: Omit<Span, "file">): void {
-  stream.report.warning(code, { file: stream.file, start: at.start, end: at.end }, message, { hint });
+export function warn(stream: Stream, code: string, message: string, advice: Advice, at: Omit<Span, "file">): void {
+  stream.report.warning(code, { file: stream.file, start: at.start, end: at.end }, message, advice);
 }
 
 /** Runs `parse` one nesting level deeper, or reports that the limit is reached. */

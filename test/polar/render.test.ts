@@ -40,6 +40,7 @@ test("diagnostics are sorted by file, in the given order", () => {
       code: "block/undeclared-name",
       severity: "error",
       message: "`b` is not declared in `Doc`",
+      fixes: expect.any(Array),
       hint: "declare it as a role, a permission or a relation",
     },
     {

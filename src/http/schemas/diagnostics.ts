@@ -3,14 +3,22 @@ import { z } from "zod";
 
 export const position = { file: z.string(), line: z.int(), column: z.int() };
 
+const range = { ...position, endLine: z.int(), endColumn: z.int() };
+
+const fixSchema = z
+  .strictObject({ title: z.string(), edits: z.array(z.strictObject({ ...range, text: z.string() })) })
+  .meta({
+    id: "Fix",
+    description: "A change of the policy that mends the problem: each range is replaced by its text",
+  });
+
 const diagnostic = {
-  ...position,
-  endLine: z.int(),
-  endColumn: z.int(),
+  ...range,
   code: z.string().meta({ description: "Stable, such as `block/undeclared-name`" }),
   severity: z.enum(["error", "warning"]),
   message: z.string(),
   hint: z.string().optional(),
+  fixes: z.array(fixSchema).optional(),
   notes: z.array(z.string()).optional(),
   related: z.array(z.strictObject({ ...position, message: z.string() })).optional(),
 };

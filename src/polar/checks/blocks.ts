@@ -1,6 +1,7 @@
 /** Checks of blocks: their sections, and the names that they declare. */
 import { type DeclaredName, type TypeEntry, declaredNames } from "../declarations.ts";
-import { quote } from "../report.ts";
+import { quote, replacement } from "../report.ts";
+import { stringLiteral } from "../string-literal.ts";
 import type { Block, List, Section } from "../syntax.ts";
 import type { Context } from "./context.ts";
 
@@ -52,10 +53,10 @@ function checkSection({ name, value }: Section, context: Context): void {
   const { report } = context;
   const isRelations = name.text === "relations";
   if (!isRelations && name.text !== "roles" && name.text !== "permissions") {
-    const hint =
-      report.suggest(name.text, ["roles", "permissions", "relations"]) ??
-      "a block declares `roles`, `permissions` and `relations`";
-    report.error("block/unknown-section", name.span, `a block has no ${quote(name.text)}`, { hint });
+    report.error("block/unknown-section", name.span, `a block has no ${quote(name.text)}`, {
+      hint: "a block declares `roles`, `permissions` and `relations`",
+      ...report.suggest(name, ["roles", "permissions", "relations"]),
+    });
   } else if (isRelations && value.kind === "list") {
     report.error("block/section-form", value.span, "`relations` is a dictionary, not a list", {
       hint: "write `relations = { name: Type };`",
@@ -79,8 +80,11 @@ function checkSection({ name, value }: Section, context: Context): void {
 function checkItems(list: List, section: string, { report }: Context): void {
   for (const item of list.items) {
     if (item.kind !== "string") {
-      const hint = item.kind === "variable" ? { hint: `write ${quote(`"${item.name}"`)}` } : {};
-      report.error("block/name-not-string", item.span, `${quote(section)} holds names in double quotes only`, hint);
+      const advice =
+        item.kind === "variable"
+          ? { hint: `write ${quote(`"${item.name}"`)}`, fixes: [replacement(item.span, stringLiteral(item.name))] }
+          : {};
+      report.error("block/name-not-string", item.span, `${quote(section)} holds names in double quotes only`, advice);
     } else if (item.text === "" || item.text === "*") {
       const reason = item.text === "" ? "it is empty" : "in answers it means every name";
       report.error("block/unusable-name", item.span, `${quote(`"${item.text}"`)} cannot be a name: ${reason}`);

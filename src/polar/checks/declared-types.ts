@@ -1,5 +1,6 @@
 /** Checks of types: their kinds and supertypes. */
 import { type TypeEntry, withSupertypes } from "../declarations.ts";
+import { typeDeclaration } from "../fixes.ts";
 import { quote } from "../report.ts";
 import type { Name } from "../syntax.ts";
 import { type Context, abstractTypes, primitiveTypes } from "./context.ts";
@@ -63,7 +64,9 @@ function checkSupertype(type: TypeEntry, supertype: Name, { program, declaration
     });
   } else if (!declared && !program.incomplete) {
     report.error("block/unknown-supertype", span, `${quote(type.name)} extends ${quote(text)}, which is not declared`, {
-      hint: report.suggest(text, declarations.types.keys()) ?? `declare it: ${quote(`${type.kind} ${text} {}`)}`,
+      hint: `declare it: ${quote(`${type.kind} ${text} {}`)}`,
+      fixes: typeDeclaration(`${type.kind} ${text} {}`, span, program),
+      ...report.suggest(supertype, declarations.types.keys()),
     });
   }
 }

@@ -4,6 +4,7 @@
  * one, but its own example policies omit some.
  */
 import { type Declarations, referredName } from "../declarations.ts";
+import { typeDeclaration } from "../fixes.ts";
 import { quote } from "../report.ts";
 import type { Head, Name, Param, Program, Term } from "../syntax.ts";
 import { atomsOf, callsOf, expressionsOf, ownTerms, writtenExpressions } from "../walk.ts";
@@ -64,8 +65,11 @@ export function checkUndeclaredTypes({ program, declarations, report }: Context)
     const { text, span } = type;
     if (declarations.types.has(text) || primitiveTypes.has(text) || abstractTypes.has(text) || seen.has(text)) continue;
     seen.add(text);
+    const declaration = `${isActor(text) ? "actor" : "resource"} ${text} {}`;
     report.warning(`${stage}/undeclared-type`, span, `type ${quote(text)} is not declared`, {
-      hint: report.suggest(text, known) ?? `declare it: ${quote(`${isActor(text) ? "actor" : "resource"} ${text} {}`)}`,
+      hint: `declare it: ${quote(declaration)}`,
+      fixes: typeDeclaration(declaration, span, program),
+      ...report.suggest(type, known),
     });
   }
 }

@@ -1,5 +1,5 @@
 /** Checks of rules that look at one rule only. */
-import { quote } from "../report.ts";
+import { quote, replacement } from "../report.ts";
 import type { Block, RuleStatement, ShorthandRule, Term, Variable } from "../syntax.ts";
 import { callsOf, expressionsOf, termsOf, writtenExpressions } from "../walk.ts";
 import type { Context } from "./context.ts";
@@ -50,6 +50,7 @@ function reportSingletons(terms: Iterable<Term>, known: ReadonlySet<string>, { r
     if (!variable || variable.name.startsWith("_") || known.has(variable.name)) continue;
     report.warning("rule/singleton", variable.span, `variable ${quote(variable.name)} occurs only once in this rule`, {
       hint: `if any value is meant, write ${quote(`_${variable.name}`)} or \`_\``,
+      fixes: [replacement(variable.span, once.has(`_${variable.name}`) ? "_" : `_${variable.name}`)],
     });
   }
 }

@@ -1,7 +1,9 @@
 /** Checks of shorthand rules. */
 import { unreachable } from "../../util/assert.ts";
 import { type DeclaredName, type Names, referredName, type TypeEntry, withSupertypes } from "../declarations.ts";
-import { quote } from "../report.ts";
+import { nameDeclarations } from "../fixes.ts";
+import { type Advice, quote, replacement } from "../report.ts";
+import { stringLiteral } from "../string-literal.ts";
 import type { Block, ShorthandAtom, ShorthandTerm } from "../syntax.ts";
 import { atomsOf } from "../walk.ts";
 import { type Context, abstractTypes, primitiveTypes } from "./context.ts";
@@ -21,17 +23,19 @@ export function checkShorthand(context: Context): void {
 interface Scope {
   readonly block: string;
   readonly isGlobal: boolean;
+  readonly statement: Block;
   readonly names: Names;
   /** Some names are unknown, so no name can be reported as undeclared. */
   readonly incomplete: boolean;
 }
 
-function scopeOf(block: Block, { declarations }: Context): Scope {
-  const isGlobal = block.blockKind === "global";
-  const type = declarations.types.get(block.name.text);
+function scopeOf(statement: Block, { declarations }: Context): Scope {
+  const isGlobal = statement.blockKind === "global";
+  const type = declarations.types.get(statement.name.text);
   return {
-    block: block.name.text,
+    block: statement.name.text,
     isGlobal,
+    statement,
     names: isGlobal ? declarations.global : (type?.names ?? new Map()),
     incomplete: isGlobal ? declarations.globalIncomplete : isIncomplete(type, declarations),
   };
@@ -86,10 +90,10 @@ function checkGlobal(term: ShorthandTerm, scope: Scope, context: Context): void 
   const message = `${quote(term.text)} is not declared in the \`global\` block`;
   context.report.error("block/undeclared-global", term.span, message, {
     hint:
-      context.report.suggest(term.text, global.keys()) ??
-      (global.size > 0
+      global.size > 0
         ? "declare it there as a role or a permission"
-        : `add ${quote(`global { roles = ["${term.text}"]; }`)}`),
+        : `add ${quote(`global { roles = ["${term.text}"]; }`)}`,
+    ...context.report.suggest(term, global.keys(), stringLiteral),
   });
 }
 
@@ -99,7 +103,8 @@ function checkOn({ term, target }: Extract<ShorthandAtom, { kind: "on" }>, scope
   if (!target.quoted) {
     const message = "`on` is followed by a relation in quotes, or by `resource`";
     const hint = `write ${quote(`"${target.text}"`)}`;
-    return report.error("block/relation-not-quoted", target.span, message, { hint });
+    const fixes = [replacement(target.span, stringLiteral(target.text))];
+    return report.error("block/relation-not-quoted", target.span, message, { hint, fixes });
   }
   if (!relation && scope.incomplete) return;
   if (relation?.kind !== "relation") {
@@ -107,11 +112,12 @@ function checkOn({ term, target }: Extract<ShorthandAtom, { kind: "on" }>, scope
     const what = relation ? `is a ${relation.kind}, not a relation,` : "is not a relation";
     const message = `${quote(target.text)} ${what} of ${quote(scope.block)}`;
     return report.error("block/undeclared-relation", target.span, message, {
-      hint:
-        report.suggest(
-          target.text,
-          relations.map((name) => name.name),
-        ) ?? `declare it: ${quote(`relations = { ${target.text}: Type };`)}`,
+      hint: `declare it: ${quote(`relations = { ${target.text}: Type };`)}`,
+      ...report.suggest(
+        target,
+        relations.map((name) => name.name),
+        stringLiteral,
+      ),
     });
   }
   if (!term.quoted)
@@ -128,9 +134,8 @@ function checkOn({ term, target }: Extract<ShorthandAtom, { kind: "on" }>, scope
   if (related.names.has(term.text) || isIncomplete(related, declarations)) return;
   const message = `${quote(term.text)} is not declared in ${quote(related.name)}, the type of ${quote(target.text)}`;
   report.error("block/undeclared-related-name", term.span, message, {
-    hint:
-      report.suggest(term.text, related.names.keys()) ??
-      `declare it in the block of ${quote(related.name)} as a role, a permission or a relation`,
+    hint: `declare it in the block of ${quote(related.name)} as a role, a permission or a relation`,
+    ...report.suggest(term, related.names.keys(), stringLiteral),
     related: [{ message: `the block of ${quote(related.name)}`, span: related.span }],
   });
 }
@@ -141,16 +146,27 @@ function hintForRelated(relation: string, type: string): string {
   return `declare it: ${quote(`resource ${type} {}`)}`;
 }
 
-function checkDeclared(term: ShorthandTerm, scope: Scope, { report, declarations }: Context, kinds: string): void {
+function checkDeclared(term: ShorthandTerm, scope: Scope, context: Context, kinds: string): void {
+  const { report } = context;
   if (scope.names.has(term.text) || scope.incomplete) return;
-  const global =
-    declarations.global.has(term.text) && !scope.isGlobal ? `write ${quote(`global "${term.text}"`)}` : undefined;
-  const [relation, name, ...more] = term.text.split(".");
-  const isPath = scope.names.get(relation ?? "")?.kind === "relation" && name !== undefined && more.length === 0;
-  const path = isPath ? `write ${quote(`"${name}" on "${relation}"`)}` : undefined;
+  const similar = otherForm(term, scope, context) ?? report.suggest(term, scope.names.keys(), stringLiteral);
   report.error("block/undeclared-name", term.span, `${quote(term.text)} is not declared in ${quote(scope.block)}`, {
-    hint: global ?? path ?? report.suggest(term.text, scope.names.keys()) ?? `declare it as ${kinds}`,
+    hint: similar?.hint ?? `declare it as ${kinds}`,
+    fixes: [...(similar?.fixes ?? []), ...nameDeclarations(term.text, scope.statement)],
   });
+}
+
+/** A global name without `global`, or a path with a dot. */
+function otherForm({ text, span }: ShorthandTerm, scope: Scope, { declarations }: Context): Advice | undefined {
+  const [relation = "", name, ...more] = text.split(".");
+  const isPath = scope.names.get(relation)?.kind === "relation" && name !== undefined && more.length === 0;
+  const written =
+    declarations.global.has(text) && !scope.isGlobal
+      ? `global ${stringLiteral(text)}`
+      : isPath
+        ? `${stringLiteral(name)} on ${stringLiteral(relation)}`
+        : undefined;
+  return written === undefined ? undefined : { hint: `write ${quote(written)}`, fixes: [replacement(span, written)] };
 }
 
 /** Only the words `role` and `permission` may be used as variables. */
@@ -160,6 +176,7 @@ function checkWord(term: ShorthandTerm, scope: Scope, { report }: Context, messa
     hint: scope.names.has(term.text)
       ? `write ${quote(`"${term.text}"`)}`
       : `write ${quote(`"${term.text}"`)} and declare it, or ${quote(`${term.text}(resource)`)} for a fact`,
+    ...(scope.names.has(term.text) && { fixes: [replacement(term.span, stringLiteral(term.text))] }),
   });
 }
 

@@ -39,7 +39,8 @@ export function checkFixtures({ program, limits, report }: Context): void {
     included += size ?? 0;
     if (size === undefined && !program.incomplete) {
       report.error("test/unknown-fixture", span, `there is no fixture ${quote(text)}`, {
-        hint: report.suggest(text, sizes.keys()) ?? `write it: ${quote(`test fixture ${text} { … }`)}`,
+        hint: `write it: ${quote(`test fixture ${text} { … }`)}`,
+        ...report.suggest(item.name, sizes.keys()),
       });
     }
     if (before <= limits.expandedItemsMax && included > limits.expandedItemsMax) {

@@ -6,6 +6,7 @@
  */
 import type { Declarations, NameKind } from "../declarations.ts";
 import { quote } from "../report.ts";
+import { stringLiteral } from "../string-literal.ts";
 import type {
   Block,
   Name,
@@ -283,18 +284,22 @@ function report({ text, span }: Scalar, naming: Naming, known: Known, { report: 
   const { position, predicate, kind, owner } = naming;
   const other = kinds.find((one) => owner.names?.[one].has(text));
   const sameName = other && `did you mean the ${other} of this name, as in ${quote(`has_${other}(…)`)}?`;
-  const hint = sameName ?? findings.suggest(text, knownNames(naming, known));
+  const advice =
+    sameName === undefined
+      ? findings.suggest({ text, span }, knownNames(naming, known), stringLiteral)
+      : { hint: sameName };
   // An action need not be a declared permission, and a rule that asks for any role may mean an undeclared one.
   const isFact = position === "fact";
   const isAsked = predicate === "allow" || (isFact && kind === "permission" && !known.hasOwnAllow);
   const mayBeMeant =
     position === "denied" || ((position === "head" || isFact) && (isAsked || known.askedByVariable.has(naming, text)));
-  if (hint === undefined && mayBeMeant) return;
+  if (advice === undefined && mayBeMeant) return;
   const consequence = position === "head" && predicate === "allow" ? ofAction : consequences[position];
   const effect = isFact && !mayBeMeant ? ", so this fact gives nobody anything" : "";
   const code = position === "fact" || position === "denied" ? "test/undeclared-name" : "rule/undeclared-name";
   findings.warning(code, span, `${owner.declaresNo} ${kind} ${quote(text)}${consequence}${effect}`, {
-    hint: hint ?? `declare it, or write a ${kind} that is declared`,
+    hint: `declare it, or write a ${kind} that is declared`,
+    ...advice,
   });
 }
 

@@ -286,7 +286,8 @@ describe("the decision log", () => {
       await fetch(`${flow.url}/api/authorize`, { method: "POST", headers, body });
       await logged(flow, "forger");
       await tab.open("decisions");
-      await page.getByRole("link", { name: "User:forger read Organization:acme", exact: true }).waitFor();
+      const forged = page.getByRole("row").filter({ hasText: "User:forger read Organization:acme" });
+      await forged.getByText(words.ofConsole).waitFor();
       const query = page.getByRole("link", { name: 'allow(actor: User, "read", Organization:acme)', exact: true });
       expect(await query.count()).toBe(0);
       await page.getByLabel(words.showOwn).check();

@@ -53,7 +53,9 @@ function Shown({ explained }: { readonly explained: Explained }) {
       </section>
       <section aria-label={words.explanation}>
         <h3>{words.explanation}</h3>
-        <p class="help">{words.asOf(formatNumber(decision.offset))}</p>
+        <p class="help">
+          {words.asOf(formatNumber(decision.offset))} <Time value={decision.time} hasMs />
+        </p>
         {differs && <p class="failure">{words.differs}</p>}
         {explanation === null ? (
           <p>{words.listAgain(decisionsTexts.entries(count ?? 0))}</p>

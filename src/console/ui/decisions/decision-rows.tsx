@@ -6,7 +6,7 @@ import { Time } from "../components/time.tsx";
 import { besideList, routeTo } from "../state/route.ts";
 import { texts } from "../texts.ts";
 import { decisionsTexts as words } from "../texts/decisions.ts";
-import { questionToAsk, type LoggedDecision, questionText } from "./logged-decision.ts";
+import { isOfConsole, questionToAsk, type LoggedDecision, questionText } from "./logged-decision.ts";
 
 export interface DecisionRow {
   readonly decision: LoggedDecision;
@@ -39,7 +39,10 @@ function Row({ decision, isAfterGap }: Required<DecisionRow>) {
         </td>
         <th scope="row">{link === undefined ? question : <a href={link}>{question}</a>}</th>
         <td class="nowrap">{formatDuration(duration / 1000)}</td>
-        <td>{key ?? texts.noValue}</td>
+        <td>
+          {key ?? texts.noValue}
+          {isOfConsole(decision) && <span class="note"> {words.ofConsole}</span>}
+        </td>
         <td>
           <a href={besideList("decisions", id)} aria-label={words.whyOf(question)}>
             {words.why}

@@ -1,5 +1,6 @@
 /** A logged decision as the node sends it, and its question as a text and for the screen that asks again. Pure. */
 import type { decisionEndpoints } from "../../../features/decisions/endpoints.ts";
+import { consoleRequestPrefix } from "../../../util/console-requests.ts";
 import { askedResources, queryCalls } from "../../../util/query-text.ts";
 import type { Answer } from "../api/answer.ts";
 import { questionOf } from "../ask/question.ts";
@@ -70,6 +71,11 @@ export function questionToAsk(decision: LoggedDecision): Question | undefined {
   const given = fields.map((field) => [field, values[field]] as const);
   if (given.some(([, value]) => value === null)) return undefined;
   return { form, query: { ...(Object.fromEntries(given) as Record<string, string>), ...withContext } };
+}
+
+/** Whether it says that somebody asked in a console. Anybody can claim that. */
+export function isOfConsole({ request_id: id }: LoggedDecision): boolean {
+  return id?.startsWith(consoleRequestPrefix) === true;
 }
 
 /** Whether nothing of the question is left out or hashed. */

@@ -110,6 +110,10 @@ describe("the decision log", () => {
       await explanation.waitFor({ state: "detached" });
       expect(page.url()).toEndWith("#/decisions?actor=User%3Aguest");
       await tab.until(`document.activeElement?.textContent === ${JSON.stringify(words.why)}`);
+      // The way back does not open it again.
+      await page.goBack();
+      expect(page.url()).toEndWith("#/decisions?actor=User%3Aguest");
+      expect(await explanation.count()).toBe(0);
       await page.getByRole("button", { name: filterTexts.remove(`${words.fields.actor}: User:guest`) }).click();
       await denied.waitFor();
       await page.getByRole("link", { name: words.whyOf("User:nobody delete Organization:acme") }).click();

@@ -9,7 +9,7 @@ import { Remote } from "../components/remote.tsx";
 import { ScrollTable } from "../components/scroll-table.tsx";
 import { Time } from "../components/time.tsx";
 import { usePages } from "../state/pages.ts";
-import { currentRoute, routeTo } from "../state/route.ts";
+import { closeEntry, currentRoute, routeTo } from "../state/route.ts";
 import { call } from "../state/session.ts";
 import { useStore } from "../store.ts";
 import { texts } from "../texts.ts";
@@ -43,7 +43,12 @@ export function Audit() {
     <>
       <p class="help">{words.introduction}</p>
       <FilterBar label={words.search} fields={filterFields} values={filters} onChange={show} />
-      <Entries key={JSON.stringify(filters)} filters={filters} shownId={id} onClose={() => show(filters)} />
+      <Entries
+        key={JSON.stringify(filters)}
+        filters={filters}
+        shownId={id}
+        onClose={() => closeEntry("administration", [part])}
+      />
     </>
   );
 }

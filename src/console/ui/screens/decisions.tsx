@@ -23,7 +23,7 @@ import {
 } from "../decisions/filters.ts";
 import { LiveTail } from "../decisions/live-tail.tsx";
 import { useAction } from "../state/action.ts";
-import { currentRoute, routeTo } from "../state/route.ts";
+import { closeEntry, currentRoute, routeTo } from "../state/route.ts";
 import { call, open } from "../state/session.ts";
 import { useStore } from "../store.ts";
 import { decisionsTexts as words } from "../texts/decisions.ts";
@@ -31,15 +31,12 @@ import { decisionsTexts as words } from "../texts/decisions.ts";
 export default function DecisionsScreen() {
   const { parts, query } = useStore(currentRoute);
   const [id] = parts;
-  const close = (): void => {
-    location.hash = routeTo("decisions", [], Object.fromEntries(query));
-  };
   // The list stays behind the drawer, with its place and its stream.
   return (
     <>
       <Log filters={filtersIn(query)} showsOwn={query.get("own") === "true"} />
       {id !== undefined && (
-        <Drawer key={id} title={words.one.title} onClose={close}>
+        <Drawer key={id} title={words.one.title} onClose={() => closeEntry("decisions")}>
           <DecisionDetails id={id} />
         </Drawer>
       )}

@@ -35,6 +35,11 @@ export function besideList(screen: string, id: string): string {
   return routeTo(screen, [id], Object.fromEntries(currentRoute.value.query));
 }
 
+/** Shows the list again instead of the entry beside it, so that the way back does not open the entry again. */
+export function closeEntry(screen: string, parts: readonly string[] = []): void {
+  location.replace(routeTo(screen, parts, Object.fromEntries(currentRoute.value.query)));
+}
+
 export const currentRoute = new Store<Route>(parseRoute(""));
 
 /** Follows the address of the page. */

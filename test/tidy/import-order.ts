@@ -48,6 +48,7 @@ export const folderOrders: Readonly<Record<string, readonly string[]>> = {
     "overview",
     "facts",
     "object",
+    "model",
     "ask",
     "start",
     "share",

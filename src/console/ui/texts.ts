@@ -68,6 +68,7 @@ export const texts = {
   screens: {
     overview: "Overview",
     policy: "Policy",
+    model: "Model",
     facts: "Facts",
     object: "Object",
     start: "Start",

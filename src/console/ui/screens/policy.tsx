@@ -5,6 +5,7 @@ import { DiffPage, HistoryPage, VersionPage } from "../policy/history-page.tsx";
 import { currentRoute, routeTo } from "../state/route.ts";
 import { shownLogin, type Login } from "../state/session.ts";
 import { useStore } from "../store.ts";
+import { texts } from "../texts.ts";
 import { policyTexts } from "../texts/policy.ts";
 
 export default function PolicyScreen() {
@@ -27,6 +28,9 @@ export default function PolicyScreen() {
               <a href={routeTo("policy", ["history"])} aria-current={view === "history" ? "page" : undefined}>
                 {policyTexts.history}
               </a>
+            </li>
+            <li>
+              <a href={routeTo("model")}>{texts.screens.model}</a>
             </li>
           </ul>
         </nav>

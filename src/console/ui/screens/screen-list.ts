@@ -26,6 +26,7 @@ export const screens: readonly ScreenEntry[] = [
     load: () => import("./overview.tsx"),
   },
   { name: "policy", title: texts.screens.policy, icon: "policy", role: "read", load: () => import("./policy.tsx") },
+  { name: "model", title: texts.screens.model, icon: "model", role: "read", load: () => import("./model.tsx") },
   { name: "facts", title: texts.screens.facts, icon: "facts", role: "read", load: () => import("./facts.tsx") },
   {
     name: "object",

@@ -1,0 +1,155 @@
+/** The drawing of the model. The arrow keys move between its nodes, which are selected with the focus. */
+import { useEffect, useRef, useState } from "preact/hooks";
+import { Failure } from "../components/failure.tsx";
+import { Loading } from "../components/remote.tsx";
+import { nodeInDirection, shortText } from "../object/graph.ts";
+import { modelTexts } from "../texts/model.ts";
+import type { ModelLayout } from "./layout.ts";
+import { type ModelEdge, type ModelGraph } from "./model.ts";
+
+const words = modelTexts;
+const zooms = [0.5, 0.65, 0.8, 1, 1.25, 1.5] as const;
+const zoomAtFirst = 3;
+
+interface DrawingProps {
+  readonly graph: ModelGraph;
+  readonly selected: string;
+  /** What leads to the selected name. */
+  readonly highlighted: ReadonlySet<string>;
+  readonly onSelect: (key: string) => void;
+}
+
+export function ModelDrawing({ graph, selected, highlighted, onSelect }: DrawingProps) {
+  const { layout, error } = useLayout(graph);
+  const [zoom, setZoom] = useState<number>(zoomAtFirst);
+  if (layout === undefined) return error === undefined ? <Loading /> : <Failure error={error} />;
+  const types = [...graph.nodes.values()].filter(({ kind }) => kind === "type").length;
+  return (
+    <>
+      <div class="toolbar">
+        <button type="button" disabled={zoom === 0} onClick={() => setZoom(zoom - 1)}>
+          {words.zoomOut}
+        </button>
+        <button type="button" disabled={zoom === zooms.length - 1} onClick={() => setZoom(zoom + 1)}>
+          {words.zoomIn}
+        </button>
+      </div>
+      <div class="model-graph" tabIndex={0} role="region" aria-label={words.drawing}>
+        <Picture
+          {...{ graph, layout, selected, highlighted, onSelect }}
+          scale={zooms[zoom] ?? 1}
+          label={words.label(types, graph.nodes.size - types)}
+        />
+      </div>
+    </>
+  );
+}
+
+interface PictureProps extends DrawingProps {
+  readonly layout: ModelLayout;
+  readonly scale: number;
+  readonly label: string;
+}
+
+function Picture({ graph, layout, selected, highlighted, onSelect, scale, label }: PictureProps) {
+  const element = useRef<SVGSVGElement>(null);
+  const focus = (key: string): void => {
+    onSelect(key);
+    const nodes = [...(element.current?.querySelectorAll<SVGGElement>("[data-key]") ?? [])];
+    nodes.find(({ dataset }) => dataset["key"] === key)?.focus();
+  };
+  const press = (event: KeyboardEvent, key: string): void => {
+    const from = layout.nodes.find((node) => node.key === key);
+    const next = from && nodeInDirection(layout.nodes, from, event.key);
+    if (next === undefined) return;
+    focus(next.key);
+    event.preventDefault();
+  };
+  const tabStop = graph.nodes.has(selected) ? selected : layout.nodes[0]?.key;
+  const edges = new Map(graph.edges.map((edge) => [edge.key, edge]));
+  return (
+    <svg
+      ref={element}
+      width={layout.width * scale}
+      height={layout.height * scale}
+      viewBox={`0 0 ${layout.width} ${layout.height}`}
+      role="group"
+      aria-label={label}
+    >
+      <defs>
+        <marker id="model-arrow" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" orient="auto">
+          <path d="M0 0L8 4L0 8z" class="arrow" />
+        </marker>
+      </defs>
+      {layout.boxes.map(({ key, x, y, width, height }) => (
+        <rect key={key} class="type" x={x - width / 2} y={y - height / 2} width={width} height={height} rx="8" />
+      ))}
+      {layout.edges.map(({ key, path, label: text, x, y }) => {
+        const edge = edges.get(key);
+        return (
+          <g key={key} class={edge && edgeClass(edge, highlighted)} aria-hidden="true">
+            <path d={path} marker-end="url(#model-arrow)" />
+            {text !== "" && (
+              <text x={x} y={y}>
+                {text}
+              </text>
+            )}
+          </g>
+        );
+      })}
+      {layout.nodes.map(({ key, x, y, width, height }) => {
+        const node = graph.nodes.get(key);
+        return (
+          node && (
+            <g
+              key={key}
+              class={`node is-${node.kind} ${highlighted.has(key) ? "is-leading" : ""} ${key === selected ? "is-selected" : ""}`}
+              data-key={key}
+              role="button"
+              tabIndex={key === tabStop ? 0 : -1}
+              aria-pressed={key === selected}
+              aria-label={words.node(node.name, node.kind, node.type)}
+              transform={`translate(${x - width / 2} ${y - height / 2})`}
+              onFocus={() => onSelect(key)}
+              onClick={() => onSelect(key)}
+              onKeyDown={(event) => press(event, key)}
+            >
+              <rect width={width} height={height} rx="6" />
+              <text x={width / 2} y={height / 2} aria-hidden="true">
+                {shortText(node.name)}
+              </text>
+            </g>
+          )
+        );
+      })}
+    </svg>
+  );
+}
+
+function edgeClass({ kind, from, to, isConditional }: ModelEdge, highlighted: ReadonlySet<string>): string {
+  const isLeading = kind === "implies" && highlighted.has(from) && highlighted.has(to);
+  return `edge is-${kind} ${isConditional ? "is-conditional" : ""} ${isLeading ? "is-leading" : ""}`;
+}
+
+function labelOf({ kind, through }: ModelEdge): string {
+  if (kind === "extends") return words.extends;
+  return through === undefined ? "" : words.on(through);
+}
+
+/** A new layout when there are other nodes: a selection alone moves nothing. */
+function useLayout(graph: ModelGraph) {
+  const [layout, setLayout] = useState<ModelLayout | undefined>(undefined);
+  const [error, setError] = useState<unknown>(undefined);
+  const content = [...graph.nodes.keys(), ...graph.edges.map(({ key }) => key)].join(" ");
+  useEffect(() => {
+    let isCurrent = true;
+    import("./layout.ts").then(
+      ({ layoutOf }) => isCurrent && setLayout(layoutOf(graph, labelOf)),
+      (thrown: unknown) => isCurrent && setError(thrown),
+    );
+    return () => {
+      isCurrent = false;
+    };
+  }, [content]);
+  return { layout, error };
+}

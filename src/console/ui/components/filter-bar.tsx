@@ -32,19 +32,28 @@ export interface FilterBarProps {
 export function FilterBar({ label, fields, values, onChange }: FilterBarProps) {
   const [name, setName] = useState(fields[0]?.name ?? "");
   const form = useRef<HTMLFormElement>(null);
+  const menu = useRef<HTMLSelectElement>(null);
   const field = fields.find((each) => each.name === name) ?? fields[0];
   const add = (event: Event): void => {
     event.preventDefault();
+    const input = form.current?.elements.namedItem("value");
     const given = new FormData(form.current ?? undefined).get("value");
     const value = typeof given === "string" ? given.trim() : "";
     if (field === undefined || value === "") return;
     onChange({ ...values, [field.name]: field.isTime === true ? timeIn(value) : value });
+    if (input instanceof HTMLInputElement) input.value = "";
+  };
+  // The button that had the focus is gone.
+  const remove = (others: FilterValues): void => {
+    onChange(others);
+    menu.current?.focus();
   };
   const active = fields.filter((each) => values[each.name] !== undefined);
   return (
     <div class="filter-bar">
       <form ref={form} role="search" aria-label={label} onSubmit={add}>
         <select
+          ref={menu}
           aria-label={words.condition}
           value={field?.name}
           onChange={({ currentTarget }) => setName(currentTarget.value)}
@@ -70,13 +79,13 @@ export function FilterBar({ label, fields, values, onChange }: FilterBarProps) {
               value={values[each.name] ?? ""}
               onRemove={() => {
                 const { [each.name]: _removed, ...others } = values;
-                onChange(others);
+                remove(others);
               }}
             />
           ))}
           {active.length > 1 && (
             <li>
-              <button type="button" class="quiet" onClick={() => onChange({})}>
+              <button type="button" class="quiet" onClick={() => remove({})}>
                 {words.clear}
               </button>
             </li>

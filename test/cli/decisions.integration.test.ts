@@ -10,9 +10,12 @@ const timeoutMs = 120_000;
 const all = { "decisions.log": "all" };
 const access = (url: string) => ({ OSO_URL: url, OSO_AUTH: adminKey });
 
+const questionOf = (user: string) => ({
+  ...{ actor_type: "User", actor_id: user, action: "read", resource_type: "Repo", resource_id: "main" },
+});
+
 async function ask(url: string, user: string): Promise<void> {
-  const question = { actor_type: "User", actor_id: user, action: "read", resource_type: "Repo", resource_id: "main" };
-  expect((await post(url, "/api/authorize", question)).status).toBe(200);
+  expect((await post(url, "/api/authorize", questionOf(user))).status).toBe(200);
 }
 
 const actorsIn = (output: string) => [...output.matchAll(/User\{"(\w+)"\}/g)].map(([, id]) => id);
@@ -66,6 +69,28 @@ test(
       }
       expect((await seen)[0]).toContain("new2");
       child.kill();
+    }, all),
+  timeoutMs,
+);
+
+test(
+  "what the same key asked in the web console is left out on demand",
+  () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary();
+      await loadPolicy(primary.node);
+      const headers = {
+        authorization: `Bearer ${adminKey}`,
+        "content-type": "application/json",
+        "x-request-id": "console-1",
+      };
+      const body = JSON.stringify(questionOf("ann"));
+      expect((await fetch(`${primary.url}/api/authorize`, { method: "POST", headers, body })).status).toBe(200);
+      await ask(primary.url, "bob");
+      const environment = access(primary.url);
+      expect(actorsIn((await run(["decisions"], "", environment)).output)).toEqual(["ann", "bob"]);
+      expect(actorsIn((await run(["decisions", "--without-console"], "", environment)).output)).toEqual(["bob"]);
+      expect((await run(["traces", "--without-console"], "", environment)).status).toBe(0);
     }, all),
   timeoutMs,
 );

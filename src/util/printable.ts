@@ -10,7 +10,7 @@
  * show as nothing (joiners, variation selectors, tags, fillers), and all spaces but the usual one.
  */
 const unprintable = /[\p{C}\p{Zl}\p{Zp}\p{DI}\u2800]|(?! )\p{Zs}/gu;
-const unprintableInLines = /(?![\n\t])[\p{C}\p{Zl}\p{Zp}\p{DI}\u2800]|(?! )\p{Zs}/gu;
+export const unprintableInLines = /(?![\n\t])[\p{C}\p{Zl}\p{Zp}\p{DI}\u2800]|(?! )\p{Zs}/gu;
 
 /** Escapes text for one line: line breaks and tabs too. */
 export function printable(text: string): string {

@@ -1,11 +1,16 @@
 /** What the screens about facts decide without a browser: texts of facts, completion, filters, pages, visible rows. */
 import { describe, expect, test } from "bun:test";
 import { makeVisible } from "../../src/console/ui/components/visible-text.ts";
-import { printable } from "../../src/util/printable.ts";
 import fc from "fast-check";
 import { offeredOf } from "../../src/console/ui/components/offered-texts.ts";
 import { IdsAnswers, textsWith, wantedIds } from "../../src/console/ui/facts/wanted-ids.ts";
-import { actionsOf, completionsOf, type Suggestions, typesOf } from "../../src/console/ui/facts/completion.ts";
+import {
+  actionsOf,
+  completionsOf,
+  type Suggestions,
+  typesOf,
+  unknownNameIn,
+} from "../../src/console/ui/facts/completion.ts";
 import { FactPager, type FactsPage } from "../../src/console/ui/facts/fact-pager.ts";
 import {
   type Fact,
@@ -33,6 +38,7 @@ import {
   shortText,
   shownKey,
 } from "../../src/console/ui/object/graph.ts";
+import { draftIn, questionOf } from "../../src/console/ui/ask/question.ts";
 import { layoutOf as shownLayoutOf } from "../../src/console/ui/object/layout.ts";
 import { holdersIn } from "../../src/console/ui/object/role-holders.ts";
 import { must } from "../../src/util/assert.ts";
@@ -163,6 +169,32 @@ describe("completion", () => {
     expect(typesOf(suggestions)).toEqual(["Org", "Repo", "User"]);
     expect(typeSignatures(suggestions, "has_role")).toEqual(["User:_, _, Repo:_", "User:_, _, Org:_"]);
   });
+});
+
+test("a string that no rule means is found before the fact is stored", () => {
+  const symbol = (value: string) => ({ kind: "symbol", value }) as const;
+  const string = (value: string) => ({ kind: "string", value }) as const;
+  const roles = ["reader", "writer"].map((role) => [symbol("User"), string(role), symbol("Repository")]);
+  const names: Suggestions = {
+    suggestions: {
+      has_role: roles,
+      tag: [
+        [symbol("Repository"), string("x")],
+        [symbol("Repository"), symbol("String")],
+      ],
+    },
+    actors: [],
+  };
+  const unknown = (text: string) => unknownNameIn(must(parseFact(text)), names);
+  expect(unknown('has_role(User:ann, "nosuch", Repository:x)')).toEqual({
+    name: "nosuch",
+    known: ["reader", "writer"],
+  });
+  expect(unknown('has_role(User:ann, "reader", Repository:x)')).toBeUndefined();
+  expect(unknown('has_role(User:ann, "nosuch", Other:x)')).toBeUndefined();
+  expect(unknown('has_role(User:ann, "nosuch")')).toBeUndefined();
+  expect(unknown('tag(Repository:x, "any")')).toBeUndefined();
+  expect(unknown('other("any")')).toBeUndefined();
 });
 
 describe("a filter", () => {
@@ -423,11 +455,26 @@ test("roles are listed by actor, every actor first", () => {
 describe("characters that cannot be seen", () => {
   test("are escapes in an id, which are read back", () => {
     for (const id of ["ann\u200b", "\u202enna", "a\u00a0b", "a\\u200b", "ann\n"]) {
-      const shown = printable(formatValue(User(id)));
+      const shown = formatValue(User(id));
+      expect([id, parseValue(valueParameter(User(id)))]).toEqual([id, User(id)]);
+      expect(valueParameter(User(id))).toBe(id.includes("\\") ? `User:${id}` : shown);
       expect([id, parseValue(shown)]).toEqual([id, User(id)]);
       expect(shown).not.toMatch(/[\u200b\u202e\u00a0\n]/);
     }
-    expect(printable(formatValue(User("ann\u200b")))).toBe(String.raw`User:"ann\u200b"`);
+    expect(formatValue(User("ann\u200b"))).toBe(String.raw`User:"ann\u200b"`);
+  });
+
+  test("are escapes in a field that an address fills", () => {
+    const query = new URLSearchParams({ mentions: "User:ann\u200b", args: 'User:ann\u200b, "x\u202e", _' });
+    const shown = filterIn(query);
+    expect([shown.mentions, shown.args]).toEqual([
+      String.raw`User:"ann\u200b"`,
+      String.raw`User:"ann\u200b", "x\u202e", _`,
+    ]);
+    expect(pathOf(shown)).toBe(pathOf({ predicate: "", mentions: "User:ann\u200b", args: query.get("args") ?? "" }));
+    const draft = draftIn(["authorize"], new URLSearchParams({ actor: "User:\u202enna", resource: "Doc:a b" }));
+    expect([draft.actor, draft.resource]).toEqual([String.raw`User:"\u202enna"`, "Doc:a b"]);
+    expect(questionOf({ ...draft, action: "read" })).toMatchObject({ actor: User("\u202enna") });
   });
 
   test("are escaped in whatever is rendered, but not in the value of a field", () => {

@@ -234,3 +234,30 @@ test("a write has a hint for stored names that the policy does not have, and sto
     expect(stored.json).toHaveLength(3);
   });
 });
+
+test("a write has no hint for a name that a rule takes from the fact", () =>
+  withCleanPrimary(async (api) => {
+    const insert = async (source: string, name: string, type = "Project") => {
+      expect((await api.call("POST", "/api/policy", { body: { src: source } })).status).toBeLessThan(300);
+      const role = fact("has_role", User("eve"), value("String", name), value(type, "x"));
+      const { status, hint } = await ask(api, "/api/batch", [{ inserts: [role] }]);
+      expect(status).toBe(200);
+      return hint;
+    };
+    const custom = `${policy}
+      resource Team { roles = ["lead"]; permissions = ["read"]; "read" if "lead"; }
+      has_permission(user: User, action: String, project: Project) if
+        has_role(user, role, project) and grants_permission(role, action);`;
+    expect(await insert(custom, "auditor")).toBeNull();
+    const ofTeam = "check the stored facts: the policy has no role `auditor` of `Team`";
+    expect(await insert(custom, "auditor", "Team")).toBe(ofTeam);
+    // A role that is only passed on is known if the other type has it.
+    const passing = `${policy} resource Task {
+      roles = ["worker"]; permissions = ["read"]; relations = { project: Project };
+      role if role on "project"; "read" if "worker";
+    }`;
+    expect(await insert(passing, "worker")).toBeNull();
+    expect(await insert(passing, "nosuch")).toContain("the policy has no role `nosuch` of `Project`");
+    const own = `allow(actor: Actor, action: String, project: Resource) if has_role(actor, action, project);`;
+    expect(await insert(policy + own, "reviewer")).toBeNull();
+  }));

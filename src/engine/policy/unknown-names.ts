@@ -2,7 +2,16 @@
  * Names in a question that the policy does not have, each with the most similar name that it has. Otherwise a typing
  * mistake looks like a denial.
  */
-import { argumentPattern, predicateKey, programCalls, type ProgramRule, splitKey } from "../../datalog/ir/program.ts";
+import { typeListKey } from "../../datalog/ir/key.ts";
+import {
+  argumentPattern,
+  literalVariables,
+  predicateKey,
+  type ProgramCall,
+  programCalls,
+  type ProgramRule,
+  splitKey,
+} from "../../datalog/ir/program.ts";
 import { isTypeVariable } from "../../datalog/ir/signature.ts";
 import type { DeclaredName } from "../../polar/policy.ts";
 import { quote } from "../../polar/report.ts";
@@ -36,11 +45,56 @@ const factHintsMax = 5;
 /** One sentence for each name in stored facts that no rule can mean: such a fact has no effect. */
 export function unknownNamesInFacts(facts: readonly AskedCall[], active: ActivePolicy): readonly string[] {
   const found = new Set<string>();
+  const uses = new Map<string, NameUse>();
   for (const fact of facts.slice(0, factsMax)) {
-    for (const name of unknownNames(fact, active)) found.add(name);
+    const names = unknownNames(fact, active);
+    if (names.length === 0) continue;
+    const types = `${fact.predicate} ${typeListKey(fact.args.map(({ type }) => type))}`;
+    const use = uses.getOrInsertComputed(types, () => nameUse(fact, active));
+    if (use === "taken" || (use === "passed" && isNameOfOtherType(fact, active))) continue;
+    for (const name of names) found.add(name);
     if (found.size >= factHintsMax) break;
   }
   return [...found];
+}
+
+/**
+ * What rules do with the name of a fact where they have a variable: `taken` means anything, as where roles are data;
+ * `passed` that it only gets to another value, as by `role if role on "parent"`.
+ */
+type NameUse = "none" | "passed" | "taken";
+
+function nameUse({ predicate, args }: AskedCall, { program }: ActivePolicy): NameUse {
+  const key = predicateKey(predicate, args.length);
+  let use: NameUse = "none";
+  for (const rule of program.rules)
+    for (const { call } of programCalls(rule.body)) {
+      const name = call.args[1];
+      if (call.predicate !== key || name === undefined || name.kind === "const") continue;
+      const fits = call.args.every((term, position) => {
+        const allowed = argumentPattern(term, rule.types).types;
+        const type = args[position]?.type;
+        return allowed === undefined || type === undefined || allowed.has(type);
+      });
+      if (fits && !passesOn(rule, call)) return "taken";
+      if (fits) use = "passed";
+    }
+  return use;
+}
+
+/** Whether the name of the call is that of the head, and has no other use. */
+function passesOn({ predicate, head, body }: ProgramRule, call: ProgramCall): boolean {
+  const [name, given] = [call.args[1], head[1]];
+  if (predicate !== call.predicate || name?.kind !== "var" || given?.kind !== "var") return false;
+  const uses = body.filter(({ kind }) => kind !== "type").flatMap(literalVariables);
+  return given.index === name.index && uses.filter((index) => index === name.index).length === 1;
+}
+
+/** Whether a rule means the name with values of another type. */
+function isNameOfOtherType({ predicate, args }: AskedCall, active: ActivePolicy): boolean {
+  const owner = ownerOf(predicate);
+  const ofAny = args.map(({ id, type }, position) => (position === owner ? { id } : { id, type }));
+  return unknownName({ predicate, args: ofAny }, active, knownNames(active)).length === 0;
 }
 
 /** Most questions have only known names: for them there is little work if these sets are made once for each policy. */

@@ -54,6 +54,13 @@ flow("facts are filtered, inserted with completion, deleted, and restored", asyn
   await input.press("Enter");
   await page.getByText("is not used in policy").waitFor();
 
+  // A role that no rule means is said before it is stored, and stored all the same.
+  await input.fill('has_role(User:zed, "raeder", Repository:website)');
+  await page.getByRole("status").filter({ hasText: 'No rule of the policy means "raeder" here' }).waitFor();
+  await input.press("Enter");
+  await page.getByText("the policy has no role `raeder` of `Repository`: did you mean `reader`?").waitFor();
+  expect(await stored(flow, "User", "zed")).toBe(1);
+
   await tab.open("facts?predicate=has_role&args=User%3Azoe");
   await page.getByRole("button", { name: words.list.deleteFact(fact) }).click();
   const undo = page.getByRole("button", { name: words.list.undoDeletion(fact) });

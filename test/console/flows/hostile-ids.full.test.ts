@@ -58,9 +58,12 @@ flow(
       const shown = await page.getByRole("heading", { level: 1 }).innerText();
       await tab.open("ask/actions");
       await page.getByLabel("Actor", { exact: true }).fill(shown);
+      const filled = `ask/authorize?actor=${encodeURIComponent(`User:${liar}`)}`;
       await page.getByLabel("Resource", { exact: true }).fill("Organization:acme");
       await page.getByRole("button", { name: "Ask", exact: true }).click();
       await page.getByRole("cell", { name: "read", exact: true }).waitFor();
+      await tab.open(filled);
+      await tab.until(`document.querySelector("form input:not([type=radio])")?.value === ${JSON.stringify(shown)}`);
       await expectVisible(`answer ${liar}`);
     }
   },

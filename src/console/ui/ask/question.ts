@@ -1,6 +1,7 @@
 /** Questions of the screen Ask: as written in its form, as a part of the address, and as a request to the node. */
 import {
   type Fact,
+  fieldText,
   formatValue,
   parseArguments,
   parseFact,
@@ -72,9 +73,9 @@ export function draftIn(parts: readonly string[], query: URLSearchParams): Draft
   const part = (name: string): string => query.get(name) ?? "";
   return {
     kind: questionKinds.find((kind) => kind === parts[0]) ?? "authorize",
-    actor: part("actor"),
+    actor: fieldText(part("actor")),
     action: part("action"),
-    resource: part("resource"),
+    resource: fieldText(part("resource")),
     type: part("type"),
     calls: part("calls"),
     context: contextIn(part("context")),

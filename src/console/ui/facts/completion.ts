@@ -1,5 +1,5 @@
 /** Completion of facts and actions in an input: whole texts that continue what is written. */
-import { formatValue, isObject, parseArguments, type Value } from "./fact-text.ts";
+import { type Fact, formatValue, isObject, parseArguments, type Value } from "./fact-text.ts";
 
 /** As `GET /api/autocomplete_info` answers. */
 export interface Suggestions {
@@ -38,6 +38,28 @@ export function completionsOf(text: string, { suggestions }: Suggestions, known:
     return next === undefined ? [] : valuesFor(next, known).map((value) => complete(start + value, end, value));
   });
   return [...new Set(found)].filter((candidate) => candidate !== text).slice(0, completionsMax);
+}
+
+/** A string of a fact that no rule means, and the strings that rules mean there. Undefined if there is none. */
+export function unknownNameIn(
+  { predicate, args }: Fact,
+  { suggestions }: Suggestions,
+): { readonly name: string; readonly known: readonly string[] } | undefined {
+  const all = suggestions[predicate] ?? [];
+  const ofTypes = all.filter(
+    (signature) =>
+      signature.length === args.length &&
+      args.every((arg, position) => arg.type === "String" || signature[position]?.value === arg.type),
+  );
+  for (const [position, { type, id: name }] of args.entries()) {
+    const isName = ({ kind, value }: SuggestedArgument): boolean => kind === "string" && value === name;
+    const options = ofTypes.flatMap((signature) => signature[position] ?? []);
+    // The list has not each combination of a name and types.
+    if (type !== "String" || all.some((signature) => signature[position] && isName(signature[position]))) continue;
+    if (options.length > 0 && options.every(({ kind }) => kind === "string"))
+      return { name, known: [...new Set(options.map(({ value }) => value))] };
+  }
+  return undefined;
 }
 
 /** The types of objects that the policy knows, in alphabetical order. */

@@ -48,13 +48,17 @@ export function isObject({ type }: Pick<Value, "type">): boolean {
   return !primitives.has(type);
 }
 
-/** `User:ann`, `"reader"`, `5`. In quotes, escapes of characters that cannot be seen are read back. */
+/** `User:ann`, `"reader"`, `5`. Characters that cannot be seen are escapes in quotes, which are read back. */
 export function formatValue({ type, id }: ValuePattern): string {
   if (type === null) return "_";
   if (id === null) return `${type}:_`;
-  if (type === "String") return JSON.stringify(id);
+  if (type === "String") return quotedText(id);
   if (type === "Boolean" || type === "Integer") return id;
-  return `${type}:${wholeUnquotedId.test(id) && printable(id) === id ? id : JSON.stringify(id)}`;
+  return `${type}:${wholeUnquotedId.test(id) && printable(id) === id ? id : quotedText(id)}`;
+}
+
+function quotedText(text: string): string {
+  return printable(JSON.stringify(text));
 }
 
 export function formatFact({ predicate, args }: FactPattern): string {
@@ -110,8 +114,15 @@ export function parseValue(text: string): Value | undefined {
   return value !== undefined && isConcrete(value) && others.length === 0 && isObject(value) ? value : undefined;
 }
 
-/** `Type:id`, which `parseValue` reads, for addresses. */
+/** What a field shows of a value in an address: the text itself, unless it has characters that cannot be seen. */
+export function fieldText(text: string): string {
+  const value = printable(text) === text ? undefined : parseValue(text);
+  return value === undefined ? text : formatValue(value);
+}
+
+/** `Type:id`, which `parseValue` reads, for addresses and for fields with one object. */
 export function valueParameter({ type, id }: Value): string {
+  if (printable(id) !== id) return formatValue({ type, id });
   return `${type}:${wholeQuoted.test(id) || id.startsWith(":") ? JSON.stringify(id) : id}`;
 }
 

@@ -1,7 +1,8 @@
 /** The filter of the list of facts: as written, as a part of the address, and as a request. */
+import { printable } from "../../../util/printable.ts";
 import { factsTexts } from "../texts/facts.ts";
 import type { Suggestions } from "./completion.ts";
-import { parseArguments, parseValue, type ValuePattern } from "./fact-text.ts";
+import { fieldText, formatValue, parseArguments, parseValue, type ValuePattern } from "./fact-text.ts";
 
 export interface FactsFilter {
   /** Empty for all. */
@@ -16,7 +17,12 @@ export const pageSize = 500;
 
 export function filterIn(query: URLSearchParams): FactsFilter {
   const part = (name: string): string => query.get(name) ?? "";
-  return { predicate: part("predicate"), mentions: part("mentions"), args: part("args") };
+  return { predicate: part("predicate"), mentions: fieldText(part("mentions")), args: argumentsText(part("args")) };
+}
+
+function argumentsText(text: string): string {
+  const values = printable(text) === text ? undefined : parseArguments(text);
+  return values === undefined ? text : values.map(formatValue).join(", ");
 }
 
 /** For the address; empty parts are left out. */

@@ -20,12 +20,12 @@ import {
   GutterMarker,
   highlightActiveLine,
   highlightActiveLineGutter,
-  highlightSpecialChars,
   keymap,
   lineNumbers,
   WidgetType,
 } from "@codemirror/view";
 import { useEffect, useRef } from "preact/hooks";
+import { printableLines } from "../../../util/printable.ts";
 import { policyTexts } from "../texts/policy.ts";
 import { suggestionsAt } from "./completion.ts";
 import { editorTheme } from "./editor-theme.ts";
@@ -87,7 +87,7 @@ export function CodeEditor(props: CodeEditorProps) {
     const found = (problems ?? []).map((problem) => ({
       ...rangeOf(editor.state.doc, problem),
       severity: problem.severity,
-      message: messageOf(problem),
+      message: printableLines(messageOf(problem)),
     }));
     editor.dispatch(setDiagnostics(editor.state, found));
   }, [problems]);
@@ -129,7 +129,6 @@ function extensionsOf(props: { readonly current: CodeEditorProps }): Extension {
   };
   return [
     lineNumbers(),
-    highlightSpecialChars(),
     lintGutter(),
     marks,
     history(),
@@ -214,7 +213,7 @@ class NoteWidget extends WidgetType {
   override toDOM(): HTMLElement {
     const element = document.createElement("div");
     element.className = `cm-note ${this.#note.kind}`;
-    element.textContent = this.#note.text;
+    element.textContent = printableLines(this.#note.text);
     return element;
   }
 }

@@ -5,8 +5,9 @@
  */
 import { HighlightStyle, syntaxHighlighting } from "@codemirror/language";
 import type { Extension } from "@codemirror/state";
-import { EditorView } from "@codemirror/view";
+import { EditorView, highlightSpecialChars } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
+import { printable, unprintableInLines } from "../../../util/printable.ts";
 
 const look = EditorView.theme({
   "&": { color: "var(--text)", backgroundColor: "var(--background)", borderRadius: "var(--radius)" },
@@ -76,4 +77,20 @@ const highlighting = HighlightStyle.define([
   { tag: [tags.function(tags.variableName), tags.propertyName], color: "var(--code-function)" },
 ]);
 
-export const editorTheme: Extension = [look, syntaxHighlighting(highlighting), EditorView.lineWrapping];
+/** Characters that cannot be seen are escapes. */
+const hiddenCharacters = highlightSpecialChars({
+  specialChars: new RegExp(unprintableInLines),
+  render: (code) => {
+    const element = document.createElement("span");
+    element.className = "cm-specialChar";
+    element.textContent = printable(String.fromCodePoint(code));
+    return element;
+  },
+});
+
+export const editorTheme: Extension = [
+  look,
+  syntaxHighlighting(highlighting),
+  hiddenCharacters,
+  EditorView.lineWrapping,
+];

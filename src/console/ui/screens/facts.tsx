@@ -5,12 +5,12 @@ import { messageOf } from "../api/error-text.ts";
 import { formatNumber } from "../components/format.ts";
 import { Heading } from "../components/heading.tsx";
 import { Pill } from "../components/pill.tsx";
-import { type Suggestions, typesOf } from "../facts/completion.ts";
+import { type Suggestions, typesOf, unknownNameIn } from "../facts/completion.ts";
 import { changeFact, type FactChanged, useMayChange, useSuggestions } from "../facts/fact-changes.ts";
 import { FactField, Field } from "../facts/fact-input.tsx";
 import { FactList } from "../facts/fact-list.tsx";
 import type { FactsPage } from "../facts/fact-pager.ts";
-import { type Fact, factKey, formatFact, isObject, parseFact, type Value } from "../facts/fact-text.ts";
+import { type Fact, factKey, formatFact, formatValue, isObject, parseFact, type Value } from "../facts/fact-text.ts";
 import { FactView } from "../facts/fact-view.tsx";
 import { type FactsFilter, filterIn, filterProblem, pathOf, queryOf, typeSignatures } from "../facts/filter.ts";
 import { useLoaded } from "../state/loaded.ts";
@@ -22,6 +22,7 @@ import { factsTexts } from "../texts/facts.ts";
 const words = factsTexts;
 const changesShownMax = 20;
 const knownValuesMax = 500;
+const namesShownMax = 8;
 
 interface Change {
   readonly fact: Fact;
@@ -95,7 +96,7 @@ function FilterForm({ filter, counts, suggestions, known }: FilterFormProps) {
   const [written, setWritten] = useState(filter);
   const problem = filterProblem(written);
   const types = typesOf(suggestions);
-  const objects = known.filter(isObject).map(({ type, id }) => `${type}:${id}`);
+  const objects = known.filter(isObject).map(formatValue);
   const show = (wanted: FactsFilter): void => {
     location.hash = routeTo("facts", [], queryOf(wanted));
   };
@@ -163,9 +164,10 @@ interface InsertFormProps {
 function InsertForm({ suggestions, known, onInsert }: InsertFormProps) {
   const [written, setWritten] = useState("");
   const [problem, setProblem] = useState<string | undefined>(undefined);
+  const fact = parseFact(written);
+  const unknown = fact && unknownNameIn(fact, suggestions);
   const submit = async (event: Event): Promise<void> => {
     event.preventDefault();
-    const fact = parseFact(written);
     setProblem(fact === undefined ? words.insert.invalid(written) : undefined);
     if (fact !== undefined && (await onInsert(fact))) setWritten("");
   };
@@ -183,6 +185,11 @@ function InsertForm({ suggestions, known, onInsert }: InsertFormProps) {
           required
         />
         <div role="alert">{problem && <p class="failure">{problem}</p>}</div>
+        <div role="status">
+          {unknown && (
+            <p class="warning">{words.insert.unknownName(unknown.name, unknown.known.slice(0, namesShownMax))}</p>
+          )}
+        </div>
         <div class="buttons">
           <button type="submit">{words.insert.submit(session.value?.environment ?? "")}</button>
         </div>

@@ -43,6 +43,8 @@ export const factsTexts = {
     fact: "Fact",
     factHelp: 'Such as has_role(User:ann, "reader", Repository:x). The list completes what the policy knows.',
     submit: (environment: string) => `Insert into ${environment}`,
+    unknownName: (name: string, known: readonly string[]) =>
+      `No rule of the policy means "${name}" here, so the fact would have no effect. Rules mean: ${known.join(", ")}.`,
     invalid: (text: string) => `${text} is no fact; write it like has_role(User:ann, "reader", Repository:x).`,
   },
   changes: {

@@ -174,10 +174,16 @@ export function requestOf<E extends Endpoint>(endpoint: E, request: EndpointRequ
 
 async function jsonOf({ url }: NodeAccess, response: Response): Promise<unknown> {
   if (!response.ok) throw await errorFrom(url, response);
-  const hint = response.headers.get(hintHeader);
+  const hint = hintIn(response);
   // On standard error, like all messages: programs read the answer on standard output.
-  if (hint !== null) await printWarning(printable(textOfHeader(hint)));
+  if (hint !== undefined) await printWarning(hint);
   return response.json().catch(() => undefined);
+}
+
+/** What a response says about names that the policy does not have, for one line. */
+export function hintIn(response: Response): string | undefined {
+  const hint = response.headers.get(hintHeader);
+  return hint === null ? undefined : printable(textOfHeader(hint));
 }
 
 /** Checks the JSON of a successful response. Throws AppError if the node has another version with another format. */

@@ -85,6 +85,17 @@ describe("all facts", () => {
       expect([json.output, read("none.ndjson")]).toEqual(['{"file":"none.ndjson","facts":0}\n', ""]);
     }));
 
+  test("with names that the policy does not have are imported with one warning for each", () =>
+    withPolicy(async (api) => {
+      const wrong = Array.from({ length: 2500 }, (_, index) => role(`user-${index}`, "membr", Org("acme")));
+      const imported = await run(["import", "facts", write("wrong.ndjson", ndjson(wrong))], "", access(api.url));
+      expect(imported).toEqual({
+        status: 0,
+        output: "2,500 facts imported: 2,500 inserted, 0 existed\n",
+        errors: "warning: check the stored facts: the policy has no role `membr` of `Org`: did you mean `member`?\n",
+      });
+    }));
+
   test("are written in the batches that the node allows", () =>
     withPolicy(
       async (api) => {

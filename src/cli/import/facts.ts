@@ -8,7 +8,7 @@ import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import { type AddCommand, type ExitStatus, UsageError } from "../command.ts";
 import { printWarning } from "../color.ts";
-import { accessOf, messageIn, type NodeAccess, requestNodeAgain, withAccess } from "../node-api.ts";
+import { accessOf, hintIn, messageIn, type NodeAccess, requestNodeAgain, withAccess } from "../node-api.ts";
 import { countFacts } from "../parse-fact.ts";
 import { describeRate, type ProgressLine, withProgress } from "../progress-line.ts";
 import { countsIn } from "../stored-facts.ts";
@@ -26,6 +26,8 @@ Examples:
 
 /** While the node writes one batch, others are on their way. The node commits waiting ones together. */
 const batchesInFlight = 8;
+/** Of many batches with unknown names. */
+const hintsMax = 5;
 
 interface Options {
   readonly fromLine: string;
@@ -49,11 +51,12 @@ export const importFactsCommand: AddCommand = (program, finish) => {
 
 /** Prints the counts, and why the import ended early. Returns the status of the command. */
 async function report(file: string, result: ImportResult, json: boolean): Promise<ExitStatus> {
-  const { facts, inserted, nextLine, problem } = result;
+  const { facts, inserted, nextLine, hints, problem } = result;
   const counted = { file, facts, inserted, existing: facts - inserted, next_line: nextLine };
   const format = (count: number): string => count.toLocaleString("en");
   const text = `${countFacts(facts)} imported: ${format(inserted)} inserted, ${format(facts - inserted)} existed\n`;
   await print(json ? `${JSON.stringify(counted)}\n` : text);
+  for (const hint of hints) await printWarning(hint);
   if (nextLine === null) return 0;
   if (nextLine > 1)
     await printWarning(`all lines before ${nextLine} are imported: continue with --from-line ${nextLine}`);
@@ -67,6 +70,8 @@ interface ImportResult {
   readonly inserted: number;
   /** All lines before this one are imported; null at the end of the file. */
   readonly nextLine: number | null;
+  /** About names in the facts that the policy does not have. */
+  readonly hints: ReadonlySet<string>;
   /** Why the import ended early, if no signal ended it. */
   readonly problem?: unknown;
 }
@@ -82,6 +87,7 @@ async function importFacts(
   const startMs = performance.now();
   progress.begin(`importing ${file === "-" ? "standard input" : file}`);
   let [facts, inserted, nextLine] = [0, 0, fromLine];
+  const hints = new Set<string>();
   const stopped = stopSignal().then(() => progress.begin("ending after the facts on their way, Ctrl-C ends it now"));
   const inFlight: { readonly batch: FactBatch; readonly written: Promise<number> }[] = [];
   let [failure, readFailure, isWhole]: [unknown, unknown, boolean] = [undefined, undefined, false];
@@ -106,7 +112,7 @@ async function importFacts(
       const next = await Promise.race([batches.next(), stopped]);
       isWhole = next?.done === true;
       if (next === undefined || next.done) break;
-      const written = writeBatch(access, file, next.value, size);
+      const written = writeBatch(access, file, next.value, size, hints);
       // It is handled when its turn comes.
       written.catch(() => {});
       inFlight.push({ batch: next.value, written });
@@ -118,10 +124,10 @@ async function importFacts(
   while (inFlight.length > 0) await settle();
   if (failure instanceof BatchError) {
     const { line, facts: before, inserted: added, reason } = failure;
-    return { facts: facts + before, inserted: inserted + added, nextLine: line, problem: reason };
+    return { facts: facts + before, inserted: inserted + added, nextLine: line, hints, problem: reason };
   }
   const problem = failure ?? readFailure;
-  return { facts, inserted, nextLine: isWhole && problem === undefined ? null : nextLine, problem };
+  return { facts, inserted, nextLine: isWhole && problem === undefined ? null : nextLine, hints, problem };
 }
 
 function sizeOf(file: string): number {
@@ -148,9 +154,16 @@ class BatchError extends Error {
 
 /**
  * Writes a batch. Resolves with the number of facts that are new. If the node refuses it, halves it until the line is
- * found, or until it is small enough; then later batches are smaller too. Throws BatchError.
+ * found, or until it is small enough; then later batches are smaller too. Adds to `hints`.
+ * Throws BatchError.
  */
-async function writeBatch(access: NodeAccess, file: string, batch: FactBatch, size: BatchSize): Promise<number> {
+async function writeBatch(
+  access: NodeAccess,
+  file: string,
+  batch: FactBatch,
+  size: BatchSize,
+  hints: Set<string>,
+): Promise<number> {
   let [inserted, written] = [0, 0];
   const write = async (start: number, end: number): Promise<void> => {
     const body = `[{"inserts":[${batch.facts.slice(start, end).join(",")}]}]`;
@@ -163,6 +176,8 @@ async function writeBatch(access: NodeAccess, file: string, batch: FactBatch, si
     const message = (await messageIn(response)) ?? "no reason given";
     if (response.ok) {
       inserted += countsIn(message).inserted;
+      const hint = hintIn(response);
+      if (hint !== undefined && hints.size < hintsMax) hints.add(hint);
       written += end - start;
       return;
     }

@@ -1,10 +1,14 @@
 /** Each kind of screen through an outage: it says what it does not know, and is loaded again without a click. */
 import { expect } from "bun:test";
+import { join } from "node:path";
+import { projectRoot } from "../../../scripts/built-binary.ts";
+import { freePort, newAdminKey, NodeProcess } from "../../../scripts/node-process.ts";
 import { texts } from "../../../src/console/ui/texts.ts";
 import { administrationTexts } from "../../../src/console/ui/texts/administration.ts";
 import { askTexts } from "../../../src/console/ui/texts/ask.ts";
 import { factsTexts } from "../../../src/console/ui/texts/facts.ts";
 import { objectTexts } from "../../../src/console/ui/texts/object.ts";
+import { overviewTexts } from "../../../src/console/ui/texts/overview.ts";
 import { policyTexts } from "../../../src/console/ui/texts/policy.ts";
 import type { Tab } from "./browser.ts";
 import { flow, type Flow } from "./flow.ts";
@@ -46,6 +50,7 @@ const cases: Readonly<Record<string, Case>> = {
     route: "policy/history",
     isLoaded: ({ page }) => page.getByRole("link", { name: policyTexts.versions.showVersion(1) }).waitFor(),
   },
+  changes: { route: "changes", isLoaded: ({ page }) => page.locator("tbody tr").first().waitFor() },
 };
 
 /** A tab that opens the screen while the node is away. The code of the screen is there, its data is not. */
@@ -88,6 +93,63 @@ for (const [name, each] of Object.entries(cases)) {
     await each.isLoaded(tab);
     expect(await tab.page.locator(".stale").count()).toBe(0);
   });
+}
+
+flow("a node that hangs is noticed soon, and all is fresh when it goes on", async (flow) => {
+  const node = await hangingNode(flow);
+  try {
+    const tab = await flow.tab(node.url);
+    const { page } = tab;
+    await tab.logIn(node.key);
+    await page.getByText(overviewTexts.noProblems).waitFor();
+    await tab.until(`document.querySelectorAll(".good").length > 0`);
+    node.freeze();
+    const startMs = performance.now();
+    await banner(tab).waitFor();
+    // Five seconds, and the time that a busy machine takes.
+    expect(performance.now() - startMs).toBeLessThan(8000);
+    await page.getByText(overviewTexts.noFreshAnswer).waitFor();
+    await expectNothingGood(tab);
+    await page.locator(".stale").first().waitFor();
+    await tab.expectAccessible();
+    await tab.open("administration/keys");
+    await page.getByText(texts.remote.noAnswer).first().waitFor();
+    await page.getByText(/has not answered for (?:[1-9]\d) s/).waitFor();
+    await expectNothingGood(tab);
+    node.thaw();
+    await banner(tab).waitFor({ state: "detached" });
+    await page.getByRole("table").first().waitFor();
+    await tab.open("overview");
+    await page.getByText(overviewTexts.noProblems).waitFor();
+    await page.locator(".stale").first().waitFor({ state: "detached" });
+  } finally {
+    await node.stop();
+  }
+});
+
+/** A node in a process of its own, which can be frozen with all its connections open. */
+async function hangingNode({ cluster: { directory } }: Flow) {
+  const key = newAdminKey();
+  const node = new NodeProcess({
+    binary: join(projectRoot, "src", "main.ts"),
+    name: "hanging",
+    role: "primary",
+    port: await freePort(),
+    directory: join(directory, "hanging"),
+    environment: { OSTIARY_ADMIN_KEY: key, OSTIARY_MQTT_PORT: "0", OSTIARY_LOG_LEVEL: "error" },
+    place: { through: [process.execPath], listen: "127.0.0.1", address: "127.0.0.1" },
+  });
+  await node.start(undefined, 60_000);
+  return {
+    key,
+    url: node.url,
+    freeze: () => node.signal("SIGSTOP"),
+    thaw: () => node.signal("SIGCONT"),
+    stop: async () => {
+      node.signal("SIGCONT");
+      await node.stop();
+    },
+  };
 }
 
 flow("Administration keeps its parts while the node is away", async (flow) => {

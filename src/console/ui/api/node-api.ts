@@ -47,6 +47,13 @@ export const silentSinceMs = new Store<number | undefined>(undefined);
 
 const watch = new NodeWatch(isAlive, Date.now, (sinceMs) => silentSinceMs.set(sinceMs));
 
+/** Calls `listener` each time the node answers again after an outage, until the result is called. */
+export function onReturn(listener: () => void): () => void {
+  return silentSinceMs.subscribe((sinceMs) => {
+    if (sinceMs === undefined) listener();
+  });
+}
+
 const probeTimeoutMs = 3000;
 const triesDefault = 4;
 const timeoutDefaultMs = 30_000;

@@ -2,8 +2,8 @@
 import type { ComponentChildren } from "preact";
 import type { EventApplied, Trace } from "../api/cluster.ts";
 import { ApiError } from "../api/node-api.ts";
-import { Failure } from "../components/failure.tsx";
 import { formatDuration } from "../components/format.ts";
+import { Remote } from "../components/remote.tsx";
 import { ScrollTable } from "../components/scroll-table.tsx";
 import { Time } from "../components/time.tsx";
 import { Waterfall } from "../components/waterfall.tsx";
@@ -23,7 +23,7 @@ const traceMs = 3000;
 export function ChangeDetails({ offset }: { readonly offset: string }) {
   const number = Number(offset);
   const isOffset = /^[1-9]\d{0,14}$/.test(offset);
-  const { data, error, isLoading } = useLoaded(offset, async (signal) => {
+  const event = useLoaded(offset, async (signal) => {
     if (!isOffset) return undefined;
     const answer = await call(`/api/events?after=${number - 1}&limit=1`, { signal });
     return (answer as { readonly events: readonly ChangeEvent[] }).events[0];
@@ -34,9 +34,9 @@ export function ChangeDetails({ offset }: { readonly offset: string }) {
         {isOffset && number > 1 && <a href={routeTo("changes", [String(number - 1)])}>{words.older}</a>}
         {isOffset && <a href={routeTo("changes", [String(number + 1)])}>{words.newer}</a>}
       </p>
-      <Failure error={error} />
-      {data === undefined && error === undefined && <p role="status">{isLoading ? texts.loading : words.notThere}</p>}
-      {data !== undefined && <Content event={data} />}
+      <Remote of={event}>
+        {(found) => (found === undefined ? <p role="status">{words.notThere}</p> : <Content event={found} />)}
+      </Remote>
     </>
   );
 }
@@ -70,7 +70,7 @@ function Content({ event }: { readonly event: ChangeEvent }) {
 function Applied({ offset }: { readonly offset: string }) {
   const login = shownLogin();
   const key = login && `${login.who.id} ${offset}`;
-  const { data, error } = usePolled(
+  const applied = usePolled(
     key,
     appliedMs,
     (signal) => call(`/api/events/${offset}/applied`, { signal }) as Promise<EventApplied>,
@@ -80,19 +80,20 @@ function Applied({ offset }: { readonly offset: string }) {
   return (
     <Section title={words.applied}>
       <p class="help">{words.appliedHelp}</p>
-      <Failure error={error} />
-      {data !== undefined && (
-        <ScrollTable label={words.applied} columns={Object.values(words.appliedColumns)}>
-          {data.nodes.map(({ node, role, has_event: hasEvent, applied, after_ms: afterMs }) => (
-            <tr key={node}>
-              <th scope="row">{node}</th>
-              <td>{role}</td>
-              <td class="nowrap">{applied === null ? stateOf(hasEvent) : <Time value={applied} hasMs />}</td>
-              <td>{afterMs === null ? texts.noValue : formatDuration(afterMs)}</td>
-            </tr>
-          ))}
-        </ScrollTable>
-      )}
+      <Remote of={applied}>
+        {(data) => (
+          <ScrollTable label={words.applied} columns={Object.values(words.appliedColumns)}>
+            {data.nodes.map(({ node, role, has_event: hasEvent, applied: time, after_ms: afterMs }) => (
+              <tr key={node}>
+                <th scope="row">{node}</th>
+                <td>{role}</td>
+                <td class="nowrap">{time === null ? stateOf(hasEvent) : <Time value={time} hasMs />}</td>
+                <td>{afterMs === null ? texts.noValue : formatDuration(afterMs)}</td>
+              </tr>
+            ))}
+          </ScrollTable>
+        )}
+      </Remote>
     </Section>
   );
 }
@@ -108,13 +109,12 @@ function TraceOf({ event }: { readonly event: ChangeEvent }) {
 }
 
 function LoadedTrace({ id }: { readonly id: string }) {
-  const { data, error } = usePolled(id, traceMs, (signal) => call(`/api/traces/${id}`, { signal }) as Promise<Trace>);
-  if (data === undefined && error instanceof ApiError && error.status === 404) return <p>{words.noSpans}</p>;
+  const trace = usePolled(id, traceMs, (signal) => call(`/api/traces/${id}`, { signal }) as Promise<Trace>);
+  const { atMs, error } = trace;
+  if (atMs === undefined && error instanceof ApiError && error.status === 404) return <p>{words.noSpans}</p>;
   return (
-    <>
-      <Failure error={error} />
-      {data === undefined && error === undefined && <p role="status">{texts.loading}</p>}
-      {data !== undefined && (
+    <Remote of={trace}>
+      {(data) => (
         <>
           <Waterfall trace={data} />
           <p>
@@ -122,7 +122,7 @@ function LoadedTrace({ id }: { readonly id: string }) {
           </p>
         </>
       )}
-    </>
+    </Remote>
   );
 }
 

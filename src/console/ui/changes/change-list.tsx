@@ -2,10 +2,11 @@
 import { useEffect, useState } from "preact/hooks";
 import { followStream } from "../api/live-stream.ts";
 import { ApiError } from "../api/node-api.ts";
-import { Failure } from "../components/failure.tsx";
 import { LiveList } from "../components/live-list.tsx";
+import { Aging, Loading } from "../components/remote.tsx";
 import { ScrollTable } from "../components/scroll-table.tsx";
 import { Time } from "../components/time.tsx";
+import { useRecovery } from "../state/recovery.ts";
 import { routeTo } from "../state/route.ts";
 import { call, open } from "../state/session.ts";
 import { changesTexts as words } from "../texts/changes.ts";
@@ -20,7 +21,16 @@ const drawMs = 250;
 export function ChangeList() {
   const [changes, setChanges] = useState<readonly Change[] | undefined>(undefined);
   const [state, setState] = useState<State>("connecting");
+  /** When the list was last known to be the newest one. */
+  const [atMs, setAtMs] = useState<number | undefined>(undefined);
   const [error, setError] = useState<unknown>(undefined);
+  const [turn, setTurn] = useState(0);
+  const begin = (): void => {
+    setError(undefined);
+    setTurn((count) => count + 1);
+  };
+  // The stream itself goes on after an outage.
+  useRecovery(error, () => (changes !== undefined && error === undefined) || begin());
   useEffect(() => {
     const controller = new AbortController();
     const { signal } = controller;
@@ -44,13 +54,16 @@ export function ChangeList() {
         // A tab that is not shown draws rarely.
         if (arrived.length > changesMax) arrived = arrived.slice(-changesMax);
       },
-      onState: (isOpen) => setState(isOpen ? "open" : "interrupted"),
+      onState: (isOpen) => {
+        setState(isOpen ? "open" : "interrupted");
+        setAtMs((before) => (isOpen ? Date.now() : before));
+      },
     }).catch((thrown: unknown) => signal.aborted || setError(thrown));
     return () => {
       clearInterval(timer);
       controller.abort();
     };
-  }, []);
+  }, [turn]);
   if (error instanceof ApiError && error.status === 404) return <p>{words.hasNoChanges}</p>;
   const status = { connecting: words.connecting, open: words.help(changesMax), interrupted: words.interrupted }[state];
   return (
@@ -58,19 +71,21 @@ export function ChangeList() {
       <p role="status" class="help">
         {status}
       </p>
-      <Failure error={error} />
-      {changes?.length === 0 && <p>{words.empty}</p>}
-      {changes !== undefined && changes.length > 0 && (
-        <LiveList entries={changes} keyOf={({ event }) => event.id}>
-          {(shown) => (
-            <ScrollTable label={words.table} columns={Object.values(words.columns)}>
-              {shown.map((change) => (
-                <Row key={change.event.id} change={change} />
-              ))}
-            </ScrollTable>
-          )}
-        </LiveList>
-      )}
+      <Aging atMs={atMs} error={error} onRetry={begin}>
+        {changes === undefined && error === undefined && <Loading />}
+        {changes?.length === 0 && <p>{words.empty}</p>}
+        {changes !== undefined && changes.length > 0 && (
+          <LiveList entries={changes} keyOf={({ event }) => event.id}>
+            {(shown) => (
+              <ScrollTable label={words.table} columns={Object.values(words.columns)}>
+                {shown.map((change) => (
+                  <Row key={change.event.id} change={change} />
+                ))}
+              </ScrollTable>
+            )}
+          </LiveList>
+        )}
+      </Aging>
     </>
   );
 }
@@ -110,7 +125,7 @@ async function follow(signal: AbortSignal, { onFirst, onEvent, onState }: Listen
   const page = await newestPage(signal);
   onFirst(page.events);
   const path = `/api/events?after=${encodeURIComponent(page.next)}`;
-  await followStream((lastEventId) => open(path, { accept: "text/event-stream", signal, lastEventId }), {
+  await followStream((lastEventId, each) => open(path, { accept: "text/event-stream", signal: each, lastEventId }), {
     signal,
     onState,
     onEvent: (event) => onEvent(event as ChangeEvent),

@@ -2,8 +2,8 @@
 import type { decisionEndpoints } from "../../../features/decisions/endpoints.ts";
 import type { Answer } from "../api/answer.ts";
 import { ExplanationView } from "../ask/explanation-view.tsx";
-import { Failure } from "../components/failure.tsx";
 import { formatDuration, formatNumber } from "../components/format.ts";
+import { Remote } from "../components/remote.tsx";
 import { Time } from "../components/time.tsx";
 import { useLoaded } from "../state/loaded.ts";
 import { routeTo } from "../state/route.ts";
@@ -19,16 +19,14 @@ const timeoutMs = 300_000;
 type Explained = Answer<typeof decisionEndpoints.explainDecision>;
 
 export function DecisionDetails({ id }: { readonly id: string }) {
-  const { data, error, isLoading } = useLoaded(
+  const explained = useLoaded(
     id,
     (signal) => call(`/api/decisions/${encodeURIComponent(id)}/explain`, { signal, timeoutMs }) as Promise<Explained>,
   );
   return (
-    <>
-      {isLoading && <p role="status">{words.waiting}</p>}
-      <Failure error={error} />
-      {data !== undefined && <Shown explained={data} />}
-    </>
+    <Remote of={explained} loading={words.waiting}>
+      {(found) => <Shown explained={found} />}
+    </Remote>
   );
 }
 

@@ -1,8 +1,8 @@
 /** New decisions as they are made. Many at once are skipped, so that an open console costs the node little. */
 import { useEffect, useState } from "preact/hooks";
 import { followStream } from "../api/live-stream.ts";
-import { Failure } from "../components/failure.tsx";
 import { LiveList } from "../components/live-list.tsx";
+import { Aging } from "../components/remote.tsx";
 import { open } from "../state/session.ts";
 import { decisionsTexts as words } from "../texts/decisions.ts";
 import { DecisionRows } from "./decision-rows.tsx";
@@ -17,7 +17,14 @@ const drawMs = 250;
 export function LiveTail({ conditions }: { readonly conditions: URLSearchParams }) {
   const [rows, setRows] = useState<readonly TailRow[]>([]);
   const [state, setState] = useState<State>("connecting");
+  /** When the list was last known to be the newest one. */
+  const [atMs, setAtMs] = useState<number | undefined>(undefined);
   const [error, setError] = useState<unknown>(undefined);
+  const [turn, setTurn] = useState(0);
+  const begin = (): void => {
+    setError(undefined);
+    setTurn((count) => count + 1);
+  };
   useEffect(() => {
     const controller = new AbortController();
     let arrived: LoggedDecision[] = [];
@@ -38,13 +45,16 @@ export function LiveTail({ conditions }: { readonly conditions: URLSearchParams 
         arrived.push(decision);
       },
       onSkipped: () => (isGapNext = true),
-      onState: (isOpen) => setState(isOpen ? "open" : "interrupted"),
+      onState: (isOpen) => {
+        setState(isOpen ? "open" : "interrupted");
+        setAtMs((before) => (isOpen ? Date.now() : before));
+      },
     }).catch(setError);
     return () => {
       clearInterval(timer);
       controller.abort();
     };
-  }, [String(conditions)]);
+  }, [String(conditions), turn]);
   const help = words.liveHelp(tailRowsMax);
   const status = { connecting: words.liveConnecting, open: help, interrupted: words.liveInterrupted }[state];
   return (
@@ -52,14 +62,15 @@ export function LiveTail({ conditions }: { readonly conditions: URLSearchParams 
       <p role="status" class="help">
         {status}
       </p>
-      <Failure error={error} />
-      {rows.length > 0 ? (
-        <LiveList entries={rows} keyOf={({ decision }) => decision.id}>
-          {(shown) => <DecisionRows rows={shown} />}
-        </LiveList>
-      ) : (
-        error === undefined && <p>{words.liveWaiting}</p>
-      )}
+      <Aging atMs={atMs} error={error} onRetry={begin}>
+        {rows.length > 0 ? (
+          <LiveList entries={rows} keyOf={({ decision }) => decision.id}>
+            {(shown) => <DecisionRows rows={shown} />}
+          </LiveList>
+        ) : (
+          error === undefined && <p>{words.liveWaiting}</p>
+        )}
+      </Aging>
     </section>
   );
 }
@@ -83,8 +94,8 @@ async function follow(
     const either = AbortSignal.any([signal, tooMany.signal]);
     let waitMs = 0;
     await followStream(
-      (lastEventId) =>
-        open(`/api/decisions?${conditions}`, { accept: "text/event-stream", signal: either, lastEventId }),
+      (lastEventId, each) =>
+        open(`/api/decisions?${conditions}`, { accept: "text/event-stream", signal: each, lastEventId }),
       {
         signal: either,
         onState,

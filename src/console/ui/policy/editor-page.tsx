@@ -1,7 +1,6 @@
 /** The editor of the policy: it loads the active policy, and keeps the draft. */
 import { useEffect, useState } from "preact/hooks";
-import { Failure } from "../components/failure.tsx";
-import { Loading } from "../components/remote.tsx";
+import { Remote, Trouble } from "../components/remote.tsx";
 import { useLoaded } from "../state/loaded.ts";
 import { call, type Login } from "../state/session.ts";
 import { storeDraft, storedDraft } from "./drafts.ts";
@@ -30,10 +29,16 @@ export function EditorPage({ login }: { readonly login: Login }) {
     setDraft(next);
   }, [loaded.data]);
   if (draft === undefined)
-    return loaded.error === undefined ? <Loading lines={12} /> : <Failure error={loaded.error} />;
+    return (
+      <Remote of={loaded} lines={12}>
+        {() => null}
+      </Remote>
+    );
   return (
     <>
-      <Failure error={loaded.error} />
+      {loaded.error !== undefined && (
+        <Trouble error={loaded.error} isLoading={loaded.isLoading} onRetry={loaded.reload} />
+      )}
       <Workbench
         draft={draft}
         active={loaded.data?.active}

@@ -1,11 +1,11 @@
 /** The versions of the policy, the text of one, and the differences of two; for those who may write, the way back. */
 import { useState } from "preact/hooks";
-import { Failure } from "../components/failure.tsx";
 import { formatNumber } from "../components/format.ts";
+import { Remote } from "../components/remote.tsx";
 import { ScrollTable } from "../components/scroll-table.tsx";
 import { Time } from "../components/time.tsx";
 import { useLoaded } from "../state/loaded.ts";
-import { useAction } from "../state/action.ts";
+import { type Pages, usePages } from "../state/pages.ts";
 import { routeTo } from "../state/route.ts";
 import type { Login } from "../state/session.ts";
 import { texts } from "../texts.ts";
@@ -21,15 +21,26 @@ import { readActive, readVersion, readVersions, type VersionPage as Page } from 
 const words = policyTexts.versions;
 
 export function HistoryPage({ login }: { readonly login: Login }) {
-  const first = useLoaded(`${login.who.environment} ${login.who.id}`, (signal) => readVersions(undefined, signal));
-  const [older, setOlder] = useState<readonly Page[]>([]);
+  const found = usePages<Page>(
+    `${login.who.environment} ${login.who.id}`,
+    (before, signal) => readVersions(before?.next_page_token, signal),
+    ({ next_page_token: token }) => token !== undefined,
+  );
+  return (
+    <Remote of={found}>
+      {(pages) => <Versions versions={pages.flatMap((page) => page.versions)} found={found} />}
+    </Remote>
+  );
+}
+
+interface VersionsProps {
+  readonly versions: readonly PolicyVersion[];
+  readonly found: Pages<Page>;
+}
+
+function Versions({ versions, found }: VersionsProps) {
   const [chosen, setChosen] = useState<{ readonly from?: number; readonly to?: number }>({});
-  const more = useAction();
-  if (first.data === undefined) return first.isLoading ? <p>{texts.loading}</p> : <Failure error={first.error} />;
-  const pages = [first.data, ...older];
-  const versions = pages.flatMap((page) => page.versions);
   if (versions.length === 0) return <p>{words.none}</p>;
-  const token = pages.at(-1)?.next_page_token;
   const to = chosen.to ?? versions[0]?.id ?? 0;
   const from = chosen.from ?? versions[1]?.id ?? to;
   const { columns } = words;
@@ -57,17 +68,12 @@ export function HistoryPage({ login }: { readonly login: Login }) {
       </div>
       <p class="buttons">
         {from !== to && <a href={routeTo("policy", ["diff", String(from), String(to)])}>{words.compare}</a>}
-        {token !== undefined && (
-          <button
-            type="button"
-            disabled={more.isRunning}
-            onClick={() => more.run(async (signal) => setOlder([...older, await readVersions(token, signal)]))}
-          >
+        {found.hasMore && (
+          <button type="button" disabled={found.isLoading} onClick={found.more}>
             {words.older}
           </button>
         )}
       </p>
-      <Failure error={more.error} />
     </>
   );
 }
@@ -115,7 +121,7 @@ export function VersionPage({ login, id }: { readonly login: Login; readonly id:
     policy: await readVersion(id, signal),
     active: await readActive(signal),
   }));
-  if (loaded.data === undefined) return loaded.isLoading ? <p>{texts.loading}</p> : <Failure error={loaded.error} />;
+  if (loaded.data === undefined) return <Remote of={loaded}>{() => null}</Remote>;
   const { policy, active } = loaded.data;
   if (policy === null) return <p>{words.missing(id)}</p>;
   return (
@@ -157,7 +163,8 @@ export function DiffPage({ from, to }: { readonly from: number; readonly to: num
   const loaded = useLoaded(`${from} ${to}`, (signal) =>
     Promise.all([readVersion(from, signal), readVersion(to, signal)]),
   );
-  if (loaded.data === undefined) return loaded.isLoading ? <p>{texts.loading}</p> : <Failure error={loaded.error} />;
+  // A version never changes.
+  if (loaded.data === undefined) return <Remote of={loaded}>{() => null}</Remote>;
   const [old, next] = loaded.data;
   if (old === null || next === null) return <p>{words.missing(old === null ? from : to)}</p>;
   return (

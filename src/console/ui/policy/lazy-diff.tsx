@@ -1,16 +1,13 @@
 /** Differences, whose code is loaded when they are shown. */
-import type { ComponentType } from "preact";
-import { useEffect, useState } from "preact/hooks";
-import { Failure } from "../components/failure.tsx";
-import { texts } from "../texts.ts";
+import { Remote } from "../components/remote.tsx";
+import { useCode } from "../state/code.ts";
 import type { DiffViewProps } from "./diff-view.tsx";
 
 export function LazyDiff(props: DiffViewProps) {
-  const [view, setView] = useState<{ readonly component: ComponentType<DiffViewProps> } | undefined>(undefined);
-  const [error, setError] = useState<unknown>(undefined);
-  useEffect(() => {
-    import("./diff-view.tsx").then(({ default: component }) => setView({ component }), setError);
-  }, []);
-  if (error !== undefined) return <Failure error={error} />;
-  return view === undefined ? <p>{texts.loading}</p> : <view.component {...props} />;
+  const code = useCode("diff", () => import("./diff-view.tsx"));
+  return (
+    <Remote of={code} isTimeless>
+      {({ default: DiffView }) => <DiffView {...props} />}
+    </Remote>
+  );
 }

@@ -1,8 +1,9 @@
 /** The workbench of the policy: the editor, what the node says about the draft, and a bar with what can be done with it. */
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { ApiError } from "../api/node-api.ts";
 import { ConfirmDialog } from "../components/confirm-dialog.tsx";
-import { Failure, Refusal } from "../components/failure.tsx";
+import { Refusal } from "../components/failure.tsx";
+import { Trouble } from "../components/remote.tsx";
+import { useRecovery } from "../state/recovery.ts";
 import { Pill } from "../components/pill.tsx";
 import { useAction } from "../state/action.ts";
 import { currentRoute, routeTo } from "../state/route.ts";
@@ -61,7 +62,7 @@ export function Workbench({ draft, active, names, mayWrite, onChange, onReload }
   const { files, base } = draft;
   const shown = shownFile(draft);
   const states = useRef(new Map<number, unknown>());
-  const { validation, error: checkError } = useValidation(files);
+  const { validation, error: checkError, checkAgain } = useValidation(files);
   const [report, setReport] = useState<{ readonly of: Draft["files"]; readonly report: TestReport } | undefined>(
     undefined,
   );
@@ -181,7 +182,7 @@ export function Workbench({ draft, active, names, mayWrite, onChange, onReload }
               badge: problemBadge(validation),
               content: (
                 <>
-                  <Failure error={checkError} />
+                  {checkError !== undefined && <Trouble error={checkError} onRetry={checkAgain} />}
                   <ProblemList problems={validation?.problems} onOpen={open} />
                 </>
               ),
@@ -326,7 +327,7 @@ interface Checked {
 }
 
 /** The problems of the files, checked by the node after each pause. */
-function useValidation(files: readonly PolicyFile[]): Checked {
+function useValidation(files: readonly PolicyFile[]): Checked & { readonly checkAgain: () => void } {
   const [checked, setChecked] = useState<Checked>({ validation: undefined, error: undefined });
   const latest = useRef<Latest<readonly PolicyFile[], Validation> | undefined>(undefined);
   useEffect(() => {
@@ -338,14 +339,16 @@ function useValidation(files: readonly PolicyFile[]): Checked {
           "output" in result
             ? { validation: result.output, error: undefined }
             : // A text that is too large or too slow to check has an error of its own.
-              { validation: undefined, error: result.error instanceof ApiError ? result.error : undefined },
+              { validation: undefined, error: result.error },
         ),
     );
     latest.current = own;
     return () => own.stop();
   }, []);
-  useEffect(() => latest.current?.give(files), [files]);
-  return checked;
+  const checkAgain = (): void => latest.current?.give(files);
+  useEffect(checkAgain, [files]);
+  useRecovery(checked.error, checkAgain);
+  return { ...checked, checkAgain };
 }
 
 function post(path: string, files: readonly PolicyFile[], more: object, signal: AbortSignal): Promise<unknown> {

@@ -1,9 +1,11 @@
 /** The decision log: search, live tail, export, and one decision with its explanation. */
 import type { decisionEndpoints } from "../../../features/decisions/endpoints.ts";
 import type { Answer } from "../api/answer.ts";
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { Drawer } from "../components/drawer.tsx";
-import { Failure, Refusal } from "../components/failure.tsx";
+import { Refusal } from "../components/failure.tsx";
+import { Remote } from "../components/remote.tsx";
+import { usePages } from "../state/pages.ts";
 import { FilterBar, type FilterField, type FilterValues } from "../components/filter-bar.tsx";
 import { formatNumber } from "../components/format.ts";
 import { Heading } from "../components/heading.tsx";
@@ -124,32 +126,36 @@ const rowsMax = 2000;
 
 /** The pages of a search so far. The first one is loaded at once. */
 function Found({ conditions }: { readonly conditions: URLSearchParams }) {
-  const [found, setFound] = useState<Page | undefined>(undefined);
-  const { isRunning, error, run } = useAction();
-  const load = (before: Page | undefined): void =>
-    run(async (signal) => {
+  const found = usePages<Page>(
+    String(conditions),
+    (before, signal) => {
       const parameters = new URLSearchParams(conditions);
       if (before?.next) parameters.set("after", before.next);
-      const page = (await call(`/api/decisions?${parameters}`, { signal })) as Page;
-      setFound({ ...page, decisions: [...(before?.decisions ?? []), ...page.decisions] });
-    });
-  useEffect(() => load(undefined), []);
-  const count = found?.decisions.length ?? 0;
-  const isFull = count >= rowsMax;
+      return call(`/api/decisions?${parameters}`, { signal }) as Promise<Page>;
+    },
+    ({ next }) => next !== null,
+  );
   return (
     <section aria-label={words.table}>
-      <Failure error={error} />
-      {found?.log === "off" && <p class="failure">{words.off}</p>}
-      {found !== undefined && count === 0 && (
-        <p role="status">{found.next === null ? words.none : words.nothingYetFound}</p>
-      )}
-      {found !== undefined && count > 0 && <DecisionRows rows={found.decisions.map((decision) => ({ decision }))} />}
-      {isFull && <p class="help">{words.full(count)}</p>}
-      {found?.next !== null && !isFull && (
-        <button type="button" disabled={isRunning} onClick={() => load(found)}>
-          {isRunning ? words.olderSearching : words.older}
-        </button>
-      )}
+      <Remote of={found}>
+        {(pages) => {
+          const decisions = pages.flatMap((page) => page.decisions);
+          const isFull = decisions.length >= rowsMax;
+          return (
+            <>
+              {pages[0]?.log === "off" && <p class="failure">{words.off}</p>}
+              {decisions.length === 0 && <p role="status">{found.hasMore ? words.nothingYetFound : words.none}</p>}
+              {decisions.length > 0 && <DecisionRows rows={decisions.map((decision) => ({ decision }))} />}
+              {isFull && <p class="help">{words.full(decisions.length)}</p>}
+              {found.hasMore && !isFull && (
+                <button type="button" disabled={found.isLoading} onClick={found.more}>
+                  {found.isLoading ? words.olderSearching : words.older}
+                </button>
+              )}
+            </>
+          );
+        }}
+      </Remote>
     </section>
   );
 }

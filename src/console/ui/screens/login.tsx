@@ -1,11 +1,12 @@
 /** The login: an API key, or the token of a person. */
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { messageOf } from "../api/error-text.ts";
 import { callNode } from "../api/node-api.ts";
 import type { IssuerOfNode } from "../api/responses.ts";
 import { Heading } from "../components/heading.tsx";
 import { arrivalProblem } from "../state/arrival.ts";
 import { startIssuerLogin } from "../state/issuer-login.ts";
+import { useLoaded } from "../state/loaded.ts";
 import { logIn, WrongEnvironmentError } from "../state/session.ts";
 import { loginTexts as words } from "../texts/login.ts";
 
@@ -119,25 +120,13 @@ function IssuerButton(props: { readonly issuer: IssuerOfNode; readonly environme
   );
 }
 
-/** Undefined if the node has no issuer, or none that can be reached. */
+/** Undefined if the node has no issuer, or none that can be reached. A key is the only way then. */
 function useIssuer(): IssuerOfNode | undefined {
-  const [issuer, setIssuer] = useState<IssuerOfNode | undefined>(undefined);
-  useEffect(() => {
-    const controller = new AbortController();
-    void issuerOfNode(controller.signal).then(setIssuer);
-    return () => controller.abort();
-  }, []);
-  return issuer;
-}
-
-async function issuerOfNode(signal: AbortSignal): Promise<IssuerOfNode | undefined> {
-  try {
+  const loaded = useLoaded("issuer", async (signal) => {
     const issuer = (await callNode(undefined, "/api/login", { signal })) as IssuerOfNode;
     return issuer.client_id === null || issuer.authorization_endpoint === null ? undefined : issuer;
-  } catch {
-    // A key is the only way then.
-    return undefined;
-  }
+  });
+  return loaded.data;
 }
 
 function environmentIn(form: HTMLFormElement | null): string | undefined {

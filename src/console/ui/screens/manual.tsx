@@ -1,7 +1,8 @@
 /** The manual: its pages, a search, and links between them. It comes from the node, so it works without the internet. */
 import { useEffect, useState } from "preact/hooks";
-import { Failure } from "../components/failure.tsx";
 import { Heading } from "../components/heading.tsx";
+import { Remote } from "../components/remote.tsx";
+import { useLoaded } from "../state/loaded.ts";
 import { loadPages } from "../manual/load-pages.ts";
 import { Markdown, sectionId } from "../manual/markdown.tsx";
 import type { ManualPage } from "../manual/pages.ts";
@@ -13,21 +14,14 @@ import { manualTexts as words } from "../texts/manual.ts";
 
 export default function ManualScreen() {
   const [name, anchor = ""] = useStore(currentRoute).parts;
-  const [pages, setPages] = useState<readonly ManualPage[] | undefined>(undefined);
-  const [error, setError] = useState<unknown>(undefined);
+  const loaded = useLoaded("manual", loadPages);
+  const pages = loaded.data;
   const [wanted, setWanted] = useState("");
-  useEffect(() => {
-    const controller = new AbortController();
-    loadPages(controller.signal).then(setPages, (thrown: unknown) => {
-      if (!controller.signal.aborted) setError(thrown);
-    });
-    return () => controller.abort();
-  }, []);
-  if (error !== undefined || pages === undefined)
+  if (pages === undefined)
     return (
       <>
         <Heading text={texts.screens.manual} />
-        {error === undefined ? <p>{texts.loading}</p> : <Failure error={error} />}
+        <Remote of={loaded}>{() => null}</Remote>
       </>
     );
   const page = name === undefined ? pages[0] : pages.find((each) => each.name === name);

@@ -144,14 +144,16 @@ function Problems({ problems, supports }: { readonly problems: readonly Problem[
         <span role="status">{isFresh ? count : freshness === "loading" ? texts.loading : words.noFreshAnswer}</span>{" "}
         {typeof freshness === "object" && words.noFreshAnswerFor(formatAge(freshness.oldestMs, nowMs))}
       </p>
-      <ul class={isFresh ? "problems" : "problems stale"}>
-        {problems.map(({ severity, title, remedy }) => (
-          <li key={title} class={severity}>
-            <strong>{title}</strong>
-            <p>{remedy}</p>
-          </li>
-        ))}
-      </ul>
+      {problems.length > 0 && (
+        <ul class={isFresh ? "problems" : "problems stale"}>
+          {problems.map(({ severity, title, remedy }) => (
+            <li key={title} class={severity}>
+              <strong>{title}</strong>
+              <p>{remedy}</p>
+            </li>
+          ))}
+        </ul>
+      )}
     </Section>
   );
 }

@@ -1,8 +1,7 @@
 /** Data that is read from the node again and again while it is shown. */
 import { useEffect, useRef, useState } from "preact/hooks";
-import { ApiError } from "../api/node-api.ts";
+import { ApiError, onReturn } from "../api/node-api.ts";
 import type { RemoteData } from "./loaded.ts";
-import { onReturn } from "./recovery.ts";
 
 type State<T> = Omit<RemoteData<T>, "reload"> & { readonly of: string | undefined };
 

@@ -1,6 +1,6 @@
 /** Reads again by itself what an outage of the node left old or missing. */
 import { useEffect, useRef } from "preact/hooks";
-import { isTemporary, silentSinceMs } from "../api/node-api.ts";
+import { isTemporary, onReturn, silentSinceMs } from "../api/node-api.ts";
 import { CodeError } from "./code-error.ts";
 
 /** After a temporary failure of a node that answers: it may be starting. */
@@ -18,11 +18,4 @@ export function useRecovery(error: unknown, again: () => void): void {
     }, retryMs);
     return () => clearTimeout(timer);
   }, [error]);
-}
-
-/** Calls `listener` each time the node answers again after an outage, until the result is called. */
-export function onReturn(listener: () => void): () => void {
-  return silentSinceMs.subscribe((sinceMs) => {
-    if (sinceMs === undefined) listener();
-  });
 }

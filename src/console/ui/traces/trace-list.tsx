@@ -1,6 +1,6 @@
 /** The last traces of the node, and how long their phases take. */
 import type { Segment, Traces, TraceSummary } from "../api/cluster.ts";
-import { Failure } from "../components/failure.tsx";
+import { Remote } from "../components/remote.tsx";
 import { FilterBar, type FilterField, type FilterValues } from "../components/filter-bar.tsx";
 import { formatDuration, formatNumber } from "../components/format.ts";
 import { LiveList } from "../components/live-list.tsx";
@@ -9,7 +9,6 @@ import { Time } from "../components/time.tsx";
 import { usePolled } from "../state/polled.ts";
 import { besideList, routeTo } from "../state/route.ts";
 import { call, shownLogin } from "../state/session.ts";
-import { texts } from "../texts.ts";
 import { tracesTexts as words } from "../texts/traces.ts";
 import { parametersOf, requestOf, type TraceFilters } from "./trace-filters.ts";
 
@@ -24,7 +23,7 @@ export interface TraceListProps {
 export function TraceList({ filters, showsAll }: TraceListProps) {
   const login = shownLogin();
   const key = login && `${login.who.id} ${showsAll} ${JSON.stringify(filters)}`;
-  const { data, error } = usePolled(key, pollMs, (signal) => {
+  const found = usePolled(key, pollMs, (signal) => {
     const parameters = requestOf(filters, showsAll, Date.now());
     return call(`/api/traces?${parameters}`, { signal }) as Promise<Traces>;
   });
@@ -44,23 +43,26 @@ export function TraceList({ filters, showsAll }: TraceListProps) {
           {words.showAll}
         </label>
       </p>
-      <Failure error={error} />
-      {data === undefined && error === undefined && <p role="status">{texts.loading}</p>}
-      {data?.traces.length === 0 && <p role="status">{words.none}</p>}
-      {data !== undefined && data.traces.length > 0 && (
-        <>
-          <section aria-label={words.table}>
-            <LiveList entries={data.traces} keyOf={({ id }) => id}>
-              {(traces) => <TraceTable traces={traces} />}
-            </LiveList>
-          </section>
-          <section aria-label={words.segments}>
-            <h2>{words.segments}</h2>
-            <p class="help">{words.segmentsHelp}</p>
-            <SegmentTable segments={data.segments} />
-          </section>
-        </>
-      )}
+      <Remote of={found}>
+        {(data) =>
+          data.traces.length === 0 ? (
+            <p role="status">{words.none}</p>
+          ) : (
+            <>
+              <section aria-label={words.table}>
+                <LiveList entries={data.traces} keyOf={({ id }) => id}>
+                  {(traces) => <TraceTable traces={traces} />}
+                </LiveList>
+              </section>
+              <section aria-label={words.segments}>
+                <h2>{words.segments}</h2>
+                <p class="help">{words.segmentsHelp}</p>
+                <SegmentTable segments={data.segments} />
+              </section>
+            </>
+          )
+        }
+      </Remote>
     </>
   );
 }

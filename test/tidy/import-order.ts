@@ -59,6 +59,7 @@ export const folderOrders: Readonly<Record<string, readonly string[]>> = {
     "administration",
     "manual",
     "screens",
+    "palette",
     ".",
   ],
   "src/http": ["pages", "response", "request", "endpoint.ts", "schemas", "parity", "oidc", "middleware", "events", "."],

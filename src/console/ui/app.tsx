@@ -8,6 +8,7 @@ import { Heading } from "./components/heading.tsx";
 import { Icon } from "./components/icon.tsx";
 import { Remote } from "./components/remote.tsx";
 import { ThemeMenu } from "./components/theme-menu.tsx";
+import { PaletteButton } from "./palette/palette-button.tsx";
 import { LoginScreen } from "./screens/login.tsx";
 import { LostLoginDialog } from "./screens/lost-login.tsx";
 import { forbiddenScreen, type ScreenEntry, screenOf, screens } from "./screens/screen-list.ts";
@@ -99,6 +100,7 @@ function Sidebar({ login, current, route, onOtherEnvironment }: SidebarProps) {
         <ThemeMenu />
       ) : (
         <div id="menu" class={isOpen ? "frame-menu is-open" : "frame-menu"}>
+          <PaletteButton login={login} screens={screens} />
           <Navigation login={login} current={current} />
           <div class="account">
             <ThemeMenu />

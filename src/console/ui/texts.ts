@@ -17,7 +17,6 @@ export const texts = {
   node: {
     silent: (duration: string) => `This node has not answered for ${duration}. The console tries again by itself.`,
     failed: "The console could not load this:",
-    noAnswer: "the node does not answer",
     uncertain: "The node did not answer. It may have done it all the same: reload before you try again.",
   },
 

@@ -1,7 +1,7 @@
 /** The drawing of the model. The arrow keys move between its nodes, which are selected with the focus. */
-import { useEffect, useRef, useState } from "preact/hooks";
-import { Failure } from "../components/failure.tsx";
-import { Loading } from "../components/remote.tsx";
+import { useMemo, useRef, useState } from "preact/hooks";
+import { Remote } from "../components/remote.tsx";
+import { useCode } from "../state/code.ts";
 import { nodeInDirection, shortText } from "../object/graph.ts";
 import { modelTexts } from "../texts/model.ts";
 import type { ModelLayout } from "./layout.ts";
@@ -20,9 +20,9 @@ interface DrawingProps {
 }
 
 export function ModelDrawing({ graph, selected, highlighted, onSelect }: DrawingProps) {
-  const { layout, error } = useLayout(graph);
+  const { layout, code } = useLayout(graph);
   const [zoom, setZoom] = useState<number>(zoomAtFirst);
-  if (layout === undefined) return error === undefined ? <Loading /> : <Failure error={error} />;
+  if (layout === undefined) return <Remote of={code}>{() => null}</Remote>;
   const types = [...graph.nodes.values()].filter(({ kind }) => kind === "type").length;
   return (
     <>
@@ -138,18 +138,8 @@ function labelOf({ kind, through }: ModelEdge): string {
 
 /** A new layout when there are other nodes: a selection alone moves nothing. */
 function useLayout(graph: ModelGraph) {
-  const [layout, setLayout] = useState<ModelLayout | undefined>(undefined);
-  const [error, setError] = useState<unknown>(undefined);
+  const code = useCode("model layout", () => import("./layout.ts"));
   const content = [...graph.nodes.keys(), ...graph.edges.map(({ key }) => key)].join(" ");
-  useEffect(() => {
-    let isCurrent = true;
-    import("./layout.ts").then(
-      ({ layoutOf }) => isCurrent && setLayout(layoutOf(graph, labelOf)),
-      (thrown: unknown) => isCurrent && setError(thrown),
-    );
-    return () => {
-      isCurrent = false;
-    };
-  }, [content]);
-  return { layout, error };
+  const layout = useMemo(() => code.data?.layoutOf(graph, labelOf), [content, code.data]);
+  return { layout, code };
 }

@@ -21,6 +21,7 @@ import {
   withTexts,
 } from "../../src/console/ui/policy/files.ts";
 import { polar, polarParser } from "../../src/console/ui/policy/language.ts";
+import { fixedTexts } from "../../src/console/ui/policy/fixes.ts";
 import { Latest } from "../../src/console/ui/policy/latest.ts";
 import { countsByLine, failureNotes, longhandNotes } from "../../src/console/ui/policy/marks.ts";
 import {
@@ -297,6 +298,14 @@ describe("a draft", () => {
       ["typed", 0],
     ]);
     expect(withoutFile(two, 3).shown).toBe(1);
+    const edit = (file: string, line: number, column: number, endColumn: number, text: string) =>
+      ({ file, line, column, endLine: line, endColumn, text }) as const;
+    const fix = {
+      title: "t",
+      edits: [edit("x", 1, 2, 2, "<>"), edit("x", 2, 1, 3, "é"), edit("x", 1, 1, 1, "^"), edit("gone", 1, 1, 1, "?")],
+    };
+    const checked = withTexts(withName(one, 1, "x"), withName(one, 1, "x").files, new Map([["x", "ab\n12 \n"]])).files;
+    expect([...fixedTexts(checked, fix)]).toEqual([["x", "^a<>b\né \n"]]);
     expect(withoutFile(one, 1)).toBe(one);
     expect(storedOf(withFiles(one, Array(150).fill({ name: "x".repeat(100), text: "" })).files).filename).toBe(
       "100 files",

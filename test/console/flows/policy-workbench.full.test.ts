@@ -149,4 +149,37 @@ describe("the workbench", () => {
     await panel.getByRole("button", { name: askTexts.submit, exact: true }).click();
     await panel.getByText(words.ask.broken).waitFor();
   });
+
+  flow("fixes problems from their list, and by keys in the editor", async (flow) => {
+    await flow.call("POST", "/api/policy", { src: policy, filename: name });
+    const tab = await flow.logIn("write", "policy");
+    const { page } = tab;
+    await editor(page).waitFor();
+    await write(page, policy.replace('if "guest"', 'if "gest"').replace('["read"];', '["read"]'));
+    const fix = (title: string) => page.getByRole("button", { name: words.problems.fix(title), exact: true });
+    await fix("insert the `;`").waitFor();
+    await tab.expectAccessible();
+    await fix("insert the `;`").click();
+    await editor(page).getByText('permissions = ["read"];').waitFor();
+    await fix('replace it by `"guest"`').click();
+    await editor(page).getByText('"read" if "guest";').waitFor();
+    await page.getByText(words.problems.none).waitFor();
+    await page.getByText(words.unsaved, { exact: true }).waitFor({ state: "detached" });
+
+    // One step of undoing takes one fix back.
+    await editor(page).press("ControlOrMeta+z");
+    await editor(page).getByText('"read" if "gest";').waitFor();
+    await fix("declare `gest` as a role of `Doc`").waitFor();
+    await editor(page).press("ControlOrMeta+Home");
+    await page.keyboard.press("F8");
+    await page.keyboard.press("ControlOrMeta+.");
+    await editor(page).getByText('"read" if "guest";').waitFor();
+    await page.getByText(words.problems.none).waitFor();
+
+    // A key that cannot save gets no fixes.
+    await flow.call("POST", "/api/policy", { src: policy.replace('["read"];', '["read"]'), filename: name });
+    const reader = await flow.logIn("read", "policy");
+    await reader.page.getByText(words.problems.count(0, 1)).waitFor();
+    expect(await reader.page.getByRole("button", { name: /^Fix:/ }).count()).toBe(0);
+  });
 });

@@ -8,7 +8,7 @@ import {
 } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyField, historyKeymap } from "@codemirror/commands";
 import { bracketMatching, indentOnInput } from "@codemirror/language";
-import { lintGutter, lintKeymap, setDiagnostics } from "@codemirror/lint";
+import { type Action, forEachDiagnostic, lintGutter, nextDiagnostic, setDiagnostics } from "@codemirror/lint";
 import { highlightSelectionMatches, searchKeymap } from "@codemirror/search";
 import { EditorState, type Extension, RangeSet, StateEffect, StateField } from "@codemirror/state";
 import {
@@ -29,6 +29,7 @@ import { printableLines } from "../../../util/printable.ts";
 import { policyTexts } from "../texts/policy.ts";
 import { suggestionsAt } from "./completion.ts";
 import { editorTheme } from "./editor-theme.ts";
+import type { Fix } from "./fixes.ts";
 import { polar } from "./language.ts";
 import type { LineNote } from "./marks.ts";
 import { mergedNames, namesInText, type PolicyNames } from "./names.ts";
@@ -52,6 +53,8 @@ export interface CodeEditorProps {
   readonly states?: Map<number, unknown>;
   readonly id?: number;
   readonly onChange?: (text: string) => void;
+  /** Somebody has chosen a fix of a problem. */
+  readonly onFix?: ((fix: Fix) => void) | undefined;
 }
 
 /** Give it a `key`: it shows one file as long as it lives. */
@@ -88,6 +91,7 @@ export function CodeEditor(props: CodeEditorProps) {
       ...rangeOf(editor.state.doc, problem),
       severity: problem.severity,
       message: printableLines(messageOf(problem)),
+      actions: latest.current.onFix === undefined ? [] : actionsOf(problem, latest),
     }));
     editor.dispatch(setDiagnostics(editor.state, found));
   }, [problems]);
@@ -113,6 +117,21 @@ function stateOf(doc: string, extensions: Extension, stored: unknown): EditorSta
     if (state.doc.toString() === doc) return state;
   }
   return EditorState.create({ doc, extensions });
+}
+
+function actionsOf({ fixes = [] }: Problem, props: { readonly current: CodeEditorProps }) {
+  return fixes.map((fix) => ({ name: printableLines(fix.title), apply: () => props.current.onFix?.(fix) }));
+}
+
+/** Applies the first fix of a problem at the cursor. The list of problems has the others. */
+function fixAtCursor(view: EditorView): boolean {
+  const { head } = view.state.selection.main;
+  let found: { readonly action: Action; readonly from: number; readonly to: number } | undefined;
+  forEachDiagnostic(view.state, ({ actions: [action] = [] }, from, to) => {
+    if (found === undefined && action !== undefined && from <= head && head <= to) found = { action, from, to };
+  });
+  found?.action.apply(view, found.from, found.to);
+  return found !== undefined;
 }
 
 function messageOf({ message, hint }: Problem): string {
@@ -154,7 +173,8 @@ function extensionsOf(props: { readonly current: CodeEditorProps }): Extension {
       ...searchKeymap,
       ...historyKeymap,
       ...completionKeymap,
-      ...lintKeymap,
+      { key: "F8", run: nextDiagnostic },
+      { key: "Mod-.", run: fixAtCursor },
     ]),
   ];
 }

@@ -41,6 +41,7 @@ const look = EditorView.theme({
   // The arrow keys scroll it. Otherwise it would have to be in the tab order.
   ".cm-tooltip.cm-tooltip-autocomplete > ul": { maxHeight: "15rem", overflow: "hidden" },
   ".cm-completionDetail": { fontStyle: "normal" },
+  "&.cm-editor .cm-diagnosticAction": { color: "var(--on-accent)", backgroundColor: "var(--accent)" },
   ".cm-panels": { color: "var(--text)", backgroundColor: "var(--surface)" },
   ".cm-panels input, .cm-panels button, .cm-panels label": { font: "inherit", color: "inherit" },
   ".cm-textfield, .cm-button": { backgroundColor: "var(--background)", backgroundImage: "none" },

@@ -1,5 +1,6 @@
-/** The problems of a policy, each a button that leads to its place. */
+/** The problems of a policy, each with a button that leads to its place, and buttons that fix it. */
 import { policyTexts } from "../texts/policy.ts";
+import type { Fix } from "./fixes.ts";
 import { type Problem, sortedProblems } from "./places.ts";
 
 const words = policyTexts.problems;
@@ -10,9 +11,13 @@ export interface ProblemListProps {
   /** Undefined until the node has answered. */
   readonly problems: readonly Problem[] | undefined;
   readonly onOpen: (problem: Problem) => void;
+  /** Undefined for those who cannot change the text. */
+  readonly onFix: ((fix: Fix) => void) | undefined;
+  /** Whether the text has changed since the problems were found, so that the places of fixes may be wrong. */
+  readonly isOld: boolean;
 }
 
-export function ProblemList({ problems, onOpen }: ProblemListProps) {
+export function ProblemList({ problems, onOpen, onFix, isOld }: ProblemListProps) {
   const errors = problems?.filter(({ severity }) => severity === "error").length ?? 0;
   const count = problems?.length ?? 0;
   const summary =
@@ -26,7 +31,7 @@ export function ProblemList({ problems, onOpen }: ProblemListProps) {
         {sortedProblems(problems ?? [])
           .slice(0, listedMax)
           .map((problem, index) => (
-            <ProblemItem key={index} problem={problem} onOpen={onOpen} />
+            <ProblemItem key={index} problem={problem} onOpen={onOpen} onFix={onFix} isOld={isOld} />
           ))}
       </ul>
       {count > listedMax && <p>{words.more(count - listedMax)}</p>}
@@ -34,8 +39,12 @@ export function ProblemList({ problems, onOpen }: ProblemListProps) {
   );
 }
 
-function ProblemItem({ problem, onOpen }: { readonly problem: Problem; readonly onOpen: (problem: Problem) => void }) {
-  const { file, line, column, severity, message, hint, notes = [], related = [] } = problem;
+interface ProblemItemProps extends Pick<ProblemListProps, "onOpen" | "onFix" | "isOld"> {
+  readonly problem: Problem;
+}
+
+function ProblemItem({ problem, onOpen, onFix, isOld }: ProblemItemProps) {
+  const { file, line, column, severity, message, hint, fixes = [], notes = [], related = [] } = problem;
   return (
     <li class={severity}>
       <button type="button" class="place" onClick={() => onOpen(problem)}>
@@ -43,6 +52,15 @@ function ProblemItem({ problem, onOpen }: { readonly problem: Problem; readonly 
       </button>{" "}
       <strong>{words.severity[severity]}:</strong> {message}
       {hint !== undefined && <p>{words.hint(hint)}</p>}
+      {onFix !== undefined && fixes.length > 0 && (
+        <div class="buttons">
+          {fixes.map((fix) => (
+            <button key={fix.title} type="button" disabled={isOld} onClick={() => onFix(fix)}>
+              {words.fix(fix.title)}
+            </button>
+          ))}
+        </div>
+      )}
       {notes.length > 0 && <pre>{notes.join("\n")}</pre>}
       {related.map((other) => (
         <p key={`${other.file}:${other.line}:${other.column}`}>

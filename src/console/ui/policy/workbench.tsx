@@ -27,6 +27,7 @@ import {
   withText,
   withTexts,
 } from "./files.ts";
+import { type Fix, fixedTexts } from "./fixes.ts";
 import { Latest } from "./latest.ts";
 import { countsByLine, failureNotes, longhandNotes, passedTests } from "./marks.ts";
 import type { PolicyNames } from "./names.ts";
@@ -62,7 +63,7 @@ export function Workbench({ draft, active, names, mayWrite, onChange, onReload }
   const { files, base } = draft;
   const shown = shownFile(draft);
   const states = useRef(new Map<number, unknown>());
-  const { validation, error: checkError, checkAgain } = useValidation(files);
+  const { validation, of: checkedFiles, error: checkError, checkAgain } = useValidation(files);
   const [report, setReport] = useState<{ readonly of: Draft["files"]; readonly report: TestReport } | undefined>(
     undefined,
   );
@@ -120,6 +121,14 @@ export function Workbench({ draft, active, names, mayWrite, onChange, onReload }
     testFiles(next.files);
   };
 
+  const fix = (chosen: Fix): void => {
+    if (checkedFiles !== files) return setNotice(words.problems.changed);
+    onChange((last) => withTexts(last, files, fixedTexts(files, chosen)));
+    setNotice(words.problems.fixed(chosen.title));
+    const [first] = chosen.edits;
+    if (first !== undefined) open(first);
+  };
+
   const problems = useMemo(
     () => validation?.problems.filter(({ file }) => file === shown.name),
     [validation, shown.name],
@@ -168,6 +177,7 @@ export function Workbench({ draft, active, names, mayWrite, onChange, onReload }
           counts={counts}
           notes={notes}
           target={target}
+          onFix={mayWrite === true ? fix : undefined}
           states={states.current}
           onChange={(text) => onChange((last) => withText(last, shown.id, text))}
         />
@@ -183,7 +193,12 @@ export function Workbench({ draft, active, names, mayWrite, onChange, onReload }
               content: (
                 <>
                   {checkError !== undefined && <Trouble error={checkError} onRetry={checkAgain} />}
-                  <ProblemList problems={validation?.problems} onOpen={open} />
+                  <ProblemList
+                    problems={validation?.problems}
+                    onOpen={open}
+                    onFix={mayWrite === true ? fix : undefined}
+                    isOld={checkedFiles !== files}
+                  />
                 </>
               ),
             },
@@ -323,23 +338,31 @@ function useUnsavedTitle(isEdited: boolean): void {
 
 interface Checked {
   readonly validation: Validation | undefined;
+  /** The files that the validation is of. */
+  readonly of: readonly PolicyFile[] | undefined;
   readonly error: unknown;
 }
 
+const unchecked: Checked = { validation: undefined, of: undefined, error: undefined };
+
 /** The problems of the files, checked by the node after each pause. */
 function useValidation(files: readonly PolicyFile[]): Checked & { readonly checkAgain: () => void } {
-  const [checked, setChecked] = useState<Checked>({ validation: undefined, error: undefined });
-  const latest = useRef<Latest<readonly PolicyFile[], Validation> | undefined>(undefined);
+  const [checked, setChecked] = useState<Checked>(unchecked);
+  const latest = useRef<Latest<readonly PolicyFile[], Checked> | undefined>(undefined);
   useEffect(() => {
-    const own = new Latest<readonly PolicyFile[], Validation>(
+    const own = new Latest<readonly PolicyFile[], Checked>(
       pauseMs,
-      async (given, signal) => (await post("/api/validate", given, {}, signal)) as Validation,
+      async (given, signal) => ({
+        ...unchecked,
+        validation: (await post("/api/validate", given, {}, signal)) as Validation,
+        of: given,
+      }),
       (result) =>
         setChecked(
           "output" in result
-            ? { validation: result.output, error: undefined }
+            ? result.output
             : // A text that is too large or too slow to check has an error of its own.
-              { validation: undefined, error: result.error },
+              { ...unchecked, error: result.error },
         ),
     );
     latest.current = own;

@@ -61,6 +61,9 @@ export const policyTexts = {
     place: (file: string, line: number, column: number) => `${file}:${line}:${column}`,
     severity: { error: "Error", warning: "Warning" },
     hint: (hint: string) => `Hint: ${hint}`,
+    fix: (title: string) => `Fix: ${title}`,
+    fixed: (title: string) => `Fixed: ${title}.`,
+    changed: "The text has changed since this problem was found. It is checked again.",
     more: (count: number) => `${count} more are not listed.`,
   },
   formatted: (count: number) =>

@@ -335,6 +335,47 @@ describe("pages of facts", () => {
     expect([pager.error, pager.rows]).toEqual([undefined, 10]);
   });
 
+  test("are read again after an outage, and a request that hangs is given up", async () => {
+    const { asked, load } = serve(25);
+    let isHanging = true;
+    const pager = new FactPager(
+      (token) => (isHanging ? new Promise(() => {}) : load(token)),
+      () => {},
+    );
+    void pager.loadMore();
+    isHanging = false;
+    await pager.refresh();
+    expect([pager.rows, pager.isLoading, asked]).toEqual([10, false, [null]]);
+    // The shown rows of one page stay until it is read again.
+    const refreshed = pager.refresh();
+    expect([pager.rows, pager.fact(3)]).toEqual([10, factOfRow(3)]);
+    await refreshed;
+    expect([pager.rows, asked]).toEqual([10, [null, null]]);
+    // Of more pages, those that are shown are read again.
+    await pager.loadMore();
+    await pager.refresh();
+    expect([pager.fact(3), pager.rows, asked.slice(2)]).toEqual([factOfRow(3), 20, ["1", null]]);
+  });
+
+  test("begin anew if the node does not know their tokens any more", async () => {
+    const { load } = serve(25);
+    let isGone = false;
+    const pager = new FactPager(
+      (token) =>
+        isGone && token !== null ? Promise.reject(Object.assign(new Error(), { code: "list_gone" })) : load(token),
+      () => {},
+    );
+    await pager.loadMore();
+    isGone = true;
+    await pager.loadMore();
+    expect([pager.error, pager.rows]).toEqual([expect.any(Error), 10]);
+    isGone = false;
+    await pager.loadMore();
+    await pager.loadMore();
+    await pager.loadMore();
+    expect([pager.error, pager.rows, pager.isComplete]).toEqual([undefined, 25, true]);
+  });
+
   test("of a node that sends the same page twice end", async () => {
     const pager = new FactPager(
       () => Promise.resolve({ results: [role], next_page_token: "x" }),

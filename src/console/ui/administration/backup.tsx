@@ -1,6 +1,6 @@
 /** A backup as a download with progress, and what the command line offers beyond it. */
 import { useState } from "preact/hooks";
-import { ApiError } from "../api/node-api.ts";
+import { ApiError, silentSinceMs } from "../api/node-api.ts";
 import { Refusal } from "../components/failure.tsx";
 import { Remote } from "../components/remote.tsx";
 import { formatNumber } from "../components/format.ts";
@@ -11,6 +11,7 @@ import { Time } from "../components/time.tsx";
 import { useLoaded } from "../state/loaded.ts";
 import { routeTo } from "../state/route.ts";
 import { call, open } from "../state/session.ts";
+import { useStore } from "../store.ts";
 import { administrationTexts } from "../texts/administration.ts";
 import { formatBytes } from "./bytes.ts";
 import { Commands } from "./commands.tsx";
@@ -145,6 +146,7 @@ function StoredTable({ backups, complete }: StoredList) {
 
 /** Screen readers hear each state, not each part that arrives. */
 function Progress({ state }: { readonly state: State }) {
+  const isSilent = useStore(silentSinceMs) !== undefined;
   const texts = { nothing: "", waiting: words.waiting, cancelled: words.cancelled, receiving: words.progress };
   const text = state.is === "done" ? words.done(state.name, formatBytes(state.bytes)) : texts[state.is];
   return (
@@ -161,6 +163,7 @@ function Progress({ state }: { readonly state: State }) {
             : words.receiving(formatBytes(state.received), formatBytes(state.size))}
         </p>
       )}
+      {isSilent && (state.is === "receiving" || state.is === "waiting") && <p class="failure">{words.stalled}</p>}
     </>
   );
 }

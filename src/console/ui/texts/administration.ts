@@ -149,6 +149,7 @@ export const administrationTexts = {
     cancel: "Cancel",
     waiting: "The node makes the backup and reads it back. Nothing is sent yet.",
     receiving: (received: string, size: string) => `${received} of ${size}`,
+    stalled: "Nothing arrives while the node does not answer. If it was restarted, cancel, and begin again.",
     receivingUnknown: (received: string) => `${received} so far`,
     progress: "Download of the backup",
     done: (name: string, size: string) => `${name} is complete (${size}).`,

@@ -74,7 +74,6 @@ test("every way is true, and every fact that would be enough is enough", () =>
   }));
 
 test("a way is one sentence", () => {
-  const value = (type: string, id: string): Value => ({ type, id });
   const [ann, team, repo] = [value("User", "ann"), value("Team", "t"), value("Repository", "r")];
   const call = (predicate: string, from: Value, name: string, to: Value) => ({
     ...{ kind: "fact", from: "stored", rule: null },
@@ -95,3 +94,39 @@ test("a way is one sentence", () => {
   expect(wayText(reason?.way ?? [])).toBe("has the role member on Team:t, which is the owner of Repository:r");
   expect(reason).toMatchObject({ others: [], conditions: 1 });
 });
+
+const chained = `
+  actor User {}
+  resource Folder {
+    roles = ["writer"]; permissions = ["read", "list"]; relations = { parent: Folder };
+    "read" if "writer"; "writer" if "writer" on "parent";
+  }
+  sees(_: User, _: Folder);
+  has_permission(u: User, "list", _: Folder) if other matches Folder and sees(u, other);
+`;
+
+test("a way ends with the role that it gives, and a fact about every folder is a fact", () =>
+  withCleanPrimary(async (api) => {
+    await api.call("POST", "/api/policy", { body: { src: chained } });
+    const [ann, a, b] = [value("User", "ann"), value("Folder", "a"), value("Folder", "b")];
+    const inserts = [
+      { predicate: "has_role", args: [ann, value("String", "writer"), b] },
+      { predicate: "has_relation", args: [a, value("String", "parent"), b] },
+    ];
+    expect((await api.call("POST", "/api/batch", { body: [{ inserts }] })).status).toBe(200);
+    const reasonFor = async (action: string, resource: Value) => {
+      const body = { actor_type: "User", actor_id: "ann", action, resource_type: "Folder", resource_id: resource.id };
+      const explanation = (await api.call("POST", "/api/explain", { body })).json as Explanation;
+      return permissionReason(explanation, ann, resource);
+    };
+    const inherited = await reasonFor("read", a);
+    expect(wayText(inherited?.way ?? [])).toBe("has the role writer on Folder:b, which is the parent of Folder:a");
+    expect(inherited?.role).toBe("writer");
+    // The last fact of the way says it already.
+    expect((await reasonFor("read", b))?.role).toBeUndefined();
+    expect(await reasonFor("list", a)).toMatchObject({ way: [], others: [], wide: ['sees(User{"ann"}, _: Folder)'] });
+  }));
+
+function value(type: string, id: string): Value {
+  return { type, id };
+}

@@ -22,6 +22,7 @@ import { insertion } from "../cases/engine-target.ts";
 import { now, oracleOrNothing, questionsOf, type Sample } from "./differential.ts";
 import { policySpec, writePolicy } from "./policy.ts";
 import { asked, contextFacts, facts } from "./questions.ts";
+import { verifyReason } from "./reason.ts";
 
 const sample: fc.Arbitrary<Sample> = fc.record({
   policy: policySpec.map(writePolicy),
@@ -78,6 +79,7 @@ function explainAndVerify({ policy, facts: stored }: Sample, question: Authorize
     return;
   }
   counts[explanation.allowed ? "allowed" : "denied"] += 1;
+  verifyReason(explanation);
   if (!explanation.allowed) return expect(explanation.denial).not.toBeNull();
 
   const steps = allSteps(explanation.derivation);

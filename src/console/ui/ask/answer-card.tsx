@@ -7,7 +7,7 @@ import { call } from "../state/session.ts";
 import { reasonTexts as words } from "../texts/reason.ts";
 import type { Explanation } from "./explanation.ts";
 import { type AuthorizeQuestion, requestOf } from "./question.ts";
-import { nearestAttempts, type PermissionReason, permissionReason, type WayStep, wayText } from "./reason.ts";
+import { nearestAttempts, type PermissionReason, permissionReason, wayText } from "./reason.ts";
 
 export interface AnswerCardProps {
   readonly question: AuthorizeQuestion;
@@ -31,22 +31,25 @@ export function AnswerCard({ question, allowed, explanation, isOfNow }: AnswerCa
         {(allowed ? words.may : words.mayNot)(actor, question.action, resource)} {reason && sentenceOf(actor, reason)}
         {explanation !== undefined && !allowed && isOfNow && <Miss question={question} explanation={explanation} />}
       </p>
-      {reason && reason.way.length > 0 && <Way way={reason.way} />}
+      {reason && reason.way.length > 0 && <Way way={reason.way} role={reason.role} />}
     </div>
   );
 }
 
 const factsShown = 2;
 
-function sentenceOf(actor: string, { way, others, conditions }: PermissionReason): string {
+function sentenceOf(actor: string, { way, others, wide, conditions, isCut }: PermissionReason): string {
   const hasWay = way.length > 0;
-  const shown = hasWay ? [] : others.slice(0, factsShown);
-  const more = others.length - shown.length + conditions;
+  const facts = [...others.map(formatFact), ...wide];
+  const shown = hasWay ? [] : facts.slice(0, factsShown);
+  const more = facts.length - shown.length + conditions;
   const reason = hasWay
     ? words.because(actor, wayText(way))
     : shown.length > 0
-      ? words.becauseFacts(shown.map(formatFact).join(", "))
-      : words.noFacts;
+      ? words.becauseFacts(shown.join(", "))
+      : isCut
+        ? words.cut
+        : words.noFacts;
   return more > 0 ? `${reason} ${words.and(more)}` : reason;
 }
 
@@ -69,8 +72,9 @@ async function isEnough(question: AuthorizeQuestion, fact: Fact, signal: AbortSi
 }
 
 /** The objects in their order, with what connects them. */
-function Way({ way }: { readonly way: readonly WayStep[] }) {
+function Way({ way, role }: Pick<PermissionReason, "way" | "role">) {
   const [first] = way;
+  const last = way.at(-1);
   return (
     <ol class="way" aria-label={words.way}>
       {first && (
@@ -92,6 +96,12 @@ function Way({ way }: { readonly way: readonly WayStep[] }) {
           </span>
         </li>
       ))}
+      {role !== undefined && last && (
+        <li>
+          <Icon name="arrow" />
+          <span class="fact box is-role">{words.roleOn(role, formatValue(last.to))}</span>
+        </li>
+      )}
     </ol>
   );
 }

@@ -4,7 +4,15 @@
  */
 import { type Fact, formatFact, formatValue, isObject, isSameValue, type Value } from "../facts/fact-text.ts";
 import { reasonTexts as words } from "../texts/reason.ts";
-import { type Explanation, factOf, type FailedCall, treeOf, type TreeNode } from "./explanation.ts";
+import {
+  type Call,
+  type Explanation,
+  factOf,
+  type FailedCall,
+  type Step,
+  treeOf,
+  type TreeNode,
+} from "./explanation.ts";
 
 /** A step of the way: a fact connects two objects. */
 export interface WayStep {
@@ -24,8 +32,14 @@ export interface PermissionReason {
   readonly way: readonly WayStep[];
   /** The facts of the derivation that are not on the way. */
   readonly others: readonly Fact[];
+  /** Facts about every object of a type, as the policy writes them. */
+  readonly wide: readonly string[];
   /** How many conditions hold besides facts, such as comparisons and negations. */
   readonly conditions: number;
+  /** The role on the resource that the actor has by the way; undefined if the last fact of the way says it. */
+  readonly role: string | undefined;
+  /** Whether the explanation leaves something out, so that there may be other facts. */
+  readonly isCut: boolean;
 }
 
 /** Undefined for a denial, or if the search found no derivation. */
@@ -40,11 +54,32 @@ export function permissionReason(
   const facts = distinct(nodes.flatMap(({ kind, fact }) => (kind === "fact" && fact !== undefined ? [fact] : [])));
   const way = wayBetween(actor, resource, facts);
   const used = new Set(way.map(({ fact }) => fact));
+  const wide = nodes.flatMap(({ kind, fact, text }) => (kind === "fact" && fact === undefined ? [text] : []));
   return {
     way,
     others: facts.filter((fact) => !used.has(fact)),
+    wide: [...new Set(wide)],
     conditions: nodes.filter(({ kind }) => kind === "condition").length,
+    role: way.length > 0 ? roleOf(explanation.derivation, actor, resource) : undefined,
+    isCut: explanation.truncated !== null || nodes.some(({ kind }) => kind === "cut"),
   };
+}
+
+/** The role that the innermost rule gives: other roles of the actor follow from it. */
+function roleOf(step: Step | null, actor: Value, resource: Value): string | undefined {
+  if (step?.kind !== "rule") return undefined;
+  for (const inner of step.steps) {
+    const role = roleOf(inner, actor, resource);
+    if (role !== undefined) return role;
+  }
+  if (step.steps.some((inner) => inner.kind === "fact" && isRoleOn(inner.fact, actor, resource))) return undefined;
+  return isRoleOn(step.conclusion, actor, resource) ? (step.conclusion.args[1]?.id ?? undefined) : undefined;
+}
+
+function isRoleOn({ predicate, args: [who, , on] }: Call, actor: Value, resource: Value): boolean {
+  const isArg = (arg: Call["args"][number] | undefined, value: Value): boolean =>
+    arg?.type === value.type && arg.id === value.id;
+  return predicate === "has_role" && isArg(who, actor) && isArg(on, resource);
 }
 
 export interface NearestAttempts {

@@ -11,10 +11,12 @@ export const reasonTexts = {
   because: (actor: string, way: string) => `The reason: ${actor} ${way}.`,
   becauseFacts: (facts: string) => `The reason: ${facts}.`,
   noFacts: "A rule allows it without any fact.",
+  cut: "Its facts were left out within the limits of explanations.",
+  roleOn: (role: string, resource: string) => `${role} on ${resource}`,
   and: (count: number) => (count === 1 ? "One more condition holds." : `${count} more conditions hold.`),
   wouldBe: (fact: string) => `It would be allowed with ${fact}.`,
   excluded: (fact: string) => `The nearest rule excludes it, because this holds: ${fact}.`,
-  lacks: "No single fact would allow it; the nearest attempts are below.",
+  lacks: "None of the facts that were tried would be enough alone; the nearest attempts are below.",
   trying: "Looking for what is missing …",
   way: "The way from the actor to the resource",
 } as const;

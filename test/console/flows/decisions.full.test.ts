@@ -3,6 +3,7 @@ import * as Bun from "bun";
 import { describe, expect } from "bun:test";
 import { readFileSync } from "node:fs";
 import { tailRowsMax } from "../../../src/console/ui/decisions/tail.ts";
+import { reasonTexts } from "../../../src/console/ui/texts/reason.ts";
 import { askTexts } from "../../../src/console/ui/texts/ask.ts";
 import { filterTexts } from "../../../src/console/ui/texts/filters.ts";
 import { liveListTexts } from "../../../src/console/ui/texts/live-list.ts";
@@ -102,7 +103,7 @@ describe("the decision log", () => {
       await page.getByRole("link", { name: words.whyOf("User:guest read Organization:acme") }).click();
       await page.getByRole("heading", { level: 2, name: words.one.title }).waitFor();
       const explanation = page.getByRole("region", { name: words.one.explanation });
-      await explanation.getByText(words.allow, { exact: true }).waitFor({ timeout: 60_000 });
+      await explanation.getByText(reasonTexts.allowed, { exact: true }).waitFor({ timeout: 60_000 });
       await explanation.getByText(askTexts.tree.origins.context, { exact: true }).waitFor();
       await tab.expectAccessible();
       // The drawer closes with Escape and with Back, and the row has the focus again.
@@ -120,7 +121,7 @@ describe("the decision log", () => {
       expect(await page.getByRole("textbox", { name: words.fields.actor }).inputValue()).toBe("");
       await denied.waitFor();
       await page.getByRole("link", { name: words.whyOf("User:nobody delete Organization:acme") }).click();
-      await explanation.getByText(words.deny, { exact: true }).waitFor({ timeout: 60_000 });
+      await explanation.getByText(reasonTexts.denied, { exact: true }).waitFor({ timeout: 60_000 });
       await explanation.getByText(askTexts.tree.missing).first().waitFor();
       // The explanation is of its time: it offers no fact to add, and its lines are no links into the policy of now.
       await explanation

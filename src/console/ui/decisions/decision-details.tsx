@@ -1,9 +1,12 @@
 /** One logged decision, and its explanation on the data, the policy and the clock of its time. */
 import type { decisionEndpoints } from "../../../features/decisions/endpoints.ts";
 import type { Answer } from "../api/answer.ts";
+import { AnswerCard } from "../ask/answer-card.tsx";
+import type { Explanation } from "../ask/explanation.ts";
 import { ExplanationView } from "../ask/explanation-view.tsx";
 import { formatDuration, formatNumber } from "../components/format.ts";
 import { Remote } from "../components/remote.tsx";
+import type { Value } from "../facts/fact-text.ts";
 import { Time } from "../components/time.tsx";
 import { useLoaded } from "../state/loaded.ts";
 import { routeTo } from "../state/route.ts";
@@ -59,15 +62,33 @@ function Shown({ explained }: { readonly explained: Explained }) {
           <p>{words.listAgain(decisionsTexts.entries(count ?? 0))}</p>
         ) : (
           <>
-            <p>
-              <ResultOf decision={explained} />
-            </p>
+            <Result explained={explained} explanation={explanation} />
             <ExplanationView explanation={explanation} />
           </>
         )}
       </section>
     </>
   );
+}
+
+/** For people, if the log has the whole question. */
+function Result({ explained, explanation }: { readonly explained: Explained; readonly explanation: Explanation }) {
+  const { decision } = explained;
+  const { action } = decision;
+  const [actor, resource] = [knownValue(decision.actor), knownValue(decision.resource)];
+  if (actor === undefined || action === null || resource === undefined || !isWhole(decision))
+    return (
+      <p>
+        <ResultOf decision={explained} />
+      </p>
+    );
+  const question = { kind: "authorize", actor, action, resource, context: [] } as const;
+  return <AnswerCard question={question} allowed={explanation.allowed} explanation={explanation} isOfNow={false} />;
+}
+
+/** Undefined if the log has no id of it. */
+function knownValue(value: LoggedDecision["actor"]): Value | undefined {
+  return value?.id === undefined ? undefined : { type: value.type, id: value.id };
 }
 
 /** A link to the trace, if the node records one and the log has its id. */

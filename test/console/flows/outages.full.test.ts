@@ -173,3 +173,17 @@ flow("what somebody types stays through an outage", async (flow) => {
   expect(await input.inputValue()).toBe("has_role(User:zoe, x");
   expect(await tab.page.evaluate("document.activeElement.dataset.same")).toBe("1");
 });
+
+flow("a screen whose code the node does not have any more offers to reload the page", async (flow) => {
+  const tab = await flow.logIn("admin");
+  const { page } = tab;
+  await page.getByText(overviewTexts.noProblems).waitFor();
+  // As after an upgrade: the name has a hash of the content.
+  await page.route(/\/facts-[^/]+\.js$/, (route) => route.fulfill({ status: 404 }));
+  await tab.open("facts");
+  await page.getByText(texts.remote.codeFailed).waitFor();
+  await tab.expectAccessible();
+  await page.unrouteAll();
+  await page.getByRole("button", { name: texts.remote.reload }).click();
+  await rowWith(tab, "grants_role(").waitFor();
+});

@@ -110,21 +110,41 @@ function edge(kind: ModelEdge["kind"], from: string, to: string, through?: strin
   return { key, kind, from, to, through, isConditional };
 }
 
-/** The rules that give a name, those that give what these need, and so on: the nearest ones first. */
-export function grantsOf({ implications }: Model, key: string): Implication[] {
+/**
+ * The rules that give a name, those that give what these need, and so on: the nearest ones first. A rule about a type is
+ * about its subtypes too.
+ */
+export function grantsOf(
+  { types, implications }: Model,
+  { type, kind, name }: Omit<ModelName, "kind"> & Pick<ModelNode, "kind">,
+): Implication[] {
+  if (kind === "type") return [];
   const found = new Set<Implication>();
-  const queue = [key];
-  const known = new Set(queue);
-  for (const wanted of queue)
+  const queue: ModelName[] = [{ type, kind, name }];
+  const known = new Set(queue.map(keyOf));
+  for (const wanted of queue) {
+    const owners = withSupertypes(types, wanted.type);
     for (const implication of implications) {
-      if (keyOf(implication.to) !== wanted) continue;
+      const { from, to, through } = implication;
+      if (to.kind !== wanted.kind || to.name !== wanted.name || !owners.has(to.type)) continue;
       found.add(implication);
-      const from = implication.from === null ? undefined : keyOf(implication.from);
-      if (from === undefined || known.has(from)) continue;
-      known.add(from);
-      queue.push(from);
+      if (from === null) continue;
+      // Without a relation both are about the same object.
+      const isSame = through === null && from.type === to.type;
+      const next = isSame ? { ...from, type: wanted.type } : from;
+      if (known.has(keyOf(next))) continue;
+      known.add(keyOf(next));
+      queue.push(next);
     }
+  }
   return [...found];
+}
+
+function withSupertypes(types: readonly ModelType[], start: string): ReadonlySet<string> {
+  const found = new Set([start]);
+  for (const name of found)
+    for (const supertype of types.find((type) => type.name === name)?.supertypes ?? []) found.add(supertype);
+  return found;
 }
 
 /** The nodes that lead to a name: those that imply it, and the relations through which they do. */

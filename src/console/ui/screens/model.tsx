@@ -37,8 +37,8 @@ function ModelView({ model }: { readonly model: Model }) {
   const [showsPermissions, setShows] = useState(isSmall(model));
   const [selected, setSelected] = useState(first ? keyOf({ type: first.name, kind: "type", name: first.name }) : "");
   const graph = graphOf(model, showsPermissions, selected);
-  const grants = grantsOf(model, selected);
   const node = graph.nodes.get(selected);
+  const grants = node === undefined ? [] : grantsOf(model, node);
   if (first === undefined) return <p>{words.none}</p>;
   return (
     <>

@@ -20,7 +20,7 @@ export const modelTexts = {
   selected: "Selected",
   line: (file: string, line: number) => (file === "" ? `line ${line}` : `${file}, line ${line}`),
   grants: (name: string) => `What grants ${name}`,
-  grantsNothing: "No rule gives it: only a fact does.",
+  grantsNothing: "No rule about this type gives it.",
   by: (from: string, through: string | null) => (through === null ? from : `${from} on ${through}`),
   byRule: "a rule without roles or permissions",
   name: (name: string, type: string) => `${name} of ${type}`,

@@ -3,18 +3,26 @@
  * write the same in Polar, instead of "unexpected token".
  */
 import { must } from "../util/assert.ts";
-import { quote } from "./report.ts";
-import { type Stream, advance, isMark, isWord, peek, refuse, spanFrom } from "./stream.ts";
+import type { Fix } from "./diagnostic.ts";
+import { quote, replacement } from "./report.ts";
+import { type Stream, advance, isMark, isWord, peek, refuse, spanFrom, spanOf } from "./stream.ts";
 import type { Token } from "./token.ts";
 
-const operators: Readonly<Record<string, { code: string; hint: string }>> = {
-  "==": { code: "syntax/double-equals", hint: "write `=`" },
+interface OtherOperator {
+  readonly code: string;
+  readonly hint: string;
+  /** What Polar has instead. */
+  readonly polar?: string;
+}
+
+const operators: Readonly<Record<string, OtherOperator>> = {
+  "==": { code: "syntax/double-equals", hint: "write `=`", polar: "=" },
   ":=": { code: "syntax/assignment", hint: "write `=`, or use the value where it is needed" },
-  "&&": { code: "syntax/unknown-operator", hint: "write `and`" },
-  "||": { code: "syntax/unknown-operator", hint: "write `or`" },
-  "!": { code: "syntax/unknown-operator", hint: "write `not`" },
-  "|": { code: "syntax/unknown-operator", hint: "write `or`" },
-  "&": { code: "syntax/unknown-operator", hint: "write `and`" },
+  "&&": operator("and"),
+  "||": operator("or"),
+  "!": operator("not"),
+  "|": operator("or"),
+  "&": operator("and"),
   "+": { code: "syntax/arithmetic", hint: "store the computed value as a fact" },
   "-": { code: "syntax/arithmetic", hint: "store the computed value as a fact" },
   "*": { code: "syntax/arithmetic", hint: "store the computed value as a fact" },
@@ -23,8 +31,8 @@ const operators: Readonly<Record<string, { code: string; hint: string }>> = {
   "^": { code: "syntax/arithmetic", hint: "store the computed value as a fact" },
 };
 
-function operator(polar: string): { code: string; hint: string } {
-  return { code: "syntax/unknown-operator", hint: `write ${quote(polar)}` };
+function operator(polar: string): OtherOperator {
+  return { code: "syntax/unknown-operator", hint: `write ${quote(polar)}`, polar };
 }
 
 const words: ReadonlySet<string> = new Set(["if", "and", "or", "not", "in", "matches", "on"]);
@@ -51,7 +59,10 @@ export function explainLegacy(stream: Stream): boolean {
   const word = inLowerCase(token);
   const known = token.kind === "punctuation" ? operators[token.text] : word && operator(word);
   if (!known) return explainAccess(stream);
-  refuse(stream, known.code, `${quote(token.text)} is not an operator of Polar`, known.hint);
+  const { code, hint, polar } = known;
+  const fixes =
+    polar === undefined ? {} : { fixes: [inPlaceOf(token, polar, peek(stream, -1), peek(stream, 1), stream)] };
+  refuse(stream, code, `${quote(token.text)} is not an operator of Polar`, { hint, ...fixes });
   return true;
 }
 
@@ -99,10 +110,20 @@ function acceptForm(stream: Stream, isPolar: boolean, others: readonly string[],
 
 /** Reports and takes a token of another language that means `word` here, in its `place`. */
 function replace(stream: Stream, word: string, place: string): true {
-  const { text } = advance(stream);
-  const message = `${quote(text)} is not allowed ${place}`;
-  refuse(stream, "syntax/unknown-operator", message, `write ${quote(word)}`, peek(stream, -1));
+  const token = advance(stream);
+  const message = `${quote(token.text)} is not allowed ${place}`;
+  const fixes = [inPlaceOf(token, word, peek(stream, -2), peek(stream), stream)];
+  refuse(stream, "syntax/unknown-operator", message, { hint: `write ${quote(word)}`, fixes }, token);
   return true;
+}
+
+/** Replaces a token by one of Polar, which keeps its distance as a word: `!x` is `not x`. */
+function inPlaceOf(token: Token, text: string, before: Token, after: Token, stream: Stream): Fix {
+  const hasLetters = words.has(text);
+  const left = hasLetters && before.end === token.start ? " " : "";
+  const right = hasLetters && after.start === token.end ? " " : "";
+  const { title, edits } = replacement(spanOf(stream, token), text);
+  return { title, edits: edits.map((edit) => ({ ...edit, text: left + text + right })) };
 }
 
 /** True for an operator that uses the value to its left. */

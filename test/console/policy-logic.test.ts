@@ -31,7 +31,13 @@ import {
   noNames,
   type PolicyNames,
 } from "../../src/console/ui/policy/names.ts";
-import { positionOf, type Problem, rangeOf, sortedProblems } from "../../src/console/ui/policy/places.ts";
+import {
+  changeBetween,
+  positionOf,
+  type Problem,
+  rangeOf,
+  sortedProblems,
+} from "../../src/console/ui/policy/places.ts";
 import type { TestReport } from "../../src/console/ui/policy/reports.ts";
 
 const policy = `actor User {}
@@ -184,6 +190,13 @@ describe("places", () => {
     expect(rangeOf(text, problem)).toEqual({ from: 6, to: 8 });
     expect(rangeOf(text, { ...problem, column: 90, endColumn: 99 })).toEqual({ from: 10, to: 10 });
     expect(positionOf(text, { line: 9, column: 1 })).toBe(text.length);
+  });
+
+  test("of a text that was replaced stay, but for those that differ", () => {
+    expect(changeBetween("abcabc", "abcXabc")).toEqual({ from: 3, to: 3, insert: "X" });
+    expect(changeBetween("aaa", "aa")).toEqual({ from: 2, to: 3, insert: "" });
+    expect(changeBetween("", "ab")).toEqual({ from: 0, to: 0, insert: "ab" });
+    expect(changeBetween("same", "same")).toEqual({ from: 4, to: 4, insert: "" });
   });
 
   test("are sorted with errors first", () => {

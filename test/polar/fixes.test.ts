@@ -59,9 +59,11 @@ test("each fix of every case mends its problem", () => {
       "rule/singleton",
       "rule/undeclared-name",
       "rule/undeclared-type",
+      "syntax/double-equals",
       "syntax/missing-semicolon",
       "syntax/omitted-semicolon",
       "syntax/trailing-comma",
+      "syntax/unknown-operator",
       "syntax/unknown-statement",
       "test/undeclared-name",
       "test/undeclared-type",
@@ -105,6 +107,17 @@ test("the texts of fixes", () => {
   expect(fixesOf(similar, "block/undeclared-name")[0]).toBe(similar.replace("readr", "reader"));
   const quoted = 'actor User {}\nresource Doc { roles = ["a\\"bcdef"]; permissions = ["x"]; "x" if "abcdef"; }';
   expect(fixesOf(quoted, "block/undeclared-name")[0]).toBe(quoted.replace('if "abcdef"', 'if "a\\"bcdef"'));
+});
+
+test("words of other languages become words of Polar, with a distance to their neighbours", () => {
+  const fixOf = (text: string): readonly string[] =>
+    compileText(text).diagnostics.flatMap(({ fixes = [] }) => fixes.map((fix) => applied(text, fix)));
+  expect(fixOf("f(x: String) if g(x), h(x);")).toEqual(["f(x: String) if g(x) and h(x);"]);
+  expect(fixOf("f(x: String) if g(x)&&h(x);")).toEqual(["f(x: String) if g(x) and h(x);"]);
+  expect(fixOf("f(x: String) if g(x) OR h(x);")).toEqual(["f(x: String) if g(x) or h(x);"]);
+  expect(fixOf("f(x: String) if g(x) and !h(x);")).toEqual(["f(x: String) if g(x) and not h(x);"]);
+  expect(fixOf("f(x: String) when g(x);")).toEqual(["f(x: String) if g(x);"]);
+  expect(fixOf("f(x: String) if g(x, y) and x == y;")).toEqual(["f(x: String) if g(x, y) and x = y;"]);
 });
 
 test("a fix as JSON has lines and columns", () => {

@@ -176,6 +176,19 @@ describe("the workbench", () => {
     await editor(page).getByText('"read" if "guest";').waitFor();
     await page.getByText(words.problems.none).waitFor();
 
+    // At the mark of the problem, and in a file that is not shown.
+    await editor(page).press("ControlOrMeta+z");
+    await page.locator(".cm-lintRange-error").hover();
+    await page.locator(".cm-diagnosticAction").first().click();
+    await editor(page).getByText('"read" if "guest";').waitFor();
+    await button(page, words.files.add).click();
+    const other = page.getByRole("textbox", { name: words.code(words.files.newName) });
+    await other.click();
+    await page.keyboard.insertText("actor Robot {}\ndeclare is_new(Robot)\n");
+    await button(page, name).click();
+    await fix("insert the `;`").click();
+    await other.getByText("declare is_new(Robot);").waitFor();
+
     // A key that cannot save gets no fixes.
     await flow.call("POST", "/api/policy", { src: policy.replace('["read"];', '["read"]'), filename: name });
     const reader = await flow.logIn("read", "policy");

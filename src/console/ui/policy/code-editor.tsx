@@ -33,7 +33,7 @@ import type { Fix } from "./fixes.ts";
 import { polar } from "./language.ts";
 import type { LineNote } from "./marks.ts";
 import { mergedNames, namesInText, type PolicyNames } from "./names.ts";
-import { type Place, positionOf, type Problem, rangeOf } from "./places.ts";
+import { changeBetween, type Place, positionOf, type Problem, rangeOf } from "./places.ts";
 
 export interface CodeEditorProps {
   readonly name: string;
@@ -82,7 +82,8 @@ export function CodeEditor(props: CodeEditorProps) {
     // The text of the properties is behind that of the editor while somebody types.
     if (editor === undefined || revision === shownRevision.current) return;
     shownRevision.current = revision;
-    editor.dispatch({ changes: { from: 0, to: editor.state.doc.length, insert: text } });
+    // Only what differs, so that the cursor stays where it is.
+    editor.dispatch({ changes: changeBetween(editor.state.doc.toString(), text) });
   }, [revision]);
   useEffect(() => {
     const editor = view.current;

@@ -27,6 +27,16 @@ export function rangeOf(text: Text, { line, column, endLine, endColumn }: Proble
   return { from, to: Math.max(from, positionOf(text, { line: endLine, column: endColumn })) };
 }
 
+/** The smallest range of the text that has to be replaced to get the next one, and what replaces it. */
+export function changeBetween(text: string, next: string): Range & { readonly insert: string } {
+  const shortest = Math.min(text.length, next.length);
+  let from = 0;
+  while (from < shortest && text[from] === next[from]) from += 1;
+  let same = 0;
+  while (same < shortest - from && text.at(-1 - same) === next.at(-1 - same)) same += 1;
+  return { from, to: text.length - same, insert: next.slice(from, next.length - same) };
+}
+
 /** Errors first, then by place. */
 export function sortedProblems<T extends Problem>(problems: readonly T[]): T[] {
   const rank = ({ severity }: Problem): number => (severity === "error" ? 0 : 1);

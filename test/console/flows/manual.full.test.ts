@@ -9,6 +9,9 @@ describe("the manual", () => {
     const tab = await flow.logIn("read", "manual");
     const { page } = tab;
     await tab.heading("Getting started").waitFor();
+    await page.locator("article p").first().waitFor();
+    // A line break in a paragraph is a space, not an escape.
+    expect(await page.locator("article").innerText()).not.toContain(String.raw`\u000a`);
     await tab.expectAccessible();
     await page.getByLabel(manualTexts.search).fill("promote without");
     const results = page.getByRole("list", { name: manualTexts.results });

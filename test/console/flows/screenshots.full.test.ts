@@ -24,6 +24,8 @@ const screens = {
   overview: "overview",
   policy: "policy",
   "policy-history": "policy/history",
+  model: "model",
+  start: "start",
   facts: "facts",
   object: "object/Repository/compiler",
   "ask-empty": "ask",
@@ -61,6 +63,11 @@ flow(
       await tab.until(`document.activeElement?.tagName === "H1"`);
       await tab.until(`!document.querySelector("main .loading")`);
       await tab.until(`!document.body.innerText.includes(${JSON.stringify(texts.loading)})`);
+      // Nothing in the example is invisible, so nothing is an escape.
+      expect([
+        name,
+        await page.evaluate(`/\\\\u[0-9a-f]{4}/.exec(document.querySelector("main").innerText)?.[0]`),
+      ]).toEqual([...[name, undefined]]);
       for (const theme of themes) {
         await page.emulateMedia({ colorScheme: theme });
         for (const width of widths) {

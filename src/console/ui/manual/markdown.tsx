@@ -42,7 +42,7 @@ function Element({ token, ...props }: MarkdownProps & { readonly token: Token })
     case "em":
       return <em>{children}</em>;
     case "codespan":
-      return <code>{(token as Tokens.Codespan).text}</code>;
+      return <code>{(token as Tokens.Codespan).text.replaceAll("\n", " ")}</code>;
     case "code":
       return <CodeBlock text={(token as Tokens.Code).text} />;
     case "blockquote":
@@ -63,7 +63,8 @@ function Element({ token, ...props }: MarkdownProps & { readonly token: Token })
     case "space":
       return null;
     default:
-      return "tokens" in token ? children : <>{(token as Tokens.Text).text}</>;
+      // A line break of the source is a space.
+      return "tokens" in token ? children : <>{(token as Tokens.Text).text.replaceAll("\n", " ")}</>;
   }
 }
 

@@ -5,8 +5,7 @@ import type { Nodes } from "../api/cluster.ts";
 import { samplesOf } from "../api/metrics-text.ts";
 import type { Environment, Health, MetricsHistory } from "../api/responses.ts";
 import { formatAge } from "../components/age.ts";
-import { Chart, type ChartLine } from "../components/chart.tsx";
-import { formatDuration, formatNumber, formatShare } from "../components/format.ts";
+import { formatDuration, formatNumber } from "../components/format.ts";
 import { Heading } from "../components/heading.tsx";
 import { ScrollTable } from "../components/scroll-table.tsx";
 import { Remote } from "../components/remote.tsx";
@@ -17,6 +16,7 @@ import { nodeProblemsOf } from "../overview/node-problems.ts";
 import { NodeTable } from "../overview/node-table.tsx";
 import { type Problem, problemsOf } from "../overview/problems.ts";
 import { EmptyNotice } from "../start/empty-notice.tsx";
+import { useCode } from "../state/code.ts";
 import type { RemoteData } from "../state/loaded.ts";
 import { useNow } from "../state/now.ts";
 import { usePolled } from "../state/polled.ts";
@@ -204,28 +204,13 @@ function NodeFacts(props: {
   );
 }
 
-function Charts({ history }: { readonly history: MetricsHistory }) {
-  const { charts } = words;
-  const { times, series } = history;
-  if (times.length === 0) return <p>{words.nothingYet}</p>;
-  const line = (label: string, values: ChartLine["values"]): ChartLine => ({ label, values });
-  const rate = (values: ChartLine["values"]) => [line(charts.rate, values)];
-  const share = (values: ChartLine["values"]) => [line(charts.share, values)];
-  const percentiles = (p50: ChartLine["values"], p99: ChartLine["values"]) => [
-    line(charts.p50, p50),
-    line(charts.p99, p99),
-  ];
-  const latency = percentiles(series.decision_p50_ms, series.decision_p99_ms);
-  const visible = percentiles(series.commit_to_visible_p50_ms, series.commit_to_visible_p99_ms);
+/** Their code is larger than that of all other parts, and is loaded when there is something to draw. */
+function Charts(props: { readonly history: MetricsHistory }) {
+  const code = useCode("charts", () => import("../overview/charts.tsx"));
   return (
-    <div class="charts">
-      <Chart title={charts.decisions} times={times} lines={rate(series.decisions_per_second)} format={formatNumber} />
-      <Chart title={charts.latency} times={times} lines={latency} format={formatDuration} />
-      <Chart title={charts.allowed} times={times} lines={share(series.allowed_share)} format={formatShare} max={1} />
-      <Chart title={charts.cache} times={times} lines={share(series.cache_hit_share)} format={formatShare} max={1} />
-      <Chart title={charts.visible} times={times} lines={visible} format={formatDuration} />
-      <Chart title={charts.errors} times={times} lines={rate(series.errors_per_second)} format={formatNumber} />
-    </div>
+    <Remote of={code} isTimeless lines={8}>
+      {({ default: Loaded }) => <Loaded {...props} />}
+    </Remote>
   );
 }
 

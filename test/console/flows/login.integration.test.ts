@@ -188,6 +188,21 @@ describe("a login that the node does not accept any more", () => {
     expect(await environment.inputValue()).toBe("test");
   });
 
+  flow("that has expired waits for the next one on the same screen", async (flow) => {
+    const { token } = (await flow.call("POST", "/api/keys", {
+      ...{ name: "short", grant: { role: "read", expires: "3s" } },
+    })) as Made;
+    const tab = await flow.tab();
+    const { page } = tab;
+    await tab.logIn(token);
+    const dialog = page.getByRole("dialog", { name: loginTexts.lost.title("test") });
+    await dialog.waitFor();
+    await dialog.getByLabel(loginTexts.credential).fill(adminKey);
+    await dialog.getByRole("button", { name: loginTexts.submit }).click();
+    await dialog.waitFor({ state: "detached" });
+    await page.getByText(overviewTexts.noProblems).waitFor();
+  });
+
   flow("keeps the draft of the policy for the next login", async (flow) => {
     const [first, second] = [await keyOf(flow, adminKey), await keyOf(flow, adminKey)];
     const tab = await flow.tab();

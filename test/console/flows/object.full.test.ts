@@ -130,3 +130,38 @@ flow("a graph of 50 relations opens on its object, and groups them", async (flow
   await page.setViewportSize({ width: 1280, height: 900 });
   await tab.expectAccessible();
 });
+
+flow(
+  "among 100,000 facts the page of an object says what was searched, and offers to search on",
+  async (flow) => {
+    const user = (id: number) => ({ type: "User", id: `u${id}` });
+    const member = (id: number, organization: string) => ({
+      predicate: "has_role",
+      args: [user(id), { type: "String", id: "member" }, { type: "Organization", id: organization }],
+    });
+    for (let start = 0; start < 100_000; start += 1000) {
+      const inserts = Array.from({ length: 1000 }, (_, index) => member(start + index, "crowd"));
+      await flow.call("POST", "/api/batch", [{ inserts }]);
+    }
+    await flow.call("POST", "/api/batch", [{ inserts: [member(7, "small")] }]);
+    const tab = await flow.logIn("read", "object/Organization/small");
+    const { page } = tab;
+    const list = page.getByRole("region", { name: words.facts });
+    await list.getByRole("button", { name: factsTexts.list.more }).waitFor();
+    // One row cannot be scrolled, so nothing says that it can.
+    await list.getByText(factsTexts.list.soFar(factsTexts.list.foundOne), { exact: true }).waitFor();
+    expect(await list.innerText()).not.toContain("scroll for more");
+    for (let count = 0; (await list.getByText(factsTexts.list.foundOne, { exact: true }).count()) === 0; count++) {
+      expect(count).toBeLessThan(10);
+      await list.getByRole("button", { name: factsTexts.list.more }).click();
+      await list
+        .getByRole("button", { name: factsTexts.list.more })
+        .or(list.getByText(factsTexts.list.foundOne, { exact: true }))
+        .first()
+        .waitFor();
+    }
+    await tab.open("object/Organization/crowd");
+    await list.getByText(factsTexts.list.scrollOn(factsTexts.list.found("500")), { exact: true }).waitFor();
+  },
+  { timeoutMs: 300_000 },
+);

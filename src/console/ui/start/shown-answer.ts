@@ -18,7 +18,3 @@ export function answerIn(question: Question, response: unknown): ShownAnswer {
   const rows = results.map((row) => (typeof row === "string" ? row : names.map((name) => row[name] ?? "*").join(", ")));
   return [...new Set(rows)].toSorted();
 }
-
-export function isSameAnswer(one: ShownAnswer, other: ShownAnswer): boolean {
-  return JSON.stringify(one) === JSON.stringify(other);
-}

@@ -61,6 +61,14 @@ const routes: readonly (readonly [route: string, least: "read" | "write" | "admi
   ["POST /api/validate", "read", { src: wildcardPolicy }],
   ["POST /api/test", "read", { src: wildcardPolicy }],
   ["POST /api/policy_effect", "read", { src: wildcardPolicy }],
+  [
+    "POST /api/policy_question",
+    "read",
+    {
+      src: wildcardPolicy,
+      question: { actor_type: "User", actor_id: "ann", action: "read", resource_type: "Repo", resource_id: "x" },
+    },
+  ],
   ["POST /api/format", "read", { src: wildcardPolicy }],
   ["POST /api/explain_rules", "read", { src: wildcardPolicy }],
   ["POST /api/expect", "read", { request_id: "1", expected: true }],

@@ -27,6 +27,11 @@ export function answerUnder(database: Connection, active: ActivePolicy): void {
   database.catalogue.set(draftActivation, { active, stamp: 0 });
 }
 
+/** Whether a policy that is not stored answers. */
+export function answersUnderDraft(database: Connection): boolean {
+  return database.catalogue.get(draftActivation) !== undefined;
+}
+
 /** The policy that is active for this connection; `undefined` if none was loaded. */
 export function activationOf(database: Connection): Activation | undefined {
   return snapshotState(database).activation;

@@ -35,6 +35,7 @@ import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import { parsedBindingsMax } from "../../util/tuning.ts";
 import { indexOrders, type Orders } from "../materialized/indexes.ts";
+import { answersUnderDraft } from "../policy/activation.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
 import type { ReadFactTypes } from "../policy/head-facts.ts";
 import { factTypeKey } from "../request/keys.ts";
@@ -346,6 +347,7 @@ export class Planner {
       if (id !== undefined) dependencies.add(id);
       return id;
     };
+    const isDraft = answersUnderDraft(database);
     return {
       hasIndex: (predicate, positions, next) =>
         (this.#orders.get(predicate) ?? []).some(
@@ -364,8 +366,9 @@ export class Planner {
         const id = findSymbol(database, value);
         // The store has all constants of its policy, but not those of another one, and specialisation also makes rules
         // for `true` and `false`.
-        if (id === undefined) throw new NotPlannable("a constant without a symbol");
-        return id;
+        if (id === undefined && (value.type === "Boolean" || isDraft))
+          throw new NotPlannable("a constant without a symbol");
+        return id ?? -1;
       },
       idRange: (type) => this.types.range(type),
     };

@@ -30,7 +30,7 @@ function nameDeclaration(
   const title = `declare ${quote(name)} as a ${kind} of ${quote(blockName.text)}`;
   const section = sections.find((found) => found.name.text === `${kind}s`);
   if (section === undefined) {
-    const [first] = [...sections, ...rules].map(({ span }) => span).toSorted((one, other) => one.start - other.start);
+    const first = firstOf(sections[0]?.span, rules[0]?.span);
     return first === undefined ? [] : [insertion(first.file, first.start, `${kind}s = [${literal}];\n  `, title)];
   }
   const { value } = section;
@@ -42,4 +42,10 @@ function nameDeclaration(
       ? insertion(file, start + 1, literal, title)
       : insertion(file, last.span.end, `, ${literal}`, title),
   ];
+}
+
+/** A block has its sections and its rules in the order of the text. Thousands of problems may ask. */
+function firstOf(one: Span | undefined, other: Span | undefined): Span | undefined {
+  if (one === undefined || other === undefined) return one ?? other;
+  return one.start <= other.start ? one : other;
 }

@@ -10,7 +10,7 @@ export interface TailRow {
 /** Rows that are kept. */
 export const tailRowsMax = 500;
 /** Decisions that are read in one window. More would only flicker, and cost the node and the browser time. */
-export const tailWindowMax = 500;
+export const tailWindowMax = 100;
 export const tailWindowMs = 1000;
 
 /** The rows with new decisions, the newest first. */

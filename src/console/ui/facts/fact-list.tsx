@@ -63,6 +63,10 @@ export function FactList({ query, load, emptyPagesMax, total, controls, deleted,
           style={{ height: `min(60vh, 40rem, ${shown.height + borderHeight}px)` }}
         >
           <table aria-rowcount={pager.isComplete ? pager.rows : -1}>
+            <colgroup>
+              <col />
+              {columns === 2 && <col class="controls" />}
+            </colgroup>
             <thead class="hidden">
               <tr>
                 <th scope="col">{words.column}</th>

@@ -74,18 +74,23 @@ function PageList({
   readonly pages: readonly ManualPage[];
   readonly current: ManualPage | undefined;
 }) {
+  // On phones the page itself is more important than the way to the others.
+  const [isOpen] = useState(() => matchMedia("(min-width: 50rem)").matches);
   return (
-    <nav aria-label={words.pages}>
-      <ul>
-        {pages.map((page) => (
-          <li key={page.name}>
-            <a href={routeTo("manual", [page.name])} aria-current={page === current ? "page" : undefined}>
-              {page.title}
-            </a>
-          </li>
-        ))}
-      </ul>
-    </nav>
+    <details open={isOpen}>
+      <summary>{words.pages}</summary>
+      <nav aria-label={words.pages}>
+        <ul>
+          {pages.map((page) => (
+            <li key={page.name}>
+              <a href={routeTo("manual", [page.name])} aria-current={page === current ? "page" : undefined}>
+                {page.title}
+              </a>
+            </li>
+          ))}
+        </ul>
+      </nav>
+    </details>
   );
 }
 

@@ -159,7 +159,7 @@ export const minutesOfArea: Readonly<Record<string, number>> = {
   system: 10,
   hostile: 1,
   environments: 1,
-  console: 4,
+  console: 7,
   simulation: 15,
   replication: 11,
   siege: 12,

@@ -37,10 +37,14 @@ flow(
     const segments = page.getByRole("region", { name: tracesTexts.segments }).last();
     for (const phase of ["decode", "plan", "query", "reply"])
       await segments.getByRole("rowheader", { name: phase, exact: true }).waitFor();
-    expect(await table.getByRole("link").allTextContents()).toEqual(Array.from({ length: 5 }, () => name));
+    // Other flows of this process may have left traces, which are older.
+    const names = await table.getByRole("link").allTextContents();
+    expect(names.length).toBeGreaterThanOrEqual(5);
+    expect([...new Set(names)]).toEqual([name]);
     await tab.expectAccessible();
 
-    await table.getByRole("link", { name }).last().click();
+    // The first question of this flow, for which the node made a plan.
+    await table.getByRole("link", { name }).nth(4).click();
     await page.getByRole("heading", { level: 3, name: tracesTexts.titleOf(name) }).waitFor();
     const spans = page.getByRole("region", { name: waterfallTexts.label });
     expect(await spans.getByRole("rowheader").allTextContents()).toEqual([name, "decode", "plan", "query", "reply"]);

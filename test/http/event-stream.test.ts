@@ -11,6 +11,26 @@ async function started(cluster: Cluster, flags: Readonly<Record<string, string>>
 
 describe("a stream", () => {
   test(
+    "continues with an event that came while no stream was open",
+    () =>
+      withCluster(async (cluster) => {
+        const primary = await started(cluster, { "advanced.eventHeartbeatMs": "50ms" });
+        const open = await metric("ostiary_event_streams");
+        const before = await openSource(primary.url);
+        // A heartbeat says that the node has looked for events at this position, and found none.
+        await eventually(() => expect(before.comments.length).toBeGreaterThan(0));
+        before.close();
+        await eventually(async () => expect(await metric("ostiary_event_streams")).toBe(open));
+        await insert(primary.node, "meanwhile");
+        const after = await openSource(primary.url, { lastEventId: before.lastEventId() });
+        await eventually(() => expect(after.comments.length + after.received.length).toBeGreaterThan(0));
+        expect(offsets(after.received)).toEqual(["3"]);
+        after.close();
+      }),
+    60_000,
+  );
+
+  test(
     "sends heartbeats, and is not delayed by compression or caches",
     () =>
       withCluster(async (cluster) => {

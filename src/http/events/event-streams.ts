@@ -82,6 +82,8 @@ export class EventStreams {
   }
 
   #moved(): void {
+    // Also without an open stream: the next one can begin at the same position.
+    this.#newest = undefined;
     if (this.#open.size === 0 || this.#notifyTimer !== undefined) return;
     const pauseMs = this.#notifiedAtMs + this.#open.size * pauseMsPerEventStream - performance.now();
     if (pauseMs <= 0) return this.#notify();
@@ -90,7 +92,6 @@ export class EventStreams {
 
   #notify(): void {
     this.#notifyTimer = undefined;
-    this.#newest = undefined;
     this.#notifiedAtMs = performance.now();
     for (const stream of this.#open) stream.notify();
   }

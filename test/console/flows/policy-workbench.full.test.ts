@@ -1,10 +1,10 @@
 /** The workbench of the policy in a real browser: what needs several people, or takes longer than the other flows may. */
 import { describe, expect } from "bun:test";
-import type { Page } from "playwright-core";
 import { askTexts } from "../../../src/console/ui/texts/ask.ts";
 import { policyTexts as words } from "../../../src/console/ui/texts/policy.ts";
 import { reasonTexts } from "../../../src/console/ui/texts/reason.ts";
 import { flow } from "./flow.ts";
+import { button, editor, policyFile as name, showTab, write } from "./policy-page.ts";
 
 const policy = `actor User {}
 resource Doc {
@@ -14,19 +14,6 @@ resource Doc {
   "read" if "guest";
 }
 `;
-const name = "company.polar";
-
-const editor = (page: Page) => page.getByRole("textbox", { name: words.code(name) });
-const button = (page: Page, label: string) => page.getByRole("button", { name: label, exact: true });
-const showTab = (page: Page, label: string) => page.getByRole("tab", { name: new RegExp(`^${label}`) }).click();
-
-/** Replaces the text of the editor. */
-async function write(page: Page, text: string): Promise<void> {
-  await editor(page).click();
-  await page.keyboard.press("ControlOrMeta+a");
-  await page.keyboard.press("Delete");
-  await page.keyboard.insertText(text);
-}
 
 describe("the workbench", () => {
   flow("never overwrites what somebody else has saved unseen", async (flow) => {

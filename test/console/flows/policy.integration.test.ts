@@ -4,6 +4,7 @@ import type { Page } from "playwright-core";
 import { texts } from "../../../src/console/ui/texts.ts";
 import { policyTexts as words } from "../../../src/console/ui/texts/policy.ts";
 import { flow } from "./flow.ts";
+import { button, editor, policyFile as name, showTab, write } from "./policy-page.ts";
 
 const policy = `actor User {}
 resource Doc {
@@ -22,22 +23,9 @@ const next = policy
   .replace('  "read" if "guest";\n', "")
   .replace(', "guest"', "")
   .replace("actor User", "actor   User");
-const name = "company.polar";
-
-const editor = (page: Page, file = name) => page.getByRole("textbox", { name: words.code(file) });
-const button = (page: Page, label: string) => page.getByRole("button", { name: label, exact: true });
 const region = (page: Page, label: string) => page.getByRole("region", { name: label, exact: true });
 
 const panel = (page: Page, label: string) => page.getByRole("tabpanel", { name: label, exact: true });
-const showTab = (page: Page, label: string) => page.getByRole("tab", { name: new RegExp(`^${label}`) }).click();
-
-/** Replaces the text of the editor. */
-async function write(page: Page, text: string, file = name): Promise<void> {
-  await editor(page, file).click();
-  await page.keyboard.press("ControlOrMeta+a");
-  await page.keyboard.press("Delete");
-  await page.keyboard.insertText(text);
-}
 
 describe("the policy", () => {
   flow("is edited with problems, completion, tests, longhand and formatting", async (flow) => {

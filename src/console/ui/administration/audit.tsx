@@ -4,6 +4,7 @@ import type { Answer } from "../api/answer.ts";
 import type { ComponentChildren } from "preact";
 import { Drawer } from "../components/drawer.tsx";
 import { FilterBar, type FilterField, type FilterValues } from "../components/filter-bar.tsx";
+import { Properties } from "../components/properties.tsx";
 import { timeAt } from "../components/relative-time.ts";
 import { Remote } from "../components/remote.tsx";
 import { ScrollTable } from "../components/scroll-table.tsx";
@@ -152,18 +153,7 @@ function Details({ entry }: { readonly entry: Entry | undefined }) {
     [facts.trace, trace && <a href={routeTo("traces", [trace])}>{trace}</a>],
     [facts.id, others.id],
   ];
-  return (
-    <dl class="properties">
-      {rows.map(([name, value]) =>
-        value === null ? null : (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd>{value}</dd>
-          </div>
-        ),
-      )}
-    </dl>
-  );
+  return <Properties of={rows} />;
 }
 
 function conditionsOf(filters: FilterValues): URLSearchParams {

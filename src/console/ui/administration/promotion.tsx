@@ -2,6 +2,7 @@
 import { useState } from "preact/hooks";
 import { ConfirmDialog } from "../components/confirm-dialog.tsx";
 import { formatNumber } from "../components/format.ts";
+import { Properties } from "../components/properties.tsx";
 import { Remote } from "../components/remote.tsx";
 import { ScrollTable } from "../components/scroll-table.tsx";
 import { useLoaded } from "../state/loaded.ts";
@@ -157,14 +158,7 @@ function PreviewFacts({ preview }: { readonly preview: Preview }) {
   ] as const;
   return (
     <>
-      <dl class="properties">
-        {rows.map(([name, value]) => (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd>{value}</dd>
-          </div>
-        ))}
-      </dl>
+      <Properties of={rows} />
       {nodes.length > 0 && (
         <section aria-label={words.nodes}>
           <h2>{words.nodes}</h2>

@@ -3,6 +3,7 @@ import type { ComponentChildren } from "preact";
 import type { EventApplied, Trace } from "../api/cluster.ts";
 import { ApiError } from "../api/node-api.ts";
 import { formatDuration } from "../components/format.ts";
+import { Properties } from "../components/properties.tsx";
 import { Remote } from "../components/remote.tsx";
 import { ScrollTable } from "../components/scroll-table.tsx";
 import { Time } from "../components/time.tsx";
@@ -46,18 +47,12 @@ function Content({ event }: { readonly event: ChangeEvent }) {
   return (
     <>
       <Section title={words.content}>
-        <dl class="properties">
-          <div>
-            <dt>{words.when}</dt>
-            <dd>
-              <Time value={event.time} hasMs as="both" />
-            </dd>
-          </div>
-          <div>
-            <dt>{words.id}</dt>
-            <dd>{event.id}</dd>
-          </div>
-        </dl>
+        <Properties
+          of={[
+            [words.when, <Time key="time" value={event.time} hasMs as="both" />],
+            [words.id, event.id],
+          ]}
+        />
         <p>{change.title}</p>
         <ChangeLines change={change} />
       </Section>

@@ -5,6 +5,7 @@ import { AnswerCard } from "../ask/answer-card.tsx";
 import type { Explanation } from "../ask/explanation.ts";
 import { ExplanationView } from "../ask/explanation-view.tsx";
 import { formatDuration, formatNumber } from "../components/format.ts";
+import { Properties } from "../components/properties.tsx";
 import { Remote } from "../components/remote.tsx";
 import type { Value } from "../facts/fact-text.ts";
 import { Time } from "../components/time.tsx";
@@ -116,16 +117,5 @@ function DecisionFacts({ decision }: { readonly decision: LoggedDecision }) {
     [facts.request, decision.request_id],
     [facts.trace, traceOf(decision)],
   ] as const;
-  return (
-    <dl class="properties">
-      {rows.map(([name, value]) =>
-        value === null ? null : (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd>{value}</dd>
-          </div>
-        ),
-      )}
-    </dl>
-  );
+  return <Properties of={rows} />;
 }

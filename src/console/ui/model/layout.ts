@@ -1,7 +1,7 @@
 /** The layered layout of the model, by dagre: a box for each type around its names. It is loaded with the drawing. */
 import { Graph, layout } from "@dagrejs/dagre";
 import { boxOf, shortText } from "../object/graph.ts";
-import type { PlacedEdge, PlacedNode } from "../object/layout.ts";
+import { addEdge, placedEdge, type PlacedEdge, placedNode, type PlacedNode, round, sizeOf } from "../object/layout.ts";
 import type { ModelEdge, ModelGraph } from "./model.ts";
 
 export interface ModelLayout {
@@ -31,34 +31,19 @@ export function layoutOf({ nodes, edges }: ModelGraph, labelOf: (edge: ModelEdge
     graph.setNode(node.key, { width, height: nodeHeight + loopsOf(node.key).length * loopHeight });
     graph.setParent(node.key, boxKey(node.type));
   }
-  for (const edge of others) {
-    const label = labelOf(edge);
-    const box = label === "" ? { width: 0, height: 0 } : { width: boxOf(label).width, height: 20 };
-    graph.setEdge(edge.from, edge.to, { ...box, labelpos: "c" }, edge.key);
-  }
+  for (const edge of others) addEdge(graph, { ...edge, label: labelOf(edge) });
   layout(graph);
-  const { width = 0, height = 0 } = graph.graph() as { readonly width?: number; readonly height?: number };
-  const placed = (key: string): PlacedNode => ({ key, ...(graph.node(key) as Omit<PlacedNode, "key">) });
   const placedNodes = [...nodes.keys()].map((key): PlacedNode => {
-    const { x, y, width: nodeWidth, height: whole } = placed(key);
+    const { x, y, width: nodeWidth, height: whole } = placedNode(graph, key);
     return { key, x, y: y + (whole - nodeHeight) / 2, width: nodeWidth, height: nodeHeight };
   });
   const byKey = new Map(placedNodes.map((node) => [node.key, node]));
   return {
-    width,
-    height,
-    boxes: boxKeys.map(placed),
+    ...sizeOf(graph),
+    boxes: boxKeys.map((key) => placedNode(graph, key)),
     nodes: placedNodes,
     edges: [
-      ...others.map((edge) => {
-        const { points, x, y } = graph.edge(edge.from, edge.to, edge.key) as {
-          points: { x: number; y: number }[];
-          x: number;
-          y: number;
-        };
-        const path = points.map((point, index) => `${index === 0 ? "M" : "L"}${round(point.x)} ${round(point.y)}`);
-        return { key: edge.key, label: shortText(labelOf(edge)), path: path.join(""), x, y };
-      }),
+      ...others.map((edge) => placedEdge(graph, { ...edge, label: labelOf(edge) })),
       ...loops.flatMap((edge) => {
         const node = byKey.get(edge.from);
         return node === undefined ? [] : [loopEdge(edge, node, loopsOf(edge.from).indexOf(edge), labelOf(edge))];
@@ -77,10 +62,6 @@ function loopEdge({ key }: ModelEdge, { x, y, width }: PlacedNode, index: number
   const side = width / 2 - 8;
   const path = `M${round(x - side)} ${round(top)}V${round(high)}H${round(x + side)}V${round(top)}`;
   return { key, label: shortText(label), path, x, y: high };
-}
-
-function round(value: number): number {
-  return Math.round(value * 10) / 10;
 }
 
 function boxKey(type: string): string {

@@ -2,6 +2,7 @@
 import { useMemo, useRef, useState } from "preact/hooks";
 import { Remote } from "../components/remote.tsx";
 import { useCode } from "../state/code.ts";
+import { GraphPicture } from "../object/graph-picture.tsx";
 import { nodeInDirection, shortText } from "../object/graph.ts";
 import { modelTexts } from "../texts/model.ts";
 import type { ModelLayout } from "./layout.ts";
@@ -34,7 +35,7 @@ export function ModelDrawing({ graph, selected, highlighted, onSelect }: Drawing
           {words.zoomIn}
         </button>
       </div>
-      <div class="model-graph" tabIndex={0} role="region" aria-label={words.drawing}>
+      <div class="graph model-graph" tabIndex={0} role="region" aria-label={words.drawing}>
         <Picture
           {...{ graph, layout, selected, highlighted, onSelect }}
           scale={zooms[zoom] ?? 1}
@@ -68,35 +69,17 @@ function Picture({ graph, layout, selected, highlighted, onSelect, scale, label 
   const tabStop = graph.nodes.has(selected) ? selected : layout.nodes[0]?.key;
   const edges = new Map(graph.edges.map((edge) => [edge.key, edge]));
   return (
-    <svg
-      ref={element}
-      width={layout.width * scale}
-      height={layout.height * scale}
-      viewBox={`0 0 ${layout.width} ${layout.height}`}
-      role="group"
-      aria-label={label}
-    >
-      <defs>
-        <marker id="model-arrow" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" orient="auto">
-          <path d="M0 0L8 4L0 8z" class="arrow" />
-        </marker>
-      </defs>
-      {layout.boxes.map(({ key, x, y, width, height }) => (
+    <GraphPicture
+      {...layout}
+      {...{ element, label, scale }}
+      edgeClass={(key) => {
+        const edge = edges.get(key);
+        return edge === undefined ? "" : edgeClass(edge, highlighted);
+      }}
+      ground={layout.boxes.map(({ key, x, y, width, height }) => (
         <rect key={key} class="type" x={x - width / 2} y={y - height / 2} width={width} height={height} rx="8" />
       ))}
-      {layout.edges.map(({ key, path, label: text, x, y }) => {
-        const edge = edges.get(key);
-        return (
-          <g key={key} class={edge && edgeClass(edge, highlighted)} aria-hidden="true">
-            <path d={path} marker-end="url(#model-arrow)" />
-            {text !== "" && (
-              <text x={x} y={y}>
-                {text}
-              </text>
-            )}
-          </g>
-        );
-      })}
+    >
       {layout.nodes.map(({ key, x, y, width, height }) => {
         const node = graph.nodes.get(key);
         return (
@@ -122,13 +105,13 @@ function Picture({ graph, layout, selected, highlighted, onSelect, scale, label 
           )
         );
       })}
-    </svg>
+    </GraphPicture>
   );
 }
 
 function edgeClass({ kind, from, to, isConditional }: ModelEdge, highlighted: ReadonlySet<string>): string {
   const isLeading = kind === "implies" && highlighted.has(from) && highlighted.has(to);
-  return `edge is-${kind} ${isConditional ? "is-conditional" : ""} ${isLeading ? "is-leading" : ""}`;
+  return `is-${kind} ${isConditional ? "is-conditional" : ""} ${isLeading ? "is-leading" : ""}`;
 }
 
 function labelOf({ kind, through }: ModelEdge): string {

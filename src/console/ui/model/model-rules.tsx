@@ -1,4 +1,5 @@
 /** The rules of the model as text: those that grant a name, and all of them as a table. */
+import { ScrollTable } from "../components/scroll-table.tsx";
 import { routeTo } from "../state/route.ts";
 import { modelTexts } from "../texts/model.ts";
 import { type Implication, type Model, type ModelName, type ModelNode, type Place } from "./model.ts";
@@ -39,52 +40,28 @@ export function ModelTable({ model: { types, implications } }: { readonly model:
   const { columns } = words;
   return (
     <>
-      <div class="scroll" tabIndex={0} role="region" aria-label={words.typesLabel}>
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">{columns.type}</th>
-              <th scope="col">{columns.kind}</th>
-              <th scope="col">{columns.names}</th>
-            </tr>
-          </thead>
-          <tbody>
-            {types.map(({ name, kind, roles, permissions, relations, place }) => (
-              <tr key={name}>
-                <td>
-                  {name} {place && <PlaceLink place={place} />}
-                </td>
-                <td>{words.kindOfType[kind]}</td>
-                <td>
-                  {[...roles, ...permissions, ...relations.map((each) => `${each.name}: ${each.type}`)].join(", ")}
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
-      <div class="scroll" tabIndex={0} role="region" aria-label={words.tableLabel}>
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">{columns.from}</th>
-              <th scope="col">{columns.to}</th>
-              <th scope="col">{columns.rule}</th>
-            </tr>
-          </thead>
-          <tbody>
-            {implications.map((implication, index) => (
-              <tr key={index}>
-                <td>{sourceText(implication)}</td>
-                <td>{nameText(implication.to)}</td>
-                <td>
-                  <code>{implication.rule}</code> <PlaceLink place={implication.place} />
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <ScrollTable label={words.typesLabel} columns={[columns.type, columns.kind, columns.names]}>
+        {types.map(({ name, kind, roles, permissions, relations, place }) => (
+          <tr key={name}>
+            <td>
+              {name} {place && <PlaceLink place={place} />}
+            </td>
+            <td>{words.kindOfType[kind]}</td>
+            <td>{[...roles, ...permissions, ...relations.map((each) => `${each.name}: ${each.type}`)].join(", ")}</td>
+          </tr>
+        ))}
+      </ScrollTable>
+      <ScrollTable label={words.tableLabel} columns={[columns.from, columns.to, columns.rule]}>
+        {implications.map((implication, index) => (
+          <tr key={index}>
+            <td>{sourceText(implication)}</td>
+            <td>{nameText(implication.to)}</td>
+            <td>
+              <code>{implication.rule}</code> <PlaceLink place={implication.place} />
+            </td>
+          </tr>
+        ))}
+      </ScrollTable>
     </>
   );
 }

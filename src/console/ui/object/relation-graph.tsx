@@ -27,6 +27,7 @@ import {
   type ShownGraph,
   shownKey,
 } from "./graph.ts";
+import { GraphPicture } from "./graph-picture.tsx";
 import type { GraphLayout, PlacedNode } from "./layout.ts";
 
 const words = objectTexts.graph;
@@ -158,29 +159,7 @@ function Drawing({ graph, shown, layout, selected, onSelect, onPress }: DrawingP
   };
   return (
     <div class="graph" ref={view} tabIndex={0} role="region" aria-label={words.drawing}>
-      <svg
-        ref={element}
-        width={layout.width}
-        height={layout.height}
-        viewBox={`0 0 ${layout.width} ${layout.height}`}
-        role="group"
-        aria-label={words.label(graph.nodes.size, graph.edges.size)}
-      >
-        <defs>
-          <marker id="arrow" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" orient="auto">
-            <path d="M0 0L8 4L0 8z" class="arrow" />
-          </marker>
-        </defs>
-        {layout.edges.map(({ key, path, label, x, y }) => (
-          <g key={key} class="edge" aria-hidden="true">
-            <path d={path} marker-end="url(#arrow)" />
-            {label !== "" && (
-              <text x={x} y={y}>
-                {label}
-              </text>
-            )}
-          </g>
-        ))}
+      <GraphPicture {...layout} element={element} label={words.label(graph.nodes.size, graph.edges.size)}>
         {layout.nodes.map((placed) => (
           <g
             key={placed.key}
@@ -208,7 +187,7 @@ function Drawing({ graph, shown, layout, selected, onSelect, onPress }: DrawingP
             </text>
           </g>
         ))}
-      </svg>
+      </GraphPicture>
     </div>
   );
 }

@@ -2,6 +2,7 @@
 import { useState } from "preact/hooks";
 import { formatNumber } from "../components/format.ts";
 import { Remote } from "../components/remote.tsx";
+import { ScrollTable } from "../components/scroll-table.tsx";
 import { formatValue, type Value } from "../facts/fact-text.ts";
 import { objectRoute } from "../facts/fact-view.tsx";
 import { useLoaded } from "../state/loaded.ts";
@@ -31,26 +32,16 @@ function Holders({ holders }: { readonly holders: readonly RoleHolder[] }) {
   if (holders.length === 0) return <p>{words.none}</p>;
   return (
     <>
-      <div class="scroll" tabIndex={0} role="region" aria-label={words.label}>
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">{words.actor}</th>
-              <th scope="col">{words.roles}</th>
-            </tr>
-          </thead>
-          <tbody>
-            {holders.slice(0, shown).map(({ type, id, roles }) => (
-              <tr key={`${type} ${id}`}>
-                <td class="fact">
-                  {id === null ? words.all(type) : <a href={objectRoute({ type, id })}>{`${type}:${id}`}</a>}
-                </td>
-                <td>{roles.join(", ")}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <ScrollTable label={words.label} columns={[words.actor, words.roles]}>
+        {holders.slice(0, shown).map(({ type, id, roles }) => (
+          <tr key={`${type} ${id}`}>
+            <td class="fact">
+              {id === null ? words.all(type) : <a href={objectRoute({ type, id })}>{`${type}:${id}`}</a>}
+            </td>
+            <td>{roles.join(", ")}</td>
+          </tr>
+        ))}
+      </ScrollTable>
       {holders.length > shown && (
         <button type="button" onClick={() => setShown(shown + 10 * shownFirst)}>
           {words.more(formatNumber(holders.length))}

@@ -22,6 +22,7 @@ import { ConfirmDialog } from "../components/confirm-dialog.tsx";
 import { Aging, Trouble } from "../components/remote.tsx";
 import { formatNumber } from "../components/format.ts";
 import { Heading } from "../components/heading.tsx";
+import { ScrollTable } from "../components/scroll-table.tsx";
 import { changeFact, useMayChange, useSuggestions } from "../facts/fact-changes.ts";
 import { type Fact, formatFact, formatValue, isObject, valueParameter } from "../facts/fact-text.ts";
 import { FactView, objectRoute } from "../facts/fact-view.tsx";
@@ -146,7 +147,9 @@ function Results({ question, draft, state, onMore }: ResultsProps) {
   const [shown, setShown] = useState(rowsShown);
   const rows = state.rows ?? [];
   const columns =
-    question.kind === "query" ? variablesOf(question.calls).map(({ name }) => name) : [words.results.result];
+    question.kind === "query"
+      ? variablesOf(question.calls).map(({ name }) => name)
+      : [words.results.result, words.results.whyColumn];
   if (rows.length === 0 || columns.length === 0) return null;
   const hasMore = shown < rows.length || !state.isComplete;
   const showMore = (): void => {
@@ -155,32 +158,18 @@ function Results({ question, draft, state, onMore }: ResultsProps) {
   };
   return (
     <>
-      <div class="scroll" tabIndex={0} role="region" aria-label={words.results.label}>
-        <table>
-          <thead>
-            <tr>
-              {columns.map((column) => (
-                <th key={column} scope="col">
-                  {column}
-                </th>
-              ))}
-              {question.kind !== "query" && <th scope="col">{words.results.whyColumn}</th>}
-            </tr>
-          </thead>
-          <tbody>
-            {rows.slice(0, shown).map((row, index) => (
-              <tr key={index}>
-                {row.map((id, column) => (
-                  <td key={column} class="fact">
-                    <ResultView question={question} id={id} column={column} />
-                  </td>
-                ))}
-                <ReasonCell question={question} draft={draft} id={row[0]} />
-              </tr>
+      <ScrollTable label={words.results.label} columns={columns}>
+        {rows.slice(0, shown).map((row, index) => (
+          <tr key={index}>
+            {row.map((id, column) => (
+              <td key={column} class="fact">
+                <ResultView question={question} id={id} column={column} />
+              </td>
             ))}
-          </tbody>
-        </table>
-      </div>
+            <ReasonCell question={question} draft={draft} id={row[0]} />
+          </tr>
+        ))}
+      </ScrollTable>
       {hasMore && (
         <button type="button" onClick={showMore} disabled={state.isPending}>
           {words.results.more}

@@ -4,6 +4,7 @@ import { messageOf } from "../api/error-text.ts";
 import { type DraftField, draftFields, type QuestionKind } from "../ask/question.ts";
 import { Refusal } from "../components/failure.tsx";
 import { Heading } from "../components/heading.tsx";
+import { Properties } from "../components/properties.tsx";
 import { Loading, Remote } from "../components/remote.tsx";
 import { formatFact } from "../facts/fact-text.ts";
 import type { SharedEnvironmentKind } from "../share/environment-kind.ts";
@@ -127,18 +128,12 @@ function SharedView({ shared }: { readonly shared: SharedQuestion }) {
       <section aria-label={words.question}>
         <h2>{words.question}</h2>
         <p>{askTexts.kinds[draft.kind]}</p>
-        <dl class="properties">
-          {draftFields(draft.kind).map((field) => (
-            <div key={field}>
-              <dt>{labelOf(field, draft.kind)}</dt>
-              <dd>{draft[field]}</dd>
-            </div>
-          ))}
-          <div>
-            <dt>{words.expected}</dt>
-            <dd>{answerText}</dd>
-          </div>
-        </dl>
+        <Properties
+          of={[
+            ...draftFields(draft.kind).map((field) => [labelOf(field, draft.kind), draft[field]] as const),
+            [words.expected, answerText],
+          ]}
+        />
         <OpenButton shared={shared} />
       </section>
       {draft.context.length > 0 && <TextBlock title={words.context} text={draft.context.map(formatFact).join("\n")} />}

@@ -7,6 +7,7 @@ import type { Environment, Health, MetricsHistory } from "../api/responses.ts";
 import { formatAge } from "../components/age.ts";
 import { formatDuration, formatNumber } from "../components/format.ts";
 import { Heading } from "../components/heading.tsx";
+import { Properties } from "../components/properties.tsx";
 import { ScrollTable } from "../components/scroll-table.tsx";
 import { Remote } from "../components/remote.tsx";
 import { freshnessOf, type Support } from "../overview/freshness.ts";
@@ -190,16 +191,7 @@ function NodeFacts(props: {
   return (
     <>
       {!isDefault && <p class="help">{words.defaultNode}</p>}
-      <dl class="properties">
-        {rows.map(([name, value]) =>
-          value === undefined ? null : (
-            <div key={name}>
-              <dt>{name}</dt>
-              <dd>{value}</dd>
-            </div>
-          ),
-        )}
-      </dl>
+      <Properties of={rows} />
     </>
   );
 }

@@ -31,7 +31,7 @@ import { alertRules, sectionOf } from "./telemetry/observability.ts";
 import { oldWordsIn } from "./tidy/words.ts";
 
 const isUpdating = process.env["UPDATE"] === "1";
-const codes = new Set(codesInSource("src/engine/policy", "src/polar/checks"));
+const codes = new Set(codesInSource("src/policy", "src/polar/checks"));
 
 const documents = ["README.md", ...manualPaths].map(readDocument);
 const page = (name: string): Document => readDocument(`appliance/manual/${name}.md`);

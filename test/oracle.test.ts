@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import type { Query, QueryRow } from "../src/engine/request/questions.ts";
 import { defaultLimits } from "../src/config/limits.ts";
-import { polarLimits } from "../src/engine/policy/active-policy.ts";
+import { polarLimits } from "../src/policy/active-policy.ts";
 import { compile } from "../src/polar/compile.ts";
 import { must } from "../src/util/assert.ts";
 import { parseFact } from "./cases/case.ts";

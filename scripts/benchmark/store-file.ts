@@ -1,6 +1,6 @@
 /** Creates database files without a node, through the same `applyEvent` that every node uses. */
-import type { Effect } from "../../src/engine/state/event.ts";
-import { applyEvent } from "../../src/engine/state/apply.ts";
+import type { Effect } from "../../src/log/event/event.ts";
+import { applyEvent } from "../../src/log/state/apply.ts";
 import { zeroHash, advanceState, createState, readState } from "../../src/store/log/store-state.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import type { Fact } from "../../src/store/facts/fact.ts";

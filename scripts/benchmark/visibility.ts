@@ -4,7 +4,7 @@
  * answers arrive over the same kind of connection, so their difference is the delay of replication.
  */
 import * as Bun from "bun";
-import { formatToken } from "../../src/replication/position.ts";
+import { formatToken } from "../../src/log/event/position.ts";
 import type { Value } from "../../src/store/facts/fact.ts";
 import type { NodeProcess } from "../node-process.ts";
 import type { Nodes } from "./nodes.ts";

@@ -1,6 +1,6 @@
 /** `ostiary explain-rules`: prints the longhand of each shorthand rule, as Polar that can replace it. */
 import { defaultLimits } from "../config/limits.ts";
-import { polarLimits } from "../engine/policy/active-policy.ts";
+import { polarLimits } from "../policy/active-policy.ts";
 import { rulesReport } from "../engine/validation/policy-report.ts";
 import { explainRules, type ExplainedRules } from "../polar/explain-rules.ts";
 import { lineStarts, positionAt, type Source } from "../polar/source.ts";

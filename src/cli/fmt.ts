@@ -3,7 +3,7 @@
  * others.
  */
 import { defaultLimits } from "../config/limits.ts";
-import { polarLimits } from "../engine/policy/active-policy.ts";
+import { polarLimits } from "../policy/active-policy.ts";
 import type { Diagnostic } from "../polar/diagnostic.ts";
 import { format } from "../polar/format.ts";
 import { diagnosticToJson, renderDiagnostics } from "../polar/render.ts";

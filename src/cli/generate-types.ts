@@ -1,6 +1,6 @@
 /** `ostiary generate-types`: prints the types of a policy for clients. */
 import { Argument } from "commander";
-import { generateTypeScript } from "../engine/policy/typescript.ts";
+import { generateTypeScript } from "../policy/typescript.ts";
 import { policyReport } from "../engine/validation/policy-report.ts";
 import { print, printContent } from "../runtime/process.ts";
 import { printable } from "../util/printable.ts";

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
 import type { z } from "zod";
 import { fetch, tlsFetchOptions } from "../runtime/fetch.ts";
-import type { ApiKeyRole } from "../engine/state/event.ts";
+import type { ApiKeyRole } from "../log/event/event.ts";
 import type { Endpoint, ParameterIn, ResponseOf } from "../http/endpoint.ts";
 import { authorityIn, readPemFiles } from "../replication/tls-files.ts";
 import { systemAuthorities } from "../replication/tls-identity.ts";

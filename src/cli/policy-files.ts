@@ -4,8 +4,8 @@
  */
 import { readFile } from "node:fs/promises";
 import { checkPolicy, type CheckOptions, type PolicyCheck } from "../engine/validation/policy-check.ts";
-import type { SourcePart } from "../engine/policy/stored-policy.ts";
-import { joinSources } from "../engine/policy/active-policy.ts";
+import type { SourcePart } from "../policy/stored-policy.ts";
+import { joinSources } from "../policy/active-policy.ts";
 import { policyReport, type PolicyReport } from "../engine/validation/policy-report.ts";
 import type { TestRun } from "../engine/validation/policy-tests.ts";
 import type { Diagnostic } from "../polar/diagnostic.ts";

@@ -4,7 +4,7 @@ import { askEngine, Engine } from "../engine/engine.ts";
 import { explainDecision } from "../engine/explain/decision.ts";
 import type { Explanation } from "../engine/explain/explanation.ts";
 import { listResultOf } from "../engine/request/list-result.ts";
-import { applyEvent } from "../engine/state/apply.ts";
+import { applyEvent } from "../log/state/apply.ts";
 import type { Connection } from "../store/connection/connection.ts";
 import { readState } from "../store/log/store-state.ts";
 import { AppError } from "../util/app-error.ts";

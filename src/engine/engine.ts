@@ -27,11 +27,11 @@ import { recordRows, type Span, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import { factPageRowsExamined, factPageRowsSorted } from "../util/tuning.ts";
-import { activationOf } from "./policy/activation.ts";
-import { noPolicy, unknownNamesIn } from "./policy/question-names.ts";
-import { suggestionsFor } from "./policy/suggestions.ts";
-import { activate } from "./policy/active-policy.ts";
-import { type FactUses, factUsesOf } from "./policy/fact-schema.ts";
+import { activationOf } from "../policy/activation.ts";
+import { noPolicy, unknownNamesIn } from "./request/question-names.ts";
+import { suggestionsFor } from "./request/suggestions.ts";
+import { activate } from "../policy/active-policy.ts";
+import { type FactUses, factUsesOf } from "../policy/fact-schema.ts";
 import { tooManyAnswers } from "./evaluator/evaluate.ts";
 import {
   findVersion,
@@ -39,9 +39,9 @@ import {
   readVersion,
   type HistoryPage,
   type PolicyVersion,
-} from "./policy/policy-history.ts";
+} from "../policy/policy-history.ts";
 import { LocalAnswers } from "./local/local-answers.ts";
-import type { ReadFactTypes } from "./policy/head-facts.ts";
+import type { ReadFactTypes } from "../policy/head-facts.ts";
 import { Admission } from "./query/admission.ts";
 import type { CachedDecision } from "./query/decision-cache.ts";
 import { OffloadRequired } from "./query/offload-required.ts";
@@ -60,7 +60,7 @@ import {
   stringVariable,
 } from "./query/shapes.ts";
 import { sortStrings } from "./query/string-order.ts";
-import { checkFact } from "./request/fact-check.ts";
+import { checkFact } from "../policy/fact-check.ts";
 import { packStrings } from "./request/packed-strings.ts";
 import type {
   ActionsQuestion,

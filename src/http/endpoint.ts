@@ -4,7 +4,7 @@
  * clients. The declarations are in `features/`, each beside the code that handles its requests.
  */
 import { z } from "zod";
-import type { ApiKeyRole } from "../engine/state/event.ts";
+import type { ApiKeyRole } from "../log/event/event.ts";
 import type { AuditAction } from "../replication/node.ts";
 import type { ErrorCode } from "../util/app-error.ts";
 import type { RequestName } from "./request/request-schemas.ts";

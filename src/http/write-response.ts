@@ -1,5 +1,5 @@
 /** The common parts of all writes: the metadata for the writer, and the position in the response. */
-import { formatToken } from "../replication/position.ts";
+import { formatToken } from "../log/event/position.ts";
 import type { Node, WriteMeta, WriteResult, Writes } from "../replication/node.ts";
 import { traceparentOf } from "../telemetry/trace-context.ts";
 import { headerText, hintHeader } from "../util/header-text.ts";

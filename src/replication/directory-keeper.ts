@@ -7,7 +7,7 @@ import { existsSync, mkdirSync } from "node:fs";
 import type { DataDirectory } from "../store/directory/data-directory.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import type { Clock } from "../util/clock.ts";
-import type { StorageStatus } from "./storage-status.ts";
+import type { StorageStatus } from "../store/directory/storage-status.ts";
 
 /** As often as the writer looks at the files of its database. */
 const checkIntervalMs = 1000;

@@ -1,14 +1,14 @@
 /** The interface of a running node, whatever its role: what the HTTP API and the command line use. */
 import type { Duplex } from "node:stream";
 import type { Engine } from "../engine/engine.ts";
-import type { FactChange } from "../engine/state/event.ts";
+import type { FactChange } from "../log/event/event.ts";
 import type { StoreState } from "../store/log/store-state.ts";
 import type { NodeKeyHashes } from "../store/keys/node-keys.ts";
 import type { Clock } from "../util/clock.ts";
 import type { KeyUses } from "./key-uses.ts";
-import type { KeyChanges } from "./log/key-changes.ts";
-import type { PolicyUpload, WriteMeta, WriteResult } from "./log/append.ts";
-import type { EventReader } from "./log/event-reader.ts";
+import type { KeyChanges } from "../log/append/key-changes.ts";
+import type { PolicyUpload, WriteMeta, WriteResult } from "../log/append/append.ts";
+import type { EventReader } from "../log/reader/event-reader.ts";
 import type { AuditDraft } from "../store/log/audit-entry.ts";
 import type { AuditLog } from "./audit/audit-recorder.ts";
 import type { NodeHealth } from "./node-health.ts";
@@ -19,7 +19,7 @@ import type { ApiKeyLookup } from "./transport/node-client.ts";
 export type { AuditAction, AuditDetails, AuditDraft, AuditEntry } from "../store/log/audit-entry.ts";
 export { auditResults } from "../store/log/audit-entry.ts";
 export type { AuditPosition } from "../store/log/audit-log.ts";
-export type { PolicyUpload, WriteMeta, WriteResult } from "./log/append.ts";
+export type { PolicyUpload, WriteMeta, WriteResult } from "../log/append/append.ts";
 export type { NodeHealth } from "./node-health.ts";
 
 export interface Node {

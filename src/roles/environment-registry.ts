@@ -3,7 +3,7 @@
  * of an internal environment, whose facts are its entries. So it is replicated, restored and taken over by a successor
  * as all data are, and nodes of earlier versions do not notice it. It has no API.
  */
-import type { FactChange } from "../engine/state/event.ts";
+import type { FactChange } from "../log/event/event.ts";
 import type { Fact, FactPattern } from "../store/facts/fact.ts";
 import { AppError } from "../util/app-error.ts";
 import type { RunningNode } from "./node-service.ts";

@@ -15,7 +15,7 @@ import { nodeIdOf } from "../replication/identity.ts";
 import type { MintedKeys } from "./primary-keys.ts";
 import type { Node, Promoted, PromoteOptions } from "../replication/node.ts";
 import { startPrimaryNode, type PrimaryOptions, type Takeover } from "./primary.ts";
-import { formatToken } from "../replication/position.ts";
+import { formatToken } from "../log/event/position.ts";
 import {
   canFollow,
   type FenceReason,

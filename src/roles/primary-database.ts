@@ -28,7 +28,7 @@ import { throwIfStorageFailed } from "../replication/snapshots/import-snapshot.t
 import { requireNoKnownHistory } from "../replication/failover/known-history.ts";
 import type { StartTerm } from "../replication/failover/start-term.ts";
 import type { ClusterSystem } from "./cluster-system.ts";
-import type { Writer } from "../replication/log/writer.ts";
+import type { Writer } from "../log/writer/writer.ts";
 
 /** AppError `conflict` if the data is from `ostiary dev`, whose key everybody knows. */
 export function refuseDevelopmentKey({ adminKey }: Config, engine: Engine): void {

@@ -1,6 +1,6 @@
 /** The keys of a primary: at its first start it makes a node key and an admin key where none are configured. */
 import type { Config } from "../config/config.ts";
-import type { Writer } from "../replication/log/writer.ts";
+import type { Writer } from "../log/writer/writer.ts";
 import type { Connection } from "../store/connection/connection.ts";
 import { nodeKeyHashesOf } from "../replication/identity.ts";
 import { findSecrets, hashKey, mintApiKey, mintNodeKey, parseApiKey, secretIn } from "../store/keys/api-keys.ts";

@@ -5,7 +5,7 @@ import type { Fence } from "../replication/failover/fence.ts";
 import type { Handover } from "../replication/failover/handover.ts";
 import type { Leadership } from "../replication/failover/leadership.ts";
 import type { StartTerm } from "../replication/failover/start-term.ts";
-import type { Writer } from "../replication/log/writer.ts";
+import type { Writer } from "../log/writer/writer.ts";
 import type { WriteMeta, WriteResult, Writes } from "../replication/node.ts";
 import type { DamageMonitor } from "../replication/replica/damage-monitor.ts";
 import type { EventStream } from "../replication/transport/event-stream.ts";

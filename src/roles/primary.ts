@@ -20,11 +20,11 @@ import { foreignHealth, ForeignHistoryMonitor } from "../replication/history-gua
 import { noteHistory } from "../replication/history-notes.ts";
 import { nodeIdOf, nodeKeyVerifier } from "../replication/identity.ts";
 import { KeyUses } from "../replication/key-uses.ts";
-import { recordCommitTimes } from "../replication/log/commit-times.ts";
-import { createEventReader } from "../replication/log/event-reader.ts";
-import { Writer } from "../replication/log/writer.ts";
+import { recordCommitTimes } from "../log/reader/commit-times.ts";
+import { createEventReader } from "../log/reader/event-reader.ts";
+import { Writer } from "../log/writer/writer.ts";
 import type { Node, NodeHealth, Promoted, PromoteOptions, Writes } from "../replication/node.ts";
-import { mintEpoch } from "../replication/position.ts";
+import { mintEpoch } from "../log/event/position.ts";
 import { monitorDamage, type DamageMonitor } from "../replication/replica/damage-monitor.ts";
 import { historyContains, type ReportedPosition } from "../replication/replica/divergence-point.ts";
 import { LocalDatabase } from "../replication/replica/local-database.ts";

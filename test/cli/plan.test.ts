@@ -7,7 +7,7 @@ import { cpSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { defaultLimits, type Limits } from "../../src/config/limits.ts";
 import { passes } from "../../src/datalog/pipeline.ts";
-import { applyEvent } from "../../src/engine/state/apply.ts";
+import { applyEvent } from "../../src/log/state/apply.ts";
 import type { PlanReport } from "../../src/engine/query/plan-report.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import { createState } from "../../src/store/log/store-state.ts";

@@ -1,8 +1,8 @@
 /** The cache of compiled policies, and the closures that are found for a policy under given limits. */
 import { expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { activate } from "../../src/engine/policy/active-policy.ts";
-import { closuresOf } from "../../src/engine/materialized/policy-closures.ts";
+import { activate } from "../../src/policy/active-policy.ts";
+import { closuresOf } from "../../src/log/derived/policy-closures.ts";
 
 const source = `actor User {}
 resource Folder {

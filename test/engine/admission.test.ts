@@ -5,8 +5,8 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { activationOf } from "../../src/engine/policy/activation.ts";
-import { readFactTypes } from "../../src/engine/policy/head-facts.ts";
+import { activationOf } from "../../src/policy/activation.ts";
+import { readFactTypes } from "../../src/policy/head-facts.ts";
 import { costBoundOf } from "../../src/engine/query/cost-bound.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { OffloadRequired } from "../../src/engine/query/offload-required.ts";

@@ -3,9 +3,9 @@
  * change keeps the facts.
  */
 import { expect, test } from "bun:test";
-import { computeDigest } from "../../src/engine/state/store-digest.ts";
+import { computeDigest } from "../../src/log/state/store-digest.ts";
 import { Engine } from "../../src/engine/engine.ts";
-import type { Effect } from "../../src/engine/state/event.ts";
+import type { Effect } from "../../src/log/event/event.ts";
 import type { Connection } from "../../src/store/connection/connection.ts";
 import { readState } from "../../src/store/log/store-state.ts";
 import { apply, deleted, fact, inserted, policy, storeWith } from "./store.ts";

@@ -5,10 +5,10 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { defaultLimits, type Limits } from "../../src/config/limits.ts";
-import { applyEvent } from "../../src/engine/state/apply.ts";
-import { findClosureDamage } from "../../src/engine/materialized/closures.ts";
+import { applyEvent } from "../../src/log/state/apply.ts";
+import { findClosureDamage } from "../../src/log/derived/closures.ts";
 import { Engine } from "../../src/engine/engine.ts";
-import type { Effect } from "../../src/engine/state/event.ts";
+import type { Effect } from "../../src/log/event/event.ts";
 import type { Connection } from "../../src/store/connection/connection.ts";
 import { closureTables } from "../../src/store/facts/closure-tables.ts";
 import { quota, randomTestMs, seededRuns } from "../seeds.ts";

@@ -14,7 +14,7 @@ import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
 import { pageOf } from "../../src/engine/request/packed-strings.ts";
 import type { AuthorizeQuestion } from "../../src/engine/request/questions.ts";
 import type { Policy } from "../../src/polar/policy.ts";
-import { Writer } from "../../src/replication/log/writer.ts";
+import { Writer } from "../../src/log/writer/writer.ts";
 import { newSequenceLock, whileWriting } from "../../src/store/connection/sequence-lock.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import { createState } from "../../src/store/log/store-state.ts";

@@ -6,7 +6,7 @@ import { expect, test } from "bun:test";
 import { Glob } from "bun";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type ActivePolicy, prepare } from "../../src/engine/policy/active-policy.ts";
+import { type ActivePolicy, prepare } from "../../src/policy/active-policy.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { CallAnswers } from "../../src/engine/explain/call-answers.ts";
 import { anyId, type GroundAtom, formatAtom } from "../../src/engine/explain/atom.ts";

@@ -5,9 +5,9 @@
 import { expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { Engine } from "../../src/engine/engine.ts";
-import { activate } from "../../src/engine/policy/active-policy.ts";
+import { activate } from "../../src/policy/active-policy.ts";
 import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
-import { closuresOf } from "../../src/engine/materialized/policy-closures.ts";
+import { closuresOf } from "../../src/log/derived/policy-closures.ts";
 import { closureTables } from "../../src/store/facts/closure-tables.ts";
 import { threadCpuMs } from "../thread-cpu-time.ts";
 import { apply, fact, inserted, policy, storeWith } from "./store.ts";

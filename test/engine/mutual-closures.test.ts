@@ -7,7 +7,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { closurePredicates } from "../../src/datalog/ir/closure.ts";
-import { findClosureDamage } from "../../src/engine/materialized/closures.ts";
+import { findClosureDamage } from "../../src/log/derived/closures.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import type { Fact, Value } from "../../src/store/facts/fact.ts";
 import { closureTables } from "../../src/store/facts/closure-tables.ts";

@@ -2,12 +2,12 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { findVersion, readHistory, readVersion, trimVersions } from "../../src/engine/policy/policy-history.ts";
-import { parseStoredText, storedText, type StoredPolicy } from "../../src/engine/policy/stored-policy.ts";
-import { computeDigest } from "../../src/engine/state/store-digest.ts";
+import { findVersion, readHistory, readVersion, trimVersions } from "../../src/policy/policy-history.ts";
+import { parseStoredText, storedText, type StoredPolicy } from "../../src/policy/stored-policy.ts";
+import { computeDigest } from "../../src/log/state/store-digest.ts";
 import { compile } from "../../src/polar/compile.ts";
 import { recoverTo } from "../../src/replication/backup/point-in-time.ts";
-import { append } from "../../src/replication/log/append.ts";
+import { append } from "../../src/log/append/append.ts";
 import type { Connection } from "../../src/store/connection/connection.ts";
 import { openLog } from "../../src/store/log/log.ts";
 import { readState } from "../../src/store/log/store-state.ts";

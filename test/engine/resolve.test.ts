@@ -1,8 +1,8 @@
 /** Resolving requested changes into effects. */
 import { describe, expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
-import type { FactChange } from "../../src/engine/state/event.ts";
-import { resolveChanges } from "../../src/engine/state/resolve.ts";
+import type { FactChange } from "../../src/log/event/event.ts";
+import { resolveChanges } from "../../src/log/state/resolve.ts";
 import type { FactPattern } from "../../src/store/facts/fact.ts";
 import { fact, inserted, policy, storeWith } from "./store.ts";
 

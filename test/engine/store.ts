@@ -1,6 +1,6 @@
 /** A store in memory with applied events, for tests of the engine. */
-import { applyEvent } from "../../src/engine/state/apply.ts";
-import type { Effect, Fact } from "../../src/engine/state/event.ts";
+import { applyEvent } from "../../src/log/state/apply.ts";
+import type { Effect, Fact } from "../../src/log/event/event.ts";
 import type { Connection } from "../../src/store/connection/connection.ts";
 import { closureTables } from "../../src/store/facts/closure-tables.ts";
 import { eachMatch, factTables } from "../../src/store/facts/fact-tables.ts";

@@ -5,9 +5,9 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { applyEvent } from "../../src/engine/state/apply.ts";
+import { applyEvent } from "../../src/log/state/apply.ts";
 import { Engine } from "../../src/engine/engine.ts";
-import type { Effect } from "../../src/engine/state/event.ts";
+import type { Effect } from "../../src/log/event/event.ts";
 import { explainDecision } from "../../src/engine/explain/decision.ts";
 import { explanationSchema, type ExplainedStep } from "../../src/engine/explain/explanation.ts";
 import { explanationLines } from "../../src/engine/explain/explanation-text.ts";

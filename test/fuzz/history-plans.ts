@@ -2,7 +2,7 @@
  * Random histories: they alternate between a few policies, and each step depends on the results of the steps before it.
  */
 import fc from "fast-check";
-import type { FactChange } from "../../src/engine/state/event.ts";
+import type { FactChange } from "../../src/log/event/event.ts";
 import type { Fact, FactPattern } from "../../src/store/facts/fact.ts";
 import { must } from "../../src/util/assert.ts";
 import type { OpenQuestion, Step } from "../histories/history.ts";

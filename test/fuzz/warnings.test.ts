@@ -5,7 +5,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { circularRules } from "../../src/datalog/analysis/circular-rules.ts";
-import type { ActivePolicy } from "../../src/engine/policy/active-policy.ts";
+import type { ActivePolicy } from "../../src/policy/active-policy.ts";
 import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
 import type { Policy, Rule } from "../../src/polar/policy.ts";
 import type { Span } from "../../src/polar/span.ts";

@@ -9,7 +9,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { clientTypes, type ClientTuple } from "../../src/datalog/print/client-types.ts";
-import { prepare } from "../../src/engine/policy/active-policy.ts";
+import { prepare } from "../../src/policy/active-policy.ts";
 import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
 import type { Policy } from "../../src/polar/policy.ts";
 import type { Fact, Value } from "../../src/store/facts/fact.ts";

@@ -17,7 +17,7 @@
  */
 import * as Bun from "bun";
 import { z } from "zod";
-import type { FactChange } from "../../src/engine/state/event.ts";
+import type { FactChange } from "../../src/log/event/event.ts";
 import type { Fact, FactPattern } from "../../src/store/facts/fact.ts";
 import { must } from "../../src/util/assert.ts";
 import {

@@ -3,7 +3,7 @@
  * with a plain set of facts.
  */
 import * as Bun from "bun";
-import type { FactChange } from "../../src/engine/state/event.ts";
+import type { FactChange } from "../../src/log/event/event.ts";
 import type { Fact } from "../../src/store/facts/fact.ts";
 import { AppError } from "../../src/util/app-error.ts";
 import { must, unreachable } from "../../src/util/assert.ts";

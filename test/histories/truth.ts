@@ -2,7 +2,7 @@
  * The true state after the steps so far: the policy, the facts as a plain set, the time, and the oracle's model of
  * them.
  */
-import type { FactChange } from "../../src/engine/state/event.ts";
+import type { FactChange } from "../../src/log/event/event.ts";
 import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
 import type { Policy } from "../../src/polar/policy.ts";
 import type { Fact, FactPattern, Value } from "../../src/store/facts/fact.ts";

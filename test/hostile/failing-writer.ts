@@ -6,7 +6,7 @@
 import * as Bun from "bun";
 import { pick, random as seeded } from "../../scripts/benchmark/random.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { StoreWriter } from "../../src/replication/log/store-writer.ts";
+import { StoreWriter } from "../../src/log/writer/store-writer.ts";
 import { SqliteDatabase } from "../../src/runtime/sqlite.ts";
 import { newSequenceLock } from "../../src/store/connection/sequence-lock.ts";
 import { systemClock, type Clock } from "../../src/util/clock.ts";

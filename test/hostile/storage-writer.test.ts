@@ -5,7 +5,7 @@ import { existsSync, readdirSync, readlinkSync, rmSync, statSync } from "node:fs
 import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { LocalDatabase } from "../../src/replication/replica/local-database.ts";
-import { StoreWriter, type WriterEvent } from "../../src/replication/log/store-writer.ts";
+import { StoreWriter, type WriterEvent } from "../../src/log/writer/store-writer.ts";
 import type { Channel, WorkerChannel } from "../../src/runtime/platform.ts";
 import { connectChannel, serveCommands } from "../../src/runtime/worker.ts";
 import { newSequenceLock } from "../../src/store/connection/sequence-lock.ts";

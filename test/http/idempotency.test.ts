@@ -7,7 +7,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
-import { batchDigest, idempotencyDigest } from "../../src/replication/log/append.ts";
+import { batchDigest, idempotencyDigest } from "../../src/log/append/append.ts";
 import { adminKey } from "../replication/cluster.ts";
 import { clientOf, Org, role, sharedPrimary, User } from "./api.ts";
 import {

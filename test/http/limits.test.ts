@@ -7,7 +7,7 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { RequestLimits } from "../../src/http/request/request-limits.ts";
 import { defaultLimits, type Limits } from "../../src/config/limits.ts";
-import { FactRate } from "../../src/replication/log/fact-rate.ts";
+import { FactRate } from "../../src/log/writer/fact-rate.ts";
 import { AppError } from "../../src/util/app-error.ts";
 import { TokenBuckets } from "../../src/util/token-buckets.ts";
 import { converged, eventually, withCluster } from "../replication/cluster.ts";

@@ -6,7 +6,7 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { Engine } from "../../src/engine/engine.ts";
-import type { FactUses } from "../../src/engine/policy/fact-schema.ts";
+import type { FactUses } from "../../src/policy/fact-schema.ts";
 import { pageOf } from "../../src/engine/request/packed-strings.ts";
 import { type Evaluation, evaluationOf } from "../../src/http/request/authzen-schemas.ts";
 import { factsOf } from "../../src/http/request/property-facts.ts";

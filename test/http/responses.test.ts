@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from "bun:test";
 import { must } from "../../src/util/assert.ts";
-import { factElement, parseDigest } from "../../src/engine/state/digest.ts";
+import { factElement, parseDigest } from "../../src/log/state/digest.ts";
 import { firstTerm } from "../../src/store/log/terms.ts";
 import { adminKey, eventually, untraced } from "../replication/cluster.ts";
 import {

@@ -1,7 +1,7 @@
 /** Translates files that are given as texts, and checks the policy that comes out. */
 import { defaultLimits } from "../../src/config/limits.ts";
 import { nodeChecks } from "../../src/cli/import/relation-schemas.ts";
-import { polarLimits } from "../../src/engine/policy/active-policy.ts";
+import { polarLimits } from "../../src/policy/active-policy.ts";
 import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
 import { readOpenFga } from "../../src/import/openfga-store.ts";
 import { readSpiceDb } from "../../src/import/spicedb-validation.ts";

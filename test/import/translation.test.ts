@@ -1,8 +1,8 @@
 /** What the translation writes for schemas and models, and what it lists as without an equivalent. */
 import { describe, expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { prepare } from "../../src/engine/policy/active-policy.ts";
-import { checkFactSchema } from "../../src/engine/policy/fact-schema.ts";
+import { prepare } from "../../src/policy/active-policy.ts";
+import { checkFactSchema } from "../../src/policy/fact-schema.ts";
 import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
 import { must } from "../../src/util/assert.ts";
 import { fromOpenFga, fromSpiceDb } from "./translate-files.ts";

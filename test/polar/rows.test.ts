@@ -8,7 +8,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { resolveChanges } from "../../src/engine/state/resolve.ts";
+import { resolveChanges } from "../../src/log/state/resolve.ts";
 import type { Fact } from "../../src/store/facts/fact.ts";
 import { parseFact, printFact } from "../cases/case.ts";
 import { policy as policyEvent, storeWith } from "../engine/store.ts";

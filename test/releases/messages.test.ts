@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "bun:test";
-import { decodeEffect } from "../../src/engine/state/event.ts";
+import { decodeEffect } from "../../src/log/event/event.ts";
 import { parseRecord } from "../../src/replication/failover/lease/lease.ts";
 import {
   decodeBatch,
@@ -18,7 +18,7 @@ import {
   type Head,
 } from "../../src/replication/transport/messages.ts";
 import { createMessageMac } from "../../src/replication/transport/message-mac.ts";
-import { chainHash } from "../../src/replication/position.ts";
+import { chainHash } from "../../src/log/event/position.ts";
 import { currentStorePath } from "../../src/store/directory/data-directory.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import { openLog } from "../../src/store/log/log.ts";

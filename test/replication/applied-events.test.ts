@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { recordAppliedEvents } from "../../src/replication/replica/applied-events.ts";
-import { CommitTimes } from "../../src/replication/log/commit-times.ts";
+import { CommitTimes } from "../../src/log/reader/commit-times.ts";
 import type { Node } from "../../src/replication/node.ts";
 import type { PrimaryNode } from "../../src/roles/primary.ts";
 import { metrics } from "../../src/telemetry/metrics.ts";

@@ -14,7 +14,7 @@ import type { Node } from "../../src/replication/node.ts";
 import type { PrimaryNode } from "../../src/roles/primary.ts";
 import { fetchSnapshot } from "../../src/replication/snapshots/install-snapshot.ts";
 import { realClusterSystem } from "../../src/roles/cluster-system.ts";
-import { Writer } from "../../src/replication/log/writer.ts";
+import { Writer } from "../../src/log/writer/writer.ts";
 import { hashKey } from "../../src/store/keys/api-keys.ts";
 import type { StoreState } from "../../src/store/log/store-state.ts";
 import { metrics } from "../../src/telemetry/metrics.ts";

@@ -7,14 +7,14 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "nod
 import { join } from "node:path";
 import { factsEffect } from "../../scripts/benchmark/store-file.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { applyEvent } from "../../src/engine/state/apply.ts";
-import type { Effect } from "../../src/engine/state/event.ts";
-import { parseStoredText, storedText } from "../../src/engine/policy/stored-policy.ts";
+import { applyEvent } from "../../src/log/state/apply.ts";
+import type { Effect } from "../../src/log/event/event.ts";
+import { parseStoredText, storedText } from "../../src/policy/stored-policy.ts";
 import { backUp, backupWriter } from "../../src/replication/backup/backup.ts";
 import { checkLog } from "../../src/replication/backup/check-log.ts";
 import { recoverTo } from "../../src/replication/backup/point-in-time.ts";
 import { restore } from "../../src/replication/backup/restore.ts";
-import { append, type WriteRequest } from "../../src/replication/log/append.ts";
+import { append, type WriteRequest } from "../../src/log/append/append.ts";
 import { buildEnvironment } from "../../src/replication/snapshots/build-environment.ts";
 import { copyEnvironment, type EnvironmentCopyOptions } from "../../src/replication/snapshots/copy-environment.ts";
 import { realSystem } from "../../src/replication/system.ts";

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { keepDirectory } from "../../src/replication/directory-keeper.ts";
-import { StorageStatus } from "../../src/replication/storage-status.ts";
+import { StorageStatus } from "../../src/store/directory/storage-status.ts";
 import { lockDirectory } from "../../src/store/directory/data-directory.ts";
 import { withCapturedLog } from "./captured-log.ts";
 import { withDirectory } from "./cluster.ts";

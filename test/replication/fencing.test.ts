@@ -12,7 +12,7 @@ import { createSuccessorDetector } from "../../src/replication/failover/successo
 import { Leadership } from "../../src/replication/failover/leadership.ts";
 import { type Lease, LeaseLostError } from "../../src/replication/failover/lease/lease.ts";
 import { noteReplaced, wasReplaced } from "../../src/replication/role-notes.ts";
-import { StorageStatus } from "../../src/replication/storage-status.ts";
+import { StorageStatus } from "../../src/store/directory/storage-status.ts";
 import type { NodeHead } from "../../src/replication/transport/messages.ts";
 import { createMessageMac } from "../../src/replication/transport/message-mac.ts";
 import { topicsOf } from "../../src/replication/transport/topics.ts";

@@ -10,7 +10,7 @@ import { connectAsync, type MqttClient } from "mqtt";
 import { decodeBatch, decodeHead, type EventBatch, type Head } from "../../src/replication/transport/messages.ts";
 import { topicsOf } from "../../src/replication/transport/topics.ts";
 import type { Node } from "../../src/replication/node.ts";
-import { chainHash } from "../../src/replication/position.ts";
+import { chainHash } from "../../src/log/event/position.ts";
 import type { PrimaryNode } from "../../src/roles/primary.ts";
 import { metrics } from "../../src/telemetry/metrics.ts";
 import { must } from "../../src/util/assert.ts";

@@ -2,7 +2,7 @@
 import * as Bun from "bun";
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { decodeEffect } from "../../src/engine/state/event.ts";
+import { decodeEffect } from "../../src/log/event/event.ts";
 import { decodeBatch } from "../../src/replication/transport/messages.ts";
 
 const hash = "0123456789abcdef";

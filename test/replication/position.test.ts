@@ -1,6 +1,6 @@
 /** Positions: the token that clients send back, and the chain hash over the log. */
 import { expect, test } from "bun:test";
-import { chainHash, chainHashes, formatToken, mintEpoch, parseToken } from "../../src/replication/position.ts";
+import { chainHash, chainHashes, formatToken, mintEpoch, parseToken } from "../../src/log/event/position.ts";
 import { zeroHash } from "../../src/store/log/store-state.ts";
 import { systemClock } from "../../src/util/clock.ts";
 

@@ -2,9 +2,9 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { CommitTimes } from "../../src/replication/log/commit-times.ts";
-import type { StateChange } from "../../src/replication/log/store-writer.ts";
-import { Writer } from "../../src/replication/log/writer.ts";
+import { CommitTimes } from "../../src/log/reader/commit-times.ts";
+import type { StateChange } from "../../src/log/writer/store-writer.ts";
+import { Writer } from "../../src/log/writer/writer.ts";
 import { decodeBatch } from "../../src/replication/transport/messages.ts";
 import { Publisher } from "../../src/replication/transport/publisher.ts";
 import { topicsOf } from "../../src/replication/transport/topics.ts";

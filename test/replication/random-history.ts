@@ -2,8 +2,8 @@
 import { below, pick, random, type Random } from "../../scripts/benchmark/random.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { Engine } from "../../src/engine/engine.ts";
-import type { ApiKey, FactChange, Fact } from "../../src/engine/state/event.ts";
-import { append, type WriteRequest } from "../../src/replication/log/append.ts";
+import type { ApiKey, FactChange, Fact } from "../../src/log/event/event.ts";
+import { append, type WriteRequest } from "../../src/log/append/append.ts";
 import type { Connection } from "../../src/store/connection/connection.ts";
 import { closureTables } from "../../src/store/facts/closure-tables.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";

@@ -1,7 +1,7 @@
 /** A primary whose whole directory was rolled back, for example to a snapshot of its volume. */
 import { expect, test } from "bun:test";
 import { freePort } from "../../scripts/node-process.ts";
-import { parseToken } from "../../src/replication/position.ts";
+import { parseToken } from "../../src/log/event/position.ts";
 import { firstTerm } from "../../src/store/log/terms.ts";
 import { policy, post, withCluster } from "./cluster.ts";
 import { positionAt, quick } from "./three-nodes.ts";

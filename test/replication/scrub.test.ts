@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SqliteDatabase } from "../../src/runtime/sqlite.ts";
 import type { Connection } from "../../src/store/connection/connection.ts";
-import { limitWal, truncateWal, walFrameCounter } from "../../src/replication/log/writer-connection.ts";
+import { limitWal, truncateWal, walFrameCounter } from "../../src/log/writer/writer-connection.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import { PageChecksums } from "../../src/store/integrity/page-checksums.ts";
 import { WalReader } from "../../src/store/integrity/wal-reader.ts";

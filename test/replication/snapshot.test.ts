@@ -6,7 +6,7 @@ import { defaultLimits } from "../../src/config/limits.ts";
 import { ContentCheck } from "../../src/replication/snapshots/check-database.ts";
 import { checkDatabaseInWorker, unpackSnapshotInWorker } from "../../src/replication/snapshots/snapshot-jobs.ts";
 import { realSystem } from "../../src/replication/system.ts";
-import { Writer } from "../../src/replication/log/writer.ts";
+import { Writer } from "../../src/log/writer/writer.ts";
 import { compressFile, decompressFile } from "../../src/runtime/compress.ts";
 import { SqliteDatabase } from "../../src/runtime/sqlite.ts";
 import { closureTables } from "../../src/store/facts/closure-tables.ts";

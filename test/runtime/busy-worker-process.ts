@@ -5,7 +5,7 @@
 import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
 import type { WorkerCommands } from "../../src/engine/workers/engine-worker.ts";
-import { applyEvent } from "../../src/engine/state/apply.ts";
+import { applyEvent } from "../../src/log/state/apply.ts";
 import { engineWorker } from "../../src/engine/workers/worker-pool.ts";
 import { spawnWorkerProcess } from "../../src/runtime/worker-process.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";

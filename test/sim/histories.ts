@@ -3,12 +3,7 @@
  * facts, and its previous state. Histories diverge if two primaries write at the same time or an old backup is
  * restored, so this is a tree. A state is identified by its chain hash.
  */
-import {
-  idempotencyDigest,
-  type WriteMeta,
-  type WriteRequest,
-  type WriteResult,
-} from "../../src/replication/log/append.ts";
+import { idempotencyDigest, type WriteMeta, type WriteRequest, type WriteResult } from "../../src/log/append/append.ts";
 import type { Fact, FactPattern } from "../../src/store/facts/fact.ts";
 import type { StoreState } from "../../src/store/log/store-state.ts";
 

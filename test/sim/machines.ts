@@ -21,7 +21,7 @@ import type { Config } from "../../src/config/config.ts";
 import { connectNode, type NodeClient } from "../../src/replication/transport/node-client.ts";
 import type { ClusterSystem } from "../../src/roles/cluster-system.ts";
 import { isSystemError } from "../../src/runtime/process.ts";
-import type { StoreWriter } from "../../src/replication/log/store-writer.ts";
+import type { StoreWriter } from "../../src/log/writer/store-writer.ts";
 import { SqliteDatabase } from "../../src/runtime/sqlite.ts";
 import { startEdge, startPrimary } from "../../src/roles/member.ts";
 import { startFallback } from "../../src/roles/fallback.ts";

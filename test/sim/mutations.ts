@@ -1,5 +1,5 @@
 /** Mutations of the program under test. They prove that the simulation finds the bugs that they cause. */
-import type { WriterCommands } from "../../src/replication/log/writer-commands.ts";
+import type { WriterCommands } from "../../src/log/writer/writer-commands.ts";
 import type { Shape } from "./cluster.ts";
 import type { Serve } from "./network.ts";
 import type { Process } from "./machines.ts";

@@ -2,14 +2,9 @@
  * Observes a node's writer: the file that it opened, its commits, and its position at each time, before other parts can
  * know them. The effect of an event is not read from the writer; it is computed from the request.
  */
-import {
-  idempotencyDigest,
-  type WriteMeta,
-  type WriteRequest,
-  type WriteResult,
-} from "../../src/replication/log/append.ts";
-import type { WriterOpenOptions } from "../../src/replication/log/writer-connection.ts";
-import type { WriterCommands } from "../../src/replication/log/writer-commands.ts";
+import { idempotencyDigest, type WriteMeta, type WriteRequest, type WriteResult } from "../../src/log/append/append.ts";
+import type { WriterOpenOptions } from "../../src/log/writer/writer-connection.ts";
+import type { WriterCommands } from "../../src/log/writer/writer-commands.ts";
 import { SqliteDatabase } from "../../src/runtime/sqlite.ts";
 import type { StoreState } from "../../src/store/log/store-state.ts";
 import { Violation, type Histories, type Point } from "./histories.ts";

@@ -21,7 +21,7 @@ import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { backUp, backupWriter } from "../../src/replication/backup/backup.ts";
 import { restore } from "../../src/replication/backup/restore.ts";
-import { Writer } from "../../src/replication/log/writer.ts";
+import { Writer } from "../../src/log/writer/writer.ts";
 import { SqliteDatabase } from "../../src/runtime/sqlite.ts";
 import { currentStorePath, environmentsName } from "../../src/store/directory/data-directory.ts";
 import { migrateStoreIn } from "../../src/store/directory/migrate.ts";

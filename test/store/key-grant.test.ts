@@ -1,7 +1,7 @@
 /** The rows of API keys: what they contain comes back, and no node of 0.1.0 finds a row with a grant by the id of its key. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { keyElement } from "../../src/engine/state/digest.ts";
+import { keyElement } from "../../src/log/state/digest.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import * as schema from "../../src/store/connection/schema.ts";
 import { allSecrets, findSecrets, hashKey, parseApiKey, secretIn } from "../../src/store/keys/api-keys.ts";

@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { repairDerived, refreshDerived } from "../../src/engine/materialized/derived-tables.ts";
+import { repairDerived, refreshDerived } from "../../src/log/derived/derived-tables.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import type { Connection } from "../../src/store/connection/connection.ts";
 import { TableStatistics } from "../../src/store/statistics/table-statistics.ts";

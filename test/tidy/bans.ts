@@ -19,13 +19,13 @@ const jsonWriters: readonly string[] = [
   // The order in which closures are composed, on which their names depend.
   "src/datalog/specialise/closure-components.ts",
   // What digests are computed from.
-  "src/engine/state/digest.ts",
+  "src/log/state/digest.ts",
   // Parameters of SQL statements, questions for worker processes, string literals of TypeScript.
-  "src/engine/request/json-parameter.ts",
+  "src/store/connection/json-parameter.ts",
   "src/engine/request/questions.ts",
-  "src/engine/policy/typescript.ts",
+  "src/policy/typescript.ts",
   // The trailer of a stored policy.
-  "src/engine/policy/stored-policy.ts",
+  "src/policy/stored-policy.ts",
   // Responses, and digests of them.
   "src/engine/request/list-result.ts",
   "src/engine/workers/engine-worker.ts",
@@ -35,7 +35,7 @@ const comparesTerms = (path: string): boolean => /^src\/(?:datalog|engine)\//.te
 
 const bans: readonly Ban[] = [
   {
-    why: "JSON is no key of a term: use the key functions (`datalog/ir/key.ts`, `engine/request/keys.ts`)",
+    why: "JSON is no key of a term: use the key functions (`datalog/ir/key.ts`, `policy/keys.ts`)",
     applies: comparesTerms,
     matches: (node) => isMember(node, "JSON", "stringify"),
   },

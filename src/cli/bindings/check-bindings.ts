@@ -1,7 +1,7 @@
 /** Checks data bindings: their text alone, against a policy, and against the database of the application. */
-import { checkFactSchema } from "../../engine/policy/fact-schema.ts";
-import type { ActivePolicy } from "../../engine/policy/active-policy.ts";
-import { unknownNames } from "../../engine/policy/unknown-names.ts";
+import { checkFactSchema } from "../../policy/fact-schema.ts";
+import type { ActivePolicy } from "../../policy/active-policy.ts";
+import { unknownNames } from "../../policy/unknown-names.ts";
 import type { Binding, DataBindings } from "../../local/bindings.ts";
 import { lookupSql } from "../../local/lookup.ts";
 import { selectedColumns } from "../../local/selected-columns.ts";

@@ -4,7 +4,7 @@
  * bodies (`"admin"`) do not restrict facts, because Oso Cloud documents types only; names in heads do.
  *
  * The types of bodies and declarations are listed for each policy, since its statements read their tables. Facts of
- * other heads are rare, so a policy has neither lists nor tables for them (`engine/policy/head-facts.ts`).
+ * other heads are rare, so a policy has neither lists nor tables for them (`policy/head-facts.ts`).
  */
 import { factArgumentsMax, type Policy } from "../../polar/policy.ts";
 import type { Span } from "../../polar/span.ts";

@@ -12,9 +12,9 @@ import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import type { Engine } from "../engine.ts";
 import { TooManyFacts } from "../evaluator/fact-reader.ts";
-import type { ActivePolicy } from "../policy/active-policy.ts";
-import type { ReadFactTypes } from "../policy/head-facts.ts";
-import { factKey, valueKey } from "../request/keys.ts";
+import type { ActivePolicy } from "../../policy/active-policy.ts";
+import type { ReadFactTypes } from "../../policy/head-facts.ts";
+import { factKey, valueKey } from "../../policy/keys.ts";
 import { anyId, type GroundAtom, type OpenAtom } from "./atom.ts";
 import type { FactOrigin } from "./explanation.ts";
 

@@ -5,7 +5,7 @@
  */
 import type { ProgramLiteral, ProgramRule } from "../../datalog/ir/program.ts";
 import { must } from "../../util/assert.ts";
-import { factKey } from "../request/keys.ts";
+import { factKey } from "../../policy/keys.ts";
 import { formatLiteral, type GroundAtom, type Substitution, valueOf } from "./atom.ts";
 import type { CallAnswers } from "./call-answers.ts";
 import type { FactOrigin } from "./explanation.ts";

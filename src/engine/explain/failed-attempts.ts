@@ -5,7 +5,7 @@
  */
 import { literalVariables, type ProgramCall, type ProgramLiteral, type ProgramRule } from "../../datalog/ir/program.ts";
 import { suggestion } from "../../util/suggestion.ts";
-import { factKey } from "../request/keys.ts";
+import { factKey } from "../../policy/keys.ts";
 import { atomOf, formatLiteral, isClosed, type OpenAtom, type Substitution } from "./atom.ts";
 import { type CallAnswers, WorkLimitReached } from "./call-answers.ts";
 import type { FactOrigin, FailedAttempt, FailedCall, HeldCondition, MissingCondition } from "./explanation.ts";

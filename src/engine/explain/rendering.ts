@@ -4,7 +4,7 @@ import { type ProgramLiteral, type ProgramRule, splitKey } from "../../datalog/i
 import { ruleAt } from "../../polar/rule-text.ts";
 import type { Source } from "../../polar/source.ts";
 import type { Value } from "../../store/facts/fact.ts";
-import { factKey } from "../request/keys.ts";
+import { factKey } from "../../policy/keys.ts";
 import { formatAtom, formatLiteral, type OpenAtom, openId, type Substitution, valueOf } from "./atom.ts";
 import type { Proof } from "./derivation.ts";
 import type { ExplainedCall, ExplainedRule, ExplainedStep, TruncationReason } from "./explanation.ts";

@@ -3,7 +3,7 @@
  * answer was derived from, in any derivation, and the rules that made a `not` fail.
  */
 import type { ProgramRule } from "../../datalog/ir/program.ts";
-import { factKey } from "../request/keys.ts";
+import { factKey } from "../../policy/keys.ts";
 import { atomOf, type OpenAtom, type Substitution } from "./atom.ts";
 import type { CallAnswers } from "./call-answers.ts";
 import { bodyOf, matchingRules, solutions, type TypedBody } from "./proof-search.ts";

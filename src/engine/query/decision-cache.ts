@@ -6,7 +6,7 @@
  */
 import type { Connection } from "../../store/connection/connection.ts";
 import { metrics } from "../../telemetry/metrics.ts";
-import { questionKey } from "../request/keys.ts";
+import { questionKey } from "../../policy/keys.ts";
 import type { AuthorizeQuestion } from "../request/questions.ts";
 import type { Plan, StatementPlan } from "./planner.ts";
 

@@ -7,7 +7,7 @@ import type { Connection } from "../../store/connection/connection.ts";
 import { readSequence, type SequenceLock } from "../../store/connection/sequence-lock.ts";
 import { type Clock, systemClock } from "../../util/clock.ts";
 import { readSnapshotHoldMs } from "../../util/tuning.ts";
-import { snapshotState, type SnapshotState } from "../policy/activation.ts";
+import { snapshotState, type SnapshotState } from "../../policy/activation.ts";
 
 export class ReadSnapshot {
   readonly #database: Connection;

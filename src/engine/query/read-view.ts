@@ -8,8 +8,8 @@ import { readSequence, type SequenceLock } from "../../store/connection/sequence
 import { TableStatistics } from "../../store/statistics/table-statistics.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import type { Clock } from "../../util/clock.ts";
-import { type Activation, type AnswerPosition, snapshotState, type SnapshotState } from "../policy/activation.ts";
-import { type ReadFactTypes, readFactTypes } from "../policy/head-facts.ts";
+import { type Activation, type AnswerPosition, snapshotState, type SnapshotState } from "../../policy/activation.ts";
+import { type ReadFactTypes, readFactTypes } from "../../policy/head-facts.ts";
 import type { AuthorizeQuestion } from "../request/questions.ts";
 import { type CachedDecision, DecisionCache } from "./decision-cache.ts";
 import { Planner, type Strategy } from "./planner.ts";

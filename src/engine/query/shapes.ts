@@ -7,7 +7,7 @@ import type { FactType } from "../../datalog/analysis/fact-types.ts";
 import { listKey, numberKey, stringKey } from "../../datalog/ir/key.ts";
 import { type Constant, predicateKey } from "../../datalog/ir/program.ts";
 import type { Fact, Value } from "../../store/facts/fact.ts";
-import { factTypeKey, valueKey } from "../request/keys.ts";
+import { factTypeKey, valueKey } from "../../policy/keys.ts";
 
 export interface Shape {
   /** Predicate keys and the indexes of their variables. */

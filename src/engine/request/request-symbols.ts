@@ -6,9 +6,9 @@ import { predicateKey } from "../../datalog/ir/program.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import type { Fact, Value } from "../../store/facts/fact.ts";
 import { findSymbolOfType, requestSymbol } from "../../store/facts/symbols.ts";
-import { checkValue } from "./fact-check.ts";
-import { jsonParameter } from "./json-parameter.ts";
-import { valueKey } from "./keys.ts";
+import { checkValue } from "../../policy/fact-check.ts";
+import { jsonParameter } from "../../store/connection/json-parameter.ts";
+import { valueKey } from "../../policy/keys.ts";
 import type { TypeIds } from "./type-ids.ts";
 
 export class RequestSymbols {

@@ -5,9 +5,9 @@ import type { Value } from "../../store/facts/fact.ts";
 import { assert, must } from "../../util/assert.ts";
 import { anyId, formatAtom, formatValue, type GroundAtom, type OpenAtom } from "../explain/atom.ts";
 import type { CallAnswers, CallArgument } from "../explain/call-answers.ts";
-import type { ActivePolicy } from "../policy/active-policy.ts";
-import { variableTypes } from "../policy/policy-warnings.ts";
-import { factKey, valueKey } from "../request/keys.ts";
+import type { ActivePolicy } from "../../policy/active-policy.ts";
+import { variableTypes } from "../../policy/policy-warnings.ts";
+import { factKey, valueKey } from "../../policy/keys.ts";
 
 export interface AssertionOutcome extends Difference {
   /** All atoms that match the assertion and that the engine answers, sorted by their text. */

@@ -13,8 +13,8 @@ import type { Source } from "../../polar/source.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import { readState } from "../../store/log/store-state.ts";
 import { AppError } from "../../util/app-error.ts";
-import type { ActivePolicy } from "../policy/active-policy.ts";
-import { unusedFacts, unusedFactsWarning } from "../policy/fact-schema.ts";
+import type { ActivePolicy } from "../../policy/active-policy.ts";
+import { unusedFacts, unusedFactsWarning } from "../../policy/fact-schema.ts";
 import { checkPolicy } from "./policy-check.ts";
 import { failureToJson, testResult, validationError } from "./policy-report.ts";
 

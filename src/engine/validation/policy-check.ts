@@ -10,8 +10,8 @@ import type { Diagnostic } from "../../polar/diagnostic.ts";
 import { nulCharacters } from "../../polar/nul-characters.ts";
 import type { Policy } from "../../polar/policy.ts";
 import type { Source } from "../../polar/source.ts";
-import { type ActivePolicy, polarLimits, prepare } from "../policy/active-policy.ts";
-import { policyWarnings } from "../policy/policy-warnings.ts";
+import { type ActivePolicy, polarLimits, prepare } from "../../policy/active-policy.ts";
+import { policyWarnings } from "../../policy/policy-warnings.ts";
 import { runPolicyTests, type TestOptions, type TestRun } from "./policy-tests.ts";
 
 export interface PolicyCheck {

@@ -25,12 +25,12 @@ import { derivationLines, failedCallLines } from "../explain/explanation-text.ts
 import { FailedAttempts } from "../explain/failed-attempts.ts";
 import { Renderer } from "../explain/rendering.ts";
 import { coverRules } from "../explain/rule-coverage.ts";
-import { type ActivePolicy, joinSources } from "../policy/active-policy.ts";
-import { type CustomAllow, customAllow } from "../policy/custom-allow.ts";
-import { checkFactSchema } from "../policy/fact-schema.ts";
-import { patternOf } from "../policy/policy-warnings.ts";
-import { applyEvent } from "../state/apply.ts";
-import type { Effect } from "../state/event.ts";
+import { type ActivePolicy, joinSources } from "../../policy/active-policy.ts";
+import { type CustomAllow, customAllow } from "../../policy/custom-allow.ts";
+import { checkFactSchema } from "../../policy/fact-schema.ts";
+import { patternOf } from "../../policy/policy-warnings.ts";
+import { applyEvent } from "../../log/state/apply.ts";
+import type { Effect } from "../../log/event/event.ts";
 import { type AssertionOutcome, checkAssertion, openAtom } from "./assertion.ts";
 
 export interface TestRun {

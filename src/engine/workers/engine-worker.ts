@@ -12,8 +12,8 @@ import { must } from "../../util/assert.ts";
 import { askEngine, Engine } from "../engine.ts";
 import { explainDecision } from "../explain/decision.ts";
 import type { ParsedBindings } from "../local/question-bindings.ts";
-import { polarLimits } from "../policy/active-policy.ts";
-import { type FactCount, unusedFacts, unusedFactsWarning } from "../policy/fact-schema.ts";
+import { polarLimits } from "../../policy/active-policy.ts";
+import { type FactCount, unusedFacts, unusedFactsWarning } from "../../policy/fact-schema.ts";
 import { listResultOf } from "../request/list-result.ts";
 import {
   type AnswerNote,

@@ -1,7 +1,7 @@
 /** Explanations of decisions, in worker processes. */
 import type { Limits } from "../../config/limits.ts";
 import { formatBytes } from "../../config/units.ts";
-import { checkFact } from "../request/fact-check.ts";
+import { checkFact } from "../../policy/fact-check.ts";
 import type { ExplainQuestion } from "../request/questions.ts";
 import { HostedProcesses } from "./hosted-processes.ts";
 import { WorkerQueue } from "./worker-queue.ts";

@@ -6,7 +6,7 @@ import type { Limits } from "../../config/limits.ts";
 import { formatBytes } from "../../config/units.ts";
 import type { PolicyApproval, UploadedPolicy } from "../validation/policy-approval.ts";
 import type { Source } from "../../polar/source.ts";
-import { checkFact } from "../request/fact-check.ts";
+import { checkFact } from "../../policy/fact-check.ts";
 import type { CheckedEffect, CheckRequest, DraftQuestion, SourcesRequest, StoreRequest } from "./engine-worker.ts";
 import { HostedProcesses } from "./hosted-processes.ts";
 import { WorkerPool } from "./worker-pool.ts";

@@ -3,7 +3,7 @@ import type { Limits } from "../../config/limits.ts";
 import { formatAuditPageToken, parseAuditPageToken } from "../../http/pages/audit-page-token.ts";
 import type { Handlers } from "../../http/router.ts";
 import type { AuditEntry, Node } from "../../replication/node.ts";
-import { formatToken } from "../../replication/position.ts";
+import { formatToken } from "../../log/event/position.ts";
 import type { auditEndpoints } from "./endpoints.ts";
 
 const pageSizeDefault = 100;

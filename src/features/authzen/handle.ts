@@ -5,7 +5,7 @@
 import type { Limits } from "../../config/limits.ts";
 import type { DecisionLog } from "../../decisions/decision-log.ts";
 import type { AnswerNote, PagedQuestion } from "../../engine/request/questions.ts";
-import type { Fact } from "../../engine/state/event.ts";
+import type { Fact } from "../../log/event/event.ts";
 import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
 import { errorCatalogue } from "../../http/middleware/error-catalogue.ts";
 import { addHints, type Exchange, exchangeOf, holderOf } from "../../http/middleware/exchange.ts";

@@ -10,9 +10,9 @@ import { authorizationOf } from "../../http/middleware/access.ts";
 import { exchangeOf, holderOf } from "../../http/middleware/exchange.ts";
 import { preferredType } from "../../http/request/media-types.ts";
 import type { Handlers } from "../../http/router.ts";
-import type { EventPage, EventReader, ReadFrom } from "../../replication/log/event-reader.ts";
+import type { EventPage, EventReader, ReadFrom } from "../../log/reader/event-reader.ts";
 import type { Node } from "../../replication/node.ts";
-import { formatToken } from "../../replication/position.ts";
+import { formatToken } from "../../log/event/position.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { eventEndpoints } from "./endpoints.ts";
 

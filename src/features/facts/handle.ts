@@ -1,7 +1,7 @@
 /** Facts: read stored facts, change many in one transaction, delete all, count them. */
 import type { Limits } from "../../config/limits.ts";
 import type { Value, ValueFilter } from "../../engine/request/questions.ts";
-import type { Fact, FactChange, FactPattern } from "../../engine/state/event.ts";
+import type { Fact, FactChange, FactPattern } from "../../log/event/event.ts";
 import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
 import { exchangeOf, holderOf } from "../../http/middleware/exchange.ts";
 import {

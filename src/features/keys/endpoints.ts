@@ -1,6 +1,6 @@
 /** API keys, for administrators. */
 import { z } from "zod";
-import { apiKeyRoles } from "../../engine/state/event.ts";
+import { apiKeyRoles } from "../../log/event/event.ts";
 import { endpoints, json, messageSchema, newer } from "../../http/endpoint.ts";
 
 const key = { tag: "keys", role: "admin" } as const;

@@ -1,6 +1,6 @@
 /** Who am I, and how can a person log in? */
 import { z } from "zod";
-import { apiKeyRoles } from "../../engine/state/event.ts";
+import { apiKeyRoles } from "../../log/event/event.ts";
 import { json, endpoints } from "../../http/endpoint.ts";
 
 const bodyErrors = ["too_large", "too_many_requests", "request_timeout", "request_aborted"] as const;

@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { createTwoFilesPatch, FILE_HEADERS_ONLY } from "diff";
 import { policyEndpoints } from "./endpoints.ts";
-import { joinSources } from "../../engine/policy/active-policy.ts";
+import { joinSources } from "../../policy/active-policy.ts";
 import { print, printColored, printContent, wantsColor } from "../../runtime/process.ts";
 import { AppError } from "../../util/app-error.ts";
 import { printable, printableLines } from "../../util/printable.ts";

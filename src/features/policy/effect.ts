@@ -4,7 +4,7 @@
  */
 import type { DecisionLog } from "../../decisions/decision-log.ts";
 import type { PastDecisions } from "../../decisions/past-decisions.ts";
-import { joinSources } from "../../engine/policy/active-policy.ts";
+import { joinSources } from "../../policy/active-policy.ts";
 import type { PolicyChecks } from "../../engine/workers/policy-checks.ts";
 import type { Source } from "../../polar/source.ts";
 import type { Node } from "../../replication/node.ts";

@@ -2,12 +2,12 @@
  * Events of the log as CloudEvents 1.0 in their JSON format, for the change feed. Each public member of an event is
  * chosen here: the hash of an API key and the idempotency key of a request are never public.
  */
-import { parseStoredText } from "../../engine/policy/stored-policy.ts";
+import { parseStoredText } from "../../policy/stored-policy.ts";
 import { bindingsNameOf, isBindingsRow } from "../../engine/local/stored-bindings.ts";
 import { keyIdOf, secretOf } from "../../engine/authenticate.ts";
-import type { ApiKey, Effect } from "../../engine/state/event.ts";
-import type { LoggedEvent } from "../../replication/log/event-reader.ts";
-import { formatToken } from "../../replication/position.ts";
+import type { ApiKey, Effect } from "../../log/event/event.ts";
+import type { LoggedEvent } from "../../log/reader/event-reader.ts";
+import { formatToken } from "../../log/event/position.ts";
 import { unreachable } from "../../util/assert.ts";
 import { publicGrant } from "./public-grant.ts";
 

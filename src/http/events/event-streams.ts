@@ -5,9 +5,9 @@
  */
 import type { Limits } from "../../config/limits.ts";
 import { pauseMsPerEventStream } from "../../util/tuning.ts";
-import type { ReadFrom, EventReader, EventPosition } from "../../replication/log/event-reader.ts";
+import type { ReadFrom, EventReader, EventPosition } from "../../log/reader/event-reader.ts";
 import type { Node } from "../../replication/node.ts";
-import { formatToken } from "../../replication/position.ts";
+import { formatToken } from "../../log/event/position.ts";
 import { AppError } from "../../util/app-error.ts";
 import { SlotPool } from "../../util/slot-pool.ts";
 import { cloudEventOf } from "./cloud-event.ts";

@@ -4,7 +4,7 @@
  */
 import { LRUCache } from "lru-cache";
 import { authenticate, isExpired, type KeySecret } from "../../engine/authenticate.ts";
-import type { ApiKeyRole } from "../../engine/state/event.ts";
+import type { ApiKeyRole } from "../../log/event/event.ts";
 import type { Limits } from "../../config/limits.ts";
 import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";

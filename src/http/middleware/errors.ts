@@ -6,7 +6,7 @@
 import { Elysia } from "elysia";
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
-import { storageLogLimit, logStorageFailure } from "../../replication/storage-status.ts";
+import { storageLogLimit, logStorageFailure } from "../../store/directory/storage-status.ts";
 import { AppError, type ErrorCode } from "../../util/app-error.ts";
 import { storageFailureIn } from "../../util/storage-failure.ts";
 import { clip } from "../../util/text-length.ts";

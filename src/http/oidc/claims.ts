@@ -1,7 +1,7 @@
 /** The role and the name of a person, from the claims of a verified token. */
 import type { JWTPayload } from "jose";
 import type { Config } from "../../config/config.ts";
-import type { ApiKeyRole } from "../../engine/state/event.ts";
+import type { ApiKeyRole } from "../../log/event/event.ts";
 
 /** Strongest first. */
 const roles = ["admin", "write", "read"] as const satisfies readonly ApiKeyRole[];

@@ -7,7 +7,7 @@ import { hash } from "node:crypto";
 import { errors, jwtVerify, type JWSHeaderParameters, type JWTPayload } from "jose";
 import { LRUCache } from "lru-cache";
 import type { Config } from "../../config/config.ts";
-import type { ApiKeyRole } from "../../engine/state/event.ts";
+import type { ApiKeyRole } from "../../log/event/event.ts";
 import type { Fetch } from "../../replication/system.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { AppError } from "../../util/app-error.ts";

@@ -19,7 +19,7 @@ import type {
   Revision,
 } from "../../engine/request/questions.ts";
 import type { Node } from "../../replication/node.ts";
-import { formatToken } from "../../replication/position.ts";
+import { formatToken } from "../../log/event/position.ts";
 import { AppError } from "../../util/app-error.ts";
 import { formatPageToken, malformedToken, type PageToken, parsePageToken, questionDigest } from "./page-token.ts";
 

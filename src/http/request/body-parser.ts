@@ -7,7 +7,7 @@
 import type { Limits } from "../../config/limits.ts";
 import { servingThreadQuestionCharacters } from "../../util/tuning.ts";
 import { questionFromJson, SerializedQuestion } from "../../engine/request/questions.ts";
-import type { FactChange } from "../../engine/state/event.ts";
+import type { FactChange } from "../../log/event/event.ts";
 import { spawnWorker } from "../../runtime/spawn-worker.ts";
 import type { WorkerHandle, WorkerKind } from "../../runtime/worker.ts";
 import { AppError } from "../../util/app-error.ts";

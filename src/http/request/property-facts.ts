@@ -3,8 +3,8 @@
  * `has_property(action name, name, value)` for its action, and `has_context(name, value)` for its context. A policy opts
  * in by using these predicates. Other properties are ignored, so that a client can always send all that it knows.
  */
-import type { FactUses } from "../../engine/policy/fact-schema.ts";
-import type { Fact } from "../../engine/state/event.ts";
+import type { FactUses } from "../../policy/fact-schema.ts";
+import type { Fact } from "../../log/event/event.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { Attribute, Evaluation } from "./authzen-schemas.ts";
 

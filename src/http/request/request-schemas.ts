@@ -5,7 +5,7 @@
  */
 import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
-import type { Fact, FactChange, FactPattern } from "../../engine/state/event.ts";
+import type { Fact, FactChange, FactPattern } from "../../log/event/event.ts";
 import type {
   ActionsQuestion,
   AuthorizeQuestion,
@@ -15,7 +15,7 @@ import type {
   Query,
   ResourcesQuestion,
 } from "../../engine/request/questions.ts";
-import type { SourcePart } from "../../engine/policy/stored-policy.ts";
+import type { SourcePart } from "../../policy/stored-policy.ts";
 import { factArgumentsMax } from "../../polar/policy.ts";
 import type { Source } from "../../polar/source.ts";
 import { AppError } from "../../util/app-error.ts";

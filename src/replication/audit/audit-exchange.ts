@@ -10,7 +10,7 @@ import { auditEntriesAfter, lastAuditSeq, lastAuditTime } from "../../store/log/
 import { getLogger } from "../../telemetry/logger.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
-import type { AuditExchange, Writer } from "../log/writer.ts";
+import type { AuditExchange, Writer } from "../../log/writer/writer.ts";
 import { auditMessageEntriesMax } from "../transport/messages.ts";
 import type { NodeClient } from "../transport/node-client.ts";
 

@@ -19,7 +19,7 @@ import type { Clock } from "../../util/clock.ts";
 import { rateLimiter } from "../../util/rate-limiter.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { TokenBuckets } from "../../util/token-buckets.ts";
-import type { WriteMeta } from "../log/append.ts";
+import type { WriteMeta } from "../../log/append/append.ts";
 import { notedActions, removeNotedActions } from "../../store/directory/noted-actions.ts";
 
 const log = getLogger("audit");

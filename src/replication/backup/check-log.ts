@@ -7,7 +7,7 @@ import { openStore } from "../../store/connection/open-store.ts";
 import { readEpochs } from "../../store/log/epochs.ts";
 import { openLog, type Log, type StoredLogRow } from "../../store/log/log.ts";
 import { readState, zeroHash } from "../../store/log/store-state.ts";
-import { chainHash } from "../position.ts";
+import { chainHash } from "../../log/event/position.ts";
 
 const page = { eventsMax: 5000, bytesMax: 8 * 1024 * 1024 };
 

@@ -4,9 +4,9 @@
  * with the log up to that point.
  */
 import type { Limits } from "../../config/limits.ts";
-import { readDigest } from "../../engine/state/apply.ts";
-import { decodeEffect, type Effect } from "../../engine/state/event.ts";
-import { finishUndo, undoEvent } from "../../engine/state/undo.ts";
+import { readDigest } from "../../log/state/apply.ts";
+import { decodeEffect, type Effect } from "../../log/event/event.ts";
+import { finishUndo, undoEvent } from "../../log/state/undo.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import { detachAuditEntries } from "../../store/log/audit-log.ts";
 import { rewindIdempotencyRecords } from "../../store/log/idempotency.ts";

@@ -39,12 +39,12 @@ import { systemClock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import type { OnStep } from "../progress.ts";
 import { noteHistory } from "../history-notes.ts";
-import { formatToken, mintEpoch } from "../position.ts";
+import { formatToken, mintEpoch } from "../../log/event/position.ts";
 import { requireAuthentic } from "../snapshots/import-snapshot.ts";
 import { checkDatabaseInWorker, type WarningListener } from "../snapshots/snapshot-jobs.ts";
 import { removePromotionNote } from "../role-notes.ts";
 import { realSystem } from "../system.ts";
-import { append } from "../log/append.ts";
+import { append } from "../../log/append/append.ts";
 import { fileError, unpackBackup } from "./backup.ts";
 import { recoverTo, recoveryOffset, type RecoveryTarget, type UndoneEvents } from "./point-in-time.ts";
 

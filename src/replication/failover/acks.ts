@@ -4,7 +4,7 @@
  * one of those can replace it, and no acknowledged write is lost.
  */
 import type { Clock } from "../../util/clock.ts";
-import type { Position } from "../position.ts";
+import type { Position } from "../../log/event/position.ts";
 
 type AckedPosition = Pick<Position, "epoch" | "offset">;
 

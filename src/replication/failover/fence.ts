@@ -10,7 +10,7 @@ import type { Connection } from "../../store/connection/connection.ts";
 import { compareEpochs, type Epoch, type EpochId, readEpochs } from "../../store/log/epochs.ts";
 import { openLog } from "../../store/log/log.ts";
 import { readState, type StoreState } from "../../store/log/store-state.ts";
-import type { StorageStatus } from "../storage-status.ts";
+import type { StorageStatus } from "../../store/directory/storage-status.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { lastCommonOffset } from "../replica/divergence-point.ts";
 import { describeUnreplicated, saveUnreplicated, type UnreplicatedEvents } from "../replica/unreplicated-events.ts";

@@ -9,8 +9,8 @@
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { recordSpan, SpanKind } from "../../telemetry/tracing.ts";
-import type { ReplayedEvent } from "../log/replay.ts";
-import type { CommittedReplay } from "../log/store-writer.ts";
+import type { ReplayedEvent } from "../../log/append/replay.ts";
+import type { CommittedReplay } from "../../log/writer/store-writer.ts";
 import type { EventBatch } from "../transport/messages.ts";
 import type { AnnouncedEvents } from "./replica-state.ts";
 

@@ -8,7 +8,7 @@ import { AppError } from "../../util/app-error.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { commitTimesAfter, pageRows, type Head, type LogPage, type LogRefusal } from "../transport/messages.ts";
-import type { ReplayRequest } from "../log/replay.ts";
+import type { ReplayRequest } from "../../log/append/replay.ts";
 import type { NodeClient } from "../transport/node-client.ts";
 import type { PeerNode, Peers } from "../transport/peers.ts";
 import type { PrimaryMonitor } from "./primary-monitor.ts";

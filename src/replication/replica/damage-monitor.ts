@@ -10,7 +10,7 @@ import { reasonOf } from "../../util/reason.ts";
 import { isDamage, storageFailureIn } from "../../util/storage-failure.ts";
 import { auditDatabaseInWorker } from "../snapshots/snapshot-jobs.ts";
 import type { System } from "../system.ts";
-import type { Writer } from "../log/writer.ts";
+import type { Writer } from "../../log/writer/writer.ts";
 import type { LocalDatabase } from "./local-database.ts";
 
 const log = getLogger("primary");

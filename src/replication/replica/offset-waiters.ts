@@ -8,7 +8,7 @@ import { containsOffset, type Epoch } from "../../store/log/epochs.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { Clock } from "../../util/clock.ts";
-import { parseToken } from "../position.ts";
+import { parseToken } from "../../log/event/position.ts";
 
 export interface OffsetWaitersOptions {
   readonly state: () => StoreState | undefined;

@@ -26,7 +26,7 @@ import { detailOf, reasonOf } from "../../util/reason.ts";
 import { keepDirectory } from "../directory-keeper.ts";
 import { HistoryGuard } from "../history-guard.ts";
 import { nodeKeyHashesOf } from "../identity.ts";
-import { ageOf } from "../log/event-time.ts";
+import { ageOf } from "../../log/event/event-time.ts";
 import { lacksPolicy } from "../node-health.ts";
 import { chooseInitialDatabase } from "../snapshots/import-snapshot.ts";
 import {
@@ -36,7 +36,7 @@ import {
   type SnapshotMetadata,
 } from "../snapshots/install-snapshot.ts";
 import { noteReplica } from "../role-notes.ts";
-import { StorageStatus } from "../storage-status.ts";
+import { StorageStatus } from "../../store/directory/storage-status.ts";
 import type { NodeClient, PeerSystem } from "../transport/node-client.ts";
 import { openReplicaPeers, withoutAckName } from "../transport/open-peers.ts";
 import type { Peers } from "../transport/peers.ts";

@@ -6,10 +6,10 @@
  * Secrets of the other environment must not get into the file, not even into its free pages. So tables with keys,
  * events, idempotency records, audit entries and settings are never read into it, instead of being emptied there.
  */
-import { formatDigest, keyElement, parseDigest, policyElement } from "../../engine/state/digest.ts";
-import { writeDigest } from "../../engine/state/apply.ts";
-import { invalidatePlans } from "../../engine/policy/activation.ts";
-import { parseStoredText, storedText } from "../../engine/policy/stored-policy.ts";
+import { formatDigest, keyElement, parseDigest, policyElement } from "../../log/state/digest.ts";
+import { writeDigest } from "../../log/state/apply.ts";
+import { invalidatePlans } from "../../policy/activation.ts";
+import { parseStoredText, storedText } from "../../policy/stored-policy.ts";
 import type { SqliteDatabase } from "../../runtime/sqlite.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import { openStore } from "../../store/connection/open-store.ts";

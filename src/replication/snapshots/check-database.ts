@@ -5,9 +5,9 @@
  * Without other writers it also rebuilds derived data (tables of a newer format, closures, statistics).
  */
 import type { Limits } from "../../config/limits.ts";
-import { findClosureDamage } from "../../engine/materialized/closures.ts";
-import { repairDerived } from "../../engine/materialized/derived-tables.ts";
-import { computeDigest } from "../../engine/state/store-digest.ts";
+import { findClosureDamage } from "../../log/derived/closures.ts";
+import { repairDerived } from "../../log/derived/derived-tables.ts";
+import { computeDigest } from "../../log/state/store-digest.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import { openStore } from "../../store/connection/open-store.ts";
 import { requireKnownSchema, requireKnownSchemaIn } from "../../store/integrity/schema-check.ts";

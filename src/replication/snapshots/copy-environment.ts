@@ -10,7 +10,7 @@ import { diskSpaceOf, effectiveReserveBytes } from "../../store/directory/disk-s
 import { databaseFiles, removeFiles } from "../../store/snapshot/snapshot.ts";
 import { AppError } from "../../util/app-error.ts";
 import { storageFailureIn } from "../../util/storage-failure.ts";
-import { mintEpoch } from "../position.ts";
+import { mintEpoch } from "../../log/event/position.ts";
 import type { System } from "../system.ts";
 import { buildEnvironmentInWorker, checkDatabaseInWorker } from "./snapshot-jobs.ts";
 

@@ -24,7 +24,7 @@ import { must } from "../../util/assert.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { describeStorageFailure, storageFailureIn } from "../../util/storage-failure.ts";
 import { noteAction } from "../../store/directory/noted-actions.ts";
-import { formatToken } from "../position.ts";
+import { formatToken } from "../../log/event/position.ts";
 import type { OnStep } from "../progress.ts";
 import { HistoryGuard } from "../history-guard.ts";
 import { nodeKeyHashesOf } from "../identity.ts";

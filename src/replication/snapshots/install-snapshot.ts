@@ -16,7 +16,7 @@ import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import type { NodeClient } from "../transport/node-client.ts";
 import type { HistoryGuard } from "../history-guard.ts";
-import type { StorageStatus } from "../storage-status.ts";
+import type { StorageStatus } from "../../store/directory/storage-status.ts";
 import type { System } from "../system.ts";
 import { StorageError, storageFailureIn } from "../../util/storage-failure.ts";
 import { secondCheckThreadBytes } from "../../util/tuning.ts";

@@ -1,6 +1,6 @@
 /** The HTTP client for other nodes: heads, pages of the log, snapshots and votes. Every response is validated. */
 import { z } from "zod";
-import { apiKeyRoles, type ApiKeyRole } from "../../engine/state/event.ts";
+import { apiKeyRoles, type ApiKeyRole } from "../../log/event/event.ts";
 import type { AuditEntry } from "../../store/log/audit-entry.ts";
 import type { Snapshot } from "../../store/snapshot/snapshot.ts";
 import { AppError } from "../../util/app-error.ts";

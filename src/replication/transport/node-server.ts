@@ -4,7 +4,7 @@
  * position whose next events were trimmed 410, both with this node's own history.
  */
 import type { Limits } from "../../config/limits.ts";
-import type { ApiKeyRole } from "../../engine/state/event.ts";
+import type { ApiKeyRole } from "../../log/event/event.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import { epochAt, readEpochs } from "../../store/log/epochs.ts";
 import { isExpired } from "../../store/keys/key-grant.ts";
@@ -41,10 +41,10 @@ import {
   type Wanted,
 } from "./reports.ts";
 import { readHead, type HeadSender } from "./head.ts";
-import { chainHash, type Position } from "../position.ts";
+import { chainHash, type Position } from "../../log/event/position.ts";
 import { type KeyUses, parseUses } from "../key-uses.ts";
-import type { CommitTimes } from "../log/commit-times.ts";
-import { storageLogLimit, logStorageFailure } from "../storage-status.ts";
+import type { CommitTimes } from "../../log/reader/commit-times.ts";
+import { storageLogLimit, logStorageFailure } from "../../store/directory/storage-status.ts";
 
 const logger = getLogger("log-server");
 

@@ -56,7 +56,7 @@ export const epoch = sqliteTable("epoch", {
   timeMs: integer("time_ms").notNull(),
 });
 
-/** The versions of the policy, the active one and older ones; `source` ends with a trailer (`engine/policy/stored-policy.ts`). */
+/** The versions of the policy, the active one and older ones; `source` ends with a trailer (`policy/stored-policy.ts`). */
 export const policy = sqliteTable("policy", {
   id: integer().primaryKey(),
   source: text().notNull(),

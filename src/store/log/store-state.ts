@@ -1,6 +1,6 @@
 /**
  * The position of a store: one row, which only the transaction that applies an event changes. `epoch`, `offset` and
- * `hash` identify the history; `digest` and `policyId` (written by `engine/state/apply.ts`) describe the state that the
+ * `hash` identify the history; `digest` and `policyId` (written by `log/state/apply.ts`) describe the state that the
  * history has led to.
  */
 import { AppError } from "../../util/app-error.ts";

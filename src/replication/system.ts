@@ -3,25 +3,20 @@
  * that tests can run a whole cluster in one process with a simulated clock and network, and the same wiring.
  */
 import { connect, type IClientOptions, type MqttClient } from "mqtt";
-import type { Limits } from "../config/limits.ts";
-import { approvePolicies, type ApprovePolicy } from "../engine/workers/policy-checks.ts";
+import { approvePolicies } from "../engine/workers/policy-checks.ts";
+import type { WriterSystem } from "../log/writer/writer.ts";
 import { fetch, type TlsTexts } from "../runtime/fetch.ts";
 import { serve, type Listener, type ServeOptions } from "../runtime/serve.ts";
 import { spawnWorker } from "../runtime/spawn-worker.ts";
-import type { Commands, WorkerHandle, WorkerKind } from "../runtime/worker.ts";
 import { inThisEnvironment } from "../telemetry/current-environment.ts";
-import { systemClock, type Clock } from "../util/clock.ts";
+import { systemClock } from "../util/clock.ts";
 
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
-export interface System {
-  readonly clock: Clock;
+export interface System extends WriterSystem {
   readonly fetch: Fetch;
   /** Makes one attempt to connect to a broker. */
   connectMqtt(options: IClientOptions): MqttClient;
-  spawnWorker<C extends Commands, Event>(kind: WorkerKind): WorkerHandle<C, Event>;
-  /** Checks uploaded policies without blocking the serving thread or the writer. */
-  approvePolicies(limits: Limits): ApprovePolicy;
   serve(options: ServeOptions): Listener;
   /** What this node presents to other nodes and trusts of them; undefined without a certificate and an authority. */
   readonly nodeTls?: () => TlsTexts;

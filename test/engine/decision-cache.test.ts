@@ -24,6 +24,7 @@ import { oracle } from "../oracle.ts";
 import { untraced } from "../replication/cluster.ts";
 import { decisionCacheHits } from "./decision-cache-hits.ts";
 import { apply, deleted, fact, inserted, policy as load } from "./store.ts";
+import { realSystem } from "../../src/replication/system.ts";
 
 const head = `
   actor User {}
@@ -176,7 +177,7 @@ describe.each(runs)("with seed $seed, cached decisions are right", ({ seed, runs
   test("while another thread writes", async () => {
     const folder = mkdtempSync(join(tmpdir(), "ostiary-decision-cache-"));
     const path = join(folder, "store-1.db");
-    const writer = new Writer({ environment: "test", synchronous: "NORMAL", limits: defaultLimits });
+    const writer = new Writer({ environment: "test", synchronous: "NORMAL", limits: defaultLimits }, realSystem);
     const draw = drawing(seed);
     const source = must(policies[0]);
     await writer.open(path);

@@ -4,7 +4,8 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { keyed, type Shape } from "../../src/engine/query/shapes.ts";
-import { factKey, factTypeKey, questionKey, rowKey, valueKey } from "../../src/policy/keys.ts";
+import { questionKey } from "../../src/engine/query/decision-cache.ts";
+import { factKey, factTypeKey, rowKey, valueKey } from "../../src/policy/keys.ts";
 import { seededRuns } from "../seeds.ts";
 
 /** Short strings of the characters that keys use themselves, so that confusable terms are frequent. */

@@ -13,6 +13,7 @@ import { openLog } from "../../src/store/log/log.ts";
 import { readState } from "../../src/store/log/store-state.ts";
 import { seededRuns } from "../seeds.ts";
 import { policy, storeWith } from "./store.ts";
+import { approved } from "../replication/approved.ts";
 
 const limits = { sourceBytesMax: 1e6, depthMax: 100, expandedItemsMax: 100, diagnosticsMax: 10 };
 
@@ -140,7 +141,9 @@ describe("older versions", () => {
     const store = storeWith();
     const log = openLog(store);
     for (let id = 1; id <= 6; id += 1)
-      store.transaction(() => append(store, log, upload(id), { traceparent: null }, defaultLimits));
+      store.transaction(() => {
+        append(store, log, upload(id), approved(store, upload(id), { traceparent: null }), defaultLimits);
+      });
     const trim = (offset: number) =>
       store.transaction(() => {
         trimVersions(store, offset, limits);

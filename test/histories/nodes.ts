@@ -10,7 +10,7 @@ import { defaultLimits, type Limits } from "../../src/config/limits.ts";
 import { applyEvent } from "../../src/log/state/apply.ts";
 import { findClosureDamage } from "../../src/log/derived/closures.ts";
 import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
-import { append, type WriteRequest, type WriteResult } from "../../src/log/append/append.ts";
+import { append, type Appended, type WriteRequest, type WriteResult } from "../../src/log/append/append.ts";
 import { applyEvents, completeReplay } from "../../src/log/append/replay.ts";
 import type { Connection } from "../../src/store/connection/connection.ts";
 import { type SequenceLock, newSequenceLock, whileWriting } from "../../src/store/connection/sequence-lock.ts";
@@ -19,6 +19,7 @@ import type { Fact } from "../../src/store/facts/fact.ts";
 import { openLog, type Log } from "../../src/store/log/log.ts";
 import { createState, readState } from "../../src/store/log/store-state.ts";
 import { targetOf, type EngineTarget } from "../cases/engine-target.ts";
+import { approved } from "../replication/approved.ts";
 
 /** A database file and the connection that writes it. */
 export interface NodeDatabase {
@@ -99,10 +100,13 @@ function openDatabase(folder: string, name: string, limits: Limits): NodeDatabas
 
 const oneEvent = { eventsMax: 1, bytesMax: 1 };
 
+const appendApproved = ({ store, limits }: NodeDatabase, log: Log, request: WriteRequest): Appended =>
+  append(store, log, request, approved(store, request, untraced, limits), limits);
+
 function writeAll(primary: NodeDatabase, log: Log, edges: readonly NodeDatabase[], request: WriteRequest): WriteResult {
   const { offset } = readState(primary.store);
   const { result } = whileWriting(primary.changes, () =>
-    primary.store.transaction(() => append(primary.store, log, request, untraced, primary.limits), "immediate"),
+    primary.store.transaction(() => appendApproved(primary, log, request), "immediate"),
   );
   const rows = log.read(offset, oneEvent);
   const { hash, digest } = readState(primary.store);
@@ -127,7 +131,7 @@ function writeAll(primary: NodeDatabase, log: Log, edges: readonly NodeDatabase[
 function undoAll(primary: NodeDatabase, log: Log, edges: readonly NodeDatabase[], request: WriteRequest): void {
   const { offset } = readState(primary.store);
   const rows = undoing(primary, () => {
-    append(primary.store, log, request, untraced, primary.limits);
+    appendApproved(primary, log, request);
     return log.read(offset, oneEvent);
   });
   for (const edge of edges)

@@ -82,7 +82,10 @@ async function write(times: number, everyMs = 1000): Promise<void> {
 }
 
 const loadPolicy = () =>
-  writer.write({ kind: "policy", source: policy, filename: null, force: true }, { traceparent: null });
+  writer.write(
+    { kind: "policy", source: policy, filename: null, force: true },
+    { traceparent: null, approval: { replaces: 0 } },
+  );
 
 function withLog<T>(
   body: (rows: readonly { offset: number; timeMs: number }[], store: ReturnType<typeof openStore>) => T,

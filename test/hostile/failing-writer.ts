@@ -43,7 +43,10 @@ const writer = new StoreWriter((event) => {
 }, clock);
 const limits = { ...defaultLimits, walCheckpointBytes: 4 * 2 ** 20 };
 writer.open({ environment: "test", synchronous: "FULL", limits, changes: newSequenceLock(), path });
-await writer.write({ kind: "policy", source: policy, filename: null, force: true }, untraced);
+await writer.write(
+  { kind: "policy", source: policy, filename: null, force: true },
+  { ...untraced, approval: { replaces: 0 } },
+);
 
 async function writeSome(): Promise<void> {
   const count = Math.ceil(random() ** 4 * 1500);

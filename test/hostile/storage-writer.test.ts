@@ -43,7 +43,10 @@ async function withWriter(body: (writer: StoreWriter, told: WriterEvent[]) => Pr
     const writer = new StoreWriter((event) => told.push(event), systemClock);
     writer.open({ ...storeOptions(), path: join(directory, "store-1.db") });
     try {
-      await writer.write({ kind: "policy", source: policy, filename: null, force: true }, untraced);
+      await writer.write(
+        { kind: "policy", source: policy, filename: null, force: true },
+        { ...untraced, approval: { replaces: 0 } },
+      );
       await body(writer, told);
     } finally {
       spy?.mockRestore();
@@ -85,7 +88,10 @@ test("a write whose database is deleted while it is applied is not acknowledged"
       if (isDeleted && "committing" in event) rmSync(path);
     }, systemClock);
     writer.open({ ...storeOptions(), path });
-    await writer.write({ kind: "policy", source: policy, filename: null, force: true }, untraced);
+    await writer.write(
+      { kind: "policy", source: policy, filename: null, force: true },
+      { ...untraced, approval: { replaces: 0 } },
+    );
     isDeleted = true;
     const refused = await refusal(writer.write(grant("ann"), untraced));
     expect(refused.message).toContain("deleted, moved or replaced");
@@ -131,7 +137,10 @@ test("below the reserve, writes without changes are answered, and only appends a
     const path = join(directory, "store-1.db");
     writer.open({ ...storeOptions(), path });
     const named = { ...untraced, idempotencyKey: "key/one" };
-    await writer.write({ kind: "policy", source: policy, filename: null, force: true }, untraced);
+    await writer.write(
+      { kind: "policy", source: policy, filename: null, force: true },
+      { ...untraced, approval: { replaces: 0 } },
+    );
     await writer.write(grant("ann"), named);
     const space = spyOn(diskSpace, "diskSpaceOf").mockReturnValue({ freeBytes: 1, totalBytes: 2 ** 30 });
     try {
@@ -193,7 +202,10 @@ test("a write-ahead log that a reader holds stops writes at its limit, and is em
     const writer = new StoreWriter((event) => told.push(event), systemClock);
     const limits = { ...defaultLimits, walCheckpointBytes: 128 * 1024, walBytesMax: 512 * 1024 };
     writer.open({ environment: "test", synchronous: "NORMAL", limits, changes: newSequenceLock(), path });
-    await writer.write({ kind: "policy", source: policy, filename: null, force: true }, untraced);
+    await writer.write(
+      { kind: "policy", source: policy, filename: null, force: true },
+      { ...untraced, approval: { replaces: 0 } },
+    );
     const reading = openStore(path, { readonly: true });
     reading.exec("BEGIN");
     reading.prepare("SELECT count(*) FROM state").values();

@@ -32,6 +32,7 @@ import {
   withCluster,
   type Running,
 } from "./cluster.ts";
+import { realSystem } from "../../src/replication/system.ts";
 
 const topics = topicsOf("ostiary/v1", "test");
 const limits: Limits = {
@@ -58,7 +59,7 @@ async function withReplica(
   directory: string,
   body: (following: Following) => Promise<void>,
 ): Promise<void> {
-  const writer = new Writer({ environment: "test", synchronous: "NORMAL", limits });
+  const writer = new Writer({ environment: "test", synchronous: "NORMAL", limits }, realSystem);
   const client = clientOf(primary);
   const guard = new HistoryGuard(directory, systemClock);
   let state: StoreState | undefined;

@@ -52,6 +52,7 @@ import {
 import { drawHistory, readContents } from "./random-history.ts";
 import { seedsOf } from "../seeds.ts";
 import { expectVerified } from "./verify-database.ts";
+import { approved } from "./approved.ts";
 
 // Each copy starts threads, which is slow on a busy machine.
 setDefaultTimeout(120_000);
@@ -100,7 +101,9 @@ function loaded(
 
 /** Calls the store's writer functions, as a primary does. */
 function write(store: Connection, request: WriteRequest): void {
-  store.transaction(() => append(store, openLog(store), request, untraced, defaultLimits), "immediate");
+  store.transaction(() => {
+    append(store, openLog(store), request, approved(store, request, untraced), defaultLimits);
+  }, "immediate");
 }
 
 describe("random histories", () => {

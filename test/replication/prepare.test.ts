@@ -82,7 +82,10 @@ describe("the writer of a replica", () => {
       if ("committed" in event) visible.push(must(committing));
     }, systemClock);
     open(primary, "primary.db");
-    await primary.write({ kind: "policy", source: folders, filename: null, force: true }, untraced);
+    await primary.write(
+      { kind: "policy", source: folders, filename: null, force: true },
+      { ...untraced, approval: { replaces: 0 } },
+    );
     await write([{ inserts: [isIn("b", "a"), isIn("c", "b"), reads("ann", "a")] }]);
     primary.close();
     copyFileSync(join(directory, "primary.db"), path());

@@ -12,11 +12,12 @@ import { openStore } from "../../src/store/connection/open-store.ts";
 import { must } from "../../src/util/assert.ts";
 import { systemClock } from "../../src/util/clock.ts";
 import { eventually, policy, reader, untraced, withDirectory } from "./cluster.ts";
+import { realSystem } from "../../src/replication/system.ts";
 
 test("events are published with the times of their commits, also those that are committed while others are sent", () =>
   withDirectory(async (directory) => {
     const path = join(directory, "store-1.db");
-    const writer = new Writer({ environment: "test", synchronous: "FULL", limits: defaultLimits });
+    const writer = new Writer({ environment: "test", synchronous: "FULL", limits: defaultLimits }, realSystem);
     await writer.open(path);
     const store = openStore(path, { readonly: true });
     try {

@@ -12,6 +12,7 @@ import { createState, readState, type StoreState } from "../../src/store/log/sto
 import { firstTerm } from "../../src/store/log/terms.ts";
 import { AppError } from "../../src/util/app-error.ts";
 import { allFacts } from "../engine/store.ts";
+import { approved } from "./approved.ts";
 
 const folders = `actor User {}
 resource Folder { roles = ["reader", "writer"]; permissions = ["read", "write"]; relations = { parent: Folder };
@@ -107,7 +108,8 @@ export function drawHistory(path: string, seed: number, events: number): History
   for (let attempt = 0; portraits.length <= events; attempt++) {
     const meta = { traceparent: null, timeMs: 1000 * attempt, ...(next() < 0.5 && { idempotencyKey: `r${attempt}` }) };
     try {
-      store.transaction(() => append(store, log, drawRequest(next, attempt), meta, defaultLimits));
+      const request = drawRequest(next, attempt);
+      store.transaction(() => append(store, log, request, approved(store, request, meta), defaultLimits));
     } catch (error) {
       // Not every policy accepts every fact, and the last admin stays.
       if (error instanceof AppError) continue;

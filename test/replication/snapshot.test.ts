@@ -53,7 +53,7 @@ async function withSnapshot(
   body: (snapshot: Snapshot, directory: string, writer: Writer) => Promise<void>,
 ): Promise<void> {
   await withDirectory(async (directory) => {
-    const writer = new Writer({ environment: "test", synchronous: "FULL", limits: defaultLimits });
+    const writer = new Writer({ environment: "test", synchronous: "FULL", limits: defaultLimits }, realSystem);
     try {
       const path = join(directory, "store-1.db");
       await writer.open(path);
@@ -281,7 +281,7 @@ describe("closures", () => {
   async function withNested(body: (path: string) => void | Promise<void>): Promise<void> {
     await withDirectory(async (directory) => {
       const path = join(directory, "store-1.db");
-      const writer = new Writer({ environment: "test", synchronous: "FULL", limits: defaultLimits });
+      const writer = new Writer({ environment: "test", synchronous: "FULL", limits: defaultLimits }, realSystem);
       try {
         await writer.open(path);
         await writer.write({ kind: "policy", source: nested, filename: null, force: false }, untraced);
@@ -333,7 +333,7 @@ describe("closures", () => {
   test("are created in a file of an earlier format by its writer", () =>
     withNested(async (path) => {
       edit(path, olderFormat);
-      const writer = new Writer({ environment: "test", synchronous: "FULL", limits: defaultLimits });
+      const writer = new Writer({ environment: "test", synchronous: "FULL", limits: defaultLimits }, realSystem);
       try {
         await writer.open(path);
         expect(rows(path)).toEqual([3]);

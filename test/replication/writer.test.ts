@@ -19,6 +19,7 @@ import { AppError } from "../../src/util/app-error.ts";
 import { must } from "../../src/util/assert.ts";
 import { systemClock } from "../../src/util/clock.ts";
 import { policy, reader, refusal, untraced, withDirectory } from "./cluster.ts";
+import { realSystem } from "../../src/replication/system.ts";
 
 const loadPolicy = { kind: "policy", source: policy, filename: "policy.polar", force: false } as const;
 const grant = (...users: string[]) =>
@@ -31,7 +32,10 @@ async function withWriter(
 ): Promise<void> {
   await withDirectory(async (directory) => {
     const path = join(directory, "store-1.db");
-    const writer = new Writer({ environment: "test", synchronous: "FULL", limits: { ...defaultLimits, ...limits } });
+    const writer = new Writer(
+      { environment: "test", synchronous: "FULL", limits: { ...defaultLimits, ...limits } },
+      realSystem,
+    );
     try {
       await writer.open(path);
       await writer.write(loadPolicy, untraced);
@@ -196,7 +200,7 @@ test("a log that cannot be trimmed, for example on a full disk, stops nothing", 
 test("a store of another environment is refused", () =>
   withWriter(async (writer, path) => {
     await writer.stop();
-    const other = new Writer({ environment: "other", synchronous: "FULL", limits: defaultLimits });
+    const other = new Writer({ environment: "other", synchronous: "FULL", limits: defaultLimits }, realSystem);
     expect((await refusal(other.open(path))).message).toContain("belongs to environment `test`");
     await other.stop();
   }));
@@ -215,7 +219,7 @@ async function withNextEvent(
     const replica = new StoreWriter(() => {}, systemClock);
     try {
       primary.open({ ...common, path: source, changes: newSequenceLock() });
-      await primary.write(loadPolicy, untraced);
+      await primary.write(loadPolicy, { ...untraced, approval: { replaces: 0 } });
       primary.close();
       copyFileSync(source, path);
       primary.open({ ...common, path: source, changes: newSequenceLock() });

@@ -4,7 +4,7 @@
  */
 import type { Limits } from "../../src/config/limits.ts";
 import { approvePolicy } from "../../src/engine/validation/policy-approval.ts";
-import type { ApprovePolicy } from "../../src/engine/workers/policy-checks.ts";
+import type { ApprovePolicy } from "../../src/log/append/policy-approval.ts";
 import { snapshotCommands } from "../../src/replication/snapshots/snapshot-commands.ts";
 import { StoreWriter, type WriterEvent } from "../../src/log/writer/store-writer.ts";
 import { writerCommands } from "../../src/log/writer/writer-commands.ts";

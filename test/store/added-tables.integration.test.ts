@@ -43,6 +43,7 @@ import { must } from "../../src/util/assert.ts";
 import { withCapturedLog } from "../replication/captured-log.ts";
 import { fillDisk, noMounts, withSmallDisk } from "../hostile/node.ts";
 import { converged, eventually, refusal, withCluster, withDirectory } from "../replication/cluster.ts";
+import { realSystem } from "../../src/replication/system.ts";
 
 const limits = defaultLimits;
 const onStep = (): void => {};
@@ -94,7 +95,7 @@ async function withOldStore(body: (path: string, writer: Writer) => Promise<void
   await withDirectory(async (directory) => {
     const path = join(directory, "store-1.db");
     writeFileSync(path, format5);
-    const writer = new Writer({ environment: "default", synchronous: "FULL", limits });
+    const writer = new Writer({ environment: "default", synchronous: "FULL", limits }, realSystem);
     try {
       await writer.open(path, { create: false });
       await body(path, writer);
@@ -337,7 +338,7 @@ describe("a database of 0.1.0", () => {
       writeFileSync(path, format5);
       const never = { "advanced.logTrimIntervalMs": "1h", "advanced.auditExchangeIntervalMs": "1h" };
       const flags = { ...never, environment: "default", adminKey: recorded.adminKey, nodeKey: recorded.nodeKey };
-      const writer = new Writer({ environment: "default", synchronous: "FULL", limits });
+      const writer = new Writer({ environment: "default", synchronous: "FULL", limits }, realSystem);
       await writer.open(path, { create: false });
       await recordMany(writer);
       await writer.stop();
@@ -504,7 +505,7 @@ describe("a database of 0.1.0", () => {
       withSmallDisk(join(directory, "disk"), "16m", async (disk) => {
         const path = join(disk.path, "store-1.db");
         writeFileSync(path, format5);
-        const writer = new Writer({ environment: "default", synchronous: "FULL", limits });
+        const writer = new Writer({ environment: "default", synchronous: "FULL", limits }, realSystem);
         try {
           await writer.open(path, { create: false });
           const draft = { actor, action: "facts.clear", target: "clear" } as const;

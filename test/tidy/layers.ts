@@ -87,11 +87,6 @@ const exceptions: readonly { readonly file: string; readonly from: readonly stri
     why: "the engine prepares its statements on the store's connection",
   },
   {
-    file: "src/runtime/sha256.ts",
-    from: ["engine"],
-    why: "digests hash every fact, a million of them at a start",
-  },
-  {
     file: "src/runtime/worker.ts",
     from: ["engine", "http"],
     why: "engine and http serve a worker each, because long work must not run on the serving thread",

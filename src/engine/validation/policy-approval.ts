@@ -7,6 +7,7 @@
  * the form that clients of Oso Cloud expect (`SavePolicyError`), together with our diagnostics.
  */
 import type { Limits } from "../../config/limits.ts";
+import type { PolicyApproval, UploadedPolicy } from "../../log/append/policy-approval.ts";
 import type { Diagnostic } from "../../polar/diagnostic.ts";
 import { diagnosticToJson } from "../../polar/render.ts";
 import type { Source } from "../../polar/source.ts";
@@ -17,22 +18,6 @@ import type { ActivePolicy } from "../../policy/active-policy.ts";
 import { unusedFacts, unusedFactsWarning } from "../../policy/fact-schema.ts";
 import { checkPolicy } from "./policy-check.ts";
 import { failureToJson, testResult, validationError } from "./policy-report.ts";
-
-export interface UploadedPolicy {
-  readonly source: string;
-  readonly filename: string | null;
-  readonly runTests: boolean;
-}
-
-export interface PolicyApproval {
-  /** The id of the policy that was active during the check; 0 for none. */
-  readonly replaces: number;
-  /** The warnings about the accepted policy, as one sentence. */
-  readonly warning?: string;
-}
-
-/** The approval of a policy that was not checked. */
-export const noApproval: PolicyApproval = { replaces: -1 };
 
 /**
  * `reading` runs a function in one read transaction on the store, after the expensive part. Throws `invalid_policy` if

@@ -25,7 +25,8 @@ import {
   type QuestionKind,
   type Questions,
 } from "../request/questions.ts";
-import { approvePolicy, type PolicyApproval, type UploadedPolicy } from "../validation/policy-approval.ts";
+import type { PolicyApproval, UploadedPolicy } from "../../log/append/policy-approval.ts";
+import { approvePolicy } from "../validation/policy-approval.ts";
 import { checkPolicy } from "../validation/policy-check.ts";
 import { formatReport, policyReport, modelReport, rulesReport } from "../validation/policy-report.ts";
 import { type AnswerPart, listPieces, takePart } from "./answer-parts.ts";

@@ -4,7 +4,7 @@
  */
 import type { Limits } from "../../config/limits.ts";
 import { formatBytes } from "../../config/units.ts";
-import type { PolicyApproval, UploadedPolicy } from "../validation/policy-approval.ts";
+import type { ApprovePolicy } from "../../log/append/policy-approval.ts";
 import type { Source } from "../../polar/source.ts";
 import { checkFact } from "../../policy/fact-check.ts";
 import type { CheckedEffect, CheckRequest, DraftQuestion, SourcesRequest, StoreRequest } from "./engine-worker.ts";
@@ -42,12 +42,6 @@ export function policyChecks(limits: Limits): PolicyChecks {
     explainRules: (sources, holder) => queue.run(holder, (worker) => worker.call("explainRules", { sources, limits })),
   };
 }
-
-/** Throws `invalid_policy` if the policy is refused, and as `WorkerQueue.run` does. */
-export type ApprovePolicy = (
-  request: UploadedPolicy & { readonly storePath: string },
-  holder: string,
-) => Promise<PolicyApproval>;
 
 export function approvePolicies(limits: Limits): ApprovePolicy {
   // An upload must be answered in time: an edge waits for its primary only for the wait and the check together.

@@ -9,7 +9,6 @@ import { activationOf } from "../../policy/activation.ts";
 import { readVersion } from "../../policy/policy-history.ts";
 import { unknownNamesInFacts } from "../../policy/unknown-names.ts";
 import { storedText, type Author, type SourcePart } from "../../policy/stored-policy.ts";
-import { approvePolicy, type PolicyApproval } from "../../engine/validation/policy-approval.ts";
 import { resolveChanges } from "../state/resolve.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import { findSecrets } from "../../store/keys/api-keys.ts";
@@ -26,6 +25,7 @@ import { chainHash } from "../event/position.ts";
 import { commitEvent, factCounts } from "./commit-event.ts";
 import { eventTime } from "../event/event-time.ts";
 import { decideKeys, type KeyChanges } from "./key-changes.ts";
+import { noApproval, type PolicyApproval } from "./policy-approval.ts";
 import { requireRestriction } from "./write-restriction.ts";
 
 export type WriteRequest =
@@ -65,7 +65,7 @@ export interface WriteMeta {
   readonly restriction?: WriteRestriction | undefined;
   /** For an action of an administrator: its entry in the audit log, and the id of this node. */
   readonly audit?: { readonly draft: AuditDraft; readonly node: string | null } | undefined;
-  /** The result of the policy check. Without it, the check runs in the transaction, which blocks all other writes. */
+  /** The result of the policy check. An upload without it is refused, unless the policy is already the active one. */
   readonly approval?: PolicyApproval;
 }
 
@@ -164,7 +164,7 @@ function decide(store: Connection, request: WriteRequest, meta: WriteMeta, limit
       return effect.inserted.length + effect.deleted.length === 0 ? undefined : effect;
     }
     case "policy":
-      return decidePolicy(store, request, meta, limits);
+      return decidePolicy(store, request, meta);
     case "clear":
       return { kind: "clear" };
     case "keys":
@@ -181,18 +181,16 @@ function decide(store: Connection, request: WriteRequest, meta: WriteMeta, limit
 function decidePolicy(
   store: Connection,
   request: WriteRequest & { kind: "policy" },
-  { approval, sender, senderName }: WriteMeta,
-  limits: Limits,
+  { approval = noApproval, sender, senderName }: WriteMeta,
 ): Effect | undefined {
-  const { source, filename, force, message = null, parts } = request;
+  const { source, filename, message = null, parts } = request;
   const { policyId } = readState(store);
   const active = readVersion(store, policyId);
   // A client that names no files does not mean to change them.
   const hasSameFiles = parts === undefined || JSON.stringify(parts) === JSON.stringify(active?.parts);
   if (active?.source === source && active.filename === filename && hasSameFiles) return undefined;
   if (request.replaces !== undefined && request.replaces !== policyId) throw replacedMeanwhile(policyId);
-  const { replaces, warning } =
-    approval ?? approvePolicy({ source, filename, runTests: !force }, limits, (body) => body(store));
+  const { replaces, warning } = approval;
   if (replaces !== policyId) throw new AppError("conflict", "the policy was not checked against the active one");
   const id = 1 + Number(store.statement("SELECT coalesce(max(id), 0) FROM policy").values()[0]?.[0]);
   const text = storedText(id, { source, author: authorOf(store, sender, senderName), message, parts });

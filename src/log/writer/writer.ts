@@ -4,9 +4,8 @@
  * waiting writes.
  */
 import { formatDuration } from "../../config/units.ts";
-import { noApproval, type PolicyApproval } from "../../engine/validation/policy-approval.ts";
-import type { ApprovePolicy } from "../../engine/workers/policy-checks.ts";
-import type { WorkerHandle } from "../../runtime/worker.ts";
+import type { Limits } from "../../config/limits.ts";
+import type { Commands, WorkerHandle, WorkerKind } from "../../runtime/worker.ts";
 import { newSequenceLock } from "../../store/connection/sequence-lock.ts";
 import type { NodeSetting } from "../../store/keys/api-keys.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
@@ -22,8 +21,8 @@ import type { Clock } from "../../util/clock.ts";
 import { storageFailureIn, type StorageFailure } from "../../util/storage-failure.ts";
 import { mintEpoch } from "../event/position.ts";
 import { StorageStatus } from "../../store/directory/storage-status.ts";
-import { realSystem, type System } from "../../replication/system.ts";
 import type { NextEvent, WriteMeta, WriteRequest, WriteResult } from "../append/append.ts";
+import { type ApprovePolicy, noApproval, type PolicyApproval } from "../append/policy-approval.ts";
 import type { ReplayRequest } from "../append/replay.ts";
 import type { AuditExchange, CommittedReplay, CommittedWrite, StateChange, WriterEvent } from "./store-writer.ts";
 import { writerWorker, type WriterCommands } from "./writer-commands.ts";
@@ -31,9 +30,15 @@ import type { WriterOpenOptions } from "./writer-connection.ts";
 
 const log = getLogger("writer");
 
-export type { AuditExchange } from "./store-writer.ts";
-
 type WriterOptions = Pick<WriterOpenOptions, "environment" | "synchronous" | "limits" | "reserveBytes" | "sharesDisk">;
+
+/** What the writer needs of its surroundings. */
+export interface WriterSystem {
+  readonly clock: Clock;
+  spawnWorker<C extends Commands, Event>(kind: WorkerKind): WorkerHandle<C, Event>;
+  /** Checks uploaded policies without blocking the serving thread or the writer. */
+  approvePolicies(limits: Limits): ApprovePolicy;
+}
 
 /** A batch whose changes are JSON that only the worker parses. */
 export interface SerializedBatch {
@@ -71,7 +76,7 @@ export class Writer {
   readonly #onDamaged: ((damaged: DamagedFile) => void)[] = [];
   readonly #warningLimit: ReturnType<typeof rateLimiter>;
 
-  constructor(options: WriterOptions, system: Pick<System, "spawnWorker" | "approvePolicies" | "clock"> = realSystem) {
+  constructor(options: WriterOptions, system: WriterSystem) {
     this.#options = options;
     this.#clock = system.clock;
     this.#warningLimit = rateLimiter(warningIntervalMs, system.clock);

@@ -10,7 +10,8 @@ import { auditEntriesAfter, lastAuditSeq, lastAuditTime } from "../../store/log/
 import { getLogger } from "../../telemetry/logger.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
-import type { AuditExchange, Writer } from "../../log/writer/writer.ts";
+import type { AuditExchange } from "../../log/writer/store-writer.ts";
+import type { Writer } from "../../log/writer/writer.ts";
 import { auditMessageEntriesMax } from "../transport/messages.ts";
 import type { NodeClient } from "../transport/node-client.ts";
 

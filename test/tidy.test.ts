@@ -76,6 +76,8 @@ describe("a breach of layers is noticed", () => {
     ["src/datalog/a.ts", `import { Database } from "bun:sqlite";`, "`bun:sqlite` belongs to runtime"],
     ["src/http/a.ts", `import { $ } from "bun";`, "`bun` belongs to runtime"],
     ["src/http/a.ts", `import { SqliteDatabase } from "../runtime/sqlite.ts";`, "touch SQLite"],
+    ["src/http/a.ts", `import { openStore } from "../store/connection/open-store.ts";`, "it has no connection"],
+    ["src/log/a.ts", `import { Engine } from "../engine/engine.ts";`, "`log` must not import `engine`"],
     ["src/http/a.ts", `export { trace } from "@opentelemetry/sdk-trace";`, "belongs to telemetry"],
     ["src/http/a.ts", `import mqtt from "mqtt";`, "belongs to replication"],
     ["src/cli/a.ts", `import { parse } from "yaml";`, "belongs to runtime"],

@@ -3,9 +3,6 @@ import { hashKey, parseApiKey, secretIn } from "../store/keys/api-keys.ts";
 import type { KeySecret } from "../store/keys/key-grant.ts";
 import type { Engine } from "./engine.ts";
 
-export { mintApiKey } from "../store/keys/api-keys.ts";
-export { isExpired, keyIdOf, secretOf, type KeySecret, type WriteRestriction } from "../store/keys/key-grant.ts";
-
 /**
  * The secret with this text, which can have expired. `undefined` if the text is malformed, the key unknown, or its
  * secret another one.

@@ -5,8 +5,8 @@
  */
 import { z } from "zod";
 import type { ApiKeyRole } from "../log/event/event.ts";
-import type { AuditAction } from "../replication/node.ts";
 import type { ErrorCode } from "../util/app-error.ts";
+import type { AuditAction } from "../store/log/audit-entry.ts";
 import type { RequestName } from "./request/request-schemas.ts";
 
 export interface Endpoint {

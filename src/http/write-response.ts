@@ -1,9 +1,10 @@
 /** The common parts of all writes: the metadata for the writer, and the position in the response. */
 import { formatToken } from "../log/event/position.ts";
-import type { Node, WriteMeta, WriteResult, Writes } from "../replication/node.ts";
+import type { Node, Writes } from "../replication/node.ts";
 import { traceparentOf } from "../telemetry/trace-context.ts";
 import { headerText, hintHeader } from "../util/header-text.ts";
 import { must } from "../util/assert.ts";
+import type { WriteMeta, WriteResult } from "../log/append/append.ts";
 import { auditDraftOf } from "./middleware/audit.ts";
 import { exchangeOf, holderOf } from "./middleware/exchange.ts";
 import type { Call } from "./router.ts";

@@ -16,12 +16,6 @@ import type { ForwardedClient } from "./transport/forwarded-client.ts";
 import type { SurveyedNode, Wanted } from "./transport/reports.ts";
 import type { ApiKeyLookup } from "./transport/node-client.ts";
 
-export type { AuditAction, AuditDetails, AuditDraft, AuditEntry } from "../store/log/audit-entry.ts";
-export { auditResults } from "../store/log/audit-entry.ts";
-export type { AuditPosition } from "../store/log/audit-log.ts";
-export type { PolicyUpload, WriteMeta, WriteResult } from "../log/append/append.ts";
-export type { NodeHealth } from "./node-health.ts";
-
 export interface Node {
   readonly role: NodeHealth["role"];
   readonly id: string;

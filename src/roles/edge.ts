@@ -16,7 +16,7 @@ import { Votes } from "../replication/failover/votes.ts";
 import { foreignHealth } from "../replication/history-guard.ts";
 import { nodeIdOf, nodeKeyHashesOf, nodeKeyVerifier } from "../replication/identity.ts";
 import { KeyUses } from "../replication/key-uses.ts";
-import type { Node, NodeHealth, Promoted } from "../replication/node.ts";
+import type { Node, Promoted } from "../replication/node.ts";
 import { keyLookup, keyLookupLimit } from "../replication/replica/key-lookup.ts";
 import { openReplica, type Replica } from "../replication/replica/replica.ts";
 import { createWriteForwarder } from "../replication/replica/write-forwarding.ts";
@@ -36,6 +36,7 @@ import type { StoreState } from "../store/log/store-state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { must } from "../util/assert.ts";
 import type { TokenBuckets } from "../util/token-buckets.ts";
+import type { NodeHealth } from "../replication/node-health.ts";
 import { realClusterSystem, type ClusterSystem } from "./cluster-system.ts";
 import type { Takeover } from "./primary.ts";
 

@@ -9,8 +9,8 @@ import { createBackupServer, serveReplicaBackups } from "../replication/backup/b
 import { foreignHealth } from "../replication/history-guard.ts";
 import { nodeIdOf, nodeKeyHashesOf } from "../replication/identity.ts";
 import { KeyUses, type UsesByKey } from "../replication/key-uses.ts";
-import type { Node, NodeHealth } from "../replication/node.ts";
-import { lacksPolicy, withoutPolicy } from "../replication/node-health.ts";
+import type { Node } from "../replication/node.ts";
+import { lacksPolicy, type NodeHealth, withoutPolicy } from "../replication/node-health.ts";
 import { openReplica } from "../replication/replica/replica.ts";
 import { openSnapshotReplica, type SnapshotReplica } from "../replication/replica/snapshot-replica.ts";
 import { reporterOf } from "../replication/survey/node-report.ts";

@@ -1,7 +1,7 @@
 /** The gauges that show the state of the nodes in this process. Each scrape of `/metrics` reads them from the nodes. */
 import type { Engine } from "../engine/engine.ts";
-import type { Node, NodeHealth } from "../replication/node.ts";
-import { isReady, replicaStateNames } from "../replication/node-health.ts";
+import type { Node } from "../replication/node.ts";
+import { isReady, type NodeHealth, replicaStateNames } from "../replication/node-health.ts";
 import { build } from "../runtime/version.ts";
 import { environmentLabel, otherEnvironments } from "../telemetry/environment-label.ts";
 import { observedGauge } from "../telemetry/metrics.ts";

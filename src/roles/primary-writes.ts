@@ -6,12 +6,13 @@ import type { Handover } from "../replication/failover/handover.ts";
 import type { Leadership } from "../replication/failover/leadership.ts";
 import type { StartTerm } from "../replication/failover/start-term.ts";
 import type { Writer } from "../log/writer/writer.ts";
-import type { WriteMeta, WriteResult, Writes } from "../replication/node.ts";
+import type { Writes } from "../replication/node.ts";
 import type { DamageMonitor } from "../replication/replica/damage-monitor.ts";
 import type { EventStream } from "../replication/transport/event-stream.ts";
 import type { AuditDraft } from "../store/log/audit-entry.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
+import type { WriteMeta, WriteResult } from "../log/append/append.ts";
 
 export interface PrimaryWritesOptions {
   readonly writer: Writer;

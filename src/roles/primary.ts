@@ -23,7 +23,7 @@ import { KeyUses } from "../replication/key-uses.ts";
 import { recordCommitTimes } from "../log/reader/commit-times.ts";
 import { createEventReader } from "../log/reader/event-reader.ts";
 import { Writer } from "../log/writer/writer.ts";
-import type { Node, NodeHealth, Promoted, PromoteOptions, Writes } from "../replication/node.ts";
+import type { Node, Promoted, PromoteOptions, Writes } from "../replication/node.ts";
 import { mintEpoch } from "../log/event/position.ts";
 import { monitorDamage, type DamageMonitor } from "../replication/replica/damage-monitor.ts";
 import { historyContains, type ReportedPosition } from "../replication/replica/divergence-point.ts";
@@ -51,6 +51,7 @@ import { nextFailoverTerm, nextStartTerm } from "../store/log/terms.ts";
 import { AppError } from "../util/app-error.ts";
 import type { Clock } from "../util/clock.ts";
 import { storageFailureIn } from "../util/storage-failure.ts";
+import type { NodeHealth } from "../replication/node-health.ts";
 import { realClusterSystem, type ClusterSystem } from "./cluster-system.ts";
 import {
   beginFirstTerm,

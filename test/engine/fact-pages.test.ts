@@ -5,10 +5,10 @@
  */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import type { Fact } from "../../src/log/event/event.ts";
 import type { Connection } from "../../src/store/connection/connection.ts";
 import { type FactFilter, type FactPage, type FactPosition, readFactPage } from "../../src/store/facts/fact-pages.ts";
 import type { FactPageBounds } from "../../src/store/facts/fact-walk.ts";
+import type { Fact } from "../../src/store/facts/fact.ts";
 import { seededRuns } from "../seeds.ts";
 import { allFacts, apply, storeWith } from "./store.ts";
 

@@ -8,7 +8,6 @@ import { readFactTypes } from "../../src/policy/head-facts.ts";
 import { activate } from "../../src/policy/active-policy.ts";
 import { applyEvent } from "../../src/log/state/apply.ts";
 import { Engine } from "../../src/engine/engine.ts";
-import type { Fact } from "../../src/log/event/event.ts";
 import { indexOrders } from "../../src/log/derived/indexes.ts";
 import { type Plan, Planner } from "../../src/engine/query/planner.ts";
 import type { ShapeVariable } from "../../src/engine/query/shapes.ts";
@@ -20,6 +19,7 @@ import { createState } from "../../src/store/log/store-state.ts";
 import { findSymbol } from "../../src/store/facts/symbols.ts";
 import { must } from "../../src/util/assert.ts";
 import { companyOf, factsOf } from "../../scripts/benchmark/company.ts";
+import type { Fact } from "../../src/store/facts/fact.ts";
 import { insertion } from "../cases/engine-target.ts";
 
 const example = readFileSync(join(import.meta.dirname, "../../scripts/example/policy.polar"), "utf8");

@@ -1,11 +1,12 @@
 /** A store in memory with applied events, for tests of the engine. */
 import { applyEvent } from "../../src/log/state/apply.ts";
-import type { Effect, Fact } from "../../src/log/event/event.ts";
+import type { Effect } from "../../src/log/event/event.ts";
 import type { Connection } from "../../src/store/connection/connection.ts";
 import { closureTables } from "../../src/store/facts/closure-tables.ts";
 import { eachMatch, factTables } from "../../src/store/facts/fact-tables.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import { createState } from "../../src/store/log/store-state.ts";
+import type { Fact } from "../../src/store/facts/fact.ts";
 
 export function storeWith(...effects: Effect[]): Connection {
   const store = openStore(":memory:");

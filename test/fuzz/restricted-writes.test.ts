@@ -7,12 +7,13 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { defaultLimits } from "../../src/config/limits.ts";
-import type { Fact, FactChange, FactPattern } from "../../src/log/event/event.ts";
+import type { FactChange } from "../../src/log/event/event.ts";
 import { append, type WriteMeta } from "../../src/log/append/append.ts";
 import type { Connection } from "../../src/store/connection/connection.ts";
 import { type KeySecret, rowOf, secretOf, type WriteRestriction } from "../../src/store/keys/key-grant.ts";
 import { openLog } from "../../src/store/log/log.ts";
 import { AppError } from "../../src/util/app-error.ts";
+import type { Fact, FactPattern } from "../../src/store/facts/fact.ts";
 import { quota, randomTestMs, seededRuns } from "../seeds.ts";
 import { allFacts, policy, storeWith } from "../engine/store.ts";
 

@@ -4,7 +4,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { restore, type RestoreOptions } from "../../src/replication/backup/restore.ts";
-import type { AuditEntry, Node } from "../../src/replication/node.ts";
+import type { Node } from "../../src/replication/node.ts";
 import { decodeBatch } from "../../src/replication/transport/messages.ts";
 import { connectNode } from "../../src/replication/transport/node-client.ts";
 import { forwardedClientMac } from "../../src/replication/transport/forwarded-client.ts";
@@ -15,7 +15,7 @@ import { type ClusterSystem, realClusterSystem } from "../../src/roles/cluster-s
 import { hashKey, readNodeSetting } from "../../src/store/keys/api-keys.ts";
 import { createAuditRecorder } from "../../src/replication/audit/audit-recorder.ts";
 import { noteAction, notedActions } from "../../src/store/directory/noted-actions.ts";
-import { auditEntry, operator } from "../../src/store/log/audit-entry.ts";
+import { type AuditEntry, auditEntry, operator } from "../../src/store/log/audit-entry.ts";
 import { addAuditEntries } from "../../src/store/log/audit-log.ts";
 import { must } from "../../src/util/assert.ts";
 import { type Clock, sleep, systemClock } from "../../src/util/clock.ts";

@@ -12,7 +12,7 @@ import { startEdgeNode } from "../../src/roles/edge.ts";
 import { startFallbackNode } from "../../src/roles/fallback.ts";
 import { topicsOf } from "../../src/replication/transport/topics.ts";
 import type { AnnounceKeys } from "../../src/roles/primary-keys.ts";
-import type { Node, NodeHealth } from "../../src/replication/node.ts";
+import type { Node } from "../../src/replication/node.ts";
 import { mintEpoch } from "../../src/log/event/position.ts";
 import { startPrimaryNode, type PrimaryNode } from "../../src/roles/primary.ts";
 import { append } from "../../src/log/append/append.ts";
@@ -28,6 +28,7 @@ import { readState } from "../../src/store/log/store-state.ts";
 import { nextFailoverTerm } from "../../src/store/log/terms.ts";
 import { must } from "../../src/util/assert.ts";
 import { type Clock, systemClock } from "../../src/util/clock.ts";
+import type { NodeHealth } from "../../src/replication/node-health.ts";
 
 export const nodeKey = "n_test_0123456789abcdef";
 export const adminKey = "e_test_admin_0123456789abcdef0123456789abcdef";

@@ -2,7 +2,7 @@
 import { below, pick, random, type Random } from "../../scripts/benchmark/random.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { Engine } from "../../src/engine/engine.ts";
-import type { ApiKey, FactChange, Fact } from "../../src/log/event/event.ts";
+import type { ApiKey, FactChange } from "../../src/log/event/event.ts";
 import { append, type WriteRequest } from "../../src/log/append/append.ts";
 import type { Connection } from "../../src/store/connection/connection.ts";
 import { closureTables } from "../../src/store/facts/closure-tables.ts";
@@ -11,6 +11,7 @@ import { openLog } from "../../src/store/log/log.ts";
 import { createState, readState, type StoreState } from "../../src/store/log/store-state.ts";
 import { firstTerm } from "../../src/store/log/terms.ts";
 import { AppError } from "../../src/util/app-error.ts";
+import type { Fact } from "../../src/store/facts/fact.ts";
 import { allFacts } from "../engine/store.ts";
 import { approved } from "./approved.ts";
 

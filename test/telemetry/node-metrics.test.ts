@@ -1,9 +1,9 @@
 /** The gauges of a node: read at each scrape, and exposed only if they apply to its role. */
 import { expect, test } from "bun:test";
-import type { NodeHealth } from "../../src/replication/node.ts";
 import { exposeNode, type NodeReading } from "../../src/roles/node-metrics.ts";
 import { inEnvironment } from "../../src/telemetry/current-environment.ts";
 import { renderMetrics } from "../../src/telemetry/metrics.ts";
+import type { NodeHealth } from "../../src/replication/node-health.ts";
 
 const health: NodeHealth = {
   ok: true,

@@ -12,7 +12,7 @@ const inSource = (path: string): boolean => path.startsWith("src/");
 const inBrowser = (path: string): boolean => path.startsWith("src/console/ui/");
 const inPure = (path: string): boolean => /^src\/(?:polar|datalog)\//.test(path);
 
-/** Files of `datalog` and `engine` that write JSON for others: databases, messages and clients. */
+/** Files of the folders that compare terms which write JSON for others: databases, messages and clients. */
 const jsonWriters: readonly string[] = [
   // The name of a closure in databases.
   "src/datalog/ir/closure.ts",
@@ -20,8 +20,7 @@ const jsonWriters: readonly string[] = [
   "src/datalog/specialise/closure-components.ts",
   // What digests are computed from.
   "src/log/state/digest.ts",
-  // Parameters of SQL statements, questions for worker processes, string literals of TypeScript.
-  "src/store/connection/json-parameter.ts",
+  // Questions for worker processes, string literals of TypeScript.
   "src/engine/request/questions.ts",
   "src/policy/typescript.ts",
   // The trailer of a stored policy.
@@ -31,7 +30,8 @@ const jsonWriters: readonly string[] = [
   "src/engine/workers/engine-worker.ts",
   "src/engine/workers/answer-parts.ts",
 ];
-const comparesTerms = (path: string): boolean => /^src\/(?:datalog|engine)\//.test(path) && !jsonWriters.includes(path);
+const comparesTerms = (path: string): boolean =>
+  /^src\/(?:datalog|policy|log\/derived|log\/state|engine)\//.test(path) && !jsonWriters.includes(path);
 
 const bans: readonly Ban[] = [
   {

@@ -26,6 +26,7 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   replication: ["config", "engine", "log", "policy", "runtime", "store", "telemetry", "util"],
   // The log of decisions: it reconstructs the data of their time with replication's point-in-time recovery.
   decisions: ["config", "engine", "log", "polar", "policy", "replication", "runtime", "store", "telemetry", "util"],
+  // Of the store it has the declarations: facts, keys, entries of the audit log. It has no connection.
   http: ["config", "decisions", "engine", "log", "polar", "policy", "replication", "store", "telemetry", "util"],
   // What the API offers: for each subject its endpoints, and the code that handles their requests.
   features: [
@@ -165,6 +166,8 @@ function fileProblem(own: string, path: string): string | undefined {
   if (target === undefined) return `\`src/\` must not import \`${path}\``;
   if (path === "src/runtime/sqlite.ts" && !sqliteFolders.includes(own))
     return "only runtime, store, log, engine, replication, decisions and roles touch SQLite";
+  if (path.startsWith("src/store/connection/") && ["http", "features"].includes(own))
+    return `\`${own}\` uses what the store declares, but it has no connection`;
   if (own === "main") return mainImports.test(path) ? undefined : "main.ts only starts cli/, or a worker process";
   if (own === target || (own === "cli" && target === "features")) return undefined;
   if (exceptions.some(({ file, from }) => file === path && from.includes(own))) return undefined;

@@ -4,12 +4,6 @@ import type { Fact, FactPattern, Value } from "../../store/facts/fact.ts";
 import type { Revision } from "../../store/log/store-state.ts";
 import type { PackedStrings } from "./packed-strings.ts";
 
-export type { FactFilter, FactPosition } from "../../store/facts/fact-pages.ts";
-export type { ValueFilter } from "../../store/facts/fact-walk.ts";
-export type { Value } from "../../store/facts/fact.ts";
-export type { ObjectFactPosition } from "../../store/facts/object-facts.ts";
-export type { Revision } from "../../store/log/store-state.ts";
-
 interface ActionQuestion {
   readonly actor: Value;
   readonly action: string;

@@ -1,8 +1,8 @@
 /** The audit log. */
 import { z } from "zod";
-import { auditResults } from "../../replication/node.ts";
 import { pageSize, zonedTime } from "../../http/request/query-schemas.ts";
 import { endpoints, json } from "../../http/endpoint.ts";
+import { auditResults } from "../../store/log/audit-entry.ts";
 
 export const auditEndpoints = endpoints({
   getAudit: {

@@ -2,8 +2,9 @@
 import type { Limits } from "../../config/limits.ts";
 import { formatAuditPageToken, parseAuditPageToken } from "../../http/pages/audit-page-token.ts";
 import type { Handlers } from "../../http/router.ts";
-import type { AuditEntry, Node } from "../../replication/node.ts";
+import type { Node } from "../../replication/node.ts";
 import { formatToken } from "../../log/event/position.ts";
+import type { AuditEntry } from "../../store/log/audit-entry.ts";
 import type { auditEndpoints } from "./endpoints.ts";
 
 const pageSizeDefault = 100;

@@ -5,7 +5,6 @@
 import type { Limits } from "../../config/limits.ts";
 import type { DecisionLog } from "../../decisions/decision-log.ts";
 import type { AnswerNote, PagedQuestion } from "../../engine/request/questions.ts";
-import type { Fact } from "../../log/event/event.ts";
 import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
 import { errorCatalogue } from "../../http/middleware/error-catalogue.ts";
 import { addHints, type Exchange, exchangeOf, holderOf } from "../../http/middleware/exchange.ts";
@@ -17,6 +16,7 @@ import type { Call, Handlers } from "../../http/router.ts";
 import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
+import type { Fact } from "../../store/facts/fact.ts";
 import { authzenEndpoints } from "./endpoints.ts";
 
 interface Decision {

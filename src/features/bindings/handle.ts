@@ -1,6 +1,5 @@
 /** Data bindings that the environment stores under names, so that questions need not contain their text. */
 import type { Limits } from "../../config/limits.ts";
-import { bindingsName, type StoredBindings } from "../../engine/local/stored-bindings.ts";
 import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
 import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -8,6 +7,7 @@ import { clip } from "../../util/text-length.ts";
 import { exchangeOf, holderOf } from "../../http/middleware/exchange.ts";
 import type { Handlers } from "../../http/router.ts";
 import { writeMetaOf, writeResponse, writesOf } from "../../http/write-response.ts";
+import { bindingsName, type StoredBindings } from "../../store/keys/stored-bindings.ts";
 import type { bindingsEndpoints } from "./endpoints.ts";
 
 export function handleBindings(

@@ -1,7 +1,6 @@
 /** Facts: read stored facts, change many in one transaction, delete all, count them. */
 import type { Limits } from "../../config/limits.ts";
-import type { Value, ValueFilter } from "../../engine/request/questions.ts";
-import type { Fact, FactChange, FactPattern } from "../../log/event/event.ts";
+import type { FactChange } from "../../log/event/event.ts";
 import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
 import { exchangeOf, holderOf } from "../../http/middleware/exchange.ts";
 import {
@@ -17,6 +16,8 @@ import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import { fitsInBytes } from "../../util/text-length.ts";
+import type { Fact, FactPattern, Value } from "../../store/facts/fact.ts";
+import type { ValueFilter } from "../../store/facts/fact-walk.ts";
 import type { factEndpoints } from "./endpoints.ts";
 
 export function handleFacts(node: Node, limits: Limits, queries: QueryDispatcher): Handlers<typeof factEndpoints> {

@@ -6,8 +6,8 @@
  */
 import { createHash } from "node:crypto";
 import type { Call, Handlers } from "../../http/router.ts";
-import type { Node, NodeHealth } from "../../replication/node.ts";
-import { isReady, type ReplicaStateName } from "../../replication/node-health.ts";
+import type { Node } from "../../replication/node.ts";
+import { isReady, type NodeHealth, type ReplicaStateName } from "../../replication/node-health.ts";
 import type { healthEndpoints } from "./endpoints.ts";
 
 /**

@@ -3,7 +3,6 @@
  * hash, the name and the grant.
  */
 import type { Limits } from "../../config/limits.ts";
-import { isExpired, mintApiKey, type KeySecret } from "../../engine/authenticate.ts";
 import { publicGrant } from "../../http/events/public-grant.ts";
 import { exchangeOf } from "../../http/middleware/exchange.ts";
 import type { Expiry } from "../../http/request/key-schemas.ts";
@@ -12,6 +11,8 @@ import { writeMetaOf, writeResponse, writesOf } from "../../http/write-response.
 import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import { clip } from "../../util/text-length.ts";
+import { isExpired, type KeySecret } from "../../store/keys/key-grant.ts";
+import { mintApiKey } from "../../store/keys/api-keys.ts";
 import type { keyEndpoints } from "./endpoints.ts";
 
 export function handleKeys(node: Node, limits: Limits): Handlers<typeof keyEndpoints> {

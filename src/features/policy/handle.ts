@@ -4,8 +4,9 @@ import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
 import { exchangeOf, holderOf, jsonResponse } from "../../http/middleware/exchange.ts";
 import type { Call, Handlers } from "../../http/router.ts";
 import { writeMetaOf, writeResponse, writesOf } from "../../http/write-response.ts";
-import type { Node, PolicyUpload } from "../../replication/node.ts";
+import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
+import type { PolicyUpload } from "../../log/append/append.ts";
 import { type EffectParts, policyEffect } from "./effect.ts";
 import type { policyEndpoints } from "./endpoints.ts";
 

@@ -3,12 +3,12 @@
  * chosen here: the hash of an API key and the idempotency key of a request are never public.
  */
 import { parseStoredText } from "../../policy/stored-policy.ts";
-import { bindingsNameOf, isBindingsRow } from "../../engine/local/stored-bindings.ts";
-import { keyIdOf, secretOf } from "../../engine/authenticate.ts";
 import type { ApiKey, Effect } from "../../log/event/event.ts";
 import type { LoggedEvent } from "../../log/reader/event-reader.ts";
 import { formatToken } from "../../log/event/position.ts";
 import { unreachable } from "../../util/assert.ts";
+import { bindingsNameOf, isBindingsRow } from "../../store/keys/stored-bindings.ts";
+import { keyIdOf, secretOf } from "../../store/keys/key-grant.ts";
 import { publicGrant } from "./public-grant.ts";
 
 export interface CloudEvent {

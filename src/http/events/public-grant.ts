@@ -1,5 +1,5 @@
 /** The public members of the grant of an API key, besides its role. */
-import type { KeySecret } from "../../engine/authenticate.ts";
+import type { KeySecret } from "../../store/keys/key-grant.ts";
 
 export function publicGrant({ expiresMs, restriction }: Pick<KeySecret, "expiresMs" | "restriction">) {
   return {

@@ -3,12 +3,13 @@
  * the token of a person, the role and the required consistency; the body is read only after that.
  */
 import { LRUCache } from "lru-cache";
-import { authenticate, isExpired, type KeySecret } from "../../engine/authenticate.ts";
+import { authenticate } from "../../engine/authenticate.ts";
 import type { ApiKeyRole } from "../../log/event/event.ts";
 import type { Limits } from "../../config/limits.ts";
 import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import { clip } from "../../util/text-length.ts";
+import { isExpired, type KeySecret } from "../../store/keys/key-grant.ts";
 import type { People, Person } from "../oidc/people.ts";
 import type { Endpoint } from "../endpoint.ts";
 import type { RequestKind } from "../request/request-limits.ts";

@@ -4,10 +4,10 @@
  * here.
  */
 import { isIP } from "node:net";
-import type { AuditAction, AuditDraft } from "../../replication/node.ts";
 import { forwardedClientHeader } from "../../replication/transport/forwarded-client.ts";
 import { traceIdOf } from "../../telemetry/trace-context.ts";
 import type { AppError } from "../../util/app-error.ts";
+import type { AuditAction, AuditDraft } from "../../store/log/audit-entry.ts";
 import type { AuditedPart, Exchange } from "./exchange.ts";
 
 /** The entry of a request, without its result; undefined if its endpoint is not audited. */

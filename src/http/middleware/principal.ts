@@ -1,6 +1,6 @@
 /** Who sends a request. */
-import type { KeySecret, WriteRestriction } from "../../engine/authenticate.ts";
 import type { ApiKeyRole } from "../../log/event/event.ts";
+import type { KeySecret, WriteRestriction } from "../../store/keys/key-grant.ts";
 import type { Person } from "../oidc/people.ts";
 
 /** An application with an API key. */

@@ -1,7 +1,7 @@
 /** Page tokens of `GET /api/audit`: the position of the last entry that was examined. They are valid on every node. */
 import { z } from "zod";
-import type { AuditPosition } from "../../replication/node.ts";
 import { malformedToken } from "./page-token.ts";
+import type { AuditPosition } from "../../store/log/audit-log.ts";
 
 const tokenSchema = z.tuple([z.literal(1), z.int().min(0), z.string().max(64)]);
 

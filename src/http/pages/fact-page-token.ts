@@ -6,8 +6,10 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { factArgumentsMax } from "../../polar/policy.ts";
-import type { FactFilter, FactPosition, ObjectFactPosition, Value } from "../../engine/request/questions.ts";
 import { AppError } from "../../util/app-error.ts";
+import type { FactFilter, FactPosition } from "../../store/facts/fact-pages.ts";
+import type { ObjectFactPosition } from "../../store/facts/object-facts.ts";
+import type { Value } from "../../store/facts/fact.ts";
 import { malformedToken } from "./page-token.ts";
 
 const arity = z.int().min(1).max(factArgumentsMax);

@@ -16,11 +16,11 @@ import type {
   ListingQuestion,
   ListingVersion,
   PagedQuestion,
-  Revision,
 } from "../../engine/request/questions.ts";
 import type { Node } from "../../replication/node.ts";
 import { formatToken } from "../../log/event/position.ts";
 import { AppError } from "../../util/app-error.ts";
+import type { Revision } from "../../store/log/store-state.ts";
 import { formatPageToken, malformedToken, type PageToken, parsePageToken, questionDigest } from "./page-token.ts";
 
 /** The body of the response. */

@@ -2,10 +2,10 @@
 import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
 import { duration } from "../../config/setting-types.ts";
-import type { WriteRestriction } from "../../engine/authenticate.ts";
 import { type ApiKeyRole, apiKeyRoles } from "../../log/event/event.ts";
 import { listOf } from "../../util/bounded-schema.ts";
 import { fitsInBytes } from "../../util/text-length.ts";
+import type { WriteRestriction } from "../../store/keys/key-grant.ts";
 import { validator } from "./schema-error.ts";
 
 /** A point in time: after a duration, or as ms since 1970. */

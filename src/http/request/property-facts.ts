@@ -4,8 +4,8 @@
  * in by using these predicates. Other properties are ignored, so that a client can always send all that it knows.
  */
 import type { FactUses } from "../../policy/fact-schema.ts";
-import type { Fact } from "../../log/event/event.ts";
 import { AppError } from "../../util/app-error.ts";
+import type { Fact } from "../../store/facts/fact.ts";
 import type { Attribute, Evaluation } from "./authzen-schemas.ts";
 
 type Value = Fact["args"][number];

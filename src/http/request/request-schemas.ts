@@ -5,7 +5,7 @@
  */
 import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
-import type { Fact, FactChange, FactPattern } from "../../log/event/event.ts";
+import type { FactChange } from "../../log/event/event.ts";
 import type {
   ActionsQuestion,
   AuthorizeQuestion,
@@ -21,6 +21,7 @@ import type { Source } from "../../polar/source.ts";
 import { AppError } from "../../util/app-error.ts";
 import { listOf, recordOf } from "../../util/bounded-schema.ts";
 import { fitsInBytes } from "../../util/text-length.ts";
+import type { Fact, FactPattern } from "../../store/facts/fact.ts";
 import { malformedToken, pageTokenCharactersMax } from "../pages/page-token.ts";
 import { authzenParsers } from "./authzen-schemas.ts";
 import { environmentParsers } from "./environment-schemas.ts";

@@ -2,10 +2,11 @@
  * The restriction of a key's writes. The writer checks it, so that it holds for every route, and for bodies that only
  * the writer parses.
  */
-import type { Fact, FactChange, FactPattern } from "../event/event.ts";
+import type { FactChange } from "../event/event.ts";
 import type { WriteRestriction } from "../../store/keys/key-grant.ts";
 import { AppError } from "../../util/app-error.ts";
 import { clip } from "../../util/text-length.ts";
+import type { Fact, FactPattern } from "../../store/facts/fact.ts";
 
 type Write = { readonly kind: "batch"; readonly changes: readonly FactChange[] } | { readonly kind: string };
 

@@ -120,5 +120,3 @@ export interface Event {
 
 /** One element of `POST /api/batch`: facts to insert, or patterns of facts to delete. */
 export type FactChange = { readonly inserts: readonly Fact[] } | { readonly deletes: readonly FactPattern[] };
-
-export type { Fact, FactPattern } from "../../store/facts/fact.ts";

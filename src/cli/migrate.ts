@@ -1,6 +1,6 @@
 /** `ostiary migrate`: migrates the databases of a stopped node, after which no older release can use them. */
 import { keepFilesPrivate, print } from "../runtime/process.ts";
-import { EnvironmentDirectories } from "../roles/environment-directories.ts";
+import { EnvironmentDirectories } from "../environments/directories.ts";
 import type { MovedListener } from "../store/connection/added-tables.ts";
 import { lockDirectory } from "../store/directory/data-directory.ts";
 import { migrateStoreIn, type Migration } from "../store/directory/migrate.ts";

@@ -6,7 +6,7 @@ import { accessSync, constants } from "node:fs";
 import type { Config } from "../config/config.ts";
 import { describeServiceVariables } from "../config/kubernetes-variables.ts";
 import { describeResources } from "../config/resource-limits.ts";
-import { startNode } from "../roles/environment-host.ts";
+import { startNode } from "../environments/host.ts";
 import { controlGroupLimits } from "../runtime/control-group.ts";
 import { keepFilesPrivate, onUnhandledError, stopSignal } from "../runtime/process.ts";
 import { localUrl } from "../runtime/serve.ts";

@@ -66,7 +66,7 @@ test("each response has the headers of the table", () =>
 const program = `
 import { createRequire } from "node:module";
 import { loadConfig } from "./src/config/load.ts";
-import { startNode } from "./src/roles/environment-host.ts";
+import { startNode } from "./src/environments/host.ts";
 const { config } = loadConfig({ environment: {}, flags: JSON.parse(process.argv.at(-1)) });
 const running = await startNode(config);
 const loaded = () => Object.keys(createRequire(import.meta.url).cache).filter((path) => /console-(?:files|archive)/.test(path)).length;

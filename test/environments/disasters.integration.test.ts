@@ -17,7 +17,7 @@ import {
 import { workspace } from "../cli/workspace.ts";
 import { readDocument } from "../manual/document.ts";
 import { must } from "../../src/util/assert.ts";
-import { registryEnvironment } from "../../src/roles/environment-registry.ts";
+import { registryEnvironment } from "../../src/environments/registry.ts";
 import { ask, createEnvironment, fill, mayRead } from "./host.ts";
 
 const timeoutMs = 90_000;

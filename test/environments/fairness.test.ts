@@ -4,7 +4,7 @@
  */
 import { expect, test } from "bun:test";
 import { setImmediate } from "node:timers/promises";
-import { EnvironmentTurns } from "../../src/roles/environment-turns.ts";
+import { EnvironmentTurns } from "../../src/environments/turns.ts";
 import { systemClock } from "../../src/util/clock.ts";
 import { adminKey, withCluster } from "../replication/cluster.ts";
 import { ask, createEnvironment, fill, isReader, mayRead } from "./host.ts";

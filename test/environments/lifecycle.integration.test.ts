@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { existsSync, readdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
-import { registryEnvironment } from "../../src/roles/environment-registry.ts";
+import { registryEnvironment } from "../../src/environments/registry.ts";
 import { recentTraces } from "../../src/telemetry/recent-traces.ts";
 import { adminKey, eventually, SystemWithClock, withCluster } from "../replication/cluster.ts";
 import { ask, createEnvironment, fill, isReader, mayRead } from "./host.ts";

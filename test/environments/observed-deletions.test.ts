@@ -1,6 +1,6 @@
 /** For how long deletions are observed: no clock and no restart makes the time shorter. */
 import { expect, test } from "bun:test";
-import { ObservedDeletions } from "../../src/roles/observed-deletions.ts";
+import { ObservedDeletions } from "../../src/environments/observed-deletions.ts";
 import { withDirectory } from "../replication/cluster.ts";
 import { SimulatedClock } from "../replication/simulated-clock.ts";
 

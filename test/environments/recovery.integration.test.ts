@@ -6,7 +6,7 @@ import { expect, test } from "bun:test";
 import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
-import { registryEnvironment } from "../../src/roles/environment-registry.ts";
+import { registryEnvironment } from "../../src/environments/registry.ts";
 import { currentStorePath } from "../../src/store/directory/data-directory.ts";
 import { must } from "../../src/util/assert.ts";
 import { adminKey, type Cluster, eventually, withCluster } from "../replication/cluster.ts";

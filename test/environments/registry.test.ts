@@ -1,7 +1,7 @@
 /** Changes of the list of environments that too few edges have acknowledged. */
 import { expect, test } from "bun:test";
 import type { Node, Writes } from "../../src/replication/node.ts";
-import { EnvironmentRegistry } from "../../src/roles/environment-registry.ts";
+import { EnvironmentRegistry } from "../../src/environments/registry.ts";
 import type { RunningNode } from "../../src/roles/node-service.ts";
 import type { StoreState } from "../../src/store/log/store-state.ts";
 import { AppError } from "../../src/util/app-error.ts";

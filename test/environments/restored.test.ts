@@ -1,9 +1,9 @@
 /** What a node notes of restored environments, and which directories it keeps. */
 import { expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
-import { EnvironmentDirectories } from "../../src/roles/environment-directories.ts";
-import { registryEnvironment } from "../../src/roles/environment-registry.ts";
-import { RestoredNote } from "../../src/roles/restored-note.ts";
+import { EnvironmentDirectories } from "../../src/environments/directories.ts";
+import { registryEnvironment } from "../../src/environments/registry.ts";
+import { RestoredNote } from "../../src/environments/restored-note.ts";
 import { nextStorePath, restoredName, writeNodeFile } from "../../src/store/directory/data-directory.ts";
 import { withDirectory } from "../replication/cluster.ts";
 import { SimulatedClock } from "../replication/simulated-clock.ts";

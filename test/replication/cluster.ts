@@ -17,7 +17,7 @@ import { mintEpoch } from "../../src/log/event/position.ts";
 import { startPrimaryNode, type PrimaryNode } from "../../src/roles/primary.ts";
 import { append } from "../../src/log/append/append.ts";
 import { type ClusterSystem, realClusterSystem } from "../../src/roles/cluster-system.ts";
-import { startNode } from "../../src/roles/environment-host.ts";
+import { startNode } from "../../src/environments/host.ts";
 import { startEdge, startPrimary } from "../../src/roles/member.ts";
 import { serveNode, type RunningNode } from "../../src/roles/node-service.ts";
 import { currentStorePath } from "../../src/store/directory/data-directory.ts";

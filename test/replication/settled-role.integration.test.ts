@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { freePort } from "../../scripts/node-process.ts";
 import { noteReplaced } from "../../src/replication/role-notes.ts";
 import { realClusterSystem } from "../../src/roles/cluster-system.ts";
-import { registryEnvironment } from "../../src/roles/environment-registry.ts";
+import { registryEnvironment } from "../../src/environments/registry.ts";
 import { nextFailoverTerm } from "../../src/store/log/terms.ts";
 import { ask, createEnvironment, fill, isReader, mayRead } from "../environments/host.ts";
 import { prepareMosquitto } from "../e2e/mosquitto.ts";

@@ -60,10 +60,13 @@ const layers: Readonly<Record<string, readonly string[]>> = {
     "telemetry",
     "util",
   ],
+  // The environments of one process: each is a node of its own, which `roles` starts.
+  environments: ["config", "features", "http", "log", "replication", "roles", "runtime", "store", "telemetry", "util"],
   cli: [
     "config",
     "decisions",
     "engine",
+    "environments",
     "features",
     "http",
     "import",

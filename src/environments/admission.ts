@@ -9,7 +9,7 @@ import { isForwarded } from "../features/all-endpoints.ts";
 import { hashKey } from "../store/keys/api-keys.ts";
 import { matchingIndex, type NodeKeyHashes } from "../store/keys/node-keys.ts";
 import { pathOf } from "../util/request-url.ts";
-import type { RunningNode } from "./node-service.ts";
+import type { RunningNode } from "../roles/node-service.ts";
 
 /** `starting`: the node cannot say that yet. */
 export type Admission = "admitted" | "refused" | "starting";

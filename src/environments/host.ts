@@ -27,23 +27,23 @@ import { must } from "../util/assert.ts";
 import { sleep } from "../util/clock.ts";
 import { rateLimiter } from "../util/rate-limiter.ts";
 import { reasonOf } from "../util/reason.ts";
-import { type ClusterSystem, realClusterSystem } from "./cluster-system.ts";
-import { EnvironmentAdmission } from "./environment-admission.ts";
-import { EnvironmentDirectories } from "./environment-directories.ts";
-import { EnvironmentDiscovery, noRegistryHeader } from "./environment-discovery.ts";
-import { EnvironmentListener } from "./environment-listener.ts";
+import { type ClusterSystem, realClusterSystem } from "../roles/cluster-system.ts";
+import { EnvironmentAdmission } from "./admission.ts";
+import { EnvironmentDirectories } from "./directories.ts";
+import { EnvironmentDiscovery, noRegistryHeader } from "./discovery.ts";
+import { EnvironmentListener } from "./listener.ts";
 import {
   type EnvironmentIdentity,
   EnvironmentRegistry,
   registryEnvironment,
   type RegisteredEnvironment,
-} from "./environment-registry.ts";
-import { startFallback } from "./fallback.ts";
-import { type MemberOptions, startEdge, startPrimary } from "./member.ts";
-import { openPeople, type RunningNode } from "./node-service.ts";
+} from "./registry.ts";
+import { startFallback } from "../roles/fallback.ts";
+import { type MemberOptions, startEdge, startPrimary } from "../roles/member.ts";
+import { openPeople, type RunningNode } from "../roles/node-service.ts";
 import { ObservedDeletions } from "./observed-deletions.ts";
 import { RestoredNote } from "./restored-note.ts";
-import { systemWithTls } from "./tls-system.ts";
+import { systemWithTls } from "../roles/tls-system.ts";
 
 const log = getLogger("environments");
 

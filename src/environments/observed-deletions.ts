@@ -8,7 +8,7 @@ import { readNodeFile, writeNodeFile } from "../store/directory/data-directory.t
 import { getLogger } from "../telemetry/logger.ts";
 import type { Clock } from "../util/clock.ts";
 import { reasonOf } from "../util/reason.ts";
-import type { RegisteredEnvironment } from "./environment-registry.ts";
+import type { RegisteredEnvironment } from "./registry.ts";
 
 const log = getLogger("environments");
 

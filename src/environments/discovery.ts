@@ -5,7 +5,7 @@
 import type { Config } from "../config/config.ts";
 import { systemOfEnvironment } from "../replication/transport/environment-system.ts";
 import { sendWithNodeKey } from "../replication/transport/node-authorization.ts";
-import type { ClusterSystem } from "./cluster-system.ts";
+import type { ClusterSystem } from "../roles/cluster-system.ts";
 
 /** Of a response 503 of a node that has no registry, and does not know yet whether another node has one: its role. */
 export const noRegistryHeader = "Ostiary-No-Registry";

@@ -2,7 +2,7 @@
  * The listener of a process that hosts several environments. It passes each request to the service of its environment:
  * the one that the API key names, or the header `Ostiary-Environment` for a person's token, or the path for a request of
  * another node. All requests of senders that the environment does not know, and those that need no key, go to the default
- * environment (`environment-admission.ts`).
+ * environment (`admission.ts`).
  */
 import type { Listener, ServeOptions, WebSocketEndpoint } from "../runtime/serve.ts";
 import { environmentHeader, isApiKey } from "../http/middleware/access.ts";
@@ -11,9 +11,9 @@ import type { System } from "../replication/system.ts";
 import { inEnvironment } from "../telemetry/current-environment.ts";
 import { sleep, type Clock } from "../util/clock.ts";
 import { pathOf, pathStart } from "../util/request-url.ts";
-import { registryEnvironment } from "./environment-registry.ts";
-import type { Admission, EnvironmentAdmission } from "./environment-admission.ts";
-import { EnvironmentTurns } from "./environment-turns.ts";
+import { registryEnvironment } from "./registry.ts";
+import type { Admission, EnvironmentAdmission } from "./admission.ts";
+import { EnvironmentTurns } from "./turns.ts";
 
 type Fetch = ServeOptions["fetch"];
 type Connections = Parameters<Fetch>[1];

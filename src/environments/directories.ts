@@ -18,7 +18,7 @@ import {
 } from "../store/directory/data-directory.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { StorageError } from "../util/storage-failure.ts";
-import { registryEnvironment, type EnvironmentIdentity, type RegisteredEnvironment } from "./environment-registry.ts";
+import { registryEnvironment, type EnvironmentIdentity, type RegisteredEnvironment } from "./registry.ts";
 
 const log = getLogger("environments");
 

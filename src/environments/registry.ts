@@ -6,7 +6,7 @@
 import type { FactChange } from "../log/event/event.ts";
 import type { Fact, FactPattern } from "../store/facts/fact.ts";
 import { AppError } from "../util/app-error.ts";
-import type { RunningNode } from "./node-service.ts";
+import type { RunningNode } from "../roles/node-service.ts";
 
 /** No environment that an administrator creates can have this id, because ids end with a letter or a digit. */
 export const registryEnvironment = "environments-";

@@ -7,7 +7,7 @@ import type { Limits } from "../../config/limits.ts";
 import type { FactChange, Effect } from "../event/event.ts";
 import { activationOf } from "../../policy/activation.ts";
 import { readVersion } from "../../policy/policy-history.ts";
-import { unknownNamesInFacts } from "../../policy/unknown-names.ts";
+import { unknownNamesInFacts } from "../../policy/fact-names.ts";
 import { storedText, type Author, type SourcePart } from "../../policy/stored-policy.ts";
 import { resolveChanges } from "../state/resolve.ts";
 import type { Connection } from "../../store/connection/connection.ts";

@@ -6,7 +6,7 @@ import { accessSync, constants } from "node:fs";
 import type { Config } from "../config/config.ts";
 import { describeServiceVariables } from "../config/kubernetes-variables.ts";
 import { describeResources } from "../config/resource-limits.ts";
-import { startNode } from "../environments/host.ts";
+import { startEnvironments } from "../environments/host.ts";
 import { controlGroupLimits } from "../runtime/control-group.ts";
 import { keepFilesPrivate, onUnhandledError, stopSignal } from "../runtime/process.ts";
 import { localUrl } from "../runtime/serve.ts";
@@ -31,7 +31,7 @@ export const serveCommand: AddCommand = (program) => {
     .description("Run a node until SIGTERM or SIGINT: --role primary, edge or fallback");
   addSettingOptions(command).action(async () => {
     const { config, warnings } = await configFromCommand(command);
-    await runNode(config, warnings, () => startNode(config));
+    await runNode(config, warnings, () => startEnvironments(config));
   });
 };
 

@@ -38,8 +38,7 @@ import {
   registryEnvironment,
   type RegisteredEnvironment,
 } from "./registry.ts";
-import { startFallback } from "../roles/fallback.ts";
-import { type MemberOptions, startEdge, startPrimary } from "../roles/member.ts";
+import { type NodeOptions, startNode } from "../roles/node-loop.ts";
 import { openPeople, type RunningNode } from "../roles/node-service.ts";
 import { ObservedDeletions } from "./observed-deletions.ts";
 import { RestoredNote } from "./restored-note.ts";
@@ -85,7 +84,10 @@ interface FailedStart {
  * Starts the node of the configuration, and all environments that it hosts. AppError `conflict` names a file of TLS that
  * cannot be used.
  */
-export async function startNode(config: Config, system: ClusterSystem = realClusterSystem): Promise<RunningNode> {
+export async function startEnvironments(
+  config: Config,
+  system: ClusterSystem = realClusterSystem,
+): Promise<RunningNode> {
   const identity = TlsIdentity.open(config, system.clock);
   const node = await new EnvironmentHost(config, systemWithTls(system, config, identity), identity).start();
   const endWatch = identity?.watch();
@@ -103,7 +105,7 @@ class EnvironmentHost implements Environments {
   readonly #system: ClusterSystem;
   readonly #listener: EnvironmentListener;
   /** What all environments have in common, so that no limit tells which of them exist. */
-  readonly #shared: Pick<MemberOptions, "people" | "keyLookups">;
+  readonly #shared: Pick<NodeOptions, "people" | "keyLookups">;
   readonly #directories: EnvironmentDirectories;
   readonly #discovery: EnvironmentDiscovery;
   readonly #restored: RestoredNote;
@@ -164,7 +166,7 @@ class EnvironmentHost implements Environments {
 
   async start(): Promise<RunningNode> {
     const system = { ...this.#system, serve: this.#listener.serveDefault };
-    const service = await startOf(this.#config.role)(this.#config, system, {
+    const service = await startNode(this.#config, system, {
       environments: this,
       ...this.#shared,
     });
@@ -743,7 +745,7 @@ class EnvironmentHost implements Environments {
       ...systemOfEnvironment(this.#system, id),
       serve: (options) => this.#listener.serveHosted(id, options),
     };
-    const options: MemberOptions = {
+    const options: NodeOptions = {
       isHosted: true,
       nodeKeyHashes: this.#nodeKeyHashes(),
       ...this.#shared,
@@ -754,8 +756,7 @@ class EnvironmentHost implements Environments {
     if (isLed && wasReplaced(this.#config.data)) noteReplaced(data);
     // A promoted edge is the primary of this environment after a restart as well.
     if (isPrimary && own === "edge") writePromotionNote(data);
-    const start = isPrimary ? startPrimary : startOf(config.role);
-    return inEnvironment(id, () => start(config, system, options));
+    return inEnvironment(id, () => startNode(config, system, options));
   }
 
   /** Limits of questions of clients do not concern this node, which reads all entries. */
@@ -799,10 +800,6 @@ class EnvironmentHost implements Environments {
       if (stop.status === "rejected") log.error("an environment did not stop cleanly: {error}", { error: stop.reason });
     await must(this.#default).stop();
   }
-}
-
-function startOf(role: Config["role"]): typeof startPrimary {
-  return { primary: startPrimary, edge: startEdge, fallback: startFallback }[role];
 }
 
 /** AppError `not_ready`: the open files that are left are for the connections and files of the present environments. */

@@ -8,8 +8,9 @@ import type { Source } from "../polar/source.ts";
 import { realSystem } from "../replication/system.ts";
 import { operator } from "../store/log/audit-entry.ts";
 import { LoginCode } from "./login-code.ts";
-import { startPrimaryNode } from "./primary.ts";
+import { startAlone } from "./node-parts.ts";
 import { serveNode, type RunningNode } from "./node-service.ts";
+import { startPrimary } from "./primary.ts";
 import { TestEnvironments } from "./test-environments.ts";
 
 export interface DevNode extends RunningNode {
@@ -24,7 +25,7 @@ export async function startDev(config: Config, sources: readonly Source[]): Prom
   // The files are checked one by one, so that problems name file and line, and loaded as one policy.
   const check = (files: readonly Source[]) => acceptPolicy(files, { runTests: true, limits: config.limits });
   if (sources.length > 0) check(sources);
-  const node = await startPrimaryNode(config);
+  const node = await startAlone(config, (parts) => startPrimary(parts, config));
   const load = async (files: readonly Source[]): Promise<void> => {
     const source = files.map(({ text }) => text).join("\n");
     const filename = files.map(({ name }) => name).join(", ");
@@ -43,9 +44,15 @@ export async function startDev(config: Config, sources: readonly Source[]): Prom
     return developmentKey;
   };
   const testEnvironments = new TestEnvironments(config, node);
-  const served = await serveNode(config, node, realSystem, { testEnvironments, redeemLoginCode });
+  const served = await serveNode(config, node, realSystem, { testEnvironments, redeemLoginCode }).catch(
+    async (error: unknown) => {
+      await node.stop();
+      throw error;
+    },
+  );
   return {
     ...served,
+    stop: () => served.stop().finally(() => node.stop()),
     createLoginCode: () => loginCode.create(),
     load(files) {
       check(files);

@@ -20,33 +20,16 @@ import type { StoreState } from "../store/log/store-state.ts";
 import { lockNodeDirectory } from "../store/directory/data-directory.ts";
 import { AppError } from "../util/app-error.ts";
 import type { Clock } from "../util/clock.ts";
-import { realClusterSystem, type ClusterSystem } from "./cluster-system.ts";
-import { openReplicaAudit, positionHealth, replicaHealth } from "./edge.ts";
-import { serveNode, type RunningNode, type ServiceOptions } from "./node-service.ts";
+import type { ClusterSystem } from "./cluster-system.ts";
+import { positionHealth, replicaHealth, startReports } from "./edge.ts";
+import type { NodeParts } from "./node-parts.ts";
 
-/** Starts the node, then its API. It listens immediately and reports that it is not ready while it has no data. */
-export async function startFallback(
-  config: Config,
-  system: ClusterSystem = realClusterSystem,
-  options: ServiceOptions = {},
-): Promise<RunningNode> {
-  return serveNode(config, await startFallbackNode(config, system), system, options);
-}
-
-export function startFallbackNode(config: Config, system: ClusterSystem = realClusterSystem): Promise<Node> {
-  return config.follow ? startReplicaFallback(config, system) : startSnapshotFallback(config, system);
-}
-
-/** It asks for the log every few seconds and uses no broker. */
-async function startReplicaFallback(config: Config, system: ClusterSystem): Promise<Node> {
+/** It asks for the log every few seconds and uses no broker. `stop` of the result ends the role, not the parts. */
+export async function startFollowingFallback(parts: NodeParts, config: Config): Promise<Node> {
+  const { id, keyUses, system } = parts;
   // The parts stop in reverse order, also if a later part fails to start.
   await using started = new AsyncDisposableStack();
-  const directory = lockNodeDirectory(config.data);
-  started.defer(directory.unlock);
-  const id = nodeIdOf(config);
-  const replica = await openReplica(config, directory, withoutAckName, started, system, (asked) =>
-    survey.answer(asked),
-  );
+  const replica = await openReplica(config, parts, withoutAckName, started, (asked) => survey.answer(asked));
   const health = (): NodeHealth => {
     const { state, ...rest } = replicaHealth(replica, config.limits.readyAgeMsMax);
     return {
@@ -56,19 +39,16 @@ async function startReplicaFallback(config: Config, system: ClusterSystem): Prom
       ...policyHealth(replica.state()),
     };
   };
-  const nodeKeyHashes = nodeKeyHashesOf(config);
-  const own = reporterOf({ node: id, nodeKeyHashes, health, appliedMs: replica.appliedMs });
+  const own = reporterOf({ node: id, nodeKeyHashes: nodeKeyHashesOf(config), health, appliedMs: replica.appliedMs });
   const survey = new ReplicaSurvey(own, replica.peers, system.clock);
   replica.loop.start();
-  const keyUses = new KeyUses(config.data, system.clock);
-  started.defer(keyUses.start(config.limits.keyUsesIntervalMs, (uses) => replica.peers.primary.client.keyUses(uses)));
-  const audit = openReplicaAudit(config, id, replica, started, system);
+  startReports(parts, config, replica, started);
   const running = started.move();
   return {
     ...commonMembers(config, id, keyUses, system.clock),
     engine: replica.engine,
     events: replica.events,
-    audit,
+    audit: parts.audit,
     state: replica.state,
     health,
     survey: (wanted) => survey.ask(wanted),
@@ -79,7 +59,8 @@ async function startReplicaFallback(config: Config, system: ClusterSystem): Prom
   };
 }
 
-async function startSnapshotFallback(config: Config, system: ClusterSystem): Promise<Node> {
+/** A node without a writer, so it has parts of its own. It ends them with its role. */
+export async function startSnapshotFallback(config: Config, system: ClusterSystem): Promise<Node> {
   const { data, maxStaleness } = config;
   await using started = new AsyncDisposableStack();
   const directory = lockNodeDirectory(data);

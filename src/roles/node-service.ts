@@ -38,7 +38,7 @@ export interface RunningNode {
   failWaiting(): void;
   /** A node of another role answers from now on, at the same address. */
   replace(node: Node): void;
-  /** Refuses new requests, ends streams, finishes the requests in flight, and stops the node. */
+  /** Refuses new requests, ends streams, and finishes the requests in flight. */
   stop(): Promise<void>;
 }
 
@@ -55,7 +55,7 @@ export interface ServiceOptions {
   readonly people?: People | undefined;
 }
 
-/** Serves the node's API, and MQTT over WebSocket with an embedded broker. */
+/** Serves the node's API, and MQTT over WebSocket with an embedded broker. It does not stop the node. */
 export async function serveNode(
   config: Config,
   first: Node,
@@ -143,13 +143,11 @@ export async function serveNode(
         newestBackup?.close();
         await testEnvironments?.close();
         await decisions.close();
-        await node.stop();
       },
     };
   } catch (error) {
     await decisions.close();
     await testEnvironments?.close();
-    await node.stop();
     throw error;
   }
 }

@@ -114,3 +114,16 @@ export function acceptAdminKeyLater(
   });
   started.defer(cancel);
 }
+
+/** What a first start prints. */
+export function mintedKeysText({ adminKey, nodeKey }: MintedKeys): string {
+  const rule = "-".repeat(78);
+  const lines = [
+    rule,
+    "Keys were made at this first start. They are shown this once: keep them.",
+    ...(adminKey === undefined ? [] : [`  admin key (clients): ${adminKey}`]),
+    ...(nodeKey === undefined ? [] : [`  node key (edges, fallbacks): ${nodeKey}`]),
+    rule,
+  ];
+  return `${lines.join("\n")}\n`;
+}

@@ -3,26 +3,21 @@ import type { AuditLog } from "../replication/audit/audit-recorder.ts";
 import type { Acks } from "../replication/failover/acks.ts";
 import type { Fence } from "../replication/failover/fence.ts";
 import type { Handover } from "../replication/failover/handover.ts";
-import type { Leadership } from "../replication/failover/leadership.ts";
-import type { StartTerm } from "../replication/failover/start-term.ts";
 import type { Writer } from "../log/writer/writer.ts";
+import type { WriteMeta, WriteResult } from "../log/append/append.ts";
 import type { Writes } from "../replication/node.ts";
 import type { DamageMonitor } from "../replication/replica/damage-monitor.ts";
 import type { EventStream } from "../replication/transport/event-stream.ts";
 import type { AuditDraft } from "../store/log/audit-entry.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
-import type { WriteMeta, WriteResult } from "../log/append/append.ts";
+import type { Claim } from "./primary-claim.ts";
 
 export interface PrimaryWritesOptions {
   readonly writer: Writer;
-  readonly term: StartTerm;
-  readonly history: string;
   readonly acks: Acks;
-  readonly ackTimeoutMs: number;
-  /** Each of these can forbid writes. */
-  readonly fence: Fence;
-  readonly leadership: Leadership | undefined;
+  // Each of these can forbid writes.
+  readonly claim: Claim;
   readonly handover: Handover;
   readonly damage: DamageMonitor;
   readonly stream: EventStream;
@@ -35,7 +30,7 @@ export function createWrites(options: PrimaryWritesOptions): Writes {
   const write = (request: WriteRequest, meta: WriteMeta): Promise<WriteResult> =>
     countWrite(request.kind, (onCommitted) => writeAcknowledged(options, request, meta, onCommitted));
   return {
-    history: options.history,
+    history: options.claim.opened.history,
     batch: (changes, meta) =>
       write(typeof changes === "string" ? { kind: "batch", json: changes } : { kind: "batch", changes }, meta),
     policy: (policy, meta) => write({ kind: "policy", ...policy }, meta),
@@ -50,7 +45,8 @@ async function writeAcknowledged(
   meta: WriteMeta,
   onCommitted: () => void,
 ): Promise<WriteResult> {
-  const { writer, term, handover, leadership, acks, ackTimeoutMs, fence } = options;
+  const { writer, handover, acks, claim } = options;
+  const { config, term, leadership, fence } = claim;
   const admit = (): void => requireWritable(options);
   if (!term.isBegun) {
     admit();
@@ -62,9 +58,9 @@ async function writeAcknowledged(
   if (result.unchanged !== true && result.repeated !== true) metrics.eventsApplied.inc({ source: "write" });
   // A repeated request may have been committed in an earlier epoch, but edges acknowledge positions of the current one.
   const epoch = result.repeated === true ? writer.state.epoch : result.epoch;
-  const isAcknowledged = await acks.waitFor(epoch, result.offset, ackTimeoutMs);
+  const isAcknowledged = await acks.waitFor(epoch, result.offset, config.limits.ackTimeoutMs);
   // Another node may have acquired the lease meanwhile and continue without this write.
-  if (leadership?.problem !== undefined) throw unacknowledged(leadership.problem);
+  if (leadership.problem !== undefined) throw unacknowledged(leadership.problem);
   if (isAcknowledged) return result;
   requireUnfenced(fence, { mayBeDone: true });
   throw unacknowledged("not enough edges have it yet");
@@ -87,11 +83,12 @@ function recordAction(
 }
 
 /** AppError `not_ready` says why this primary accepts no writes now. */
-function requireWritable({ fence, damage, handover, leadership, stream }: PrimaryWritesOptions): void {
+function requireWritable({ claim, damage, handover, stream }: PrimaryWritesOptions): void {
+  const { fence, leadership } = claim;
   requireUnfenced(fence);
   damage.requireNone();
   handover.requireInactive();
-  leadership?.requireValid();
+  leadership.requireValid();
   if (stream.isOwnershipUncertain)
     throw new AppError(
       "not_ready",

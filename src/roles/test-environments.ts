@@ -13,7 +13,8 @@ import { copyEnvironment } from "../replication/snapshots/copy-environment.ts";
 import { realSystem } from "../replication/system.ts";
 import { parseApiKey } from "../store/keys/api-keys.ts";
 import { AppError } from "../util/app-error.ts";
-import { type PrimaryNode, startPrimaryNode } from "./primary.ts";
+import { startAlone } from "./node-parts.ts";
+import { type PrimaryNode, startPrimary } from "./primary.ts";
 
 /** More than the workers of a test runner, since each may use one. */
 const environmentsMax = 20;
@@ -80,7 +81,7 @@ export class TestEnvironments {
       if (isCopy) await copyEnvironment({ system: realSystem, source, data, environment: name, limits });
       const adminKey = `e_${name}_${keyId}_${randomBytes(16).toString("hex")}`;
       const config = { ...this.#config, environment: name, data, nodeId: name, adminKey };
-      const node = await startPrimaryNode(config);
+      const node = await startAlone(config, (parts) => startPrimary(parts, config));
       const decisions = new DecisionLog(config);
       const createTestEnvironment = (copy: boolean) => this.create(copy);
       const app = createApp(node, limits, { decisions, createTestEnvironment });

@@ -66,9 +66,9 @@ test("each response has the headers of the table", () =>
 const program = `
 import { createRequire } from "node:module";
 import { loadConfig } from "./src/config/load.ts";
-import { startNode } from "./src/environments/host.ts";
+import { startEnvironments } from "./src/environments/host.ts";
 const { config } = loadConfig({ environment: {}, flags: JSON.parse(process.argv.at(-1)) });
-const running = await startNode(config);
+const running = await startEnvironments(config);
 const loaded = () => Object.keys(createRequire(import.meta.url).cache).filter((path) => /console-(?:files|archive)/.test(path)).length;
 const before = loaded();
 const { status } = await fetch(running.url + "/console/");

@@ -8,17 +8,18 @@ import { connectAsync, type IClientOptions } from "mqtt";
 import type { Config } from "../../src/config/config.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { loadConfig } from "../../src/config/load.ts";
-import { startEdgeNode } from "../../src/roles/edge.ts";
-import { startFallbackNode } from "../../src/roles/fallback.ts";
+import { startEdge } from "../../src/roles/edge.ts";
+import { startFollowingFallback, startSnapshotFallback } from "../../src/roles/fallback.ts";
 import { topicsOf } from "../../src/replication/transport/topics.ts";
 import type { AnnounceKeys } from "../../src/roles/primary-keys.ts";
 import type { Node } from "../../src/replication/node.ts";
 import { mintEpoch } from "../../src/log/event/position.ts";
-import { startPrimaryNode, type PrimaryNode } from "../../src/roles/primary.ts";
+import { startPrimary, type PrimaryNode } from "../../src/roles/primary.ts";
 import { append } from "../../src/log/append/append.ts";
 import { type ClusterSystem, realClusterSystem } from "../../src/roles/cluster-system.ts";
-import { startNode } from "../../src/environments/host.ts";
-import { startEdge, startPrimary } from "../../src/roles/member.ts";
+import { startEnvironments } from "../../src/environments/host.ts";
+import { startNode } from "../../src/roles/node-loop.ts";
+import { startAlone } from "../../src/roles/node-parts.ts";
 import { serveNode, type RunningNode } from "../../src/roles/node-service.ts";
 import { currentStorePath } from "../../src/store/directory/data-directory.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
@@ -102,7 +103,7 @@ export class Cluster {
 
   async primary(flags: Flags = {}, announce?: AnnounceKeys, system?: ClusterSystem): Promise<Running<PrimaryNode>> {
     const config = this.config("primary", "primary", { adminKey, ...flags });
-    return this.#serve(config, () => startPrimaryNode(config, { announce }, system));
+    return this.#serve(config, () => startAlone(config, (parts) => startPrimary(parts, config, { announce }), system));
   }
 
   async edge(
@@ -112,7 +113,7 @@ export class Cluster {
     system?: ClusterSystem,
   ): Promise<Running<Node>> {
     return this.#serve(this.config("edge", name, { primary: primary.url, ...flags }), (config) =>
-      startEdgeNode(config, {}, system),
+      startAlone(config, (parts) => startEdge(parts, config), system),
     );
   }
 
@@ -122,12 +123,12 @@ export class Cluster {
     flags: Flags,
     system?: ClusterSystem,
   ): Promise<RunningNode & { readonly data: string }> {
-    return this.#asMember(this.config("edge", name, flags), startEdge, system);
+    return this.#asMember(this.config("edge", name, flags), startNode, system);
   }
 
   /** A primary as the command line starts it: it can be replaced, and then continues as an edge at the same address. */
   async member(flags: Flags, system?: ClusterSystem): Promise<RunningNode & { readonly data: string }> {
-    return this.#asMember(this.config("primary", "primary", { adminKey, ...flags }), startPrimary, system);
+    return this.#asMember(this.config("primary", "primary", { adminKey, ...flags }), startNode, system);
   }
 
   /** A node with all its environments, as `ostiary serve` starts it. */
@@ -138,12 +139,12 @@ export class Cluster {
     system?: ClusterSystem,
   ): Promise<RunningNode & { readonly data: string }> {
     const config = this.config(role, name, { ...(role === "primary" && { adminKey }), ...flags });
-    return this.#asMember(config, startNode, system);
+    return this.#asMember(config, startEnvironments, system);
   }
 
   async #asMember(
     config: Config,
-    start: typeof startEdge,
+    start: typeof startNode,
     system?: ClusterSystem,
   ): Promise<RunningNode & { readonly data: string }> {
     const running = await start(config, system);
@@ -155,7 +156,10 @@ export class Cluster {
   async fallback(primary: { readonly url: string }, flags: Flags = {}, system?: ClusterSystem): Promise<Running<Node>> {
     return this.#serve(
       this.config("fallback", "fallback", { primary: primary.url, refresh: "1s", ...flags }),
-      (config) => startFallbackNode(config, system),
+      (config) =>
+        config.follow
+          ? startAlone(config, (parts) => startFollowingFallback(parts, config), system)
+          : startSnapshotFallback(config, system ?? realClusterSystem),
     );
   }
 
@@ -165,14 +169,17 @@ export class Cluster {
 
   async #serve<N extends Node>(config: Config, start: (config: Config) => Promise<N>): Promise<Running<N>> {
     const node = await start(config);
-    const { url, stop } = await serveNode(config, node);
+    const { url, stop } = await serveNode(config, node).catch(async (error: unknown) => {
+      await node.stop();
+      throw error;
+    });
     const running: Running<N> = {
       node,
       url,
       data: config.data,
       stop: () => {
         this.#running.delete(running);
-        return stop();
+        return stop().finally(() => node.stop());
       },
     };
     this.#running.add(running);

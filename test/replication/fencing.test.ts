@@ -9,7 +9,7 @@ import { adminKey, Cluster, eventually, nodeKey, withCluster, withDirectory } fr
 import { DuplicatePrimaryMonitor, findPrimaries } from "../../src/replication/failover/duplicate-primary.ts";
 import { Fence, type FenceReason, type ObservedPosition } from "../../src/replication/failover/fence.ts";
 import { createSuccessorDetector } from "../../src/replication/failover/successor-detector.ts";
-import { Leadership } from "../../src/replication/failover/leadership.ts";
+import { LeaseLeadership } from "../../src/replication/failover/lease-leadership.ts";
 import { type Lease, LeaseLostError } from "../../src/replication/failover/lease/lease.ts";
 import { noteReplaced, wasReplaced } from "../../src/replication/role-notes.ts";
 import { StorageStatus } from "../../src/store/directory/storage-status.ts";
@@ -17,7 +17,9 @@ import type { NodeHead } from "../../src/replication/transport/messages.ts";
 import { createMessageMac } from "../../src/replication/transport/message-mac.ts";
 import { topicsOf } from "../../src/replication/transport/topics.ts";
 import { hashKey } from "../../src/store/keys/api-keys.ts";
-import { startPrimaryNode } from "../../src/roles/primary.ts";
+import { Votes } from "../../src/replication/failover/votes.ts";
+import { startAlone } from "../../src/roles/node-parts.ts";
+import { startPrimary } from "../../src/roles/primary.ts";
 import type { Peers } from "../../src/replication/transport/peers.ts";
 import { realClusterSystem } from "../../src/roles/cluster-system.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
@@ -62,7 +64,8 @@ async function withFence(body: (fenced: Fenced) => Promise<void> | void): Promis
     const storage = new StorageStatus();
     const onFenced = (reason: FenceReason, lacking?: ObservedPosition) =>
       void reasons.push(reason, ...(lacking ? [lacking] : []));
-    const fence = new Fence({ directory, canFollow: true, store, state, storage, onFenced });
+    const promiseTerm = (term: number): void => new Votes(directory).promiseTerm(term);
+    const fence = new Fence({ directory, canFollow: true, store, state, storage, promiseTerm, onFenced });
     await body({ state, fence, reasons, directory });
     store.close();
   });
@@ -177,10 +180,9 @@ test("a primary that has lost its lease is fenced", () =>
       close() {},
     };
     const clock = systemClock;
-    const leadership = new Leadership({ lease, record, requestedMs: clock.monotonicMs(), ttlMs: 60_000, clock });
-    const node = await startPrimaryNode(new Cluster(directory, {}).config("primary", "a", { adminKey }), {
-      leadership,
-    });
+    const leadership = new LeaseLeadership({ lease, record, requestedMs: clock.monotonicMs(), ttlMs: 60_000, clock });
+    const config = new Cluster(directory, {}).config("primary", "a", { adminKey });
+    const node = await startAlone(config, (parts) => startPrimary(parts, config, { leadership }));
     await eventually(() => expect(node.health().state).toBe("FENCED"));
     await node.stop();
   }));

@@ -1,6 +1,7 @@
 /** How long the holder of a lease may act as the primary, by a clock that the test sets. */
 import { expect, test } from "bun:test";
-import { type TermConfirmation, Leadership } from "../../src/replication/failover/leadership.ts";
+import type { TermConfirmation } from "../../src/replication/failover/leadership.ts";
+import { LeaseLeadership } from "../../src/replication/failover/lease-leadership.ts";
 import { type Lease, LeaseLostError, type LeaseRecord } from "../../src/replication/failover/lease/lease.ts";
 import { settle, SimulatedClock } from "./simulated-clock.ts";
 
@@ -20,7 +21,7 @@ class Holder {
   readonly renewals: LeaseRecord[] = [];
   readonly released: (string | undefined)[] = [];
   readonly lost: string[] = [];
-  readonly leadership: Leadership;
+  readonly leadership: LeaseLeadership;
   #answer: (() => void) | undefined;
 
   constructor(ack: number, { leads = true } = {}) {
@@ -32,7 +33,7 @@ class Holder {
       holder: async () => undefined,
       close() {},
     };
-    this.leadership = new Leadership({ lease, record, requestedMs: 0, ttlMs, clock: this.clock });
+    this.leadership = new LeaseLeadership({ lease, record, requestedMs: 0, ttlMs, clock: this.clock });
     if (!leads) return;
     const confirm = async (): Promise<TermConfirmation> => {
       this.confirmations++;

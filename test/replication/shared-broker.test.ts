@@ -15,9 +15,10 @@ import {
 } from "../../src/replication/transport/shared-broker.ts";
 import { topicsOf } from "../../src/replication/transport/topics.ts";
 import { realClusterSystem } from "../../src/roles/cluster-system.ts";
-import { startEdgeNode } from "../../src/roles/edge.ts";
+import { startEdge } from "../../src/roles/edge.ts";
 import { serveNode } from "../../src/roles/node-service.ts";
-import { startPrimaryNode } from "../../src/roles/primary.ts";
+import { startAlone } from "../../src/roles/node-parts.ts";
+import { startPrimary } from "../../src/roles/primary.ts";
 import { adminKey, converged, eventually, insert, loadPolicy, mayRead, withCluster } from "./cluster.ts";
 import { freezeSubscriber } from "./raw-mqtt.ts";
 
@@ -386,12 +387,12 @@ test("nodes of two environments replicate over one broker of a process", () =>
       });
       const name = environment ?? "default";
       const own = inEnvironment(cluster.config("primary", `primary-${name}`, { adminKey }));
-      const node = await startPrimaryNode(own, {}, system);
+      const node = await startAlone(own, (parts) => startPrimary(parts, own), system);
       const served = await serveNode(own, node, system);
       const edgeConfig = inEnvironment(cluster.config("edge", `edge-${name}`, { primary: served.url }));
-      const edge = await startEdgeNode(edgeConfig, {}, system);
+      const edge = await startAlone(edgeConfig, (parts) => startEdge(parts, edgeConfig), system);
       const edgeServed = await serveNode(edgeConfig, edge, system);
-      cleanups.push(served.stop, edgeServed.stop);
+      cleanups.push(node.stop, served.stop, edge.stop, edgeServed.stop);
       await loadPolicy(node);
       return { node, edge };
     };
@@ -425,7 +426,8 @@ test("at a broker of its own, a node has one login in all environments, and one 
     const { url } = await cluster.primary();
     const config = cluster.config("edge", "edge-1", { primary: url, broker });
     const hosted = { ...config, nodeId: hostedNodeId("edge-1", "test"), data: join(cluster.directory, "hosted") };
-    const edges = [await startEdgeNode(config), await startEdgeNode(hosted)];
+    const startOne = (of: Config) => startAlone(of, (parts) => startEdge(parts, of));
+    const edges = [await startOne(config), await startOne(hosted)];
     await eventually(() => expect(new Set(logins)).toEqual(new Set(["edge-1 as edge-1", "edge-1@test as edge-1"])));
     await Promise.all(edges.map((edge) => edge.stop()));
     await new Promise<void>((resolve) => aedes.close(resolve));

@@ -23,8 +23,7 @@ import type { ClusterSystem } from "../../src/roles/cluster-system.ts";
 import { isSystemError } from "../../src/runtime/process.ts";
 import type { StoreWriter } from "../../src/log/writer/store-writer.ts";
 import { SqliteDatabase } from "../../src/runtime/sqlite.ts";
-import { startEdge, startPrimary } from "../../src/roles/member.ts";
-import { startFallback } from "../../src/roles/fallback.ts";
+import { startNode } from "../../src/roles/node-loop.ts";
 import type { RunningNode } from "../../src/roles/node-service.ts";
 import { closeRawFiles } from "../../src/store/integrity/raw-files.ts";
 import type { Clock } from "../../src/util/clock.ts";
@@ -175,10 +174,9 @@ export class Machine {
     starting?.(this.directory);
     if (fragileTimer !== undefined) process.clock.every(1000, () => fragileTimer(process));
     const system = this.#systemOf(process, random);
-    const start = { primary: startPrimary, edge: startEdge, fallback: startFallback }[config.role];
     await actor.run(process, async () => {
       try {
-        process.running = await start({ ...config, data: process.directory }, system);
+        process.running = await startNode({ ...config, data: process.directory }, system);
         cluster.note(`${this.name} is up`);
       } catch (error) {
         process.failed = error;

@@ -3,7 +3,7 @@ import { Database } from "bun:sqlite";
 import { expect, mock } from "bun:test";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { Leadership } from "../../src/replication/failover/leadership.ts";
+import { LeaseLeadership } from "../../src/replication/failover/lease-leadership.ts";
 import type { NodeHead } from "../../src/replication/transport/messages.ts";
 import { ReplicaLoop } from "../../src/replication/replica/replica-loop.ts";
 import type { ReplicaInput } from "../../src/replication/replica/replica-state.ts";
@@ -378,7 +378,7 @@ export const plantedBugs: readonly PlantedBug[] = [
       shape: { ack: 0 },
     },
     shows: /two primaries at once/,
-    during: changed(Leadership.prototype, { problem: { get: () => undefined, configurable: true } }),
+    during: changed(LeaseLeadership.prototype, { problem: { get: () => undefined, configurable: true } }),
   },
   {
     name: "a vote that promises nothing",

@@ -9,9 +9,10 @@ import type { Config } from "../../../src/config/config.ts";
 import { loadConfig } from "../../../src/config/load.ts";
 import { drainRead } from "../../../src/replication/transport/embedded-broker-stream.ts";
 import { BrokerConnection } from "../../../src/replication/transport/broker-connection.ts";
-import { startEdgeNode } from "../../../src/roles/edge.ts";
+import { startEdge, type EdgeNode } from "../../../src/roles/edge.ts";
 import type { BrokerTransport } from "../../../src/replication/transport/broker-transport.ts";
-import { startPrimaryNode, type PrimaryNode } from "../../../src/roles/primary.ts";
+import { startAlone } from "../../../src/roles/node-parts.ts";
+import { startPrimary, type PrimaryNode } from "../../../src/roles/primary.ts";
 import { realClusterSystem, type ClusterSystem } from "../../../src/roles/cluster-system.ts";
 import type { WriterEvent } from "../../../src/log/writer/store-writer.ts";
 import { writerWorker } from "../../../src/log/writer/writer-commands.ts";
@@ -47,7 +48,7 @@ export interface Answer {
   readonly seconds?: number;
 }
 
-let node: Awaited<ReturnType<typeof startEdgeNode>> | undefined;
+let node: EdgeNode | PrimaryNode | undefined;
 let config: Config | undefined;
 let written = 0;
 const seen: [number, number][] = [];
@@ -104,7 +105,11 @@ async function carryOut(order: Order): Promise<Answer> {
 async function start(flags: Flags, policy: string): Promise<string> {
   const loaded = loadConfig({ environment: {}, flags });
   config = must(loaded.config, loaded.problems.join("; "));
-  const started = config.role === "primary" ? await startPrimaryNode(config) : await startEdgeNode(config, {}, watched);
+  const of = config;
+  const started =
+    of.role === "primary"
+      ? await startAlone(of, (parts) => startPrimary(parts, of))
+      : await startAlone(of, (parts) => startEdge(parts, of), watched);
   node = started;
   if (config.role === "primary")
     await primary().writes.policy({ source: policy, filename: null, force: true }, untraced);

@@ -54,8 +54,12 @@ export class CommitTimes {
   }
 }
 
-export function recordCommitTimes(writer: Pick<Writer, "state" | "onStateChange">): CommitTimes {
+/** Records the times of the writer's commits until `started` is disposed. */
+export function recordCommitTimes(
+  writer: Pick<Writer, "state" | "onStateChange">,
+  started: AsyncDisposableStack,
+): CommitTimes {
   const times = new CommitTimes(writer.state.offset);
-  writer.onStateChange(({ state }, committedMs) => times.record(state.offset, committedMs));
+  started.defer(writer.onStateChange(({ state }, committedMs) => times.record(state.offset, committedMs)));
   return times;
 }

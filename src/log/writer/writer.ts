@@ -30,7 +30,10 @@ import type { WriterOpenOptions } from "./writer-connection.ts";
 
 const log = getLogger("writer");
 
-type WriterOptions = Pick<WriterOpenOptions, "environment" | "synchronous" | "limits" | "reserveBytes" | "sharesDisk">;
+type WriterOptions = Pick<WriterOpenOptions, "environment" | "limits"> & WriterMode;
+
+/** How the role of the node needs its database: how durable commits are, and what is left free on the disk. */
+export type WriterMode = Pick<WriterOpenOptions, "synchronous" | "reserveBytes" | "sharesDisk">;
 
 /** What the writer needs of its surroundings. */
 export interface WriterSystem {
@@ -57,23 +60,25 @@ const policyChecksMax = 3;
 
 export class Writer {
   readonly #worker: WorkerHandle<WriterCommands, WriterEvent>;
-  readonly #options: WriterOptions;
+  #options: WriterOptions;
   readonly #clock: Clock;
   readonly #approve: ApprovePolicy;
   /** Tells readers when the store may have changed. */
   readonly changes = newSequenceLock();
   readonly storage = new StorageStatus();
-  readonly #onStateChange: ((change: StateChange, committedMs: number) => void)[] = [];
-  readonly #onNext: ((next: NextEvent) => void)[] = [];
+  readonly #onStateChange = new Set<(change: StateChange, committedMs: number) => void>();
+  readonly #onNext = new Set<(next: NextEvent) => void>();
   #announces = false;
   #state: StoreState | undefined;
   /** The change of the current or last commit. */
   #committing: StateChange | undefined;
   #hasFailed = false;
   #path = "";
-  readonly #onFilesReplaced: (() => void)[] = [];
-  readonly #onAddedTablesReplaced: (() => void)[] = [];
-  readonly #onDamaged: ((damaged: DamagedFile) => void)[] = [];
+  readonly #onFilesReplaced = new Set<() => void>();
+  readonly #onAddedTablesReplaced = new Set<() => void>();
+  readonly #onDamaged = new Set<(damaged: DamagedFile) => void>();
+  /** Writes that the worker has and has not answered. */
+  readonly #pending = new Set<Promise<unknown>>();
   readonly #warningLimit: ReturnType<typeof rateLimiter>;
 
   constructor(options: WriterOptions, system: WriterSystem) {
@@ -91,14 +96,16 @@ export class Writer {
     return must(this.#state, "the writer has a store open");
   }
 
+  // Each of these returns the function that ends the calls of the listener.
+
   /** Calls the listener after each commit that changed the state, with the time of the commit in ms since 1970. */
-  onStateChange(listener: (change: StateChange, committedMs: number) => void): void {
-    this.#onStateChange.push(listener);
+  onStateChange(listener: (change: StateChange, committedMs: number) => void): () => void {
+    return subscribe(this.#onStateChange, listener);
   }
 
   /** Calls the listener before an event is applied, as long as `announce` asks for it. Nothing may come of the event. */
-  onNext(listener: (next: NextEvent) => void): void {
-    this.#onNext.push(listener);
+  onNext(listener: (next: NextEvent) => void): () => void {
+    return subscribe(this.#onNext, listener);
   }
 
   announce(isWanted: boolean): void {
@@ -113,18 +120,18 @@ export class Writer {
   }
 
   /** Calls the listener when the files of the database are gone or replaced. */
-  onFilesReplaced(listener: () => void): void {
-    this.#onFilesReplaced.push(listener);
+  onFilesReplaced(listener: () => void): () => void {
+    return subscribe(this.#onFilesReplaced, listener);
   }
 
   /** Calls the listener each second while pages of the file at `path` are damaged. */
-  onDamaged(listener: (damaged: DamagedFile) => void): void {
-    this.#onDamaged.push(listener);
+  onDamaged(listener: (damaged: DamagedFile) => void): () => void {
+    return subscribe(this.#onDamaged, listener);
   }
 
   /** Calls the listener when damaged tables beside the database were replaced. Other connections have to attach the new ones. */
-  onAddedTablesReplaced(listener: () => void): void {
-    this.#onAddedTablesReplaced.push(listener);
+  onAddedTablesReplaced(listener: () => void): () => void {
+    return subscribe(this.#onAddedTablesReplaced, listener);
   }
 
   /** Replaces the tables beside the database if they are damaged. */
@@ -153,7 +160,12 @@ export class Writer {
     return this.#hasFailed;
   }
 
-  /** Opens the file, and creates it if it is missing and may be created. */
+  /** From the next `open` on. */
+  set mode(mode: WriterMode) {
+    this.#options = { ...this.#options, ...mode };
+  }
+
+  /** Opens the file in place of the one that was open, and creates it if it is missing and may be created. */
   async open(path: string, { create = true } = {}): Promise<StoreState> {
     const { changes } = this;
     this.#path = path;
@@ -190,10 +202,27 @@ export class Writer {
   }
 
   #decide(request: WriteRequest | SerializedBatch, meta: WriteMeta, admit: () => void): Promise<CommittedWrite> {
-    if ("json" in request) return this.#worker.call("writeJson", request.json, meta);
+    if ("json" in request) return this.#track(this.#worker.call("writeJson", request.json, meta));
     return request.kind === "policy"
       ? this.#writePolicy(request, meta, admit)
-      : this.#worker.call("write", request, meta);
+      : this.#track(this.#worker.call("write", request, meta));
+  }
+
+  #track<Result>(write: Promise<Result>): Promise<Result> {
+    this.#pending.add(write);
+    const settle = (): void => void this.#pending.delete(write);
+    write.then(settle, settle);
+    return write;
+  }
+
+  /**
+   * The role of the node ends. Resolves when no write of it can be committed any more, provided that it admits no more
+   * writes. The next role reports the storage of its own parts.
+   */
+  async endRole(): Promise<void> {
+    this.announce(false);
+    while (this.#pending.size > 0) await Promise.allSettled(this.#pending);
+    this.storage.endRole();
   }
 
   /**
@@ -206,7 +235,7 @@ export class Writer {
     let approval: PolicyApproval = noApproval;
     for (let checks = 0; ; checks++) {
       try {
-        return await this.#worker.call("write", request, { ...meta, approval });
+        return await this.#track(this.#worker.call("write", request, { ...meta, approval }));
       } catch (error) {
         // With details, the conflict is one of the client.
         if (!(error instanceof AppError) || error.code !== "conflict" || error.details !== undefined) throw error;
@@ -301,6 +330,11 @@ export class Writer {
     this.#hasFailed = true;
     log.fatal("the writer thread died: this node accepts no more changes and must be restarted: {error}", { error });
   }
+}
+
+function subscribe<Listener>(listeners: Set<Listener>, listener: Listener): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
 }
 
 function countFailure(error: unknown): never {

@@ -13,7 +13,7 @@ import { lastLedEpoch } from "../role-notes.ts";
 import type { System } from "../system.ts";
 import type { VoteRequest } from "../transport/messages.ts";
 import type { Votes } from "./votes.ts";
-import { type ElectionOptions, type Mandate, obtainMandate } from "./promotion.ts";
+import { type PromotionRequest, type WonPromotion, winPromotion } from "./promotion.ts";
 
 const log = getLogger("edge");
 
@@ -26,7 +26,7 @@ export interface Candidate {
   /** Identifies the current attempt to become the primary. It stays set after a successful election. */
   readonly token: string | undefined;
   /** AppError `conflict` if the node may not become the primary, `internal` if it cannot store its promise. */
-  runElection(options: ElectionOptions): Promise<Mandate>;
+  winPromotion(options: PromotionRequest): Promise<WonPromotion>;
   /** AppError `conflict` if this node does not grant its vote. */
   grantVote(request: VoteRequest): Promise<void>;
 }
@@ -47,10 +47,10 @@ export function openCandidate(options: CandidateOptions, started: AsyncDisposabl
   monitorVotes(options, started);
   const lastEpoch = lastLedEpoch(config.data);
   let token: string | undefined;
-  /** The term of the lease for this candidacy. Undefined without a lease. */
+  /** The term of the lease for this attempt. Undefined without a lease. */
   let leasedTerm: number | undefined;
   let isDecided = false;
-  /** A later lease supersedes a candidacy without a lease or with an earlier one. */
+  /** A later lease supersedes a candidate without a lease or with an earlier one. */
   const isSupersededBy = ({ leased, wanted = 0 }: VoteRequest): boolean =>
     leased && config.failover !== undefined && !isDecided && wanted > (leasedTerm ?? 0);
   return {
@@ -58,27 +58,27 @@ export function openCandidate(options: CandidateOptions, started: AsyncDisposabl
     get token() {
       return token;
     },
-    async runElection({ acquire, ...how }) {
+    async winPromotion({ acquire, ...how }) {
       // A primary first writes an event. A node that cannot do so must not give up its replica for nothing.
       requireWritable(config.data);
       const own = randomBytes(8).toString("hex");
       try {
-        const mandate = await obtainMandate({
+        const won = await winPromotion({
           ...how,
           ...{ replica, votes, lastLedEpoch: lastEpoch, ack: config.ack, clock: system.clock },
-          candidacy: { node: id, token: own },
-          onCandidacy() {
+          candidate: { node: id, token: own },
+          onCandidate() {
             // Before that, this node has asked no other node for anything, and may still vote for another.
             token = own;
           },
           async acquire(askToHandOver) {
             const leadership = await acquire(askToHandOver);
-            leasedTerm = leadership?.term;
+            leasedTerm = leadership.term;
             return leadership;
           },
         });
         isDecided = true;
-        return mandate;
+        return won;
       } catch (error) {
         token = undefined;
         leasedTerm = undefined;
@@ -93,8 +93,8 @@ export function openCandidate(options: CandidateOptions, started: AsyncDisposabl
       // The request was for a primary, to hand over. With a lease, the candidate requests votes with the lease's term.
       if (config.failover !== undefined && request.graceful && request.wanted === undefined)
         throw new AppError("conflict", "it is not a primary that could hand over");
-      // A vote without a candidate would never end, and a late request may be for a candidacy that is over.
-      if (!(await peers.confirmsCandidacy(request)))
+      // A vote without a candidate would never end, and a late request may be for an attempt that is over.
+      if (!(await peers.confirmsCandidate(request)))
         throw new AppError(
           "conflict",
           `none of its peers confirms that it is ${request.node} and about to be promoted`,

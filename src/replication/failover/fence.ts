@@ -15,7 +15,6 @@ import { getLogger } from "../../telemetry/logger.ts";
 import { lastCommonOffset } from "../replica/divergence-point.ts";
 import { describeUnreplicated, saveUnreplicated, type UnreplicatedEvents } from "../replica/unreplicated-events.ts";
 import { tryToNote, tryToNoteReplaced } from "../role-notes.ts";
-import { Votes } from "./votes.ts";
 
 const log = getLogger("primary");
 
@@ -37,6 +36,8 @@ export interface FenceOptions {
   readonly store: Connection;
   readonly state: () => StoreState;
   readonly storage: StorageStatus;
+  /** A later promotion of this node begins a later term than this one. Throws if that cannot be stored. */
+  readonly promiseTerm: (term: number) => void;
   /** Called once, when the primary is fenced. `lacking` is a position that other nodes have and this one has not. */
   readonly onFenced: (reason: FenceReason, lacking?: ObservedPosition) => void;
 }
@@ -121,10 +122,10 @@ export class Fence {
 
   /** A later promotion of this node begins a later term. */
   #noteSuccessor(term: number): void {
-    const { directory } = this.#options;
+    const { directory, promiseTerm } = this.#options;
     tryToNoteReplaced(directory);
     // Terms that leave no room for later ones are forged.
-    if (term < Number.MAX_SAFE_INTEGER / 2) tryToNote(directory, () => new Votes(directory).promiseTerm(term));
+    if (term < Number.MAX_SAFE_INTEGER / 2) tryToNote(directory, () => promiseTerm(term));
   }
 
   /** The lease is lost or given up. The next primary may continue from this position or from an earlier one. */

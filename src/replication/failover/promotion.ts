@@ -2,7 +2,7 @@
  * Decides whether an edge may replace its primary. It may not while the primary answers, while another node has
  * replaced it already, or while a peer has more events: the edge first fetches them, so that a promoted edge has all
  * events that any reachable edge has. It also needs the votes of its peers, so that nothing is acknowledged without it.
- * It does not decide that the primary is gone: an operator or the lease does (`campaign.ts`).
+ * It does not decide that the primary is gone: an operator or the lease does (`lease-watch.ts`).
  */
 import { compareEpochs, type EpochId, readEpochs } from "../../store/log/epochs.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
@@ -10,7 +10,7 @@ import { isSameFailover, nextFailoverTerm } from "../../store/log/terms.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import { sleep, type Clock } from "../../util/clock.ts";
-import { epochOf, type NodeHead, type Candidacy } from "../transport/messages.ts";
+import { epochOf, type NodeHead, type Candidate } from "../transport/messages.ts";
 import type { Replica } from "../replica/replica.ts";
 import type { Peers } from "../transport/peers.ts";
 import type { Leadership } from "./leadership.ts";
@@ -23,23 +23,23 @@ const catchUpPollMs = 50;
 const pagesCheckMs = 2000;
 
 /**
- * Acquires the lease of the primary, for whose term the votes are requested; undefined if none is configured. A
- * graceful promotion calls `askToHandOver` first, so that the primary can release the lease.
+ * Acquires the leadership: with `failover` the lease, for whose term the votes are requested. A graceful promotion calls
+ * `askToHandOver` first, so that the primary can release the lease.
  */
-export type AcquireLease = (askToHandOver: () => Promise<void>) => Promise<Leadership | undefined>;
+export type AcquireLeadership = (askToHandOver: () => Promise<void>) => Promise<Leadership>;
 
 /** How to become the primary. */
-export interface ElectionOptions extends Required<Omit<PromoteOptions, "audit">> {
-  readonly acquire: AcquireLease;
+export interface PromotionRequest extends Required<Omit<PromoteOptions, "audit">> {
+  readonly acquire: AcquireLeadership;
 }
 
-interface PromotionOptions extends ElectionOptions {
+interface PromotionOptions extends PromotionRequest {
   readonly replica: Replica;
   readonly votes: Votes;
   readonly lastLedEpoch: string | undefined;
-  readonly candidacy: Candidacy;
-  /** Called before the first request to another node, when this node may be a candidate. */
-  readonly onCandidacy: () => void;
+  readonly candidate: Candidate;
+  /** Called before the first request to another node, when this node becomes a candidate. */
+  readonly onCandidate: () => void;
   /** How many edges must have a write before it is acknowledged (`--ack`). */
   readonly ack: number;
   readonly clock: Clock;
@@ -55,17 +55,17 @@ export class PrimaryAliveError extends AppError {
   }
 }
 
-/** What a node may begin as the primary. */
-export interface Mandate {
+/** What a candidate has won: it may begin this term as the primary. */
+export interface WonPromotion {
   /** The epoch before the new one. */
   readonly after: EpochId;
   /** The term of the new epoch: later than all terms that the asked nodes know. */
   readonly term: number;
-  readonly leadership: Leadership | undefined;
+  readonly leadership: Leadership;
 }
 
 /** AppError `conflict` says why the node may not become the primary, and which reasons `force` would ignore. */
-export async function obtainMandate(options: PromotionOptions): Promise<Mandate> {
+export async function winPromotion(options: PromotionOptions): Promise<WonPromotion> {
   const { replica } = options;
   replica.engine();
   // A primary's file cannot be repaired from other nodes. Computing the digest takes a second for a million facts, and
@@ -73,29 +73,29 @@ export async function obtainMandate(options: PromotionOptions): Promise<Mandate>
   await replica.checkPages(pagesCheckMs);
   replica.engine();
   const state = must(replica.state());
-  const { heads, leadership } = await obtainLease(options, state);
+  const { heads, leadership } = await acquireLeadership(options, state);
   try {
     return await collectVotes(options, state, heads, leadership);
   } catch (error) {
-    await leadership?.release();
+    await leadership.release();
     throw error;
   }
 }
 
 /** Called before any node promises anything, since that would delay the writes of a healthy primary. */
-async function obtainLease(
-  { replica, candidacy, force, graceful, automatic, acquire, onCandidacy }: PromotionOptions,
+async function acquireLeadership(
+  { replica, candidate, force, graceful, automatic, acquire, onCandidate }: PromotionOptions,
   state: StoreState,
-): Promise<{ readonly heads: readonly VoterHead[]; readonly leadership: Leadership | undefined }> {
+): Promise<{ readonly heads: readonly VoterHead[]; readonly leadership: Leadership }> {
   const heads = await replica.peers.heads();
   requireNoPrimary(heads, state, force || graceful);
   // A primary without a lease has not lost it: it was not configured for failover yet, and is healthy.
   const unleased = heads.find(({ head }) => head.role === "primary" && head.e === state.epoch && head.leased !== true);
   if (automatic && unleased !== undefined) throw new PrimaryAliveError(unleased.url);
-  onCandidacy();
-  const leadership = await acquire(() => replica.peers.requestHandover(state, candidacy));
+  onCandidate();
+  const leadership = await acquire(() => replica.peers.requestHandover(state, candidate));
   // A primary that answered may be handing over, or be an edge by now.
-  const isUncertain = leadership !== undefined && heads.some(({ head }) => head.role === "primary");
+  const isUncertain = leadership.isLeased && heads.some(({ head }) => head.role === "primary");
   return { heads: isUncertain ? await replica.peers.heads() : heads, leadership };
 }
 
@@ -103,13 +103,13 @@ async function collectVotes(
   options: PromotionOptions,
   state: StoreState,
   heads: readonly VoterHead[],
-  leadership: Leadership | undefined,
-): Promise<Mandate> {
-  const { replica, votes, candidacy, force, graceful, clock } = options;
-  const leased = leadership !== undefined;
+  leadership: Leadership,
+): Promise<WonPromotion> {
+  const { replica, votes, candidate, force, graceful, clock } = options;
+  const leased = leadership.isLeased;
   requireNoVoteGranted(votes, force, leased);
   const term =
-    leadership?.term ??
+    leadership.term ??
     nextFailoverTerm(state.term, votes.promisedTerm, ...heads.flatMap(({ head }) => [head.n, head.promised ?? 0]));
   // Another node may have votes for the same term, possibly from this node.
   if (term <= votes.promisedTerm)
@@ -120,19 +120,19 @@ async function collectVotes(
   votes.promiseTerm(term);
   const answering = new Set(heads.map(({ url }) => url));
   const voteOptions = { force, graceful, leased, wanted: term };
-  const responses = await replica.peers.requestVotes(state, candidacy, voteOptions, answering);
+  const responses = await replica.peers.requestVotes(state, candidate, voteOptions, answering);
   const voters = responses.flatMap(({ url, answer }) =>
     answer !== undefined && "head" in answer ? [{ url, head: answer.head }] : [],
   );
   requireNoPrimary(voters, state, force || graceful);
   if (!force) requireVotes(responses, voters, state, options, leased);
-  if (graceful) requireHandedOver(heads, voters, state, candidacy);
+  if (graceful) requireHandedOver(heads, voters, state, candidate);
   const furthest = Math.max(0, ...voters.filter(({ head }) => head.e === state.epoch).map(({ head }) => head.l));
   const reached = await catchUpTo(replica, furthest, clock);
   // The votes may have taken seconds.
   replica.engine();
   requireNoVoteGranted(votes, force, leased);
-  leadership?.requireValid();
+  leadership.requireValid();
   if (votes.promisedTerm > term && leased)
     throw new AppError("conflict", "this node has voted for a later lease in the meantime");
   // Only force overrides a greater promise, and then uses a later term.
@@ -228,7 +228,7 @@ function requireHandedOver(
   heads: readonly VoterHead[],
   answers: readonly VoterHead[],
   { epoch }: StoreState,
-  { node }: Candidacy,
+  { node }: Candidate,
 ): void {
   const primary = heads.find(({ head }) => head.role === "primary" && head.e === epoch);
   if (primary === undefined) return;

@@ -104,8 +104,8 @@ export function monitorDamage(
     recheck();
     onFound();
   };
-  writer.onDamaged(({ problem }) => suspect(problem));
-  writer.onAddedTablesReplaced(() => database.reattachAddedTables());
+  started.defer(writer.onDamaged(({ problem }) => suspect(problem)));
+  started.defer(writer.onAddedTablesReplaced(() => database.reattachAddedTables()));
   // Data may change on the disk without an error from SQLite.
   const audit = async (): Promise<void> => {
     try {

@@ -21,7 +21,7 @@ import { noteReplica } from "../role-notes.ts";
 import { CommitTimes } from "../../log/reader/commit-times.ts";
 import { createEventReader, type EventReader } from "../../log/reader/event-reader.ts";
 import { ageOf } from "../../log/event/event-time.ts";
-import { Writer } from "../../log/writer/writer.ts";
+import type { Writer } from "../../log/writer/writer.ts";
 import { formatToken } from "../../log/event/position.ts";
 import { chooseInitialDatabase } from "../snapshots/import-snapshot.ts";
 import { fetchSnapshot } from "../snapshots/install-snapshot.ts";
@@ -33,12 +33,20 @@ import { type AckName, openReplicaPeers } from "../transport/open-peers.ts";
 import type { Peers } from "../transport/peers.ts";
 import { createRecheck } from "./damage-monitor.ts";
 import { lastCommonOffset } from "./divergence-point.ts";
-import { LocalDatabase } from "./local-database.ts";
+import type { LocalDatabase } from "./local-database.ts";
 import { OffsetWaiters } from "./offset-waiters.ts";
 import { ReplicaLoop, type ReplicaLoopOptions } from "./replica-loop.ts";
 import { describeUnreplicated, saveUnreplicated, type UnreplicatedEvents } from "./unreplicated-events.ts";
 
 const log = getLogger("replica");
+
+/** What outlives a replica, because other roles of the node use it too. */
+export interface ReplicaParts {
+  readonly directory: DataDirectory;
+  readonly writer: Writer;
+  readonly database: LocalDatabase;
+  readonly system: PeerSystem;
+}
 
 export interface Replica {
   readonly database: LocalDatabase;
@@ -74,33 +82,32 @@ export interface Replica {
 }
 
 /**
- * `started` stops what this starts. The primary may count this node's acknowledgements under `ackName`. `onQuestions`
- * gets what the primary asks, after the start of the loop.
+ * `started` stops what this starts. If the database is open already, it was this node's in another role. The primary may
+ * count this node's acknowledgements under `ackName`. `onQuestions` gets what the primary asks, after the start of the
+ * loop.
  */
 export async function openReplica(
   config: Config,
-  directory: DataDirectory,
+  { directory, writer, database, system }: ReplicaParts,
   ackName: AckName,
   started: AsyncDisposableStack,
-  system: PeerSystem,
   onQuestions: NonNullable<ReplicaLoopOptions["onQuestions"]> = () => {},
 ): Promise<Replica> {
   const { clock } = system;
   const { limits, environment, data } = config;
   // A node that counts for acknowledgements must not lose an acknowledged write in a power cut.
-  const writer = new Writer({ environment, synchronous: config.ack > 0 ? "FULL" : "NORMAL", limits }, system);
-  started.defer(() => writer.stop());
+  writer.mode = { synchronous: config.ack > 0 ? "FULL" : "NORMAL", reserveBytes: undefined, sharesDisk: undefined };
+  started.defer(() => writer.endRole());
   started.defer(keepDirectory(directory, writer.storage, clock, { isReplica: true }));
-  const database = new LocalDatabase(data, limits, clock, writer.changes);
-  started.defer(() => database.close());
   const historyGuard = new HistoryGuard(data, clock);
   const onUnverified = (path: string): void => void verifyDigest(path, database, damage.suspect, system);
   const position = trackPosition(config, directory, writer, database, historyGuard, system, onUnverified);
+  started.defer(position.stop);
   const { state, events, onStateChange } = position;
   const peers = openReplicaPeers(config, ackName, state, historyGuard, system);
   // These requests tell a primary that was replaced while it was down about its successor.
   started.defer(clock.every(limits.peerCheckIntervalMs, () => void peers.findPrimary()));
-  const initial = await chooseInitialDatabase(config, historyGuard, system);
+  const initial = database.isOpen ? database.path : await chooseInitialDatabase(config, historyGuard, system);
   if (initial !== undefined) await position.adopt(initial);
   noteReplica(data, config.role);
 
@@ -123,7 +130,7 @@ export async function openReplica(
   started.defer(() => loop.stop());
   started.defer(() => peers.close());
   peers.onPrimaryChange(() => loop.onSubscribed());
-  writer.onFilesReplaced(() => loop.onFilesLost());
+  started.defer(writer.onFilesReplaced(() => loop.onFilesLost()));
   const damage = handleDamage(database, writer, loop, started, system);
   // A disk may lose data that nobody reads, so the whole database is read from time to time.
   started.defer(clock.every(limits.databaseCheckIntervalMs, () => void audit(database, loop, damage.suspect, system)));
@@ -231,8 +238,8 @@ function handleDamage(
     loop.markDiverged(reason, true);
     recheck();
   };
-  writer.onDamaged((damaged) => damaged.path === openPath() && suspect(damaged.problem));
-  writer.onAddedTablesReplaced(() => database.reattachAddedTables());
+  started.defer(writer.onDamaged((damaged) => damaged.path === openPath() && suspect(damaged.problem)));
+  started.defer(writer.onAddedTablesReplaced(() => database.reattachAddedTables()));
   return {
     suspect,
     report(error: unknown): boolean {
@@ -268,7 +275,7 @@ function trackPosition(
     for (const listener of listeners) listener();
   };
   let applied = new CommitTimes(Number.MAX_SAFE_INTEGER);
-  writer.onStateChange((change, committedMs) => {
+  const stop = writer.onStateChange((change, committedMs) => {
     writer.storage.recovered("snapshot");
     applied.record(change.state.offset, committedMs);
     advance(change.state);
@@ -277,7 +284,7 @@ function trackPosition(
   const adopt = async (path: string, isDistrusted = false, onInstalled = (): void => {}): Promise<StoreState> => {
     const opened = await writer.open(path, { create: false });
     // Reads must use the new file before anybody learns of the new position.
-    database.open(path, isDistrusted);
+    if (!database.isOpen || database.path !== path) database.open(path, isDistrusted);
     guard.adopt(firstEpoch(database.reader()).epoch);
     // It is unknown when the events in the snapshot became visible.
     applied = new CommitTimes(opened.offset);
@@ -331,6 +338,7 @@ function trackPosition(
     appliedMs: (offset: number) => applied.at(offset),
     adopt,
     installSnapshot,
+    stop,
   };
 }
 

@@ -150,7 +150,7 @@ export const epochOf = ({ e, n }: Pick<Head, "e" | "n">): EpochId => ({ epoch: e
 export type NodeStatus = z.infer<typeof statusSchema>;
 
 /** One attempt of a node to become the primary after an epoch. */
-export interface Candidacy {
+export interface Candidate {
   readonly node: string;
   /** Distinguishes attempts, including attempts of the same node. */
   readonly token: string;
@@ -167,7 +167,7 @@ export interface VoteOptions {
 }
 
 /** The request of a candidate for the vote of another node. `epoch` and `term` are the candidate's own. */
-export interface VoteRequest extends Candidacy, EpochId, VoteOptions {}
+export interface VoteRequest extends Candidate, EpochId, VoteOptions {}
 
 /** The message, or the reason why it was rejected. */
 export type DecodedMessage<T> = { readonly message: T } | { readonly problem: string };

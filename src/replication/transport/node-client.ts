@@ -15,7 +15,7 @@ import {
   type NodeHead,
   type LogPage,
   type LogRefusal,
-  type Candidacy,
+  type Candidate,
   type VoteOptions,
 } from "./messages.ts";
 import { type AcceptSnapshot, downloadSnapshot, logProgress, type DownloadProgress } from "./snapshot-download.ts";
@@ -78,7 +78,7 @@ export interface NodeClient {
   head(own: NodePosition | undefined, waitMs?: number): Promise<NodeHead>;
   /** The head of the primary that the node is or has; the node asks it. Undefined if no primary answers. */
   primaryHead(): Promise<NodeHead | undefined>;
-  requestVote(own: NodePosition, candidacy: Candidacy, how: VoteOptions): Promise<VoteResponse>;
+  requestVote(own: NodePosition, candidate: Candidate, how: VoteOptions): Promise<VoteResponse>;
   /** The role of the API key with this id and SHA-256. */
   apiKey(id: string, hash: string): Promise<ApiKeyLookup>;
   /** Reports when API keys were last used. */

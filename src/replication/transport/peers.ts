@@ -11,7 +11,7 @@ import { AppError } from "../../util/app-error.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import type { HistoryFilter } from "../history-guard.ts";
-import { epochOf, type NodeHead, type Candidacy, type VoteOptions } from "./messages.ts";
+import { epochOf, type NodeHead, type Candidate, type VoteOptions } from "./messages.ts";
 import type { LogResponse, NodeClient, VoteResponse } from "./node-client.ts";
 import type { NodePosition } from "./node-server.ts";
 
@@ -197,7 +197,7 @@ export class Peers {
   }
 
   /** Whether one of the nodes confirms that it is this candidate, in this attempt. */
-  confirmsCandidacy({ node, token }: Candidacy): Promise<boolean> {
+  confirmsCandidate({ node, token }: Candidate): Promise<boolean> {
     return new Promise((resolve) => {
       const answers = this.#peers.map(async ({ client }) => {
         const head = await this.#inTime(client.head(this.#own()));
@@ -208,13 +208,13 @@ export class Peers {
   }
 
   /** Asks the primaries that answer to stop their writes for a candidate, and to release the lease. */
-  async requestHandover(own: NodePosition, candidacy: Candidacy): Promise<void> {
+  async requestHandover(own: NodePosition, candidate: Candidate): Promise<void> {
     const position = this.#withHistory(own);
     const primaries = (await this.#heads()).filter(({ head }) => head.role === "primary" && head.e === own.epoch);
     const how = { force: false, graceful: true, leased: false, wanted: undefined };
     await Promise.all(
       primaries.map(({ peer: { client } }) =>
-        this.#inTime(client.requestVote(position, candidacy, how), voteTimeoutMs),
+        this.#inTime(client.requestVote(position, candidate, how), voteTimeoutMs),
       ),
     );
   }
@@ -225,13 +225,13 @@ export class Peers {
    */
   async requestVotes(
     own: NodePosition,
-    candidacy: Candidacy,
+    candidate: Candidate,
     how: VoteOptions,
     answering: ReadonlySet<string>,
   ): Promise<readonly { readonly url: string; readonly answer: VoteResponse | undefined }[]> {
     const position = this.#withHistory(own);
     const timeoutMs = ({ url }: PeerNode): number => (answering.has(url) ? voteTimeoutMs : headTimeoutMs);
-    const answers = await this.#ask((client) => client.requestVote(position, candidacy, how), timeoutMs);
+    const answers = await this.#ask((client) => client.requestVote(position, candidate, how), timeoutMs);
     return answers.map(({ peer, answer }) => {
       const head = answer !== undefined && "head" in answer ? answer.head : undefined;
       if (head === undefined) return { url: peer.url, answer };

@@ -55,6 +55,11 @@ export class StorageStatus {
     this.#record(part, failure.reason, problem, `${parts[part].fails}: ${describeStorageFailure(failure, path)}`);
   }
 
+  /** The next role of the node writes other parts, and reports their failures itself. */
+  endRole(): void {
+    for (const part of ["position", "snapshot", "events"] as const) this.#problems.delete(part);
+  }
+
   recovered(part: StoragePart): void {
     if (this.#problems.delete(part)) log.warning("{text}", { text: parts[part].works });
   }

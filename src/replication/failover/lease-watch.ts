@@ -1,6 +1,6 @@
 /**
- * The election campaign of an edge in automatic failover: it watches the lease, acquires it when it is free, and
- * requests the votes of the other nodes. Of several edges, the one that is furthest on tries first. If a promotion
+ * Automatic failover, from an edge's view: it watches the lease, acquires it when it is free, and requests the votes of
+ * the other nodes. Of several edges, the one that is furthest on tries first. If a promotion
  * fails, the lease is released immediately, so that another edge can try.
  */
 import { compareEpochs } from "../../store/log/epochs.ts";
@@ -12,7 +12,7 @@ import { reasonOf } from "../../util/reason.ts";
 import { epochOf, type NodeHead } from "../transport/messages.ts";
 import type { CandidateOptions } from "./candidate.ts";
 import type { Lease } from "./lease/lease.ts";
-import { Leadership } from "./leadership.ts";
+import { LeaseLeadership } from "./lease-leadership.ts";
 
 const log = getLogger("failover");
 
@@ -21,16 +21,16 @@ const rankDelayMs = 700;
 /** The pause after a failed promotion. */
 const retryPauseMs = 1500;
 
-interface CampaignOptions extends CandidateOptions {
+interface LeaseWatchOptions extends CandidateOptions {
   readonly lease: Lease;
-  /** Whether this node is being promoted, by an operator or by this campaign. */
+  /** Whether this node is being promoted, by an operator or by itself. */
   readonly isPromoting: () => boolean;
   /** Acquires the lease, requests votes and makes this node the primary. Releases the lease if that fails. */
-  readonly promote: (acquire: () => Promise<Leadership>) => Promise<unknown>;
+  readonly promote: (acquire: () => Promise<LeaseLeadership>) => Promise<unknown>;
 }
 
-export class Campaign {
-  readonly #options: CampaignOptions;
+export class LeaseWatch {
+  readonly #options: LeaseWatchOptions;
   #freeSinceMs: number | undefined;
   #notBeforeMs = 0;
   #isStopped = false;
@@ -38,7 +38,7 @@ export class Campaign {
   #refusal: string | undefined;
   #cancel = (): void => {};
 
-  constructor(options: CampaignOptions) {
+  constructor(options: LeaseWatchOptions) {
     this.#options = options;
   }
 
@@ -61,7 +61,7 @@ export class Campaign {
    * Acquires the lease: immediately if it is free or with `force`, otherwise when it expires. AppError `conflict` if
    * another node keeps it, `not_ready` if the coordination service does not answer.
    */
-  async acquireForOperator(force: boolean): Promise<Leadership> {
+  async acquireForOperator(force: boolean): Promise<LeaseLeadership> {
     const { lease, config, system } = this.#options;
     const { clock } = system;
     const endMs = clock.monotonicMs() + 1.5 * config.failoverTtl;
@@ -108,7 +108,7 @@ export class Campaign {
     }
   }
 
-  async #acquireFree(heads: readonly NodeHead[]): Promise<Leadership> {
+  async #acquireFree(heads: readonly NodeHead[]): Promise<LeaseLeadership> {
     const leadership = await this.#acquire(heads, false);
     if (leadership === undefined) throw new LeaseTakenError();
     log.warning("this edge has acquired the lease of term {term} and requests votes", { term: leadership.term });
@@ -127,11 +127,11 @@ export class Campaign {
   }
 
   /** The lease's term is later than all terms that this node and the others know. */
-  async #acquire(heads: readonly NodeHead[], force: boolean): Promise<Leadership | undefined> {
+  async #acquire(heads: readonly NodeHead[], force: boolean): Promise<LeaseLeadership | undefined> {
     const { lease, config, votes, system } = this.#options;
     const known = heads.flatMap((head) => [head.n, head.promised ?? 0]);
     const minTerm = Math.max(this.#position()?.term ?? 0, votes.promisedTerm, ...known);
-    return Leadership.acquire({ lease, minTerm, force, ttlMs: config.failoverTtl, clock: system.clock });
+    return LeaseLeadership.acquire({ lease, minTerm, force, ttlMs: config.failoverTtl, clock: system.clock });
   }
 
   async #heads(): Promise<readonly NodeHead[]> {

@@ -60,31 +60,18 @@ export async function serveNode(
   config: Config,
   first: Node,
   system: Pick<System, "serve" | "clock" | "fetch"> = realSystem,
-  { testEnvironments, redeemLoginCode, environments, isHosted = false, people: shared }: ServiceOptions = {},
+  options: ServiceOptions = {},
 ): Promise<RunningNode> {
-  const createTestEnvironment = testEnvironments && ((isCopy: boolean) => testEnvironments.create(isCopy));
-  const { host, port, publicUrl, trustedProxies, oidc, limits } = config;
+  const { testEnvironments, isHosted = false } = options;
+  const { host, port, limits } = config;
   const decisions = new DecisionLog(config, system.clock);
-  const parity = new ParityLog(decisions);
   const history = new MetricHistory(system.clock);
-  const environment = currentEnvironment();
-  const traces = { list: () => recentTraces.list(environment), url: config.trace.url };
   let node = first;
   try {
-    const people = shared ?? openPeople(config, system);
-    const admission = { people, environments, isHosted, createTestEnvironment, redeemLoginCode, trustedProxies };
-    const serveConsole = config.console && !isHosted ? consoleServer() : undefined;
-    const { backupDirectory: directory, environment } = config;
-    const listBackups =
-      directory === undefined
-        ? undefined
-        : (isOfAll = false) => {
-            const nodeKeyHashes = node.nodeKeyHashes ?? nodeKeyHashesOf(config);
-            return listStoredBackups({ directory, environment: isOfAll ? undefined : environment, nodeKeyHashes });
-          };
-    const options = { decisions, parity, history, traces, serveConsole, listBackups, publicUrl, oidc, ...admission };
+    const appOptions = appOptionsOf(config, () => node, options, { decisions, history }, system);
+    const { listBackups } = appOptions;
     let made: App | undefined;
-    const app = (): App => (made ??= createApp(node, limits, options));
+    const app = (): App => (made ??= createApp(node, limits, appOptions));
     if (!isHosted) app();
     let change: RoleChange | undefined;
     const listener = system.serve({
@@ -150,6 +137,35 @@ export async function serveNode(
     await testEnvironments?.close();
     throw error;
   }
+}
+
+/** What the API of the node needs besides the node. */
+function appOptionsOf(
+  config: Config,
+  node: () => Node,
+  { testEnvironments, redeemLoginCode, environments, isHosted = false, people }: ServiceOptions,
+  logs: { readonly decisions: DecisionLog; readonly history: MetricHistory },
+  system: Pick<System, "clock" | "fetch">,
+) {
+  const { publicUrl, trustedProxies, oidc, backupDirectory: directory } = config;
+  const environment = currentEnvironment();
+  const listBackups =
+    directory === undefined
+      ? undefined
+      : (isOfAll = false) => {
+          const nodeKeyHashes = node().nodeKeyHashes ?? nodeKeyHashesOf(config);
+          const of = isOfAll ? undefined : config.environment;
+          return listStoredBackups({ directory, environment: of, nodeKeyHashes });
+        };
+  return {
+    ...logs,
+    parity: new ParityLog(logs.decisions),
+    traces: { list: () => recentTraces.list(environment), url: config.trace.url },
+    serveConsole: config.console && !isHosted ? consoleServer() : undefined,
+    people: people ?? openPeople(config, system),
+    createTestEnvironment: testEnvironments && ((isCopy: boolean) => testEnvironments.create(isCopy)),
+    ...{ listBackups, publicUrl, oidc, environments, isHosted, redeemLoginCode, trustedProxies },
+  };
 }
 
 /** The console is loaded with the first request for one of its files. */

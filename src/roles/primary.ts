@@ -109,7 +109,7 @@ export async function startPrimary(
     () => health(),
     started,
   );
-  ({ stream } = replicas);
+  stream = replicas.stream;
   await settleClaim(parts, claim, started);
   const handover = openHandover(parts, claim, started);
   const { audit } = parts;
@@ -117,15 +117,7 @@ export async function startPrimary(
   if (config.adminKey === developmentKey)
     audit.record({ actor: operator(), action: "node.start", target: parts.id, details: { developmentKey: true } });
 
-  // A start has read the whole file already, a promotion has not.
-  const onDamage = (): void => {
-    // With a lease, another node has all acknowledged events and can take over.
-    if (leadership.isLeased) claim.fence.giveUpDamaged();
-  };
-  const checks = { intervalMs: limits.databaseCheckIntervalMs, atOnce: takeover !== undefined, onFound: onDamage };
-  const damage = monitorDamage({ path: database.path, writer, database, ...checks }, started, system);
-  // The next role must not answer from it.
-  started.defer(() => (damage.found ? parts.closeDatabase() : undefined));
+  const damage = watchDamage(parts, claim, started);
   started.defer(keyUses.start(limits.keyUsesIntervalMs));
 
   const waiters = new OffsetWaiters({
@@ -187,6 +179,26 @@ async function openData(
     await acceptAdminKey(secrets.adminKey, writer, config.nodeId ?? null, system.clock);
   started.defer(keepDirectory(directory, writer.storage, system.clock, { isReplica: false }));
   return { ...secrets, store, history, commits, isNew };
+}
+
+function watchDamage(parts: NodeParts, { config, takeover, leadership, fence }: Claim, started: AsyncDisposableStack) {
+  const { writer, database, system } = parts;
+  const damage = monitorDamage(
+    {
+      ...{ path: database.path, writer, database, intervalMs: config.limits.databaseCheckIntervalMs },
+      // A start has read the whole file already, a promotion has not.
+      atOnce: takeover !== undefined,
+      onFound() {
+        // With a lease, another node has all acknowledged events and can take over.
+        if (leadership.isLeased) fence.giveUpDamaged();
+      },
+    },
+    started,
+    system,
+  );
+  // The next role must not answer from it.
+  started.defer(() => (damage.found ? parts.closeDatabase() : undefined));
+  return damage;
 }
 
 /** What a primary sends to the nodes that follow it, and what it knows of them. */

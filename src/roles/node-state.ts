@@ -213,7 +213,7 @@ function whilePromoting<Promotion>(state: Promoting<Promotion>, input: Input<Pro
         };
       return {
         state: { name: "steppingDown", fencing: undefined },
-        commands: [{ type: "releaseLease" }, { type: "rejectPromotion", promotion }, startOf("edge")],
+        commands: [{ type: "releaseLease" }, { type: "rejectPromotion", promotion }, ...startEdge<Promotion>(fencing)],
       };
     case "fenced":
       return noteFencing(state, input);

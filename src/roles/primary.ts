@@ -89,7 +89,7 @@ export async function startPrimary(
   await using started = new AsyncDisposableStack();
 
   const opened = await openData(parts, config, options, started);
-  let stream: EventStream | undefined;
+  let stream: EventStream | undefined = undefined;
   const claim = await openClaim(
     parts,
     {

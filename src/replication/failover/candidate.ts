@@ -23,7 +23,7 @@ const voteCheckMs = 1000;
 export interface Candidate {
   /** The last epoch in which this node was the primary. */
   readonly lastLedEpoch: string | undefined;
-  /** Identifies the current attempt to become the primary. It stays set after a successful election. */
+  /** Identifies the current attempt to become the primary. It stays set when the promotion was won. */
   readonly token: string | undefined;
   /** AppError `conflict` if the node may not become the primary, `internal` if it cannot store its promise. */
   winPromotion(options: PromotionRequest): Promise<WonPromotion>;

@@ -46,7 +46,7 @@ export interface FenceOptions {
  * Why this node is not the primary any more:
  * - `replaced`: another node is or was the primary after it, so this one stays an edge until it is promoted.
  * - `behind`: its data are not the newest, or its directory was an edge's. It requests votes once it has caught up.
- * - `unleased`: it has lost the lease of the primary, and takes part in the next election.
+ * - `unleased`: it has lost the lease of the primary, and is a candidate when the lease is free.
  * - `damaged`: it has given up the lease, because its database is damaged and other nodes have all acknowledged writes.
  */
 export type FenceReason = "replaced" | "behind" | "unleased" | "damaged";

@@ -131,7 +131,7 @@ export class Votes {
   onHeads(heads: readonly NodeHead[], known: readonly GrantedVote[]): void {
     const hasEnded = (vote: GrantedVote): boolean => {
       const own = heads.filter(({ node }) => node === vote.node);
-      // A node with a candidacy is still a candidate. If the candidate has begun its epoch, that epoch ends the vote.
+      // A node with an attempt under way is still a candidate. If the candidate has begun its epoch, that epoch ends the vote.
       return own.some(({ candidacy, ...head }) => candidacy === undefined && isCoveredBy(epochOf(head), vote));
     };
     this.#retain((vote) => !known.includes(vote) || !hasEnded(vote), "the candidate is not being promoted any more");

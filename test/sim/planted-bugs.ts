@@ -7,6 +7,7 @@ import { LeaseLeadership } from "../../src/replication/failover/lease-leadership
 import type { NodeHead } from "../../src/replication/transport/messages.ts";
 import { ReplicaLoop } from "../../src/replication/replica/replica-loop.ts";
 import type { ReplicaInput } from "../../src/replication/replica/replica-state.ts";
+import * as nodeState from "../../src/roles/node-state.ts";
 import * as replicaState from "../../src/replication/replica/replica-state.ts";
 import { Freshness } from "../../src/replication/replica/freshness.ts";
 import { Fence } from "../../src/replication/failover/fence.ts";
@@ -37,6 +38,9 @@ export interface PlantedBug {
   readonly during?: Change;
 }
 
+type AnyState = nodeState.NodeState<unknown>;
+type AnyInput = nodeState.NodeInput<unknown>;
+type AnyTransition = nodeState.NodeTransition<unknown>;
 type Change = (body: () => Promise<void>) => Promise<void>;
 
 /** A bug shows by chance. It must show within so many seeds. */
@@ -135,6 +139,21 @@ function ignoring(type: ReplicaInput["type"]): Change {
   const ignorant: typeof transition = (state, input) =>
     input.type === type ? { state, commands: [] } : transition(state, input);
   return withExports<typeof replicaState>("../../src/replication/replica/replica-state.ts", { transition: ignorant });
+}
+
+/** Runs `body` while the state machine of a node makes other transitions. */
+function changing(change: (made: AnyTransition, state: AnyState, input: AnyInput) => AnyTransition): Change {
+  const { transition } = { ...nodeState };
+  const changed = (state: AnyState, input: AnyInput): AnyTransition => change(transition(state, input), state, input);
+  return withExports<typeof nodeState>("../../src/roles/node-state.ts", { transition: changed as typeof transition });
+}
+
+/** Runs `body` while a node ignores commands of its state machine. */
+function without(isIgnored: (command: AnyTransition["commands"][number], state: AnyState) => boolean): Change {
+  return changing(({ state, commands }, before) => ({
+    state,
+    commands: commands.filter((command) => !isIgnored(command, before)),
+  }));
 }
 
 /** Takes one fact out of a node's store behind its back. */
@@ -440,6 +459,45 @@ export const plantedBugs: readonly PlantedBug[] = [
     during: changed(twins.DuplicatePrimaryMonitor.prototype, {
       onPrimaryHeads: { value: () => {}, configurable: true },
     }),
+  },
+  {
+    name: "a primary that forgets that it was fenced while it started",
+    mutation: { favourite: "an old backup is restored" },
+    shows: /nobody is the primary/,
+    seed: 4,
+    during: changing((made, state, { type }) =>
+      type === "fenced" && state.name !== "primary" ? { state, commands: [] } : made,
+    ),
+  },
+  {
+    name: "a primary with an old directory that does not ask for the votes of its peers after it has stepped down",
+    mutation: { favourite: "an old backup is restored" },
+    shows: /nobody is the primary/,
+    seed: 51,
+    during: without(({ type }) => type === "reclaim"),
+  },
+  {
+    name: "a promoted node whose requests wait for the edge that has ended",
+    isQuick: true,
+    mutation: { favourite: "an edge is promoted over a dead primary" },
+    shows: /nobody is the primary/,
+    during: without(({ type }, { name }) => type === "serve" && name === "promoting"),
+  },
+  {
+    name: "a promoted node that starts as the primary without the term that it has won",
+    mutation: { favourite: "an edge is promoted over a dead primary" },
+    shows: /nobody is the primary/,
+    during: changing(({ state, commands }) => ({
+      state,
+      commands: commands.map((command) => (command.type === "start" ? { ...command, promotion: undefined } : command)),
+    })),
+  },
+  {
+    name: "a primary that steps down and starts no edge",
+    isQuick: true,
+    mutation: { favourite: "an edge is promoted over a living primary" },
+    shows: /no peace/,
+    during: without(({ type }, { name }) => type === "start" && name !== "edge" && name !== "steppingDown"),
   },
   {
     name: "a replica that never tries a failed catch-up again",

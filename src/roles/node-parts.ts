@@ -67,7 +67,7 @@ export class NodeParts {
   /** Makes the file at `path` the database of this node, in the mode of the writer. Readers of the same file go on. */
   async open(path: string): Promise<void> {
     await this.writer.open(path, { create: false });
-    if (!this.database.isOpen || this.database.path !== path) this.database.open(path);
+    if (!this.database.isOpenAt(path)) this.database.open(path);
   }
 
   /** Closes the database, whose file is damaged. The next role opens another one. */

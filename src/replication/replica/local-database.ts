@@ -18,6 +18,7 @@ import {
   moveDamagedAddedTables,
 } from "../../store/connection/added-tables.ts";
 import { openStore } from "../../store/connection/open-store.ts";
+import { StoreFiles } from "../../store/directory/store-files.ts";
 import { readState, type StoreState } from "../../store/log/store-state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -30,6 +31,7 @@ const warmUpPauseMs = 2;
 
 interface OpenDatabase {
   readonly path: string;
+  readonly files: StoreFiles;
   readonly engine: Engine;
   /** The connection of the engine. */
   readonly store: Connection;
@@ -119,6 +121,22 @@ export class LocalDatabase {
     return this.#opened !== undefined;
   }
 
+  /** Throws a StorageError if the files of the open database were deleted or replaced. */
+  requireFiles(): void {
+    this.#current().files.check();
+  }
+
+  /** Whether the database at `path` is the open one. Another one may have the path of an open one that was deleted. */
+  isOpenAt(path: string): boolean {
+    if (this.#opened?.path !== path) return false;
+    try {
+      this.requireFiles();
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   /** Answers from the database at `path` from now on. With `isDistrusted` no start may use the previous one's file. */
   open(path: string, isDistrusted = false): StoreState {
     const previous = this.#opened;
@@ -148,8 +166,9 @@ export class LocalDatabase {
       onServingThread: true,
       after: this.#clock.after,
     });
+    const files = new StoreFiles(path);
     opened.move();
-    return { path, engine, store, reader, keptFormat, state };
+    return { path, files, engine, store, reader, keptFormat, state };
   }
 
   /** Once, although a fallback may open a snapshot each second. */

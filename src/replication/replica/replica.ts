@@ -107,8 +107,10 @@ export async function openReplica(
   const peers = openReplicaPeers(config, ackName, state, historyGuard, system);
   // These requests tell a primary that was replaced while it was down about its successor.
   started.defer(clock.every(limits.peerCheckIntervalMs, () => void peers.findPrimary()));
-  const initial = database.isOpen ? database.path : await chooseInitialDatabase(config, historyGuard, system);
-  if (initial !== undefined) await position.adopt(initial);
+  if (!database.isOpen || !(await position.keep())) {
+    const initial = await chooseInitialDatabase(config, historyGuard, system);
+    if (initial !== undefined) await position.adopt(initial);
+  }
   noteReplica(data, config.role);
 
   const loop = new ReplicaLoop({
@@ -284,13 +286,25 @@ function trackPosition(
   const adopt = async (path: string, isDistrusted = false, onInstalled = (): void => {}): Promise<StoreState> => {
     const opened = await writer.open(path, { create: false });
     // Reads must use the new file before anybody learns of the new position.
-    if (!database.isOpen || database.path !== path) database.open(path, isDistrusted);
+    if (!database.isOpenAt(path)) database.open(path, isDistrusted);
     guard.adopt(firstEpoch(database.reader()).epoch);
     // It is unknown when the events in the snapshot became visible.
     applied = new CommitTimes(opened.offset);
     onInstalled();
     advance(opened);
     return opened;
+  };
+  /** Continues from the open database. If that fails, for example because its files are gone, it is closed. */
+  const keep = async (): Promise<boolean> => {
+    try {
+      database.requireFiles();
+      await adopt(database.path);
+      return true;
+    } catch (error) {
+      log.warning("the database that was open cannot be used any more: {reason}", { reason: reasonOf(error) });
+      database.close();
+      return false;
+    }
   };
   /** The writer closes the current database before it opens the next one, so a failure leaves it without any. */
   const reopen = async (isDistrusted: boolean): Promise<void> => {
@@ -337,6 +351,7 @@ function trackPosition(
     onStateChange: (listener: () => void) => void listeners.push(listener),
     appliedMs: (offset: number) => applied.at(offset),
     adopt,
+    keep,
     installSnapshot,
     stop,
   };

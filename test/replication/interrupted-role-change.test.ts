@@ -1,0 +1,87 @@
+/** A node keeps its database, its writer and its address when its role changes. What could go wrong between two roles. */
+import { expect, test } from "bun:test";
+import { rmSync } from "node:fs";
+import { freePort } from "../../scripts/node-process.ts";
+import { currentStorePath } from "../../src/store/directory/data-directory.ts";
+import { type ClusterSystem, realClusterSystem } from "../../src/roles/cluster-system.ts";
+import { hasPromotionNote } from "../../src/replication/role-notes.ts";
+import { databaseFiles } from "../../src/store/snapshot/snapshot.ts";
+import { must } from "../../src/util/assert.ts";
+import { type Cluster, eventually, policy, post, reader, refusal, withCluster } from "./cluster.ts";
+import { mayReadAt, positionAt, quick, writeTo } from "./three-nodes.ts";
+
+async function twoNodes(cluster: Cluster, system?: ClusterSystem) {
+  const [portA, portB] = [await freePort(), await freePort()].map(String);
+  const [urlA, urlB] = [`http://127.0.0.1:${portA}`, `http://127.0.0.1:${portB}`];
+  const primary = await cluster.member({ port: portA ?? "", peers: urlB, ...quick });
+  expect((await post(primary.url, "/api/policy", { src: policy })).status).toBe(200);
+  expect((await writeTo(urlA, reader("ann"))).status).toBe(200);
+  const edge = await cluster.promotable("edge-b", { primary: urlA, port: portB ?? "", ...quick }, system);
+  await eventually(async () => expect((await positionAt(urlB)).offset).toBe((await positionAt(urlA)).offset));
+  return { primary, edge };
+}
+
+function removeDatabase({ data }: { readonly data: string }): void {
+  for (const file of databaseFiles(must(currentStorePath(data)))) rmSync(file, { force: true });
+}
+
+test("an edge whose database was deleted answers from the snapshot that it fetches", () =>
+  withCluster(async (cluster) => {
+    const { primary, edge } = await twoNodes(cluster);
+    removeDatabase(edge);
+    await eventually(() => expect(currentStorePath(edge.data)).toBeDefined());
+    await eventually(async () => expect((await writeTo(primary.url, reader("bob"))).status).toBe(200));
+    await eventually(
+      async () => expect(await (await mayReadAt(edge.url, "bob")).json()).toEqual({ allowed: true }),
+      15_000,
+    );
+  }));
+
+test("a primary whose database was deleted and that was replaced continues as an edge with a fresh one", () =>
+  withCluster(async (cluster) => {
+    const { primary, edge } = await twoNodes(cluster);
+    removeDatabase(primary);
+    expect((await post(edge.url, "/api/promote", { force: true })).status).toBe(200);
+    await eventually(async () => expect((await writeTo(edge.url, reader("bob"))).status).toBe(200));
+    await eventually(async () => expect(await positionAt(primary.url)).toMatchObject({ role: "edge" }), 15_000);
+    await eventually(
+      async () => expect(await (await mayReadAt(primary.url, "bob")).json()).toEqual({ allowed: true }),
+      15_000,
+    );
+  }));
+
+/** An edge whose promotion is under way when it is stopped. `proceed` says whether the primary can start. */
+async function stopWhilePromoting(cluster: Cluster, canStart: boolean) {
+  const opening = Promise.withResolvers<void>();
+  const proceed = Promise.withResolvers<void>();
+  const { edge } = await twoNodes(cluster, {
+    ...realClusterSystem,
+    async openBroker(options) {
+      opening.resolve();
+      await proceed.promise;
+      if (!canStart) throw new Error("the broker cannot be opened");
+      return realClusterSystem.openBroker(options);
+    },
+  });
+  const promoted = must(edge.node().promote)({ force: true });
+  promoted.catch(() => {});
+  await opening.promise;
+  const stopped = edge.stop();
+  proceed.resolve();
+  return { edge, promoted, stopped };
+}
+
+test("a node can be stopped during a promotion that fails", () =>
+  withCluster(async (cluster) => {
+    const { promoted, stopped } = await stopWhilePromoting(cluster, false);
+    expect((await refusal(promoted)).message).toBe("the broker cannot be opened");
+    await stopped;
+  }));
+
+test("a node that is stopped during its promotion is the primary after a restart", () =>
+  withCluster(async (cluster) => {
+    const { edge, promoted, stopped } = await stopWhilePromoting(cluster, true);
+    expect(await promoted).toMatchObject({ offset: expect.any(Number) as number });
+    await stopped;
+    expect(hasPromotionNote(edge.data)).toBe(true);
+  }));

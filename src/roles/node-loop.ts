@@ -219,6 +219,13 @@ class NodeLoop {
     switch (role) {
       case "primary": {
         if (promotion !== undefined) this.#leadership = promotion.leadership;
+        // The edge followed other nodes until it ended.
+        if (
+          promotion !== undefined &&
+          promotion.takeover === undefined &&
+          currentStorePath(parts.config.data) !== undefined
+        )
+          throw new AppError("conflict", "this node has received a history meanwhile");
         const { nodeKeyHashes, begins } = this.#options;
         const reinstate = (how: PromoteOptions): Promise<Promoted> =>
           (this.#reinstating ??= this.#reinstate(how).finally(() => (this.#reinstating = undefined)));
@@ -311,10 +318,15 @@ class NodeLoop {
     this.#send({ type: "reclaimEnded" });
   }
 
+  /** Also the commands that follow from those under way. */
+  async #whenPerformed(): Promise<void> {
+    for (let last: Promise<void> | undefined; last !== this.#performing;) await (last = this.#performing);
+  }
+
   async #stop(): Promise<void> {
     this.#send({ type: "stopped" });
     this.#cancelRetry();
-    await this.#performing;
+    await this.#whenPerformed();
     await must(this.#service).stop();
     const role = must(this.#role);
     await role.stop();

@@ -75,12 +75,14 @@ export interface Fallback {
   readonly name: "fallback";
 }
 
-export interface Stopped {
+export interface Stopped<Promotion> {
   readonly name: "stopped";
+  /** What was under way when the node was stopped. */
+  readonly promoting: Promoting<Promotion> | undefined;
 }
 
 export type NodeState<Promotion> =
-  Starting | Promoting<Promotion> | Returning | SteppingDown | Primary | Fenced | Edge | Fallback | Stopped;
+  Starting | Promoting<Promotion> | Returning | SteppingDown | Primary | Fenced | Edge | Fallback | Stopped<Promotion>;
 
 export type NodeInput<Promotion> =
   /** The role of the last `start` runs. */
@@ -137,7 +139,8 @@ export function transition<Promotion>(
   state: NodeState<Promotion>,
   input: NodeInput<Promotion>,
 ): NodeTransition<Promotion> {
-  if (input.type === "stopped") return { state: { name: "stopped" }, commands: [] };
+  if (state.name === "stopped") return whenStopped(state, input);
+  if (input.type === "stopped") return stop(state);
   if (input.type === "promoted") return promote(state, input);
   switch (state.name) {
     case "starting":
@@ -157,9 +160,25 @@ export function transition<Promotion>(
     case "fenced":
     case "fallback":
       return unchanged(state);
-    case "stopped":
-      // The role was starting when the node was stopped.
-      return input.type === "started" ? { state, commands: [{ type: "end", besides: 0 }] } : unchanged(state);
+  }
+}
+
+function stop<Promotion>(state: NodeState<Promotion>): NodeTransition<Promotion> {
+  return { state: { name: "stopped", promoting: state.name === "promoting" ? state : undefined }, commands: [] };
+}
+
+/** A role may have been starting when the node was stopped. */
+function whenStopped<Promotion>(state: Stopped<Promotion>, input: NodeInput<Promotion>): NodeTransition<Promotion> {
+  const { promoting } = state;
+  switch (input.type) {
+    case "started":
+      return { state, commands: [...(promoting ? promotedBy(promoting) : []), { type: "end", besides: 0 }] };
+    case "startFailed":
+      return { state, commands: promoting ? [{ type: "rejectPromotion", promotion: promoting.promotion }] : [] };
+    case "promoted":
+      return { state, commands: [{ type: "refusePromotion", promotion: input.promotion }] };
+    default:
+      return unchanged(state);
   }
 }
 
@@ -187,7 +206,7 @@ function whileStarting<Promotion>(state: Starting, input: Input<Promotion>): Nod
         commands: [{ type: "serve" }, { type: "awaitHistory" }],
       };
     case "startFailed":
-      return { state: { name: "stopped" }, commands: [] };
+      return stop(state);
     case "fenced":
       return noteFencing(state, input);
     default:
@@ -199,12 +218,7 @@ function whilePromoting<Promotion>(state: Promoting<Promotion>, input: Input<Pro
   const { by, promotion, fencing } = state;
   switch (input.type) {
     case "started":
-      return lead(fencing, [
-        { type: "serve" },
-        // With a lease a node is an edge at each start, and the first history begins with a lease.
-        ...(by === "history" ? [] : [{ type: "notePromoted" } as const]),
-        { type: "resolvePromotion", promotion },
-      ]);
+      return lead(fencing, [{ type: "serve" }, ...promotedBy(state)]);
     case "startFailed":
       if (by === "operator")
         return {
@@ -220,6 +234,14 @@ function whilePromoting<Promotion>(state: Promoting<Promotion>, input: Input<Pro
     default:
       return unchanged(state);
   }
+}
+
+function promotedBy<Promotion>({ by, promotion }: Promoting<Promotion>): readonly NodeCommand<Promotion>[] {
+  return [
+    // With a lease a node is an edge at each start, and the first history begins with a lease.
+    ...(by === "history" ? [] : [{ type: "notePromoted" } as const]),
+    { type: "resolvePromotion", promotion },
+  ];
 }
 
 function whileReturning<Promotion>(state: Returning, input: Input<Promotion>): NodeTransition<Promotion> {

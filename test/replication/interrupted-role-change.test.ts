@@ -1,4 +1,4 @@
-/** A node keeps its database, its writer and its address when its role changes. What could go wrong between two roles. */
+/** What can go wrong while the role of a node changes: its files are gone, or it is stopped. */
 import { expect, test } from "bun:test";
 import { rmSync } from "node:fs";
 import { freePort } from "../../scripts/node-process.ts";

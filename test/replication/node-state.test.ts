@@ -41,7 +41,11 @@ const states = {
   edge: { name: "edge", reclaims: false },
   "edge that reclaims": { name: "edge", reclaims: true },
   fallback: { name: "fallback" },
-  stopped: { name: "stopped" },
+  stopped: { name: "stopped", promoting: undefined },
+  "stopped while promoting": {
+    name: "stopped",
+    promoting: { name: "promoting", by: "votes", promotion: "p", fencing: undefined },
+  },
 } as const satisfies Record<string, NodeState<string>>;
 
 const promoted = { type: "promoted", promotion: "new", besides: 1 } as const;
@@ -64,6 +68,7 @@ function stateText(state: NodeState<string>): string {
   const parts: string[] = [state.name];
   if (state.name === "starting") parts.push(state.role);
   if (state.name === "promoting") parts.push(`by ${state.by}`, state.promotion);
+  if (state.name === "stopped" && state.promoting !== undefined) parts.push("while promoting");
   if (state.name === "edge" && state.reclaims) parts.push("that reclaims");
   if ("fencing" in state && state.fencing !== undefined)
     parts.push(state.fencing.canFollow ? state.fencing.reason : "alone");
@@ -129,7 +134,8 @@ class FakeLoop {
     this.queue.push(...commands);
   }
 
-  perform(succeeds: boolean): void {
+  /** With `stopsMeanwhile` the node is stopped while a role starts. */
+  perform(succeeds: boolean, stopsMeanwhile = false): void {
     const command = this.queue.shift();
     switch (command?.type) {
       case "start":
@@ -139,6 +145,7 @@ class FakeLoop {
         }
         // Two roles never run at the same time.
         expect(this.running).toBeUndefined();
+        if (stopsMeanwhile) this.send({ type: "stopped" });
         if (succeeds) this.running = command.role;
         this.send({ type: succeeds ? "started" : "startFailed" });
         return;
@@ -177,7 +184,10 @@ test("in random sequences one role runs at a time, each promotion is settled onc
       }
     }
     const isStopped = random.chance(0.3);
-    if (isStopped) loop.send({ type: "stopped" });
+    if (isStopped) {
+      loop.perform(random.chance(0.5), true);
+      loop.send({ type: "stopped" });
+    }
     for (let step = 0; step < 100 && (loop.queue.length > 0 || loop.isRetryDue); step++) {
       if (loop.queue.length > 0) loop.perform(true);
       else {

@@ -10,7 +10,7 @@ import type { Lease } from "../replication/failover/lease/lease.ts";
 import { nodeIdOf } from "../replication/identity.ts";
 import type { Node, Promoted, PromoteOptions } from "../replication/node.ts";
 import { readPromisedTerm } from "../replication/failover/votes.ts";
-import { hasPromotionNote, tryToNoteReplaced, writePromotionNote } from "../replication/role-notes.ts";
+import { hasPromotionNote, noteReplaced, writePromotionNote } from "../replication/role-notes.ts";
 import { print } from "../runtime/process.ts";
 import { currentStorePath, quarantineStore, requireNodeDirectory } from "../store/directory/data-directory.ts";
 import type { NodeKeyHashes } from "../store/keys/node-keys.ts";
@@ -180,8 +180,6 @@ class NodeLoop {
         return undefined;
       case "quarantine":
         return keepDamagedDatabase(data);
-      case "noteReplaced":
-        return tryToNoteReplaced(data);
       case "notePromoted":
         return recordPromotion(data);
       case "releaseLease":
@@ -214,7 +212,7 @@ class NodeLoop {
     this.#send({ type: "started" });
   }
 
-  #startRole(role: Role, promotion: Promotion | undefined): Promise<Node | EdgeNode> {
+  async #startRole(role: Role, promotion: Promotion | undefined): Promise<Node | EdgeNode> {
     const parts = must(this.#parts);
     switch (role) {
       case "primary": {
@@ -236,6 +234,9 @@ class NodeLoop {
         });
       }
       case "edge": {
+        // The fence may have failed to note it, for example because the disk was full.
+        if (this.#state.name === "steppingDown" && this.#state.fencing?.reason === "replaced")
+          noteReplaced(this.#config.data);
         this.#leadership = staticLeadership;
         const becomePrimary: BecomePrimary = (takeover, besides) =>
           this.#promote("votes", { takeover, leadership: takeover.leadership }, besides);
@@ -310,7 +311,8 @@ class NodeLoop {
   async #startReclaim({ lacking, term }: Fencing): Promise<void> {
     const { data } = this.#config;
     const edge = (): Node | undefined => (this.#state.name === "edge" ? this.#role : undefined);
-    const reclaim = new Reclaim({ data, edge, lacking, term, clock: this.#system.clock });
+    const isOver = (): boolean => ["primary", "fenced", "stopped"].includes(this.#state.name);
+    const reclaim = new Reclaim({ data, edge, isOver, lacking, term, clock: this.#system.clock });
     this.#reclaim = reclaim;
     await reclaim.run();
     if (this.#reclaim !== reclaim) return;
@@ -327,15 +329,17 @@ class NodeLoop {
     this.#send({ type: "stopped" });
     this.#cancelRetry();
     await this.#whenPerformed();
-    await must(this.#service).stop();
     const role = must(this.#role);
-    await role.stop();
-    // A promotion may be under way or hold the lease.
-    if ("whenIdle" in role) await role.whenIdle();
-    await must(this.#parts).close();
+    // In reverse order, each also if an earlier one fails.
+    await using ending = new AsyncDisposableStack();
+    ending.defer(() => this.#lease?.close());
     // Released last, because the node may have written until here.
-    await this.#leadership.release();
-    this.#lease?.close();
+    ending.defer(() => this.#leadership.release());
+    ending.defer(() => must(this.#parts).close());
+    // A promotion may be under way or hold the lease.
+    ending.defer(() => ("whenIdle" in role ? role.whenIdle() : undefined));
+    ending.defer(() => role.stop());
+    ending.defer(() => must(this.#service).stop());
   }
 }
 

@@ -114,8 +114,6 @@ export type NodeCommand<Promotion> =
   | { readonly type: "retryLater" }
   /** Keep the damaged database beside the one that this node will fetch. */
   | { readonly type: "quarantine" }
-  /** Note that another node has replaced this one: the fence may have failed to do so. */
-  | { readonly type: "noteReplaced" }
   /** Note that this node was promoted, so that it is the primary after a restart as well. */
   | { readonly type: "notePromoted" }
   /** Release the lease of the primary that has ended or could not start. */
@@ -226,8 +224,8 @@ function whilePromoting<Promotion>(state: Promoting<Promotion>, input: Input<Pro
           commands: [{ type: "rejectPromotion", promotion }, startOf("primary")],
         };
       return {
-        state: { name: "steppingDown", fencing: undefined },
-        commands: [{ type: "releaseLease" }, { type: "rejectPromotion", promotion }, ...startEdge<Promotion>(fencing)],
+        state: { name: "steppingDown", fencing: fencing?.reason === "replaced" ? fencing : undefined },
+        commands: [{ type: "releaseLease" }, { type: "rejectPromotion", promotion }, startOf("edge")],
       };
     case "fenced":
       return noteFencing(state, input);
@@ -270,7 +268,7 @@ function whileSteppingDown<Promotion>(state: SteppingDown, input: Input<Promotio
       // It is tried until it succeeds, because this node cannot answer meanwhile.
       return { state, commands: [{ type: "failWaiting" }, { type: "retryLater" }] };
     case "retryDue":
-      return { state, commands: startEdge(fencing) };
+      return { state, commands: [startOf("edge")] };
     default:
       return unchanged(state);
   }
@@ -295,7 +293,7 @@ function stepDown<Promotion>(fencing: Fencing): NodeTransition<Promotion> {
       { type: "end", besides: 0 },
       ...(fencing.reason === "damaged" ? [{ type: "quarantine" } as const] : []),
       { type: "releaseLease" },
-      ...startEdge<Promotion>(fencing),
+      startOf("edge"),
     ],
   };
 }
@@ -314,8 +312,4 @@ function promote<Promotion>(
 
 function startOf<Promotion>(role: Role, promotion?: Promotion): NodeCommand<Promotion> {
   return { type: "start", role, promotion };
-}
-
-function startEdge<Promotion>(fencing: Fencing | undefined): readonly NodeCommand<Promotion>[] {
-  return [...(fencing?.reason === "replaced" ? [{ type: "noteReplaced" } as const] : []), startOf("edge")];
 }

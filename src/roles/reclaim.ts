@@ -19,8 +19,10 @@ const reclaimMsMax = 120_000;
 
 export interface ReclaimOptions {
   readonly data: string;
-  /** The edge; undefined when the node has another role or is stopped. */
+  /** The edge; undefined while the node is changing its role. */
   readonly edge: () => Node | undefined;
+  /** Whether the node is the primary again, or is stopped. */
+  readonly isOver: () => boolean;
   /** The position that the peers have and this node has not. */
   readonly lacking: ObservedPosition | undefined;
   /** The term of the position, or of the primary that this node was. */
@@ -45,9 +47,9 @@ export class Reclaim {
 
   /** Resolves when this node or another one is the primary, or the time is over. */
   async run(): Promise<void> {
-    const { edge, data, clock } = this.#options;
+    const { isOver, data, clock } = this.#options;
     let hasLogged = false;
-    for (await sleep(clock, retryPauseMs); edge() !== undefined; await sleep(clock, retryPauseMs)) {
+    for (await sleep(clock, retryPauseMs); !isOver(); await sleep(clock, retryPauseMs)) {
       try {
         await this.#attempt();
       } catch (error) {

@@ -59,7 +59,8 @@ const warningIntervalMs = 60_000;
 const policyChecksMax = 3;
 
 export class Writer {
-  readonly #worker: WorkerHandle<WriterCommands, WriterEvent>;
+  #worker: WorkerHandle<WriterCommands, WriterEvent>;
+  readonly #spawnWorker: () => WorkerHandle<WriterCommands, WriterEvent>;
   #options: WriterOptions;
   readonly #clock: Clock;
   readonly #approve: ApprovePolicy;
@@ -86,9 +87,14 @@ export class Writer {
     this.#clock = system.clock;
     this.#warningLimit = rateLimiter(warningIntervalMs, system.clock);
     this.#approve = system.approvePolicies(options.limits);
-    this.#worker = system.spawnWorker<WriterCommands, WriterEvent>(writerWorker);
-    this.#worker.onEvent(inThisEnvironment((event) => this.#onEvent(event)));
-    void this.#watch();
+    const onEvent = inThisEnvironment((event: WriterEvent) => this.#onEvent(event));
+    this.#spawnWorker = () => {
+      const worker = system.spawnWorker<WriterCommands, WriterEvent>(writerWorker);
+      worker.onEvent(onEvent);
+      void this.#watch(worker);
+      return worker;
+    };
+    this.#worker = this.#spawnWorker();
   }
 
   /** The state of the open store after the last commit that this thread knows. */
@@ -169,6 +175,9 @@ export class Writer {
   async open(path: string, { create = true } = {}): Promise<StoreState> {
     const { changes } = this;
     this.#path = path;
+    // The next role of a node whose writer thread has died gets another one.
+    if (this.#hasFailed) this.#worker = this.#spawnWorker();
+    this.#hasFailed = false;
     const state = await this.#worker.call("open", { ...this.#options, path, changes, create });
     this.#state = state;
     return state;
@@ -324,8 +333,8 @@ export class Writer {
     if (failure?.reason === "replaced") for (const listener of this.#onFilesReplaced) listener();
   }
 
-  async #watch(): Promise<void> {
-    const error = await this.#worker.exited;
+  async #watch(worker: WorkerHandle<WriterCommands, WriterEvent>): Promise<void> {
+    const error = await worker.exited;
     if (error === undefined) return;
     this.#hasFailed = true;
     log.fatal("the writer thread died: this node accepts no more changes and must be restarted: {error}", { error });

@@ -5,15 +5,9 @@
  * matches everything: a predicate, a type, an id, or both as `_` for `_:_`.
  */
 import type { Fact, Value } from "../store/facts/fact.ts";
-import { printable } from "../util/printable.ts";
+import { idText, nameSource, quotedSource, valueAt, type ValuePattern, type WrittenValue } from "../util/value-text.ts";
 import { printWarning } from "./color.ts";
 import { UsageError } from "./command.ts";
-
-/** `null` matches every type or id. */
-export interface ValuePattern {
-  readonly type: string | null;
-  readonly id: string | null;
-}
 
 /** Facts with this predicate (`null`: any) and these arguments. */
 export interface WrittenPattern {
@@ -23,25 +17,14 @@ export interface WrittenPattern {
 
 export const anyValue: ValuePattern = { type: null, id: null };
 
-const segment = String.raw`[\p{L}_][\p{L}\p{N}_]*`;
-const name = `${segment}(?:::${segment})*`;
-const quoted = '"(?:[^"\\\\]|\\\\.)*"';
-const unquotedId = String.raw`[^\s",(){}]+`;
-/** `User{"ann"}` as in a policy, `User:"a b"` or `User:ann`, a string, an integer or a boolean, or `_`. */
-const valuePattern = new RegExp(
-  String.raw`(${name})\s*\{\s*(${quoted}|-?\d+|true|false)\s*\}|(${name}):(${quoted}|${unquotedId})|(${quoted})|(-?\d+|true\b|false\b)|_`,
-  "yu",
-);
-const entityPattern = new RegExp(`^(${name}):(.+)$`, "su");
-/** After a type, a colon at the beginning would continue the name of the type. */
-const wholeUnquotedId = new RegExp(`^(?!_$|:)${unquotedId}$`, "u");
+const entityPattern = new RegExp(`^(${nameSource}):(.+)$`, "su");
 /** A word that is a call, such as `has_role(User:ann, _, _)`. */
-const callStart = new RegExp(String.raw`\s*(${name})\s*\(\s*`, "yu");
+const callStart = new RegExp(String.raw`\s*(${nameSource})\s*\(\s*`, "yu");
 
 /** Parses an actor or a resource. The id is everything after the colon. */
 export function parseEntity(written: string, what: string): Value {
   const found = wholeValue(written);
-  const parsed = found !== undefined && isTyped(found) ? patternOf(found) : splitEntity(written);
+  const parsed = found?.form === "typed" ? readable(found, written) : splitEntity(written);
   if (parsed === undefined)
     throw new UsageError(`\`${written}\` is not a valid ${what}; write its type and its id, such as \`User:ann\``);
   return concrete(parsed, written);
@@ -73,7 +56,7 @@ export function parsePatternWords(words: readonly string[]): WrittenPattern {
 /** Parses one value with wildcards: `User:ann`, `User:_`, `_:ann`, `_`, or a string without a type. */
 export function parsePatternWord(word: string): ValuePattern {
   const found = wholeValue(word);
-  if (found !== undefined) return found[6] === undefined ? patternOf(found) : { type: "String", id: word };
+  if (found !== undefined) return found.form === "word" ? { type: "String", id: word } : readable(found, word);
   const typed = splitEntity(word);
   if (typed !== undefined) return typed;
   if (word === "" || word.includes(":"))
@@ -86,7 +69,7 @@ export function parsePatternWord(word: string): ValuePattern {
 /** Parses a fact in one text: `has_role User:ann reader Repository:"a b"`, or with parentheses. */
 export function parseFactText(written: string): Fact {
   if (isCall([written])) return parseFact(written);
-  const words = [...written.matchAll(new RegExp(`(?:${quoted}|[^\\s"]|")+`, "gu"))].map(([word]) => word);
+  const words = [...written.matchAll(new RegExp(`(?:${quotedSource}|[^\\s"]|")+`, "gu"))].map(([word]) => word);
   return parseFactWords(words);
 }
 
@@ -103,8 +86,7 @@ export function countFacts(count: number): string {
 /** `User:ann`, with quotes around an id that would be ambiguous without them. */
 export function formatValuePattern({ type, id }: ValuePattern): string {
   if (id === null) return type === null ? "_" : `${type}:_`;
-  const text = wholeUnquotedId.test(id) && printable(id) === id ? id : JSON.stringify(id);
-  return `${type ?? "_"}:${text}`;
+  return `${type ?? "_"}:${idText(id)}`;
 }
 
 function parseValueWord(word: string): Value {
@@ -116,7 +98,7 @@ function isCall(words: readonly string[]): boolean {
 }
 
 function checkedPredicate(predicate: string): string {
-  if (predicate !== "_" && new RegExp(`^${name}$`, "u").test(predicate)) return predicate;
+  if (predicate !== "_" && new RegExp(`^${nameSource}$`, "u").test(predicate)) return predicate;
   throw new UsageError(`\`${predicate}\` is not the name of a predicate, such as \`has_role\``);
 }
 
@@ -130,11 +112,10 @@ function parseCall(written: string): WrittenPattern & { readonly predicate: stri
   const args: ValuePattern[] = [];
   let position = head[0].length;
   for (;;) {
-    const found = matchAt(valuePattern, written, position) ?? refuse();
-    args.push(patternOf(found));
-    position += found[0].length;
-    const next = matchAt(/\s*(,|\))\s*/y, written, position) ?? refuse();
-    position += next[0].length;
+    const found = valueAt(written, position) ?? refuse();
+    args.push(readable(found, written));
+    const next = matchAt(/\s*(,|\))\s*/y, written, found.end) ?? refuse();
+    position = found.end + next[0].length;
     if (next[1] === ")") break;
   }
   if (!/^;?\s*$/.test(written.slice(position))) refuse();
@@ -148,38 +129,21 @@ function concrete({ type, id }: ValuePattern, written: string): Value {
   );
 }
 
-/** The match of a text that is one value from its beginning to its end. */
-function wholeValue(written: string): RegExpExecArray | undefined {
-  const found = matchAt(valuePattern, written, 0);
-  return found?.[0].length === written.length && written !== "" ? found : undefined;
+/** A text that is one value from its beginning to its end. */
+function wholeValue(written: string): WrittenValue | undefined {
+  const found = valueAt(written, 0);
+  return found?.end === written.length ? found : undefined;
 }
 
-function isTyped([, policyType, , type]: RegExpExecArray): boolean {
-  return policyType !== undefined || type !== undefined;
+function readable({ value }: WrittenValue, written: string): ValuePattern {
+  if (value !== undefined) return value;
+  throw new UsageError(`\`${written}\` has an invalid escape; write a backslash as \`\\\\\``);
 }
 
 /** `User:a b`: the id is everything after the colon. */
 function splitEntity(written: string): ValuePattern | undefined {
   const [, type, id] = entityPattern.exec(written) ?? [];
   return type === undefined || id === undefined ? undefined : { type: type === "_" ? null : type, id };
-}
-
-function patternOf([, policyType, policyId, type, id, string, word]: RegExpExecArray): ValuePattern {
-  if (policyType !== undefined && policyId !== undefined)
-    return { type: policyType, id: policyId.startsWith('"') ? unquote(policyId) : policyId };
-  if (type !== undefined && id !== undefined)
-    return { type: type === "_" ? null : type, id: id === "_" ? null : id.startsWith('"') ? unquote(id) : id };
-  if (string !== undefined) return { type: "String", id: unquote(string) };
-  if (word === undefined) return anyValue;
-  return { type: word === "true" || word === "false" ? "Boolean" : "Integer", id: word };
-}
-
-function unquote(string: string): string {
-  try {
-    return JSON.parse(string) as string;
-  } catch {
-    throw new UsageError(`\`${string}\` has an invalid escape`);
-  }
 }
 
 function matchAt(pattern: RegExp, written: string, position: number): RegExpExecArray | null {

@@ -6,7 +6,8 @@ import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import { reasonOf } from "../util/reason.ts";
 import { type CallEndpoint, callEndpoint, callEndpointAgain, type NodeAccess, unexpectedAnswer } from "./node-api.ts";
-import { anyValue, formatFact, type ValuePattern, type WrittenPattern } from "./parse-fact.ts";
+import type { ValuePattern } from "../util/value-text.ts";
+import { anyValue, formatFact, type WrittenPattern } from "./parse-fact.ts";
 
 export interface FactFilter extends WrittenPattern {
   /** A value that one of the arguments must match. */

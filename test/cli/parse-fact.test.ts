@@ -26,6 +26,8 @@ describe("a word", () => {
     ["User::b", "User", ":b"],
     ["Shop::Item:5", "Shop::Item", "5"],
     ["Größe:zu groß", "Größe", "zu groß"],
+    ['User:"\\\\0 "', "User", "\\0 "],
+    ['User{"\\0"}', "User", "\0"],
     ['User{"ann"}', "User", "ann"],
     ["Folder{7}", "Folder", "7"],
     ["Integer:-5", "Integer", "-5"],

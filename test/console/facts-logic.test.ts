@@ -51,7 +51,8 @@ const role: Fact = { predicate: "has_role", args: [User("ann"), Text("reader"), 
 const idOf = fc.oneof(
   fc.string({ minLength: 1 }),
   fc.string({ minLength: 1, unit: "grapheme" }),
-  fc.constantFrom("_", '"a"', ":A: ", ":B:x"),
+  fc.string({ minLength: 1, unit: fc.constantFrom("\\", "0", '"', "\0", "u", " ", "n") }),
+  fc.constantFrom("_", '"a"', ":A: ", ":B:x", "\\0 "),
 );
 const valueOf = fc.oneof(
   fc.record({ type: fc.constantFrom("User", "Ünit", "a::Repo", "String"), id: idOf }),

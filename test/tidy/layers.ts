@@ -151,6 +151,7 @@ const shared: ReadonlySet<string> = new Set([
   "src/util/console-requests.ts",
   "src/util/printable.ts",
   "src/util/query-text.ts",
+  "src/util/value-text.ts",
 ]);
 /** The types in them describe the API. */
 const declarations = /^src\/(?:features\/\w+\/endpoints|http\/endpoint)\.ts$/;

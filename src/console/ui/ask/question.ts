@@ -1,4 +1,5 @@
 /** Questions of the screen Ask: as written in its form, as a part of the address, and as a request to the node. */
+import type { ValuePattern } from "../../../util/value-text.ts";
 import {
   type Fact,
   fieldText,
@@ -7,7 +8,6 @@ import {
   parseFact,
   parseValue,
   type Value,
-  type ValuePattern,
 } from "../facts/fact-text.ts";
 import { askTexts } from "../texts/ask.ts";
 

@@ -4,6 +4,7 @@
  * every user. The other form is that of policies, `User{"ann"}`.
  */
 import { printable } from "../../../util/printable.ts";
+import { idText, nameSource, quotedSource, quotedText, valueAt, type ValuePattern } from "../../../util/value-text.ts";
 
 export interface Value {
   readonly type: string;
@@ -15,32 +16,15 @@ export interface Fact {
   readonly args: readonly Value[];
 }
 
-/** `null` matches every type or id. */
-export interface ValuePattern {
-  readonly type: string | null;
-  readonly id: string | null;
-}
-
 export interface FactPattern {
   readonly predicate: string | null;
   readonly args: readonly ValuePattern[];
 }
 
-const segment = String.raw`[\p{L}_][\p{L}\p{N}_]*`;
-const name = `${segment}(?:::${segment})*`;
-const quoted = String.raw`"(?:[^"\\]|\\.)*"`;
-const unquotedId = String.raw`[^\s",(){}]+`;
-const callStart = new RegExp(String.raw`^\s*(${name})\s*\(`, "u");
-/** `User{"ann"}`, `User:ann` or `User:"a b"`, a string, an integer or a boolean, or `_`. */
-const valueText = new RegExp(
-  String.raw`\s*(?:(${name})\s*\{\s*(${quoted}|-?\d+|true|false)\s*\}|(${name}):(${quoted}|${unquotedId})|(${quoted})|(-?\d+|true\b|false\b)|_)\s*`,
-  "uy",
-);
-const valueName = new RegExp(`^(${name}):(.+)$`, "su");
-const wholeQuoted = new RegExp(`^${quoted}$`, "su");
-/** After a type, a colon at the beginning would continue the name of the type. */
-const wholeUnquotedId = new RegExp(`^(?!_$|:)${unquotedId}$`, "u");
-
+const callStart = new RegExp(String.raw`^\s*(${nameSource})\s*\(`, "u");
+const blank = /\s*/uy;
+const valueName = new RegExp(`^(${nameSource}):(.+)$`, "su");
+const wholeQuoted = new RegExp(`^${quotedSource}$`, "su");
 /** The types whose values are not objects. */
 const primitives: ReadonlySet<string> = new Set(["String", "Integer", "Boolean"]);
 
@@ -54,11 +38,7 @@ export function formatValue({ type, id }: ValuePattern): string {
   if (id === null) return `${type}:_`;
   if (type === "String") return quotedText(id);
   if (type === "Boolean" || type === "Integer") return id;
-  return `${type}:${wholeUnquotedId.test(id) && printable(id) === id ? id : quotedText(id)}`;
-}
-
-function quotedText(text: string): string {
-  return printable(JSON.stringify(text));
+  return `${type}:${idText(id)}`;
 }
 
 export function formatFact({ predicate, args }: FactPattern): string {
@@ -95,15 +75,18 @@ export function parsePattern(text: string): FactPattern | undefined {
 export function parseArguments(text: string): ValuePattern[] | undefined {
   const args: ValuePattern[] = [];
   for (let position = 0; ; position++) {
-    valueText.lastIndex = position;
-    const found = valueText.exec(text);
-    const arg = found === null ? undefined : patternOf(found);
-    if (arg === undefined) return undefined;
-    args.push(arg);
-    position = valueText.lastIndex;
+    const found = valueAt(text, blankEnd(text, position));
+    if (found?.value === undefined || (found.form === "typed" && found.value.type === null)) return undefined;
+    args.push(found.value);
+    position = blankEnd(text, found.end);
     if (position === text.length) return args;
     if (text[position] !== ",") return undefined;
   }
+}
+
+function blankEnd(text: string, position: number): number {
+  blank.lastIndex = position;
+  return position + (blank.exec(text)?.[0].length ?? 0);
 }
 
 /** Parses an actor, a resource or another object: `User:ann`. The id is everything after the colon. */
@@ -151,22 +134,4 @@ const polarEscapes: Readonly<Record<string, string>> = {
 
 function isConcrete(pattern: ValuePattern): pattern is Value {
   return pattern.type !== null && pattern.id !== null;
-}
-
-function patternOf([, policyType, policyId, type, id, string, word]: RegExpExecArray): ValuePattern | undefined {
-  if (policyType !== undefined && policyId !== undefined) return unquoted(policyType, policyId);
-  if (type !== undefined && id !== undefined)
-    return type === "_" ? undefined : id === "_" ? { type, id: null } : unquoted(type, id);
-  if (string !== undefined) return unquoted("String", string);
-  if (word === undefined) return { type: null, id: null };
-  return { type: word === "true" || word === "false" ? "Boolean" : "Integer", id: word };
-}
-
-function unquoted(type: string, id: string): ValuePattern | undefined {
-  if (!id.startsWith('"')) return { type, id };
-  try {
-    return { type, id: JSON.parse(id.replaceAll("\\0", "\\u0000")) as string };
-  } catch {
-    return undefined;
-  }
 }

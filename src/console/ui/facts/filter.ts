@@ -2,7 +2,8 @@
 import { printable } from "../../../util/printable.ts";
 import { factsTexts } from "../texts/facts.ts";
 import type { Suggestions } from "./completion.ts";
-import { fieldText, formatValue, parseArguments, parseValue, type ValuePattern } from "./fact-text.ts";
+import type { ValuePattern } from "../../../util/value-text.ts";
+import { fieldText, formatValue, parseArguments, parseValue } from "./fact-text.ts";
 
 export interface FactsFilter {
   /** Empty for all. */

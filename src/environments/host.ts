@@ -137,8 +137,8 @@ class EnvironmentHost implements Environments {
   /** Whether this node knows which environments there are. */
   #hasCompared = false;
   #cancel = (): void => {};
-  /** The entries at the last look at the directories. */
-  #lookedAt: { readonly entries: readonly RegisteredEnvironment[]; readonly atMs: number } | undefined;
+  /** What the registry had at the last look at the directories, a list that is the same until it changes. */
+  #lookedAt: { readonly registered: readonly RegisteredEnvironment[] | undefined; readonly atMs: number } | undefined;
 
   constructor(config: Config, system: ClusterSystem, identity: TlsIdentity | undefined) {
     this.#config = config;
@@ -596,9 +596,10 @@ class EnvironmentHost implements Environments {
       for (const entry of entries)
         if (entry.deletedMs !== undefined && this.#deletions.observedMs(entry) >= this.#config.environmentGrace)
           await registry.remove(entry);
-    const atMs = this.#system.clock.monotonicMs();
-    if (this.#lookedAt?.entries === entries && atMs < this.#lookedAt.atMs + removalIntervalMs) return;
-    this.#lookedAt = { entries, atMs };
+    const [registered, atMs] = [registry?.entries(), this.#system.clock.monotonicMs()];
+    const last = this.#lookedAt;
+    if (last !== undefined && last.registered === registered && atMs < last.atMs + removalIntervalMs) return;
+    this.#lookedAt = { registered, atMs };
     this.#directories.sweep({ kept: entries, removed: registry?.removed ?? [] });
   }
 

@@ -127,9 +127,7 @@ class NodeLoop {
       await this.#performing;
       if (this.#startError !== undefined) throw this.#startError;
     } catch (error) {
-      await this.#leadership.release();
-      this.#lease?.close();
-      await this.#parts?.close();
+      await this.#close().catch((reason: unknown) => log.error("this node did not stop cleanly: {reason}", { reason }));
       throw error;
     }
     return { ...must(this.#service), stop: () => this.#stop() };
@@ -137,7 +135,7 @@ class NodeLoop {
 
   /** With `failover` a node is an edge until it has the lease. */
   async #firstRole(): Promise<Role> {
-    const { role, data, failover } = this.#config;
+    const { role, data } = this.#config;
     const { begins } = this.#options;
     if (role === "fallback") return role;
     if (this.#lease !== undefined) {
@@ -146,7 +144,7 @@ class NodeLoop {
       return "primary";
     }
     if (begins !== undefined || role === "primary") return "primary";
-    if (!hasPromotionNote(data) || failover !== undefined) return "edge";
+    if (!hasPromotionNote(data)) return "edge";
     log.warning("this edge was promoted and continues as the primary: set `role: primary` in its configuration");
     return "primary";
   }
@@ -205,8 +203,7 @@ class NodeLoop {
       this.#service ??= await serveNode(this.#config, this.#role, this.#system, this.#options);
     } catch (error) {
       this.#startError = error;
-      if (this.#service === undefined) await this.#role?.stop();
-      else logFailedStart(this.#state, error);
+      if (this.#service !== undefined) logFailedStart(this.#state, error);
       return this.#send({ type: "startFailed" });
     }
     this.#send({ type: "started" });
@@ -315,9 +312,7 @@ class NodeLoop {
     const reclaim = new Reclaim({ data, edge, isOver, lacking, term, clock: this.#system.clock });
     this.#reclaim = reclaim;
     await reclaim.run();
-    if (this.#reclaim !== reclaim) return;
-    this.#reclaim = undefined;
-    this.#send({ type: "reclaimEnded" });
+    if (this.#reclaim === reclaim) this.#reclaim = undefined;
   }
 
   /** Also the commands that follow from those under way. */
@@ -329,17 +324,21 @@ class NodeLoop {
     this.#send({ type: "stopped" });
     this.#cancelRetry();
     await this.#whenPerformed();
-    const role = must(this.#role);
-    // In reverse order, each also if an earlier one fails.
+    await this.#close();
+  }
+
+  /** Ends what has started, in reverse order, each part also if an earlier one fails. */
+  async #close(): Promise<void> {
+    const role = this.#role;
     await using ending = new AsyncDisposableStack();
     ending.defer(() => this.#lease?.close());
     // Released last, because the node may have written until here.
     ending.defer(() => this.#leadership.release());
-    ending.defer(() => must(this.#parts).close());
+    ending.defer(() => this.#parts?.close());
     // A promotion may be under way or hold the lease.
-    ending.defer(() => ("whenIdle" in role ? role.whenIdle() : undefined));
-    ending.defer(() => role.stop());
-    ending.defer(() => must(this.#service).stop());
+    ending.defer(() => (role !== undefined && "whenIdle" in role ? role.whenIdle() : undefined));
+    ending.defer(() => role?.stop());
+    ending.defer(() => this.#service?.stop());
   }
 }
 

@@ -78,13 +78,11 @@ export class NodeParts {
 
   /** The role has ended. Nothing is written any more, and another process may use the data directory. */
   async close(): Promise<void> {
-    await this.#audit?.close();
-    this.database.close();
-    try {
-      await this.writer.stop();
-    } finally {
-      this.directory.unlock();
-    }
+    await using ending = new AsyncDisposableStack();
+    ending.defer(() => this.directory.unlock());
+    ending.defer(() => this.writer.stop());
+    ending.defer(() => this.database.close());
+    ending.defer(() => this.#audit?.close());
   }
 }
 

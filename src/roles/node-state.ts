@@ -67,8 +67,6 @@ export interface Fenced {
 
 export interface Edge {
   readonly name: "edge";
-  /** Whether this former primary asks its peers for their votes to be the primary again. */
-  readonly reclaims: boolean;
 }
 
 export interface Fallback {
@@ -98,8 +96,6 @@ export type NodeInput<Promotion> =
       readonly promotion: Promotion;
       readonly besides: number;
     }
-  /** The node has the votes of its peers, or asks for them no longer. */
-  | { readonly type: "reclaimEnded" }
   | { readonly type: "stopped" };
 
 export type NodeCommand<Promotion> =
@@ -152,9 +148,6 @@ export function transition<Promotion>(
     case "primary":
       return input.type === "fenced" ? stepDown(input.fencing) : unchanged(state);
     case "edge":
-      return input.type === "reclaimEnded"
-        ? { state: { name: "edge", reclaims: false }, commands: [] }
-        : unchanged(state);
     case "fenced":
     case "fallback":
       return unchanged(state);
@@ -199,10 +192,7 @@ function whileStarting<Promotion>(state: Starting, input: Input<Promotion>): Nod
     case "started":
       if (state.role === "primary") return lead(state.fencing, [{ type: "serve" }]);
       if (state.role === "fallback") return { state: { name: "fallback" }, commands: [{ type: "serve" }] };
-      return {
-        state: { name: "edge", reclaims: false },
-        commands: [{ type: "serve" }, { type: "awaitHistory" }],
-      };
+      return { state: { name: "edge" }, commands: [{ type: "serve" }, { type: "awaitHistory" }] };
     case "startFailed":
       return stop(state);
     case "fenced":
@@ -261,9 +251,10 @@ function whileSteppingDown<Promotion>(state: SteppingDown, input: Input<Promotio
   const { fencing } = state;
   switch (input.type) {
     case "started":
-      return fencing?.mayReclaim === true
-        ? { state: { name: "edge", reclaims: true }, commands: [{ type: "reclaim", fencing }, { type: "serve" }] }
-        : { state: { name: "edge", reclaims: false }, commands: [{ type: "serve" }] };
+      return {
+        state: { name: "edge" },
+        commands: [...(fencing?.mayReclaim === true ? [{ type: "reclaim", fencing } as const] : []), { type: "serve" }],
+      };
     case "startFailed":
       // It is tried until it succeeds, because this node cannot answer meanwhile.
       return { state, commands: [{ type: "failWaiting" }, { type: "retryLater" }] };

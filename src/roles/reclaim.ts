@@ -26,7 +26,7 @@ export interface ReclaimOptions {
   /** The position that the peers have and this node has not. */
   readonly lacking: ObservedPosition | undefined;
   /** The term of the position, or of the primary that this node was. */
-  readonly term: number | null;
+  readonly term: number;
   readonly clock: Clock;
 }
 
@@ -70,7 +70,7 @@ export class Reclaim {
     const node = edge();
     if (node === undefined) return;
     const { term: current } = node.health();
-    if (wasReplaced(data) || (current !== null && term !== null && !isSameFailover(current, term)))
+    if (wasReplaced(data) || (current !== null && !isSameFailover(current, term)))
       throw new Superseded("another node was promoted meanwhile");
     if (clock.monotonicMs() > this.#endMs)
       throw new Superseded(`its peers have not voted for it within ${reclaimMsMax / 1000} s, promote it`);

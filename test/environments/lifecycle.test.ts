@@ -1,8 +1,10 @@
 /** Environments on a cluster: creation, names, deletion and restoration, restarts, and what edges follow. */
-import { expect, test } from "bun:test";
+import { expect, spyOn, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { adminKey, eventually, SystemWithClock, withCluster } from "../replication/cluster.ts";
+import { EnvironmentDirectories } from "../../src/environments/directories.ts";
+import { ObservedDeletions } from "../../src/environments/observed-deletions.ts";
 import { ask, createEnvironment, fill, isReader, mayRead } from "./host.ts";
 
 const timeoutMs = 60_000;
@@ -78,6 +80,28 @@ test(
       const other = await createEnvironment(primary, "shop");
       expect(await mayRead(primary, key, "ann")).toBe(401);
       expect(await mayRead(primary, other, "ann")).not.toBe(true);
+    }),
+  timeoutMs,
+);
+
+test(
+  "directories are looked at every five seconds while the list of environments stays the same",
+  () =>
+    withCluster(async (cluster) => {
+      const comparisons = spyOn(ObservedDeletions.prototype, "observe");
+      const sweeps = spyOn(EnvironmentDirectories.prototype, "sweep");
+      try {
+        const primary = await cluster.host("primary", "primary");
+        await createEnvironment(primary, "shop");
+        const settled = comparisons.mock.calls.length + 2;
+        await eventually(() => expect(comparisons.mock.calls.length).toBeGreaterThanOrEqual(settled));
+        const [before, startMs] = [sweeps.mock.calls.length, performance.now()];
+        await eventually(() => expect(comparisons.mock.calls.length).toBeGreaterThanOrEqual(settled + 3));
+        expect(sweeps.mock.calls.length - before).toBeLessThanOrEqual(1 + (performance.now() - startMs) / 5000);
+      } finally {
+        comparisons.mockRestore();
+        sweeps.mockRestore();
+      }
     }),
   timeoutMs,
 );

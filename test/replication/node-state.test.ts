@@ -38,8 +38,7 @@ const states = {
   "steppingDown after a failed promotion": { name: "steppingDown", fencing: undefined },
   primary: { name: "primary" },
   fenced: { name: "fenced" },
-  edge: { name: "edge", reclaims: false },
-  "edge that reclaims": { name: "edge", reclaims: true },
+  edge: { name: "edge" },
   fallback: { name: "fallback" },
   stopped: { name: "stopped", promoting: undefined },
   "stopped while promoting": {
@@ -60,7 +59,6 @@ const inputs = {
   "promoted by votes": { ...promoted, by: "votes" },
   "promoted by history": { ...promoted, by: "history" },
   "promoted by operator": { ...promoted, by: "operator" },
-  reclaimEnded: { type: "reclaimEnded" },
   stopped: { type: "stopped" },
 } as const satisfies Record<string, NodeInput<string>>;
 
@@ -69,7 +67,6 @@ function stateText(state: NodeState<string>): string {
   if (state.name === "starting") parts.push(state.role);
   if (state.name === "promoting") parts.push(`by ${state.by}`, state.promotion);
   if (state.name === "stopped" && state.promoting !== undefined) parts.push("while promoting");
-  if (state.name === "edge" && state.reclaims) parts.push("that reclaims");
   if ("fencing" in state && state.fencing !== undefined)
     parts.push(state.fencing.canFollow ? state.fencing.reason : "alone");
   return parts.join(" ");

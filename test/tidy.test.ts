@@ -232,7 +232,7 @@ describe("a word that is not the standard term is noticed", () => {
     ["src/a/b.ts", "/** The answer of\n * whoever asks. */"],
     ["src/a/b.ts", "class A { #tallies = 0; }"],
     ["src/a/b.ts", "/** The lease in the coordination\n * engine. */"],
-    ["src/replication/failover/lease/b.ts", "const message = `the engine at ${a} gave no answer`;"],
+    ["src/replication/lease/b.ts", "const message = `the engine at ${a} gave no answer`;"],
   ])("%s: %j", (path, text) => {
     const found = checkWords(parseSource(path, text));
     expect(found).toHaveLength(1);

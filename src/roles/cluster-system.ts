@@ -2,8 +2,8 @@
  * The system of a node in a cluster: the base system, connections to other nodes, the embedded broker, and the lease of
  * the primary.
  */
-import type { Lease, LeaseOptions } from "../replication/failover/lease/lease.ts";
-import { openLease } from "../replication/failover/lease/open-lease.ts";
+import type { Lease, LeaseOptions } from "../replication/lease/lease.ts";
+import { openLease } from "../replication/lease/open-lease.ts";
 import { realSystem } from "../replication/system.ts";
 import type { BrokerSystem } from "../replication/transport/event-stream.ts";
 import { connectNode, type PeerSystem } from "../replication/transport/node-client.ts";

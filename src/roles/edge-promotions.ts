@@ -1,7 +1,7 @@
 /** The promotions of an edge, one at a time: by an operator, or with `failover` by the edge itself when the lease is free. */
 import type { Candidate, CandidateOptions } from "../replication/failover/candidate.ts";
 import { staticLeadership } from "../replication/failover/leadership.ts";
-import type { Lease } from "../replication/failover/lease/lease.ts";
+import type { Lease } from "../replication/lease/lease.ts";
 import { LeaseWatch } from "../replication/failover/lease-watch.ts";
 import type { AcquireLeadership } from "../replication/failover/promotion.ts";
 import type { Promoted, PromoteOptions } from "../replication/node.ts";

@@ -8,7 +8,7 @@ import type { Config } from "../config/config.ts";
 import { startAuditExchange } from "../replication/audit/audit-exchange.ts";
 import { serveReplicaBackups } from "../replication/backup/backup-server.ts";
 import { type Candidate, openCandidate } from "../replication/failover/candidate.ts";
-import type { Lease } from "../replication/failover/lease/lease.ts";
+import type { Lease } from "../replication/lease/lease.ts";
 import { previewPromotion } from "../replication/failover/promotion-preview.ts";
 import { foreignHealth } from "../replication/history-guard.ts";
 import { nodeKeyHashesOf, nodeKeyVerifier } from "../replication/identity.ts";

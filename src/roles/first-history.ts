@@ -1,6 +1,6 @@
 /** How the first primary gets its lease with `failover`: it begins the history only if no node has begun one. */
 import type { Config } from "../config/config.ts";
-import type { Lease } from "../replication/failover/lease/lease.ts";
+import type { Lease } from "../replication/lease/lease.ts";
 import { LeaseLeadership } from "../replication/failover/lease-leadership.ts";
 import { approvedHistory } from "../replication/history-notes.ts";
 import { currentStorePath } from "../store/directory/data-directory.ts";

@@ -6,7 +6,7 @@
 import type { Config } from "../config/config.ts";
 import { canFollow, type FenceOptions, withoutPeersProblem } from "../replication/failover/fence.ts";
 import { type Leadership, staticLeadership } from "../replication/failover/leadership.ts";
-import type { Lease } from "../replication/failover/lease/lease.ts";
+import type { Lease } from "../replication/lease/lease.ts";
 import { nodeIdOf } from "../replication/identity.ts";
 import type { Node, Promoted, PromoteOptions } from "../replication/node.ts";
 import { readPromisedTerm } from "../replication/failover/votes.ts";

@@ -24,7 +24,6 @@ import { renewedAuthority } from "../replication/renewed-tls-files.ts";
 import { sleep } from "../util/clock.ts";
 import { limitConnections } from "./connection-limit.ts";
 import { exposeNode, readNode } from "./node-metrics.ts";
-import type { TestEnvironments } from "./test-environments.ts";
 
 export interface RunningNode {
   readonly url: string;
@@ -42,9 +41,18 @@ export interface RunningNode {
   stop(): Promise<void>;
 }
 
+/** The throw-away environments of a node for development. */
+export interface TestEnvironments {
+  /** Creates an empty one, or a copy of the node's environment. Resolves with its API key. */
+  create(isCopy: boolean): Promise<string>;
+  /** The API for a request with the key of one of them. */
+  appFor(request: Request): App | undefined;
+  close(): Promise<void>;
+}
+
 export interface ServiceOptions {
   /** They answer requests with their API keys, and are closed with the node. */
-  readonly testEnvironments?: Pick<TestEnvironments, "create" | "appFor" | "close"> | undefined;
+  readonly testEnvironments?: TestEnvironments | undefined;
   /** Accepts the one-time codes of `ostiary dev`. */
   readonly redeemLoginCode?: RedeemLoginCode | undefined;
   /** For the default environment of a process that can host others. */

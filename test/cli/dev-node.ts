@@ -6,7 +6,7 @@ import { resolve, join } from "node:path";
 import { builtBinary } from "../../scripts/built-binary.ts";
 import { devConfig } from "../../src/cli/dev.ts";
 import { developmentKey } from "../../src/config/config.ts";
-import { startDev } from "../../src/roles/dev.ts";
+import { startDev } from "../../src/dev/dev.ts";
 import { readUntil } from "./read-until.ts";
 
 type Environment = Readonly<Record<string, string>>;

@@ -8,7 +8,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { projectRoot } from "../../scripts/built-binary.ts";
 import { developmentEnvironment, developmentKey } from "../../src/config/config.ts";
-import { startDev } from "../../src/roles/dev.ts";
+import { startDev } from "../../src/dev/dev.ts";
 import { adminKey, converged, eventually, unset, withCluster, withDirectory } from "../replication/cluster.ts";
 import type { CallsRequest, ClientReport, Outcome } from "./call-methods.ts";
 import { deadUrl } from "./servers.ts";

@@ -2,7 +2,7 @@
 import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { calculatePKCECodeChallenge, generateRandomCodeVerifier } from "oauth4webapi";
-import { LoginCode } from "../../src/roles/login-code.ts";
+import { LoginCode } from "../../src/dev/login-code.ts";
 import { browse, clientId, startIdentityProvider } from "../cli/identity-provider.ts";
 import { type Api, withPrimary, sharedPrimary } from "./api.ts";
 import { Issuer, oidcFlags } from "./issuer.ts";

@@ -3,8 +3,8 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { developmentEnvironment, developmentKey } from "../../src/config/config.ts";
-import { startDev } from "../../src/roles/dev.ts";
-import { TestEnvironments } from "../../src/roles/test-environments.ts";
+import { startDev } from "../../src/dev/dev.ts";
+import { DevEnvironments } from "../../src/dev/test-environments.ts";
 import { adminKey, unset, withCluster } from "../replication/cluster.ts";
 import { clientOf, Org, Repo, User, wildcardPolicy, withPrimary } from "./api.ts";
 
@@ -141,7 +141,7 @@ test("only so many requests wait for an environment, and none when the node stop
   withCluster(async (cluster) => {
     const { node } = await cluster.primary();
     const config = { ...cluster.config("primary", "primary", { adminKey }), adminKey: developmentKey };
-    const environments = new TestEnvironments(config, node);
+    const environments = new DevEnvironments(config, node);
     const created = Array.from({ length: 25 }, () => environments.create(false));
     const settled = Promise.allSettled(created);
     await created[0];

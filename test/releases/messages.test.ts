@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "bun:test";
 import { decodeEffect } from "../../src/log/event/event.ts";
-import { parseRecord } from "../../src/replication/failover/lease/lease.ts";
+import { parseRecord } from "../../src/replication/lease/lease.ts";
 import {
   decodeBatch,
   decodeHead,

@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { LeaseLostError, type Lease, type LeaseOptions } from "../../src/replication/failover/lease/lease.ts";
-import { openLease } from "../../src/replication/failover/lease/open-lease.ts";
+import { LeaseLostError, type Lease, type LeaseOptions } from "../../src/replication/lease/lease.ts";
+import { openLease } from "../../src/replication/lease/open-lease.ts";
 import { nextFailoverTerm } from "../../src/store/log/terms.ts";
 import { systemClock } from "../../src/util/clock.ts";
 import { makeAuthority, type Certificate } from "../e2e/certificates.ts";

@@ -10,7 +10,7 @@ import { DuplicatePrimaryMonitor, findPrimaries } from "../../src/replication/fa
 import { Fence, type FenceReason, type ObservedPosition } from "../../src/replication/failover/fence.ts";
 import { createSuccessorDetector } from "../../src/replication/failover/successor-detector.ts";
 import { LeaseLeadership } from "../../src/replication/failover/lease-leadership.ts";
-import { type Lease, LeaseLostError } from "../../src/replication/failover/lease/lease.ts";
+import { type Lease, LeaseLostError } from "../../src/replication/lease/lease.ts";
 import { noteReplaced, wasReplaced } from "../../src/replication/role-notes.ts";
 import { StorageStatus } from "../../src/store/directory/storage-status.ts";
 import type { NodeHead } from "../../src/replication/transport/messages.ts";

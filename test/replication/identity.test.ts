@@ -10,7 +10,7 @@ import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { developmentEnvironment, developmentKey } from "../../src/config/config.ts";
 import type { MintedKeys } from "../../src/roles/primary-keys.ts";
-import { startDev } from "../../src/roles/dev.ts";
+import { startDev } from "../../src/dev/dev.ts";
 import { currentStorePath } from "../../src/store/directory/data-directory.ts";
 import { nextFailoverTerm } from "../../src/store/log/terms.ts";
 import { must } from "../../src/util/assert.ts";

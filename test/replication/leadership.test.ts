@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import type { TermConfirmation } from "../../src/replication/failover/leadership.ts";
 import { LeaseLeadership } from "../../src/replication/failover/lease-leadership.ts";
-import { type Lease, LeaseLostError, type LeaseRecord } from "../../src/replication/failover/lease/lease.ts";
+import { type Lease, LeaseLostError, type LeaseRecord } from "../../src/replication/lease/lease.ts";
 import { settle, SimulatedClock } from "./simulated-clock.ts";
 
 const ttlMs = 6000;

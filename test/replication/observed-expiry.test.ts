@@ -1,6 +1,6 @@
 /** When a node considers a lease expired, by a clock that the test sets. */
 import { expect, test } from "bun:test";
-import { ObservedExpiry } from "../../src/replication/failover/lease/observed-expiry.ts";
+import { ObservedExpiry } from "../../src/replication/lease/observed-expiry.ts";
 
 const ttlMs = 6000;
 

@@ -3,13 +3,9 @@
  * real lease code. It may freeze for a while and lose requests and responses, some nodes may not reach it, and the
  * clocks by which nodes observe the lease run a little faster or slower.
  */
-import type { Lease, LeaseOptions } from "../../src/replication/failover/lease/lease.ts";
-import {
-  RecordLease,
-  type RecordStore,
-  type RecordVersion,
-} from "../../src/replication/failover/lease/record-lease.ts";
-import type { StoredRecord } from "../../src/replication/failover/lease/lease.ts";
+import type { Lease, LeaseOptions } from "../../src/replication/lease/lease.ts";
+import { RecordLease, type RecordStore, type RecordVersion } from "../../src/replication/lease/record-lease.ts";
+import type { StoredRecord } from "../../src/replication/lease/lease.ts";
 import type { Clock } from "../../src/util/clock.ts";
 import type { Network } from "./network.ts";
 import type { Random } from "./random.ts";

@@ -62,9 +62,12 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   ],
   // The environments of one process: each is a node of its own, which `roles` starts.
   environments: ["config", "features", "http", "log", "replication", "roles", "runtime", "store", "telemetry", "util"],
+  // The node of `ostiary dev`.
+  dev: ["config", "decisions", "engine", "features", "polar", "replication", "roles", "store", "util"],
   cli: [
     "config",
     "decisions",
+    "dev",
     "engine",
     "environments",
     "features",

@@ -35,7 +35,7 @@ const oldWords: readonly OldWord[] = [
   {
     pattern: /\bengines?\b/,
     use: "`coordination service`; the engine evaluates policies",
-    allowed: /^(?!src\/replication\/failover\/lease\/)/,
+    allowed: /^(?!src\/replication\/lease\/)/,
   },
   { pattern: /\barrivals\b/, use: "`offset waiter` or `delivery`" },
   { pattern: /\bwhoever\b/, use: "the name of the actor" },

@@ -10,7 +10,7 @@ import { AppError } from "../../util/app-error.ts";
 import { sleep, type Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import type { LeadingPrimary, Leadership, TermConfirmation } from "./leadership.ts";
-import { type Lease, LeaseLostError, type LeaseRecord } from "./lease/lease.ts";
+import { type Lease, LeaseLostError, type LeaseRecord } from "../lease/lease.ts";
 
 const log = getLogger("failover");
 

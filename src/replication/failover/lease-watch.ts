@@ -11,7 +11,7 @@ import { sleep } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { epochOf, type NodeHead } from "../transport/messages.ts";
 import type { CandidateOptions } from "./candidate.ts";
-import type { Lease } from "./lease/lease.ts";
+import type { Lease } from "../lease/lease.ts";
 import { LeaseLeadership } from "./lease-leadership.ts";
 
 const log = getLogger("failover");

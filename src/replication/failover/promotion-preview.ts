@@ -6,7 +6,7 @@ import { AppError } from "../../util/app-error.ts";
 import { reasonOf } from "../../util/reason.ts";
 import type { PromoteOptions, PromotionPreview } from "../node.ts";
 import type { Replica } from "../replica/replica.ts";
-import type { Lease } from "./lease/lease.ts";
+import type { Lease } from "../lease/lease.ts";
 import { requireAcknowledged, requireNoPrimary, requireNoVoteGranted, type VoterHead } from "./promotion.ts";
 import type { Votes } from "./votes.ts";
 

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { devConfig } from "../../../src/cli/dev.ts";
-import { type DevNode, startDev } from "../../../src/roles/dev.ts";
+import { type DevNode, startDev } from "../../../src/dev/dev.ts";
 
 export interface DevConsole extends DevNode {
   /** A link that logs in, once. */

@@ -2,13 +2,13 @@
 import { describe, expect, test } from "bun:test";
 import { createServer, type AddressInfo } from "node:net";
 import { once } from "node:events";
-import { openLease } from "../../../src/replication/failover/lease/open-lease.ts";
+import { openLease } from "../../../src/replication/lease/open-lease.ts";
 import {
   LeaseLostError,
   type Lease,
   type LeaseOptions,
   type LeaseRecord,
-} from "../../../src/replication/failover/lease/lease.ts";
+} from "../../../src/replication/lease/lease.ts";
 import type { Fetch } from "../../../src/replication/system.ts";
 import { nextFailoverTerm } from "../../../src/store/log/terms.ts";
 import { SimulatedClock } from "../simulated-clock.ts";

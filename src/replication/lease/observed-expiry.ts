@@ -6,7 +6,7 @@
  * While the store does not answer, the holder cannot renew its lease either, and may continue with the confirmation of
  * its peers. So once the store answers again, the holder has half of the time to live for a renewal.
  */
-import type { Clock } from "../../../util/clock.ts";
+import type { Clock } from "../../util/clock.ts";
 
 export class ObservedExpiry {
   readonly #clock: Pick<Clock, "monotonicMs">;

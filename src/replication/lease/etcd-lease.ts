@@ -8,11 +8,11 @@
  * while its holder had just renewed it. So the nodes observe the expiry themselves, as with the other services.
  */
 import { z } from "zod";
-import type { EtcdLocation } from "../../../config/failover-url.ts";
-import { describeProblem } from "../../../util/bounded-schema.ts";
-import { reasonOf } from "../../../util/reason.ts";
-import type { RenewedTlsFiles } from "../../renewed-tls-files.ts";
-import type { System } from "../../system.ts";
+import type { EtcdLocation } from "../../config/failover-url.ts";
+import { describeProblem } from "../../util/bounded-schema.ts";
+import { reasonOf } from "../../util/reason.ts";
+import type { RenewedTlsFiles } from "../renewed-tls-files.ts";
+import type { System } from "../system.ts";
 import { type Lease, type LeaseOptions, parseRecord } from "./lease.ts";
 import { RecordLease, type RecordStore } from "./record-lease.ts";
 import { leaseCallTimeoutMs, parseJson, readBoundedText, withAttemptTimeout } from "./service-calls.ts";

@@ -12,9 +12,10 @@ import { type App, createApp } from "../features/app.ts";
 import { copyEnvironment } from "../replication/snapshots/copy-environment.ts";
 import { realSystem } from "../replication/system.ts";
 import { parseApiKey } from "../store/keys/api-keys.ts";
+import { startAlone } from "../roles/node-parts.ts";
+import type { TestEnvironments } from "../roles/node-service.ts";
+import { type PrimaryNode, startPrimary } from "../roles/primary.ts";
 import { AppError } from "../util/app-error.ts";
-import { startAlone } from "./node-parts.ts";
-import { type PrimaryNode, startPrimary } from "./primary.ts";
 
 /** More than the workers of a test runner, since each may use one. */
 const environmentsMax = 20;
@@ -33,7 +34,7 @@ interface TestEnvironment {
   readonly data: string;
 }
 
-export class TestEnvironments {
+export class DevEnvironments implements TestEnvironments {
   readonly #config: Config;
   readonly #original: PrimaryNode;
   readonly #folder: string;

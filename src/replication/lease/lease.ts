@@ -3,7 +3,7 @@
  * act as the primary, and for how long. It does not protect acknowledged writes: the votes of the edges and `--ack` do.
  */
 import { z } from "zod";
-import { describeProblem } from "../../../util/bounded-schema.ts";
+import { describeProblem } from "../../util/bounded-schema.ts";
 import { parseJson } from "./service-calls.ts";
 
 const id = z.string().min(1).max(1000);

@@ -5,10 +5,10 @@
  */
 import { AwsV4Signer } from "aws4fetch";
 import { createHash } from "node:crypto";
-import type { S3Location } from "../../../config/failover-url.ts";
-import { AppError } from "../../../util/app-error.ts";
-import type { RenewedTlsFiles } from "../../renewed-tls-files.ts";
-import type { System } from "../../system.ts";
+import type { S3Location } from "../../config/failover-url.ts";
+import { AppError } from "../../util/app-error.ts";
+import type { RenewedTlsFiles } from "../renewed-tls-files.ts";
+import type { System } from "../system.ts";
 import { type Lease, type LeaseOptions, parseRecord } from "./lease.ts";
 import { RecordLease, type RecordStore } from "./record-lease.ts";
 import { withAttemptTimeout, leaseCallTimeoutMs, readBoundedText } from "./service-calls.ts";

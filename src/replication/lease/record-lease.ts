@@ -3,9 +3,9 @@
  * still the one that was read. The store knows nothing of the expiry (`observed-expiry.ts`).
  */
 import { randomBytes } from "node:crypto";
-import { nextFailoverTerm } from "../../../store/log/terms.ts";
-import { deadline, type Clock } from "../../../util/clock.ts";
-import { reasonOf } from "../../../util/reason.ts";
+import { nextFailoverTerm } from "../../store/log/terms.ts";
+import { deadline, type Clock } from "../../util/clock.ts";
+import { reasonOf } from "../../util/reason.ts";
 import { type Lease, LeaseLostError, type LeaseRecord, type LeaseState, type StoredRecord } from "./lease.ts";
 import { ObservedExpiry } from "./observed-expiry.ts";
 import { leaseCallTimeoutMs } from "./service-calls.ts";

@@ -3,7 +3,7 @@
  * `spec` have the values that other tools expect. Annotations hold the data that only Ostiary uses.
  */
 import { z } from "zod";
-import { describeProblem } from "../../../util/bounded-schema.ts";
+import { describeProblem } from "../../util/bounded-schema.ts";
 import { storedRecordSchema, type StoredRecord } from "./lease.ts";
 import { type RecordVersion } from "./record-lease.ts";
 import { parseJson } from "./service-calls.ts";

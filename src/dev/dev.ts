@@ -8,10 +8,10 @@ import type { Source } from "../polar/source.ts";
 import { realSystem } from "../replication/system.ts";
 import { operator } from "../store/log/audit-entry.ts";
 import { LoginCode } from "./login-code.ts";
-import { startAlone } from "./node-parts.ts";
-import { serveNode, type RunningNode } from "./node-service.ts";
-import { startPrimary } from "./primary.ts";
-import { TestEnvironments } from "./test-environments.ts";
+import { startAlone } from "../roles/node-parts.ts";
+import { serveNode, type RunningNode } from "../roles/node-service.ts";
+import { startPrimary } from "../roles/primary.ts";
+import { DevEnvironments } from "./test-environments.ts";
 
 export interface DevNode extends RunningNode {
   /** Replaces the policy. Throws `invalid_policy` with all problems if it is refused; the old policy stays then. */
@@ -43,7 +43,7 @@ export async function startDev(config: Config, sources: readonly Source[]): Prom
     loginCode.redeem(code);
     return developmentKey;
   };
-  const testEnvironments = new TestEnvironments(config, node);
+  const testEnvironments = new DevEnvironments(config, node);
   const served = await serveNode(config, node, realSystem, { testEnvironments, redeemLoginCode }).catch(
     async (error: unknown) => {
       await node.stop();

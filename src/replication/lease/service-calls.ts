@@ -1,5 +1,5 @@
 /** Requests to a coordination service: time limits and bounded responses. */
-import { deadline, type Clock } from "../../../util/clock.ts";
+import { deadline, type Clock } from "../../util/clock.ts";
 
 /** The maximum duration of a whole call. After a failure the holder can try again before its lease expires. */
 export function leaseCallTimeoutMs(ttlMs: number): number {

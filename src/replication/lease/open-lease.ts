@@ -1,11 +1,11 @@
 /** Opens the lease of the primary in the coordination service that the setting `failover` names. */
-import { AppError } from "../../../util/app-error.ts";
-import type { System } from "../../system.ts";
+import { AppError } from "../../util/app-error.ts";
+import type { System } from "../system.ts";
 import { etcdLease } from "./etcd-lease.ts";
-import { type LeaseLocation, parseFailoverUrl } from "../../../config/failover-url.ts";
+import { type LeaseLocation, parseFailoverUrl } from "../../config/failover-url.ts";
 import { kubernetesLease } from "./kubernetes-lease.ts";
 import type { Lease, LeaseOptions } from "./lease.ts";
-import { renewedTlsFiles } from "../../renewed-tls-files.ts";
+import { renewedTlsFiles } from "../renewed-tls-files.ts";
 import { s3Lease } from "./s3-lease.ts";
 
 /** Throws AppError `conflict` if the options cannot be used. Sends no request to the service yet. */

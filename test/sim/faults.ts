@@ -312,7 +312,7 @@ function spoilDisk(scene: Scene, state: DiskState): boolean {
   if (disk.state !== "well") return false;
   disk.state = state;
   const crash = (): void => {
-    if (machine.up) down(scene, machine, (one) => (random.chance(0.6) ? one.cutPower() : one.kill()));
+    if (machine.up && !scene.isPeace) down(scene, machine, (one) => (random.chance(0.6) ? one.cutPower() : one.kill()));
   };
   disk.onLeft = () => {
     if (random.chance(0.6)) cluster.time.at(random.between(0, 50), undefined, crash);

@@ -40,7 +40,7 @@ const restMs = 120_000;
 export async function runSeed(seed: number, mutation: Mutation = noMutation): Promise<Outcome> {
   const cluster = new Cluster(seed, mutation);
   const operator = new Operator(cluster);
-  const scene: Scene = { cluster, operator, random: cluster.random.fork("faults"), undo: new Set() };
+  const scene: Scene = { cluster, operator, random: cluster.random.fork("faults"), undo: new Set(), isPeace: false };
   const struck: Record<string, number> = {};
   startLogging({ level: "info", format: "text" }, (line) => {
     const text = line.slice(25).trimEnd();
@@ -122,6 +122,7 @@ function chosenFault({ cluster, random }: Scene): Fault {
 /** Without faults, all nodes reach the same state. */
 async function rest(scene: Scene): Promise<void> {
   scene.cluster.note("--- peace");
+  scene.isPeace = true;
   for (const repair of scene.undo) repair();
   await becomeQuiet(scene, "no peace");
 }

@@ -10,6 +10,8 @@ export interface Scene {
   readonly random: Random;
   /** The functions that end faults that have not ended yet. */
   readonly undo: Set<() => void>;
+  /** Whether all faults must have ended, also those that were planned for later. */
+  isPeace: boolean;
 }
 
 export interface Fault {

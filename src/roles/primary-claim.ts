@@ -149,7 +149,7 @@ function openTerm(
 
 /** Fences the node if another one is the primary, and looks for such a node from now on. AppError `conflict` after a takeover. */
 export async function settleClaim({ writer, system }: NodeParts, claim: Claim, started: AsyncDisposableStack) {
-  const { config, opened, takeover, leadership, peers, fence, successor, duplicates, others } = claim;
+  const { config, opened, takeover, leadership, peers, fence, term, successor, duplicates, others } = claim;
   const { clock } = system;
   const right = takeover !== undefined || opened.isNew ? "leads" : claimOf(config.data, readEpochs(opened.store));
   if (others.primary !== undefined) fence.fence(others.primary.reason, others.primary.term);
@@ -163,7 +163,8 @@ export async function settleClaim({ writer, system }: NodeParts, claim: Claim, s
   successor.start();
   leadership.start({
     confirm: () => confirmTerm(peers, writer.state),
-    ack: config.ack,
+    // Before it begins its term, the edges follow another primary, or have voted: then the lease alone decides.
+    ack: () => (term.isBegun ? config.ack : 0),
     onLost: (reason) => fence.loseLease(reason),
   });
   started.defer(() => successor.stop());

@@ -1,4 +1,4 @@
-/** What can go wrong while the role of a node changes: its files are gone, or it is stopped. */
+/** What can go wrong while the role of a node changes: its files are gone, it is stopped, or its clock is set. */
 import { expect, test } from "bun:test";
 import { rmSync } from "node:fs";
 import { freePort } from "../../scripts/node-process.ts";
@@ -7,7 +7,8 @@ import { type ClusterSystem, realClusterSystem } from "../../src/roles/cluster-s
 import { hasPromotionNote } from "../../src/replication/role-notes.ts";
 import { databaseFiles } from "../../src/store/snapshot/snapshot.ts";
 import { must } from "../../src/util/assert.ts";
-import { type Cluster, eventually, policy, post, reader, refusal, withCluster } from "./cluster.ts";
+import { startKubernetes } from "./lease/kubernetes-server.ts";
+import { type Cluster, eventually, policy, post, reader, refusal, SystemWithClock, withCluster } from "./cluster.ts";
 import { mayReadAt, positionAt, quick, writeTo } from "./three-nodes.ts";
 
 async function twoNodes(cluster: Cluster, system?: ClusterSystem) {
@@ -85,3 +86,39 @@ test("a node that is stopped during its promotion is the primary after a restart
     await stopped;
     expect(hasPromotionNote(edge.data)).toBe(true);
   }));
+
+test(
+  "a candidate whose clock is set after it has the votes becomes the primary when its lease is confirmed",
+  () =>
+    withCluster(async (cluster) => {
+      const kubernetes = startKubernetes("token");
+      try {
+        const [portA = "", portB = ""] = [await freePort(), await freePort()].map(String);
+        const [urlA, urlB] = [`http://127.0.0.1:${portA}`, `http://127.0.0.1:${portB}`];
+        const failover = `kubernetes+http://127.0.0.1:${kubernetes.port}/default/lease`;
+        const flags = { ...quick, failover, failoverPassword: "token", failoverTtl: "6s", ack: "edges:1" };
+        await cluster.member({ ...flags, port: portA, peers: urlB });
+        const system = new SystemWithClock();
+        const { openBroker } = realClusterSystem;
+        const candidate = Object.assign(system, {
+          // The last part of a primary that starts, before it begins its term.
+          async openBroker(options: Parameters<typeof openBroker>[0]) {
+            system.aheadMs -= 3_600_000;
+            return openBroker(options);
+          },
+        });
+        const edge = await cluster.promotable("edge-b", { ...flags, primary: urlA, port: portB }, candidate);
+        await eventually(async () => expect((await post(urlA, "/api/policy", { src: policy })).status).toBe(200));
+        expect((await writeTo(urlA, reader("ann"))).status).toBe(200);
+        await eventually(async () => expect((await positionAt(urlB)).offset).toBe((await positionAt(urlA)).offset));
+
+        await must(edge.node().promote)({ force: false, graceful: true });
+        expect(system.aheadMs).toBeLessThan(0);
+        await eventually(async () => expect((await writeTo(urlB, reader("bob"))).status).toBe(200), 10_000);
+        await eventually(async () => expect(await (await mayReadAt(urlA, "bob")).json()).toEqual({ allowed: true }));
+      } finally {
+        await kubernetes.stop();
+      }
+    }),
+  40_000,
+);

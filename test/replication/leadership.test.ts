@@ -39,7 +39,7 @@ class Holder {
       this.confirmations++;
       return this.confirmation;
     };
-    this.leadership.start({ confirm, ack, onLost: (reason) => void this.lost.push(reason) });
+    this.leadership.start({ confirm, ack: () => ack, onLost: (reason) => void this.lost.push(reason) });
   }
 
   get isValid(): boolean {

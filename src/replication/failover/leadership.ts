@@ -31,8 +31,8 @@ export interface TermConfirmation {
 
 export interface LeadingPrimary {
   readonly confirm: () => Promise<TermConfirmation>;
-  /** How many edges must have a write before it is acknowledged. */
-  readonly ack: number;
+  /** How many edges must have a write before it is acknowledged; 0 while the term of the primary has not begun. */
+  readonly ack: () => number;
   /** Called once, when another node has the lease. */
   readonly onLost: (reason: string) => void;
 }

@@ -202,7 +202,7 @@ export class LeaseLeadership implements Leadership {
   async #isConfirmed(isRenewed: boolean, peers: Promise<TermConfirmation>): Promise<boolean> {
     const { edges, isSuperseded } = await peers;
     if (isSuperseded) return false;
-    const needed = this.#primary?.ack ?? 0;
+    const needed = this.#primary?.ack() ?? 0;
     return needed > 0 ? edges >= needed : isRenewed;
   }
 

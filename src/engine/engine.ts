@@ -44,6 +44,7 @@ import { LocalAnswers } from "./local/local-answers.ts";
 import type { ReadFactTypes } from "../policy/head-facts.ts";
 import { Admission } from "./query/admission.ts";
 import type { CachedDecision } from "./query/decision-cache.ts";
+import { expectedQuestions } from "./query/expected-questions.ts";
 import { OffloadRequired } from "./query/offload-required.ts";
 import { mergeWildcards, otherTypeThan, typingsOf } from "./query/pattern-typings.ts";
 import type { Plan, Planner } from "./query/planner.ts";
@@ -583,6 +584,45 @@ export class Engine {
   /** Compiles a policy that has just become active, so that no query has to wait for it. */
   warmUpPolicy(): void {
     this.#view.read(() => activationOf(this.#database));
+  }
+
+  /**
+   * Plans what was asked before and what the policy declares, one plan at each step, so that a first question does not
+   * wait for its plan. Run the steps between questions. Later plans replace outdated ones only in another run.
+   */
+  *warmUpPlans(): Generator<undefined, void> {
+    let planner: Planner | undefined;
+    let shapes: readonly KeyedShape[] = [];
+    for (let next = 0; ; next++) {
+      let isOver = true;
+      this.#view.withPlanner((current) => {
+        if (current !== planner) [planner, shapes, next] = [current, expectedQuestions(current), 0];
+        const shape = shapes[next];
+        isOver = shape === undefined;
+        if (shape !== undefined) this.#planAhead(current, shape);
+      });
+      if (isOver) return;
+      yield;
+    }
+  }
+
+  #planAhead(planner: Planner, shape: KeyedShape): void {
+    try {
+      this.#admission?.admit(planner.planAhead(shape), this.#view.statistics(), 0);
+    } catch (error) {
+      // A worker process plans or answers this question.
+      if (!(error instanceof OffloadRequired)) throw error;
+    }
+  }
+
+  /** The shapes of the last questions, the newest first. An engine that begins takes over those of an earlier one. */
+  get expectedQuestions(): readonly Shape[] {
+    return this.#view.expected;
+  }
+
+  /** Set it before the first question. */
+  set expectedQuestions(shapes: readonly Shape[]) {
+    this.#view.expected = shapes;
   }
 
   /** Fills the symbol cache, a few hundred values at each step. Run the steps between queries. */

@@ -47,6 +47,8 @@ export interface NodeHealth {
   readonly votedFor?: string;
   /** The other history that a node nearby has and that this node does not adopt. */
   readonly foreignHistory?: string;
+  /** Whether this node has just started, and plans the first questions. Clients should ask other nodes meanwhile. */
+  readonly isWarmingUp?: boolean;
   /** The older format that the database keeps until `ostiary migrate`. */
   readonly keptFormat?: number;
   /** How many events only this primary has, which was replaced. */
@@ -54,8 +56,8 @@ export interface NodeHealth {
 }
 
 /** Whether clients should ask this node, as `/readyz` says. */
-export function isReady({ ok, degraded }: NodeHealth): boolean {
-  return ok && degraded === undefined;
+export function isReady({ ok, degraded, isWarmingUp }: NodeHealth): boolean {
+  return ok && degraded === undefined && isWarmingUp !== true;
 }
 
 /** Why a fallback does not answer although it has a copy. */

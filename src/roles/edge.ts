@@ -230,7 +230,7 @@ export function replicaHealth(replica: Replica, ageMsMax: number, problem?: stri
     ageMs: replica.ageMs(),
     visibleAfterMs: loop.visibleAfterMs,
     ...foreignHealth(replica.historyGuard),
-    ...replica.database.formatHealth(),
+    ...replica.database.health(),
   };
 }
 

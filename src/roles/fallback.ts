@@ -163,6 +163,6 @@ function snapshotHealth(replica: SnapshotReplica, { primary, refresh }: Config):
     state: database.isOpen ? "SNAPSHOT" : "BOOTSTRAP",
     ...policyHealth(replica.state()),
     ...foreignHealth(replica.historyGuard),
-    ...database.formatHealth(),
+    ...database.health(),
   };
 }

@@ -433,6 +433,6 @@ function primaryHealth(
     brokers,
     ...(embedded === undefined ? {} : { brokerClients: embedded.clients }),
     ...(fence.unreplicated === undefined ? {} : { unreplicated: fence.unreplicated.events }),
-    ...database.formatHealth(),
+    ...database.health(),
   };
 }

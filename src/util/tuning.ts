@@ -65,6 +65,9 @@ export const filePieceBytes = 1024 * KiB;
 /** The warm-up of the symbol cache reads so many symbols at each step: about a third of a millisecond. */
 export const warmUpSymbolsPerStep = 200;
 
+/** So many questions are planned before they are asked, a quarter of the plan cache. A plan takes one to five ms. */
+export const expectedQuestionsMax = 500;
+
 /**
  * How often a worker process measures its memory. A process that allocates as fast as it can takes some 100 MB in this
  * time.

@@ -90,7 +90,7 @@ test("on the serving thread, a question with many calls is offloaded before it i
     calls: times(calls, () => ({ predicate: "allow/3", variables: [0, 1, 2] })),
   });
   const plannerFor = (onServingThread: boolean) =>
-    new Planner(store, facts, limits, "statement", new TableStatistics(store), onServingThread);
+    new Planner(store, facts, limits, "statement", new TableStatistics(store), { onServingThread });
   expect(plannerFor(true).planFor("two", asked(2)).kind).toBe("statement");
   expect(() => plannerFor(true).planFor("three", asked(3))).toThrow(OffloadRequired);
   expect(plannerFor(false).planFor("three", asked(3)).kind).toBe("statement");

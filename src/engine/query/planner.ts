@@ -33,7 +33,7 @@ import type { TableStatistics } from "../../store/statistics/table-statistics.ts
 import { metrics } from "../../telemetry/metrics.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
-import { parsedBindingsMax } from "../../util/tuning.ts";
+import { expectedQuestionsMax, parsedBindingsMax } from "../../util/tuning.ts";
 import { indexOrders, type Orders } from "../../log/derived/indexes.ts";
 import { answersUnderDraft } from "../../policy/activation.ts";
 import type { ActivePolicy } from "../../policy/active-policy.ts";
@@ -41,7 +41,7 @@ import type { ReadFactTypes } from "../../policy/head-facts.ts";
 import { factTypeKey } from "../../policy/keys.ts";
 import { TypeIds } from "../request/type-ids.ts";
 import { OffloadRequired } from "./offload-required.ts";
-import { AllowShapes, type Shape } from "./shapes.ts";
+import { AllowShapes, isExpectable, keyed, type KeyedShape, type Shape } from "./shapes.ts";
 
 export type Plan =
   | { readonly kind: "nothing" }
@@ -82,6 +82,19 @@ export type StatementPlan = Extract<Plan, { kind: "statement" }>;
 /** How queries are answered: by one statement if it fits, or always by the tabled evaluator. */
 export type Strategy = "statement" | "evaluator";
 
+interface PlannerOptions {
+  readonly onServingThread?: boolean;
+  /** Shapes that are expected, because they were asked for before. */
+  readonly expected?: readonly Shape[];
+}
+
+interface PlannedShape {
+  readonly plan: Plan;
+  readonly shape: Shape;
+  /** Whether a question had it. */
+  isAsked: boolean;
+}
+
 export class Planner {
   readonly types: TypeIds;
   readonly allowShapes = new AllowShapes();
@@ -93,7 +106,8 @@ export class Planner {
   readonly #limits: Limits;
   readonly #strategy: Strategy;
   readonly #statistics: TableStatistics;
-  readonly #plans: LRUCache<string, Plan>;
+  readonly #plans: LRUCache<string, PlannedShape>;
+  readonly #expected: readonly Shape[];
   readonly #typingsMax: number;
   readonly #onServingThread: boolean;
   /** The keys of shapes that only worker processes plan. */
@@ -111,12 +125,13 @@ export class Planner {
     limits: Limits,
     strategy: Strategy,
     statistics: TableStatistics,
-    onServingThread = false,
+    { onServingThread = false, expected = [] }: PlannerOptions = {},
   ) {
     const { planCacheEntriesMax, policyTypingsMax, servingThreadPlanTypingsMax } = limits;
     // `maxSize` instead of `max`: the cache reserves memory for `max` entries in advance.
     const bound = { maxSize: planCacheEntriesMax, sizeCalculation: () => 1 };
-    this.#plans = new LRUCache({ ...bound, dispose: finalizePlan });
+    this.#plans = new LRUCache({ ...bound, dispose: ({ plan }) => finalizePlan(plan) });
+    this.#expected = expected;
     this.#tooLongToPlan = new LRUCache(bound);
     this.#signatures = new LRUCache(bound);
     this.#onServingThread = onServingThread;
@@ -197,13 +212,41 @@ export class Planner {
     const key = shortened(longKey);
     const cached = this.#plans.get(key);
     metrics.planCache.inc(cached ? hit : miss);
-    if (cached) return cached;
+    if (cached) {
+      cached.isAsked = true;
+      return cached.plan;
+    }
     const hasManyCalls = shape.calls.length > this.#limits.servingThreadQueryCallsMax;
     if (this.#onServingThread && (hasManyCalls || this.#tooLongToPlan.has(key)))
       throw new OffloadRequired("it takes long to plan");
     const plan = this.#plan(key, shape);
-    this.#plans.set(key, plan);
+    this.#plans.set(key, { plan, shape, isAsked: true });
     return plan;
+  }
+
+  /** The plan of a shape that nobody has asked for yet. Throws `OffloadRequired`. */
+  planAhead({ key: longKey, shape }: KeyedShape): Plan {
+    const key = shortened(longKey);
+    const cached = this.#plans.peek(key);
+    if (cached) return cached.plan;
+    const plan = this.#plan(key, shape);
+    this.#plans.set(key, { plan, shape, isAsked: false });
+    return plan;
+  }
+
+  /** The shapes that were asked for, the last ones first, and those that earlier planners expected. */
+  get expected(): readonly Shape[] {
+    const asked = [...this.#plans.values()].flatMap(({ isAsked, shape }) =>
+      isAsked && isExpectable(shape) ? [shape] : [],
+    );
+    const all = [...asked.slice(0, expectedQuestionsMax), ...this.#expected];
+    const byKey = new Map(all.map((shape) => [keyed(shape).key, shape]));
+    return [...byKey.values()].slice(0, expectedQuestionsMax);
+  }
+
+  /** Whether the policy has the constants of the shape, so that it can be asked for. */
+  knows({ variables }: Shape): boolean {
+    return variables.every(({ constant }) => constant === undefined || this.names(constant));
   }
 
   /**

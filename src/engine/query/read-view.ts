@@ -14,6 +14,7 @@ import type { AuthorizeQuestion } from "../request/questions.ts";
 import { type CachedDecision, DecisionCache } from "./decision-cache.ts";
 import { Planner, type Strategy } from "./planner.ts";
 import { ReadSnapshot } from "./read-snapshot.ts";
+import type { Shape } from "./shapes.ts";
 
 export interface ReadViewOptions {
   readonly limits: Limits;
@@ -50,6 +51,8 @@ export class ReadView {
   #statistics: { readonly of: TableStatistics; readonly stamp: number } | undefined;
   #factTypes: { readonly of: ReadFactTypes; readonly from: readonly [Activation, TableStatistics] } | undefined;
   #planner: { readonly activation: object; readonly planner: Planner } | undefined;
+  /** What the first planner expects. */
+  #expected: readonly Shape[] = [];
 
   constructor(database: Connection, { changes, after, inTransaction, ...options }: ReadViewOptions) {
     this.#database = database;
@@ -118,12 +121,33 @@ export class ReadView {
     }
     const current = this.#planner?.activation === activation ? this.#planner.planner : undefined;
     if (current && !current.types.isStale() && !current.isOutdated(facts, statistics)) return current;
+    const { expected } = this;
     this.#planner?.planner.close();
     this.decisions.clear();
     const { limits, strategy, onServingThread } = this.#options;
-    const planner = new Planner(this.#database, facts, limits, strategy, statistics, onServingThread);
+    const planner = new Planner(this.#database, facts, limits, strategy, statistics, { onServingThread, expected });
     this.#planner = { activation, planner };
     return planner;
+  }
+
+  /** Runs `body` with the planner of the active policy, if any, for no question. */
+  withPlanner(body: (planner: Planner) => void): void {
+    const isNested = this.#snapshot?.acquire() ?? true;
+    try {
+      const planner = this.planner({ startMs: 0, isNested });
+      if (planner !== undefined) body(planner);
+    } finally {
+      this.#snapshot?.release(isNested);
+    }
+  }
+
+  /** The shapes of questions that were asked for, the last ones first. Set them before the first question. */
+  get expected(): readonly Shape[] {
+    return this.#planner?.planner.expected ?? this.#expected;
+  }
+
+  set expected(shapes: readonly Shape[]) {
+    this.#expected = shapes;
   }
 
   statistics(): TableStatistics {

@@ -20,12 +20,20 @@ export interface Shape {
 export interface ShapeVariable {
   readonly type: string;
   readonly mode: "constant" | "one" | "several" | "free";
-  readonly constant: Constant | undefined;
+  readonly constant?: Constant | undefined;
 }
 
 export interface KeyedShape {
   readonly key: string;
   readonly shape: Shape;
+}
+
+/** Longer shapes are asked so rarely in the same form that they are not expected. */
+const expectedPartsMax = 16;
+
+/** Whether the shape may be asked again in the same form. */
+export function isExpectable({ calls, context }: Shape): boolean {
+  return calls.length <= expectedPartsMax && context.length <= expectedPartsMax;
 }
 
 /** Two shapes have the same key exactly if they are equal. */

@@ -1,7 +1,7 @@
 /**
  * Health endpoints for load balancers and orchestrators. They need no API key and give no secrets. `/healthcheck` is
- * 200 if this node can answer queries; `/readyz` is 200 if it also should get them: its database is not old, and it is
- * not a replaced primary. `/livez` is 200 as long as the process handles requests: an orchestrator that restarts a node
+ * 200 if this node can answer queries; `/readyz` is 200 if it also should get them: its database is not old, it is not a
+ * replaced primary, and it has not just started. `/livez` is 200 as long as the process handles requests: an orchestrator that restarts a node
  * because of another answer would end nodes that only wait for their primary.
  */
 import { createHash } from "node:crypto";
@@ -18,16 +18,20 @@ function fingerprint(digest: string): string {
   return createHash("sha256").update(digest).digest("hex").slice(0, 16);
 }
 
+const warmingUp = "this node has just started and plans the first questions, for two seconds at most";
+
 export function handleHealth(node: Node, document: () => object): Handlers<typeof healthEndpoints> {
   const respond = ({ set }: Pick<Call, "set">, isHealthy: (health: NodeHealth) => boolean) => {
     const health = node.health();
     const { degraded, role, state, epoch, term, offset, digest, ageMs, visibleAfterMs, isBrokerConnected, brokers } =
       health;
     const following = describeReplication(health);
-    if (!isHealthy(health)) set.status = 503;
+    const isOk = isHealthy(health);
+    if (!isOk) set.status = 503;
+    const reason = degraded ?? (health.isWarmingUp === true && !isOk ? warmingUp : undefined);
     return {
-      status: isHealthy(health) ? ("ok" as const) : ("not ready" as const),
-      ...(degraded === undefined ? {} : { degraded }),
+      status: isOk ? ("ok" as const) : ("not ready" as const),
+      ...(reason === undefined ? {} : { degraded: reason }),
       role,
       node: node.id,
       state,

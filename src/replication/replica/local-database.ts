@@ -24,6 +24,7 @@ import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { Clock } from "../../util/clock.ts";
 import type { NodeHealth } from "../node-health.ts";
+import { PlanWarmUp } from "./plan-warm-up.ts";
 
 const closeDelayMs = 2000;
 /** The pause between two steps of the warm-up. It leaves six sevenths of the thread to requests. */
@@ -51,6 +52,7 @@ export class LocalDatabase {
   readonly #onMoved: MovedListener | undefined;
   /** Replaced databases, each with the function that closes it now. */
   readonly #retired = new Map<OpenDatabase, () => void>();
+  readonly #plans: PlanWarmUp;
   #opened: OpenDatabase | undefined;
   #isVerified = false;
   #policyId = 0;
@@ -63,6 +65,7 @@ export class LocalDatabase {
     this.#onMoved = changes === undefined ? logMoved : undefined;
     this.#directory = directory;
     this.#limits = limits;
+    this.#plans = new PlanWarmUp(directory, clock);
   }
 
   engine(): Engine {
@@ -111,10 +114,10 @@ export class LocalDatabase {
     }
   }
 
-  /** For the health of the node. */
-  formatHealth(): Pick<NodeHealth, "keptFormat"> {
-    const format = this.#opened?.keptFormat;
-    return format === undefined ? {} : { keptFormat: format };
+  /** What the health of the node says of it. */
+  health(): Pick<NodeHealth, "keptFormat" | "isWarmingUp"> {
+    const keptFormat = this.#opened?.keptFormat;
+    return { ...(keptFormat !== undefined && { keptFormat }), isWarmingUp: this.#plans.isFirst };
   }
 
   get isOpen(): boolean {
@@ -145,6 +148,7 @@ export class LocalDatabase {
     this.#opened = opened;
     this.#isVerified = false;
     this.#policyId = 0;
+    this.#plans.begin(engine);
     this.onStateChange(state);
     if (previous !== undefined) this.#retire(previous, isDistrusted);
     this.#warmUp(engine);
@@ -190,6 +194,7 @@ export class LocalDatabase {
 
   /** Compiles a new policy now, so that no query has to wait for that. */
   onStateChange({ policyId }: StoreState): void {
+    this.#plans.onChange();
     if (policyId === this.#policyId) return;
     this.#policyId = policyId;
     try {
@@ -202,6 +207,7 @@ export class LocalDatabase {
 
   close(): void {
     for (const close of this.#retired.values()) close();
+    this.#plans.end();
     if (this.#opened !== undefined) closeDatabase(this.#opened);
     this.#opened = undefined;
   }

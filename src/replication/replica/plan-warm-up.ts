@@ -1,0 +1,184 @@
+/**
+ * Plans the questions that will probably be asked, so that no first question waits for its plan: when a database is
+ * opened, and when its plans are outdated, for example by a new policy. It plans one question at a time, between
+ * requests. What was asked is kept in the data directory for the next start; without that file, the questions that the
+ * policy declares are planned.
+ */
+import { z } from "zod";
+import type { Engine } from "../../engine/engine.ts";
+import type { Shape } from "../../engine/query/shapes.ts";
+import { readNodeFile, writeNodeFile } from "../../store/directory/data-directory.ts";
+import { getLogger } from "../../telemetry/logger.ts";
+import { must } from "../../util/assert.ts";
+import type { Clock } from "../../util/clock.ts";
+import { reasonOf } from "../../util/reason.ts";
+
+const log = getLogger("engine");
+
+const fileName = "expected-questions";
+/** As text. */
+const nothing = "[]";
+const saveIntervalMs = 60_000;
+/** How long a node that has just started says that it is not ready because of this. */
+const firstMsMax = 2000;
+/** Changes of the data come in groups. */
+const changePauseMs = 100;
+/** After each step at least so long, and so many times as long as the step: six sevenths of the thread are left. */
+const pauseMsMin = 2;
+const pauseRatio = 6;
+
+const name = z.string().max(1000);
+const shapesSchema: z.ZodType<readonly Shape[]> = z.array(
+  z.object({
+    calls: z.array(z.object({ predicate: name, variables: z.array(z.int().nonnegative()) })),
+    variables: z.array(
+      z.object({
+        type: name,
+        mode: z.enum(["constant", "one", "several", "free"]),
+        constant: z.object({ type: name, id: name }).optional(),
+      }),
+    ),
+    context: z.array(z.object({ predicate: name, types: z.array(name) })),
+  }),
+);
+
+export class PlanWarmUp {
+  readonly #directory: string;
+  readonly #clock: Clock;
+  readonly #steps: StepQueue;
+  #engine: Engine | undefined;
+  #isRunning = false;
+  /** Until when the first run may delay readiness. Undefined before it begins, and when it is over. */
+  #firstUntilMs: number | undefined;
+  #isFirstOver = false;
+  #isChangePlanned = false;
+  /** What the file has. */
+  #saved: string;
+  #cancelSaving = (): void => {};
+
+  constructor(directory: string, clock: Clock) {
+    this.#directory = directory;
+    this.#clock = clock;
+    this.#steps = stepsOf(clock);
+    this.#saved = nothing;
+  }
+
+  /** Whether the node has just started and plans its first questions. */
+  get isFirst(): boolean {
+    return this.#firstUntilMs !== undefined && this.#clock.monotonicMs() < this.#firstUntilMs;
+  }
+
+  /** Plans for this engine from now on, which nobody has asked yet. */
+  begin(engine: Engine): void {
+    engine.expectedQuestions = this.#engine?.expectedQuestions ?? this.#read();
+    this.#engine = engine;
+    this.#isRunning = false;
+    if (!this.#isFirstOver) this.#firstUntilMs ??= this.#clock.monotonicMs() + firstMsMax;
+    this.#cancelSaving();
+    this.#cancelSaving = this.#clock.every(saveIntervalMs, () => this.#save());
+    this.#run();
+  }
+
+  /** The data has changed: some plans may be outdated. */
+  onChange(): void {
+    if (this.#isChangePlanned || this.#engine === undefined) return;
+    this.#isChangePlanned = true;
+    this.#clock.after(changePauseMs, () => {
+      this.#isChangePlanned = false;
+      this.#run();
+    });
+  }
+
+  /** The engine is closed. */
+  end(): void {
+    this.#cancelSaving();
+    this.#save();
+    this.#engine = undefined;
+  }
+
+  #run(): void {
+    const engine = this.#engine;
+    if (this.#isRunning || engine === undefined) return;
+    this.#isRunning = true;
+    const plans = engine.warmUpPlans();
+    const step = (): void => {
+      if (this.#engine !== engine) return;
+      if (isOver(plans)) this.#finish();
+      else this.#steps.add(step);
+    };
+    this.#steps.add(step);
+  }
+
+  #finish(): void {
+    this.#isRunning = false;
+    this.#isFirstOver = true;
+    this.#firstUntilMs = undefined;
+  }
+
+  /** What was asked in the last run; nothing if that is not known. */
+  #read(): readonly Shape[] {
+    try {
+      this.#saved = readNodeFile(this.#directory, fileName) ?? nothing;
+      return shapesSchema.parse(JSON.parse(this.#saved));
+    } catch (error) {
+      log.debug("the questions of the last run cannot be read: {reason}", { reason: reasonOf(error) });
+      return [];
+    }
+  }
+
+  #save(): void {
+    if (this.#engine === undefined) return;
+    try {
+      const expected = JSON.stringify(this.#engine.expectedQuestions);
+      if (expected === this.#saved) return;
+      writeNodeFile(this.#directory, fileName, expected, { wait: false });
+      this.#saved = expected;
+    } catch (error) {
+      log.debug("the questions for the next start cannot be written: {reason}", { reason: reasonOf(error) });
+    }
+  }
+}
+
+/** Makes the next plan. Whether that was the last one, or the plans cannot be made: then questions get the same error. */
+function isOver(plans: Generator<undefined, void>): boolean {
+  try {
+    return plans.next().done === true;
+  } catch (error) {
+    log.debug("questions cannot be planned ahead: {reason}", { reason: reasonOf(error) });
+    return true;
+  }
+}
+
+/** Steps of all databases of a process, one at a time. */
+class StepQueue {
+  readonly #clock: Clock;
+  /** The first one stays here while it runs, so what it adds waits for its end. */
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** `step` must not throw. */
+  add(step: () => void): void {
+    this.#waiting.push(step);
+    if (this.#waiting.length === 1) this.#planNext(pauseMsMin);
+  }
+
+  #planNext(pauseMs: number): void {
+    this.#clock.after(pauseMs, () => {
+      const startMs = this.#clock.monotonicMs();
+      must(this.#waiting[0])();
+      this.#waiting.shift();
+      const tookMs = this.#clock.monotonicMs() - startMs;
+      if (this.#waiting.length > 0) this.#planNext(Math.max(pauseMsMin, pauseRatio * tookMs));
+    });
+  }
+}
+
+/** The environments of a process have one clock. */
+const queues = new WeakMap<Clock, StepQueue>();
+
+function stepsOf(clock: Clock): StepQueue {
+  return queues.getOrInsertComputed(clock, () => new StepQueue(clock));
+}

@@ -1,0 +1,190 @@
+/** Plans that a node makes before a question needs them: what they cover, when they are made, and what readiness says. */
+import { expect, spyOn, test } from "bun:test";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { defaultLimits } from "../../src/config/limits.ts";
+import { Planner } from "../../src/engine/query/planner.ts";
+import { LocalDatabase } from "../../src/replication/replica/local-database.ts";
+import type { Connection } from "../../src/store/connection/connection.ts";
+import { openStore } from "../../src/store/connection/open-store.ts";
+import { createState, readState } from "../../src/store/log/store-state.ts";
+import { metrics } from "../../src/telemetry/metrics.ts";
+import { type Clock, systemClock } from "../../src/util/clock.ts";
+import { apply, fact, inserted, policy } from "../engine/store.ts";
+import { withDirectory } from "./cluster.ts";
+
+const source = (role: string): string => `
+  actor User {} actor Robot {}
+  resource Doc { roles = ["${role}"]; permissions = ["read", "write"]; "read" if "${role}"; "write" if "${role}"; }
+  resource Folder { permissions = ["open"]; relations = { owner: User }; "open" if "owner"; }`;
+
+class Started {
+  passedMs = 0;
+  readonly later: (() => void)[] = [];
+  /** How long each of them should have waited. */
+  readonly delaysMs: number[] = [];
+  readonly clock: Clock = {
+    ...systemClock,
+    monotonicMs: () => this.passedMs,
+    after: (delayMs, task) => (this.delaysMs.push(delayMs), this.later.push(task), () => {}),
+  };
+  readonly copy: LocalDatabase;
+
+  constructor(directory: string) {
+    this.copy = new LocalDatabase(directory, defaultLimits, this.clock);
+    this.copy.open(join(directory, "store-1.db"));
+  }
+
+  /** Runs all timers, and those that they start. */
+  wait(): void {
+    while (this.later.length > 0) this.later.shift()?.();
+  }
+
+  get isWarmingUp(): boolean {
+    return this.copy.health().isWarmingUp === true;
+  }
+}
+
+const withStore = (body: (directory: string, writer: Connection) => void): Promise<void> =>
+  withDirectory(async (directory) => {
+    const writer = openStore(join(directory, "store-1.db"));
+    try {
+      createState(writer, "test", "test");
+      apply(writer, policy(source("reader")), inserted(fact("has_role", "User:ann", "String:reader", "Doc:one")));
+      body(directory, writer);
+    } finally {
+      writer.close();
+    }
+  });
+
+/** How many plans were in the cache when the questions needed them, and how many were made then. */
+function plansOf(body: () => void): { readonly hits: number; readonly misses: number } {
+  const counted = spyOn(metrics.planCache, "inc");
+  try {
+    body();
+    const results = counted.mock.calls.map(([attributes]) => (attributes as { readonly result?: string }).result);
+    return {
+      hits: results.filter((result) => result === "hit").length,
+      misses: results.filter((result) => result === "miss").length,
+    };
+  } finally {
+    counted.mockRestore();
+  }
+}
+
+function askAll({ copy }: Started): boolean[] {
+  const engine = copy.engine();
+  const allowed: boolean[] = [];
+  for (const type of ["User", "Robot"])
+    for (const [resourceType, actions] of [
+      ["Doc", ["read", "write"]],
+      ["Folder", ["open"]],
+    ] as const) {
+      const [actor, resource] = [
+        { type, id: "ann" },
+        { type: resourceType, id: "one" },
+      ];
+      for (const action of actions) {
+        allowed.push(engine.authorize({ actor, action, resource, contextFacts: [] }));
+        engine.list({ actor, action, resourceType, contextFacts: [] });
+      }
+      engine.actions({ actor, resource, contextFacts: [] });
+    }
+  return allowed;
+}
+
+test("what the policy declares is planned after the start, and again for a new policy", () =>
+  withStore((directory, writer) => {
+    const started = new Started(directory);
+    const cold = new Started(directory);
+    try {
+      started.wait();
+      expect(plansOf(() => askAll(started))).toEqual({ hits: 16, misses: 0 });
+      expect(plansOf(() => askAll(cold)).misses).toBe(16);
+      expect(askAll(started)).toEqual([true, true, false, false, false, false]);
+
+      apply(writer, inserted(), policy(source("editor"), 2));
+      started.copy.onStateChange(readState(writer));
+      started.wait();
+      expect(plansOf(() => askAll(started))).toEqual({ hits: 16, misses: 0 });
+      expect(askAll(started)).toEqual(new Array(6).fill(false));
+    } finally {
+      started.copy.close();
+      cold.copy.close();
+    }
+  }));
+
+test("what was asked is planned at the next start, also what the policy does not declare", () =>
+  withStore((directory) => {
+    const robotReads = ({ copy }: Started): void => {
+      const variables = new Map([
+        ["who", { type: "Robot", ids: ["r"] }],
+        ["what", { type: "String", ids: ["read"] }],
+        ["doc", { type: "Doc", ids: null }],
+      ]);
+      const calls = [{ predicate: "has_permission", variables: [...variables.keys()] }];
+      copy.engine().query({ calls, variables, contextFacts: [] });
+    };
+    const first = new Started(directory);
+    expect(plansOf(() => robotReads(first)).misses).toBeGreaterThan(0);
+    first.copy.close();
+    expect(readFileSync(join(directory, "expected-questions"), "utf8")).toContain("has_permission");
+
+    const second = new Started(directory);
+    second.wait();
+    expect(plansOf(() => robotReads(second)).misses).toBe(0);
+    second.copy.close();
+
+    for (const damaged of [
+      "{",
+      "[{}]",
+      `[{"calls":[{"predicate":"allow/3","variables":[7]}],"variables":[],"context":[]}]`,
+    ]) {
+      writeFileSync(join(directory, "expected-questions"), damaged);
+      const third = new Started(directory);
+      third.wait();
+      expect(third.isWarmingUp).toBe(false);
+      expect(askAll(third)).toEqual([true, true, false, false, false, false]);
+      third.copy.close();
+    }
+  }));
+
+test("a node that starts is not ready until the first plans are made, for at most two seconds", () =>
+  withStore((directory, writer) => {
+    const started = new Started(directory);
+    expect(started.isWarmingUp).toBe(true);
+    started.passedMs = 1999;
+    expect(started.isWarmingUp).toBe(true);
+    started.passedMs = 2000;
+    expect(started.isWarmingUp).toBe(false);
+    started.passedMs = 0;
+    started.wait();
+    expect(started.isWarmingUp).toBe(false);
+    // Later plans delay no readiness.
+    apply(writer, inserted(), policy(source("editor"), 2));
+    started.copy.onStateChange(readState(writer));
+    expect(started.isWarmingUp).toBe(false);
+    started.copy.close();
+  }));
+
+test("the databases of a process share one queue, which leaves six sevenths of the thread", () =>
+  withStore((directory) => {
+    const one = new Started(directory);
+    const planAhead = spyOn(Planner.prototype, "planAhead").mockImplementation(() => {
+      one.passedMs += 10;
+      return { kind: "nothing" };
+    });
+    const other = new LocalDatabase(directory, defaultLimits, one.clock);
+    try {
+      other.open(join(directory, "store-1.db"));
+      one.wait();
+      // Six decisions, six lists and four questions for actions, in each database.
+      expect(planAhead.mock.calls.length).toBe(32);
+      // The first one waited for nothing, and behind the last ones there is nothing to plan.
+      expect(one.delaysMs.filter((delayMs) => delayMs === 60).length).toBe(32);
+    } finally {
+      planAhead.mockRestore();
+      other.close();
+      one.copy.close();
+    }
+  }));

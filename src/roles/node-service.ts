@@ -70,67 +70,40 @@ export async function serveNode(
   system: Pick<System, "serve" | "clock" | "fetch"> = realSystem,
   options: ServiceOptions = {},
 ): Promise<RunningNode> {
-  const { testEnvironments, isHosted = false } = options;
+  const { testEnvironments } = options;
   const { host, port, limits } = config;
   const decisions = new DecisionLog(config, system.clock);
   const history = new MetricHistory(system.clock);
-  let node = first;
   try {
-    const appOptions = appOptionsOf(config, () => node, options, { decisions, history }, system);
+    const appOptions = appOptionsOf(config, () => current.node, options, { decisions, history }, system);
     const { listBackups } = appOptions;
-    let made: App | undefined;
-    const app = (): App => (made ??= createApp(node, limits, appOptions));
-    if (!isHosted) app();
-    let change: RoleChange | undefined;
+    const current = new CurrentApp(first, (node) => createApp(node, limits, appOptions), options, system.clock);
     const listener = system.serve({
       hostname: host,
       port,
-      fetch: (request, connections) =>
-        change === undefined
-          ? (testEnvironments?.appFor(request) ?? app()).fetch(request, connections)
-          : change.over.then((isOver) => (isOver ? app().fetch(request, connections) : roleChangeResponse())),
+      fetch: (request, connections) => current.fetch(request, connections),
       get websocket() {
-        const { mqttConnection } = node;
+        const { mqttConnection } = current.node;
         if (mqttConnection === undefined) return undefined;
         const messageBytesMax = 2 * limits.brokerPacketBytesMax;
         return { path: "/mqtt", subprotocol: "mqtt", onConnection: mqttConnection, messageBytesMax };
       },
       stopGraceMs: limits.stopGraceMs,
-      inFlight: () => made?.inFlight ?? 0,
+      inFlight: () => current.inFlight,
     });
     const newestBackup = listBackups && watchNewestBackup(() => listBackups(), system.clock);
-    const unobserve = exposeNode(() => ({ ...readNode(node), newestBackupMs: newestBackup?.madeMs() }));
+    const unobserve = exposeNode(() => ({ ...readNode(current.node), newestBackupMs: newestBackup?.madeMs() }));
     const unguard = limitConnections(config, listener.connections, system.clock);
     history.start();
-    // A wrong key must not make the API: that takes ten milliseconds, and would show that the environment exists.
-    const findKey = (authorization: string) =>
-      made === undefined ? authenticate(node.engine(), bearerIn(authorization)) : made.findKey(authorization);
-    const knowsKeyNow: RunningNode["knowsKey"] = (authorization, isForwarded) =>
-      change === undefined
-        ? knowsKey(node, findKey, authorization, isForwarded)
-        : change.over.then((isOver) => (isOver ? knowsKeyNow(authorization, isForwarded) : undefined));
     return {
       url: listener.url,
-      node: () => node,
-      knowsKey: knowsKeyNow,
-      async drain(besides) {
-        change ??= startRoleChange(system.clock);
-        made?.endStreams();
-        const endMs = system.clock.monotonicMs() + drainMsMax;
-        while ((made?.inFlight ?? 0) > besides && system.clock.monotonicMs() < endMs)
-          await sleep(system.clock, drainPollMs);
-      },
-      failWaiting: () => change?.end(false),
-      replace(next) {
-        made?.close();
-        node = next;
-        made = undefined;
-        if (!isHosted) app();
-        change?.end(true);
-        change = undefined;
-      },
+      node: () => current.node,
+      knowsKey: (authorization, isForwarded) => current.knowsKey(authorization, isForwarded),
+      drain: (besides) => current.drain(besides),
+      failWaiting: () => current.failWaiting(),
+      replace: (next) => current.replace(next),
       async stop() {
-        made?.close();
+        current.close();
         await listener.stop();
         history.close();
         unguard();
@@ -145,6 +118,75 @@ export async function serveNode(
     await testEnvironments?.close();
     throw error;
   }
+}
+
+/** The API of the node that answers now. While its role changes, requests wait for the next node. */
+class CurrentApp {
+  node: Node;
+  readonly #make: (node: Node) => App;
+  readonly #options: ServiceOptions;
+  readonly #clock: System["clock"];
+  #made: App | undefined;
+  #change: RoleChange | undefined;
+
+  constructor(node: Node, make: (node: Node) => App, options: ServiceOptions, clock: System["clock"]) {
+    this.node = node;
+    this.#make = make;
+    this.#options = options;
+    this.#clock = clock;
+    if (options.isHosted !== true) this.#app();
+  }
+
+  fetch(request: Request, connections: Parameters<App["fetch"]>[1]): Response | Promise<Response> {
+    if (this.#change === undefined)
+      return (this.#options.testEnvironments?.appFor(request) ?? this.#app()).fetch(request, connections);
+    return this.#change.over.then((isOver) =>
+      isOver ? this.#app().fetch(request, connections) : roleChangeResponse(),
+    );
+  }
+
+  get inFlight(): number {
+    return this.#made?.inFlight ?? 0;
+  }
+
+  readonly knowsKey: RunningNode["knowsKey"] = (authorization, isForwarded) =>
+    this.#change === undefined
+      ? knowsKey(this.node, this.#findKey, authorization, isForwarded)
+      : this.#change.over.then((isOver) => (isOver ? this.knowsKey(authorization, isForwarded) : undefined));
+
+  async drain(besides: number): Promise<void> {
+    this.#change ??= startRoleChange(this.#clock);
+    this.#made?.endStreams();
+    const endMs = this.#clock.monotonicMs() + drainMsMax;
+    while (this.inFlight > besides && this.#clock.monotonicMs() < endMs) await sleep(this.#clock, drainPollMs);
+  }
+
+  failWaiting(): void {
+    this.#change?.end(false);
+  }
+
+  replace(next: Node): void {
+    this.close();
+    this.node = next;
+    this.#made = undefined;
+    if (this.#options.isHosted !== true) this.#app();
+    this.#change?.end(true);
+    this.#change = undefined;
+  }
+
+  close(): void {
+    this.#made?.close();
+  }
+
+  #app(): App {
+    return (this.#made ??= this.#make(this.node));
+  }
+
+  // A wrong key must not make the API: that takes ten milliseconds, and would show that the environment exists.
+  readonly #findKey = (authorization: string) =>
+    this.#made === undefined
+      ? authenticate(this.node.engine(), bearerIn(authorization))
+      : this.#made.findKey(authorization);
 }
 
 /** What the API of the node needs besides the node. */

@@ -125,7 +125,7 @@ test("a fallback with a file needs no primary, and one without either says so", 
     const file = await snapshotOf(primary, cluster.directory);
     const alone = await cluster.fallback({ url: unset }, { import: file });
     expect(mayRead(alone.node, "ann")).toBe(true);
-    expect((await fetch(`${alone.url}/readyz`)).status).toBe(200);
+    await eventually(async () => expect((await fetch(`${alone.url}/readyz`)).status).toBe(200));
     await alone.stop();
     // The database in its directory is enough.
     const again = await cluster.fallback({ url: unset });

@@ -148,7 +148,7 @@ export class LocalDatabase {
     this.#opened = opened;
     this.#isVerified = false;
     this.#policyId = 0;
-    this.#plans.begin(engine);
+    this.#plans.begin(engine, state.policyId !== 0);
     this.onStateChange(state);
     if (previous !== undefined) this.#retire(previous, isDistrusted);
     this.#warmUp(engine);

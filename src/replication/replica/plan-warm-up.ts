@@ -68,11 +68,12 @@ export class PlanWarmUp {
     return this.#firstUntilMs !== undefined && this.#clock.monotonicMs() < this.#firstUntilMs;
   }
 
-  /** Plans for this engine from now on, which nobody has asked yet. */
-  begin(engine: Engine): void {
+  /** Plans for this engine from now on, which nobody has asked yet. `hasPolicy`: whether there is something to plan. */
+  begin(engine: Engine, hasPolicy: boolean): void {
     engine.expectedQuestions = this.#engine?.expectedQuestions ?? this.#read();
     this.#engine = engine;
     this.#isRunning = false;
+    if (!hasPolicy) this.#isFirstOver = true;
     if (!this.#isFirstOver) this.#firstUntilMs ??= this.#clock.monotonicMs() + firstMsMax;
     this.#cancelSaving();
     this.#cancelSaving = this.#clock.every(saveIntervalMs, () => this.#save());

@@ -9,6 +9,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import { dirname, join, posix } from "node:path";
 import { projectRoot } from "../scripts/built-binary.ts";
 import { defaultLimits } from "../src/config/limits.ts";
+import { oldNames } from "../src/config/renamed-settings.ts";
 import { formerSettings, groupHeadings, settings, type Setting } from "../src/config/settings.ts";
 import { allEndpoints } from "../src/features/all-endpoints.ts";
 import { createApp } from "../src/features/app.ts";
@@ -56,7 +57,8 @@ describe.each(documents.concat(architecture).map((document) => [document.path, d
     });
 
     test("variables that are settings", () => {
-      const known = [...settings.map(({ variable }) => variable), "OSTIARY_CONFIG", "OSTIARY_PACKAGES"];
+      const former = path.endsWith("/upgrades.md") ? ["OSTIARY_IMAGE"] : [];
+      const known = [...settings.map(({ variable }) => variable), "OSTIARY_CONFIG", "OSTIARY_PACKAGES", ...former];
       const variables = named(/\bOSTIARY_[A-Z][A-Z_]*/g, text);
       expect(variables.filter((variable) => !known.includes(variable))).toEqual([]);
     });
@@ -81,7 +83,10 @@ describe.each(documents.concat(architecture).map((document) => [document.path, d
 
     test("metrics and headers that exist", () => {
       const known = describeMetrics().flatMap(({ name }) => [name, `${name}_bucket`, `${name}_count`, `${name}_sum`]);
-      expect(named(/\bostiary_\w+/g, text).filter((name) => !known.includes(name))).toEqual([]);
+      const former = path.endsWith("/upgrades.md") ? renamedMetrics(text).map(([name]) => name) : [];
+      expect(
+        named(/\bostiary_\w+\b(?!-)/g, text).filter((name) => !known.includes(name) && !former.includes(name)),
+      ).toEqual([]);
       const sources = filesOf("src/**/*.ts");
       const headers = named(/\b(?:X-[A-Za-z-]+|Server-Timing|Retry-After|OsoOffset|Ostiary-[A-Z]\w+)\b/g, text);
       expect(headers.filter((header) => !sources.toLowerCase().includes(header.toLowerCase()))).toEqual([]);
@@ -187,6 +192,22 @@ describe("lists are complete", () => {
     expectSection("settings", "settings", groups.join("\n"));
   });
 
+  test("the page about upgrades has each setting with another name", () => {
+    const rows = [...oldNames].flatMap(([{ name, configPath }, old]) =>
+      formerSettings.some((setting) => setting.name === name) || old.name.endsWith(`.${configPath.at(-1)}`)
+        ? []
+        : [[`\`${old.name}\``, `\`${name}\``]],
+    );
+    expectSection("upgrades", "renamed settings", tableOf([["setting of 0.1.0", "0.2.0"], ...rows]));
+  });
+
+  test("and metrics with another name, none of which is still there", () => {
+    const today = describeMetrics().map(({ name }) => name);
+    const renamed = renamedMetrics(page("upgrades").text);
+    expect(renamed.length).toBeGreaterThan(5);
+    expect(renamed.filter(([old, now]) => today.includes(old) || !today.includes(now))).toEqual([]);
+  });
+
   test("the troubleshooting page begins with its alerts", () => {
     const rows = alertRules.map((rule) => [
       `[\`${rule.alert}\`](#${sectionOf(rule)})`,
@@ -235,6 +256,14 @@ describe("lists are complete", () => {
     expect(manualPaths.filter((path) => !links.includes(path))).toEqual([]);
   });
 });
+
+/** The rows of a table with metrics of an earlier release and their names of today. */
+function renamedMetrics(text: string): (readonly [old: string, now: string])[] {
+  return [...text.matchAll(/^\| `(ostiary_\w+)` +\| `(ostiary_\w+)` +\|$/gm)].map(([, old = "", now = ""]) => [
+    old,
+    now,
+  ]);
+}
 
 /** Compares a generated section with the one between the markers of a page, and writes it with UPDATE=1. */
 function expectSection(name: string, section: string, generated: string): void {

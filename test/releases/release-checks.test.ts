@@ -186,6 +186,19 @@ describe("this tree", () => {
     expect(Number(newest?.[1])).toBe(schemaVersion);
   });
 
+  test("has a changelog that can be read before an upgrade: short, and first what to do", () => {
+    const [, ...sections] = readFileSync(join(projectRoot, "CHANGELOG.md"), "utf8").split(/^(?=## \[)/m);
+    const later = sections.filter((section) => !section.startsWith("## [0.1.0]"));
+    expect(later.length).toBeGreaterThan(0);
+    for (const section of later) {
+      const lines = section.trimEnd().split("\n");
+      expect(lines.length).toBeLessThanOrEqual(80);
+      expect(lines.filter((line) => line.length > 120)).toEqual([]);
+      const [first] = lines.filter((line) => line.startsWith("### "));
+      expect([undefined, "### What to do at the upgrade"]).toContain(first);
+    }
+  });
+
   test("says in its license, its package and its image that it is under Apache-2.0", () => {
     expect(packageJson.license).toBe("Apache-2.0");
     expect(readFileSync(join(projectRoot, "LICENSE"), "utf8")).toContain(

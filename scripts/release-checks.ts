@@ -18,19 +18,30 @@ export function problemsOf(root: string, version: string): string[] {
     problems.push(
       `the tree has changes that are not committed: commit or stash them (git stash --include-untracked)\n${listOf(changed)}`,
     );
+  if (!Bun.spawnSync(["git", "-C", root, "var", "GIT_COMMITTER_IDENT"]).success)
+    problems.push("git has no name and address for commits: set them (git config user.name, git config user.email)");
   const versions = releasedVersions(root);
   const last = versions.at(-1);
   if (versions.includes(version))
     problems.push(`${version} was released already: a release is never changed, choose the next version`);
   else if (last !== undefined && Bun.semver.order(version, last) <= 0)
     problems.push(`${version} is not higher than the last release, ${last}`);
-  const notes = notesOf(root, version);
-  if (notes === undefined) problems.push(`CHANGELOG.md has no section \`## [${version}] - YYYY-MM-DD\`: write one`);
-  else if (notes === "")
-    problems.push(
-      `the section of ${version} in CHANGELOG.md is empty: describe the changes for people who run or use Ostiary`,
-    );
-  return problems;
+  return [...problems, ...changelogProblems(root, version)];
+}
+
+function changelogProblems(root: string, version: string): string[] {
+  const [named, unreleased] = [notesOf(root, version), notesOf(root, nextRelease)];
+  const section = named === undefined ? nextRelease : version;
+  const notes = named ?? unreleased;
+  if (notes === undefined)
+    return [`CHANGELOG.md has no section \`## [${nextRelease}]\` or \`## [${version}] - YYYY-MM-DD\`: write one`];
+  if (notes === "")
+    return [
+      `the section [${section}] in CHANGELOG.md is empty: describe the changes for people who run or use Ostiary`,
+    ];
+  if (named !== undefined && unreleased)
+    return [`CHANGELOG.md has changes in [${nextRelease}] beside those of ${version}: move them to its section`];
+  return [];
 }
 
 const listOf = (changed: readonly string[]): string => {
@@ -70,6 +81,9 @@ export function nameCommit(root: string, version: string): ReleaseCommit {
   return named;
 }
 
+/** The section of CHANGELOG.md that a release gets its notes from. */
+export const nextRelease = "Unreleased";
+
 /** The section of a version in CHANGELOG.md without its heading; undefined if there is none. */
 export function notesOf(root: string, version: string): string | undefined {
   const path = join(root, "CHANGELOG.md");
@@ -84,28 +98,46 @@ export function notesOf(root: string, version: string): string | undefined {
 
 function isHeadingOf(line: string, version: string): boolean {
   const [, named, date] = /^## \[([^\]]+)\](?: - (\S+))?\s*$/.exec(line) ?? [];
+  if (version === nextRelease) return named === version;
   return named === version && date !== undefined && /^\d{4}-\d\d-\d\d$/.test(date);
 }
 
-/**
- * Writes the version to all files that contain it: `package.json`, which the program reads, and the name of the image
- * in the README.
- */
+/** Gives the section of the next release the version and today's date, unless one has them. */
+function nameNotes(root: string, version: string): void {
+  if (notesOf(root, version) !== undefined) return;
+  const today = new Date().toISOString().slice(0, 10);
+  const heading = `## [${nextRelease}]`;
+  replaceIn(root, "CHANGELOG.md", /^## \[Unreleased\]$/m, `${heading}\n\n## [${version}] - ${today}`);
+}
+
+/** The files that name the version, each with what stands around it. The program reads that of `package.json`. */
+const namesOfVersion: readonly (readonly [file: string, before: string, after: string])[] = [
+  ["package.json", '^ {2}"version": "', '",$'],
+  ["README.md", "`ostiary:", "`"],
+  ["README.md", "`ostiary-", String.raw`\.tgz\``],
+  ["appliance/manual/deployment.md", "^ostiary ", String.raw` \(Deno`],
+  ["appliance/manual/kubernetes.md", "^ +newTag: ", "$"],
+  ["appliance/manual/upgrades.md", "registry.example/ostiary:", "$"],
+];
+
+/** Writes the version to all files that name it, and to the section of CHANGELOG.md. */
 export function setVersion(root: string, version: string): void {
-  const replaceIn = (name: string, pattern: RegExp, text: string): void => {
-    const path = join(root, name);
-    const before = readFileSync(path, "utf8");
-    if (!pattern.test(before)) throw new Error(`${name} does not name the version as expected (${pattern.source})`);
-    writeFileSync(path, before.replace(pattern, text));
-  };
-  replaceIn("package.json", /^ {2}"version": "[^"]+",$/m, `  "version": "${version}",`);
-  replaceIn("README.md", /(?<=`ostiary:)[^`]+(?=`)/, version);
-  replaceIn("README.md", /(?<=`ostiary-)\d[^`]*(?=\.tgz`)/, version);
+  for (const [file, before, after] of namesOfVersion)
+    replaceIn(root, file, new RegExp(String.raw`(?<=${before})\d[\w.-]*(?=${after})`, "m"), version);
+  nameNotes(root, version);
+}
+
+function replaceIn(root: string, file: string, pattern: RegExp, text: string): void {
+  const path = join(root, file);
+  const before = readFileSync(path, "utf8");
+  if (!pattern.test(before)) throw new Error(`${file} has no text as expected (${pattern.source})`);
+  writeFileSync(path, before.replace(pattern, text));
 }
 
 /** The files that a release changes. Other files can be edited meanwhile. */
 export function filesOf(version: string): readonly string[] {
-  return ["package.json", "README.md", releasesFile, `test/releases/${version}`];
+  const named = new Set(namesOfVersion.map(([file]) => file));
+  return [...named, "CHANGELOG.md", releasesFile, `test/releases/${version}`];
 }
 
 /** Resets the branch to the commit `before`, and restores the files of the release. Other files do not change. */

@@ -22,7 +22,16 @@ import { binaryPath, projectRoot as root } from "./built-binary.ts";
 import { buildImageIndex, imagePath } from "./image.ts";
 import { buildPackages, sbomOfFile } from "./package.ts";
 import { missingLibraries } from "./root-archive.ts";
-import { filesOf, git, nameCommit, notesOf, problemsOf, setVersion, undoRelease } from "./release-checks.ts";
+import {
+  filesOf,
+  git,
+  nameCommit,
+  nextRelease,
+  notesOf,
+  problemsOf,
+  setVersion,
+  undoRelease,
+} from "./release-checks.ts";
 
 const usage = `scripts/release <version> [--no-image] [--dry-run]
 
@@ -39,7 +48,7 @@ It leaves in dist/release-<version>/ (not part of the repository):
   ostiary-<version>-offline-<arch>.tar.gz       the offline bundle
   ostiary-<version>.tgz                         the npm package with redundantFetch and localSql, for applications
   LICENSE, LICENSES.txt                         the license, and those of everything inside
-  RELEASE-NOTES.md, SHA256SUMS                  the notes are the section of CHANGELOG.md
+  RELEASE-NOTES.md, SHA256SUMS                  the notes are the section [Unreleased] of CHANGELOG.md, which gets the version and date
 and in the repository a commit "release: <version>" with an annotated tag <version>, and one that names it in test/releases/releases.json
 for later tests. Push all: git push origin main <version>
 If a step fails, the commits are undone. After an interruption undo them yourself, if there are some without a tag: git reset --keep HEAD~1
@@ -78,7 +87,7 @@ async function main(): Promise<number> {
   }
   if (values["dry-run"]) {
     console.log(`${version} can be released from ${git(root, "rev-parse", "--short=12", "HEAD")}; nothing was done\n`);
-    console.log(notesOf(root, version));
+    console.log(notesOf(root, version) ?? notesOf(root, nextRelease));
     return 0;
   }
   try {

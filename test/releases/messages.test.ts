@@ -38,6 +38,7 @@ import {
   type BrokerMessage,
   type Release,
 } from "./recorded.ts";
+import { firstRelease } from "./release-program.ts";
 import { withRelease } from "./with-release.ts";
 
 const versions = recordedVersions();
@@ -86,7 +87,9 @@ describe.each(versions)("the messages of %s", (version) => {
       expect(macOf(release).verify(changed.topic, payloadOf(changed))).toBe(true);
       expect(decode[kind as keyof typeof decode](payloadOf(changed))).toHaveProperty("message");
     }
-    expect([...seen].toSorted()).toEqual(["ev", "head", "next", "node"]);
+    // Later releases announce an event only at the embedded broker, which is not recorded.
+    expect(seen.delete("next")).toBe(version === firstRelease);
+    expect([...seen].toSorted()).toEqual(["ev", "head", "node"]);
     for (const { head, pages } of [before, after]) {
       expect(decodeNodeHead(body(head))).toHaveProperty("message");
       for (const page of Object.values(pages)) expect(decodePage(body(page))).toHaveProperty("message");

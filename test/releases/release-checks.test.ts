@@ -1,7 +1,7 @@
 /** The checks of `scripts/release`, in a small repository, and that the tree names one version only. */
 import { describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
 import { projectRoot } from "../../scripts/built-binary.ts";
 import {
@@ -38,13 +38,25 @@ const changelog = `# Changelog
 - The first.
 `;
 
+/** The files that name the version, beside the changelog. */
+const namesVersion: Readonly<Record<string, (version: string) => string>> = {
+  "package.json": (version) => `{\n  "name": "x",\n  "version": "${version}",\n  "private": true\n}\n`,
+  "README.md": (version) => `It is named \`ostiary:${version}\`, and \`ostiary-${version}.tgz\`; 0.1.0 was first.\n`,
+  "appliance/manual/deployment.md": (version) => `ostiary ${version} (Deno 2.9.6)\n`,
+  "appliance/manual/kubernetes.md": (version) => `images:\n  - name: ostiary\n    newTag: ${version}\n`,
+  "appliance/manual/upgrades.md": (version) => `From 0.1.0:\n    - image: registry.example/ostiary:${version}\n`,
+};
+
 /** A repository with the release 0.1.0, from which 0.2.0 can be made. */
 function withRepository(body: (root: string) => void): Promise<void> {
   return withDirectory(async (root) => {
-    writeFileSync(join(root, "package.json"), `{\n  "name": "x",\n  "version": "0.1.0",\n  "private": true\n}\n`);
-    writeFileSync(join(root, "README.md"), "It is named `ostiary:0.1.0`, and `ostiary-0.1.0.tgz`.\n");
+    for (const [name, lines] of Object.entries(namesVersion)) {
+      mkdirSync(dirname(join(root, name)), { recursive: true });
+      writeFileSync(join(root, name), lines("0.1.0"));
+    }
     writeFileSync(join(root, "CHANGELOG.md"), changelog);
     mkdirSync(join(root, "test", "releases"), { recursive: true });
+    writeFileSync(join(root, "SECURITY.md"), "Tell us.\n");
     writeFileSync(join(root, "test", "releases", "releases.json"), "[]");
     git(root, "init", "--quiet", "--initial-branch=main");
     git(root, "config", "user.name", "somebody");
@@ -115,19 +127,17 @@ describe("a release", () => {
       const recorded = join(root, "test", "releases", "0.2.0");
       mkdirSync(recorded, { recursive: true });
       writeFileSync(join(recorded, "answers.json"), "[]");
-      writeFileSync(join(root, "CHANGELOG.md"), "edited");
+      writeFileSync(join(root, "SECURITY.md"), "edited");
       writeFileSync(join(root, "notes.txt"), "mine");
       git(root, "add", "--", ...filesOf("0.2.0"));
       git(root, "commit", "--quiet", "--message", "release: 0.2.0");
-      expect(git(root, "show", "--name-only", "--format=").split("\n").toSorted()).toEqual([
-        "README.md",
-        "package.json",
-        "test/releases/0.2.0/answers.json",
-      ]);
+      expect(git(root, "show", "--name-only", "--format=").split("\n").toSorted()).toEqual(
+        [...Object.keys(namesVersion), "test/releases/0.2.0/answers.json"].toSorted(),
+      );
       nameCommit(root, "0.2.0");
       undoRelease(root, "0.2.0", before);
       expect(git(root, "rev-parse", "HEAD")).toBe(before);
-      expect(git(root, "status", "--porcelain")).toBe(" M CHANGELOG.md\n?? notes.txt");
+      expect(git(root, "status", "--porcelain")).toBe(" M SECURITY.md\n?? notes.txt");
       expect(readFileSync(join(root, "package.json"), "utf8")).toContain(`"version": "0.1.0"`);
       expect(existsSync(recorded)).toBe(false);
     }));
@@ -136,11 +146,32 @@ describe("a release", () => {
     withRepository((root) => {
       expect(problemsOf(root, "0.2.0")).toEqual([]);
       setVersion(root, "0.2.0");
-      expect(readFileSync(join(root, "package.json"), "utf8")).toContain(`"version": "0.2.0",`);
-      expect(readFileSync(join(root, "README.md"), "utf8")).toBe(
-        "It is named `ostiary:0.2.0`, and `ostiary-0.2.0.tgz`.\n",
-      );
+      for (const [name, lines] of Object.entries(namesVersion))
+        expect(readFileSync(join(root, name), "utf8")).toBe(lines("0.2.0"));
+      expect(readFileSync(join(root, "CHANGELOG.md"), "utf8")).toBe(changelog);
       expect(notesOf(root, "0.2.0")).toBe("### Added\n\n- Something.");
+    }));
+
+  test("gets its notes from the section of what is unreleased, which begins again", () =>
+    withRepository((root) => {
+      const path = join(root, "CHANGELOG.md");
+      writeFileSync(path, "# Changelog\n\n## [Unreleased]\n\n- New.\n\n## [0.1.0] - 2026-11-28\n\n- The first.\n");
+      commit(root, "changelog: add a line");
+      expect(problemsOf(root, "0.2.0")).toEqual([]);
+      setVersion(root, "0.2.0");
+      expect(notesOf(root, "0.2.0")).toBe("- New.");
+      expect(readFileSync(path, "utf8")).toMatch(/^## \[Unreleased\]\n\n## \[0\.2\.0\] - \d{4}-\d\d-\d\d\n\n- New\.$/m);
+      writeFileSync(path, readFileSync(path, "utf8").replace("[Unreleased]\n", "[Unreleased]\n\n- Forgotten.\n"));
+      expect(refusalOf(root, "0.2.0")).toContain("CHANGELOG.md has changes in [Unreleased] beside those of 0.2.0");
+    }));
+
+  test("is not made by somebody whom git does not know", () =>
+    withRepository((root) => {
+      git(root, "config", "user.name", "");
+      git(root, "config", "user.useConfigOnly", "true");
+      expect(refusalOf(root, "0.2.0")).toBe(
+        "git has no name and address for commits: set them (git config user.name, git config user.email)",
+      );
     }));
 
   test("is not made from a tree with changes, which are named", () =>
@@ -161,8 +192,8 @@ describe("a release", () => {
     ["0.1.0", "0.1.0 was released already"],
     ["0.0.9", "0.0.9 is not higher than the last release, 0.1.0"],
     ["0.1.0-rc.1", "0.1.0-rc.1 is not higher than the last release, 0.1.0"],
-    ["0.4.0", "CHANGELOG.md has no section `## [0.4.0] - YYYY-MM-DD`"],
-    ["0.3.0", "the section of 0.3.0 in CHANGELOG.md is empty"],
+    ["0.4.0", "the section [Unreleased] in CHANGELOG.md is empty"],
+    ["0.3.0", "the section [0.3.0] in CHANGELOG.md is empty"],
     ["v0.2.0", "`v0.2.0` is no version"],
     ["0.2", "`0.2` is no version"],
   ])("is not made with the version %s", (version, reason) =>
@@ -177,6 +208,16 @@ describe("a release", () => {
 });
 
 describe("this tree", () => {
+  test("names its version wherever a release writes it", async () => {
+    await withDirectory(async (folder) => {
+      for (const name of [...Object.keys(namesVersion), "CHANGELOG.md"])
+        cpSync(join(projectRoot, name), join(folder, name), { recursive: true });
+      setVersion(folder, packageJson.version);
+      for (const name of Object.keys(namesVersion))
+        expect(readFileSync(join(folder, name), "utf8")).toBe(readFileSync(join(projectRoot, name), "utf8"));
+    });
+  });
+
   test("has notes of its version", () => {
     expect(notesOf(projectRoot, packageJson.version)?.length).toBeGreaterThan(100);
   });

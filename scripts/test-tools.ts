@@ -23,9 +23,12 @@ const tool = (name: string, ...packages: string[]): Tool => ({
 
 const tools: readonly Tool[] = [
   tool("bindfs"),
-  tool("buildah"),
+  // Without the second one it runs nothing in a container.
+  tool("buildah", "buildah", "netavark"),
   tool("cc", "gcc", "libc6-dev"),
   tool("chromium"),
+  tool("docker-compose"),
+  tool("dockerd", "docker.io", "iptables"),
   tool("etcd", "etcd-server"),
   tool("faketime"),
   tool("fish"),
@@ -125,8 +128,9 @@ function forbidServices(): () => void {
 
 /** Prints how far it is. */
 async function aptGet(words: readonly string[]): Promise<{ readonly success: boolean; readonly output: string }> {
-  const options = ["-qq", "-o", "Dpkg::Use-Pty=0", "-o", "DPkg::Lock::Timeout=300", "-o", "APT::Status-Fd=1"];
-  const child = Bun.spawn(["apt-get", ...options, ...words], {
+  const options = ["-qq", "-o", "Dpkg::Use-Pty=0", "-o", "DPkg::Lock::Timeout=300", "-o", "APT::Status-Fd=3"];
+  // apt closes the descriptor of its status for the scripts of packages, some of which fail without standard output.
+  const child = Bun.spawn(["sh", "-c", 'exec apt-get "$@" 3>&1', "sh", ...options, ...words], {
     env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
     stdin: "ignore",
     stdout: "pipe",

@@ -10,6 +10,7 @@ import { failoverUrlProblem } from "./failover-url.ts";
 import { configSchema, developmentKey, type Config } from "./config.ts";
 import { type Environment, serviceVariables } from "./kubernetes-variables.ts";
 import { isWeakNodeKey, nodeKeysIn } from "./node-key.ts";
+import { type DeprecatedSetting, deprecationWarnings } from "./deprecated-settings.ts";
 import { oldNames, oldSection } from "./renamed-settings.ts";
 import { limitsWithin, type Resources } from "./resource-limits.ts";
 import { readSecretFiles } from "./secret-files.ts";
@@ -67,7 +68,7 @@ export function loadConfig(given: ConfigSources): LoadedConfig {
     ...unknownVariables(sources.environment),
     ...otlpProblems(sources.environment),
   ];
-  const warnings: string[] = [];
+  const deprecated: DeprecatedSetting[] = [];
   const former: Setting[] = [];
   const collected: Record<string, unknown> = {};
   for (const setting of [...settings, ...formerSettings]) {
@@ -77,14 +78,14 @@ export function loadConfig(given: ConfigSources): LoadedConfig {
       problems.push(found.problem);
       continue;
     }
-    if (found.warning !== undefined) warnings.push(found.warning);
+    if (found.deprecated !== undefined) deprecated.push(found.deprecated);
     if (formerSettings.includes(setting)) former.push(setting);
     if (setting.schema.safeParse(found.value).success) putAt(collected, setting.configPath, found.value);
     else problems.push(refusal(setting, found));
   }
   const secrets = readSecretFiles(collected, settings);
   problems.push(...secrets.problems);
-  warnings.push(...secrets.warnings);
+  const warnings = [...deprecationWarnings(deprecated), ...secrets.warnings];
   if (collected["role"] === undefined && !problems.some((problem) => problem.startsWith("role ")))
     problems.push(missing("role", "every node needs one"));
   if (problems.length > 0) return { problems, warnings: [], former };
@@ -109,15 +110,14 @@ interface Found {
   readonly source: "flag" | "environment" | "file";
   /** The source, for messages: "the flag --port". */
   readonly from: string;
-  readonly warning?: string;
+  readonly deprecated?: DeprecatedSetting;
 }
 
 /** The value of a setting under its name or its name in 0.1.0; a problem if both are set. */
 function find(setting: Setting, sources: ConfigSources): Found | { readonly problem: string } | undefined {
   const found = findRenamed(setting, sources);
   if (found === undefined || "problem" in found || !formerSettings.includes(setting)) return found;
-  const warning = `${found.name} from ${found.from} is no setting any more, its value is a constant; 0.3.0 does not accept it`;
-  return { ...found, warning };
+  return { ...found, deprecated: { setting, name: found.name, from: found.from, isConstant: true } };
 }
 
 function findRenamed(setting: Setting, sources: ConfigSources): Found | { readonly problem: string } | undefined {
@@ -127,10 +127,10 @@ function findRenamed(setting: Setting, sources: ConfigSources): Found | { readon
   const isMoved = old.variable === setting.variable;
   const renamed = lookUp(old, isMoved ? { ...sources, environment: {} } : sources);
   if (renamed === undefined) return current;
-  const warning = `${old.name} from ${renamed.from} is the old name of ${setting.name} (${setting.variable}, ${setting.flag}); the next release does not accept it`;
-  if (current === undefined) return { ...renamed, warning };
+  const deprecated = { setting, name: old.name, from: renamed.from, isConstant: false };
+  if (current === undefined) return { ...renamed, deprecated };
   // The flag and the variable of a moved setting are also its names in 0.1.0, and win over the file.
-  if (isMoved && current.source !== "file") return { ...current, warning };
+  if (isMoved && current.source !== "file") return { ...current, deprecated };
   return {
     problem: `${setting.name} from ${current.from} and ${old.name}, its old name, from ${renamed.from} are both set; remove ${old.name}`,
   };

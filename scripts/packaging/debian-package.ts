@@ -24,6 +24,7 @@ import { projectRoot } from "../built-binary.ts";
 import type { Architecture } from "../build-targets.ts";
 import { debianChangelog, debianVersion } from "./debian-changelog.ts";
 import { debianCopyright } from "./debian-copyright.ts";
+import { packagedManual } from "./packaged-manual.ts";
 
 /** Debian demands an address; there is none for all copies of this project. */
 const maintainer = "Ostiary maintainers <ostiary@maintainers.invalid>";
@@ -97,15 +98,10 @@ function fillTree(tree: string, { binary, ownBinary }: DebianPackageOptions): vo
   put(`${documents}/copyright`, debianCopyright(components));
   const changelog = readFileSync(join(projectRoot, "CHANGELOG.md"), "utf8");
   put(`${documents}/changelog.gz`, compressed(debianChangelog(changelog, maintainer)));
-  for (const path of manualFiles()) put(`${documents}/manual/${path}`, read("manual", path));
+  for (const [path, content] of packagedManual()) put(`${documents}/manual/${path}`, content);
   // Whatever umask this process has.
   for (const entry of readdirSync(tree, { recursive: true, withFileTypes: true }))
     if (entry.isDirectory()) chmodSync(join(entry.parentPath, entry.name), 0o755);
-}
-
-/** The pages of the manual and their images, relative to its folder. */
-function manualFiles(): string[] {
-  return [...new Bun.Glob("**/*.{md,png}").scanSync(join(projectRoot, "appliance", "manual"))].toSorted();
 }
 
 /**

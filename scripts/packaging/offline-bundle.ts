@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { projectRoot } from "../built-binary.ts";
 import type { Architecture } from "../build-targets.ts";
+import { packagedManual, withPackagedLinks } from "./packaged-manual.ts";
 
 export interface BundleOptions {
   readonly architecture: Architecture;
@@ -58,16 +59,22 @@ function fill(folder: string, options: BundleOptions): void {
     [appliance("offline/install"), "install"],
     [appliance("ostiary.service"), "ostiary.service"],
     [appliance("ostiary.yaml"), "ostiary.yaml"],
-    ...["manual", "kubernetes", "observability"].map((name) => [appliance(name), name] as const),
+    ...["kubernetes", "observability"].map((name) => [appliance(name), name] as const),
     [join(projectRoot, "compose"), "compose"],
     [join(projectRoot, "LICENSE"), "LICENSE"],
-    [join(projectRoot, "CHANGELOG.md"), "CHANGELOG.md"],
     [options.binary, "ostiary"],
     [options.debianPackage, basename(options.debianPackage)],
     [options.image, "ostiary-image.tar"],
     [options.sbom, "ostiary.cdx.json"],
   ];
   for (const [from, to] of copies) cpSync(from, join(folder, to), { recursive: true });
+  const changelog = readFileSync(join(projectRoot, "CHANGELOG.md"), "utf8");
+  writeFileSync(join(folder, "CHANGELOG.md"), withPackagedLinks(changelog, "CHANGELOG.md", "manual/"));
+  for (const [path, content] of packagedManual()) {
+    const target = join(folder, "manual", path);
+    mkdirSync(dirname(target), { recursive: true });
+    writeFileSync(target, content);
+  }
   writeFileSync(join(folder, "VERSION"), `${options.version}\n`);
   writeFileSync(join(folder, "ARCHITECTURE"), `${options.architecture}\n`);
   writeFileSync(join(folder, "LICENSES.txt"), options.licenses);

@@ -34,7 +34,7 @@ export const manualPaths: readonly string[] = readdirSync(join(projectRoot, manu
 
 export const sourceOf = (path: string): string => readFileSync(join(projectRoot, path), "utf8");
 
-const fence = /^```(\w*)\n(.*?)^```$/gms;
+const fence = /^```(\w*)[^\n]*\n(.*?)^```$/gms;
 
 export function readDocument(path: string): Document {
   const text = sourceOf(path);

@@ -50,6 +50,7 @@ describe("the Debian package", () => {
       (path) => ["-rw-r--r--", path.replace(/^appliance/, "./usr/share/doc/ostiary")] as const,
     );
     expect(manual.length).toBeGreaterThan(30);
+    manual.push(["-rw-r--r--", "./usr/share/doc/ostiary/manual/language.md"]);
     const files = entries.flatMap(([, mode = "", , path = ""]) => (path.endsWith("/") ? [] : [[mode, path] as const]));
     expect(files.toSorted(byPath)).toEqual([...expectedFiles, ...manual].toSorted(byPath));
     expect(new Set(entries.map(([, , owner]) => owner))).toEqual(new Set(["root/root"]));

@@ -67,7 +67,7 @@ describe("the offline bundle", () => {
     const expected = [
       ...["install", "ostiary", "ostiary-image.tar", "ostiary.service", "ostiary.yaml", "ostiary.cdx.json"],
       ...["LICENSE", "LICENSES.txt", "CHANGELOG.md", "VERSION", "ARCHITECTURE", "SHA256SUMS", basename(debianPackage)],
-      ...tracked,
+      ...[...tracked, "manual/language.md"],
     ];
     expect(files.toSorted()).toEqual(expected.toSorted());
   });

@@ -79,7 +79,7 @@ export async function buildImageIndex(): Promise<string> {
       const { oci } = archivesOf(architecture);
       await $`buildah manifest add --arch ${architecture} --os linux ${list} ${`oci-archive:${oci}`}`.env(env).quiet();
     }
-    await $`buildah manifest push --all ${list} ${`oci-archive:${path}:${projectVersion()}`}`.env(env).quiet();
+    await $`buildah manifest push --all ${list} ${`oci-archive:${path}:${releaseName()}`}`.env(env).quiet();
     await makeReproducible(path);
     await $`buildah manifest rm ${list}`.env(env).quiet();
   });
@@ -123,7 +123,7 @@ async function buildWithBuildah(work: string, architecture: Architecture, { dock
     .quiet();
   if (architecture === ownArchitecture) await $`buildah tag ${image} ostiary:latest`.env(env).quiet();
   await $`buildah push ${image} ${`docker-archive:${docker}:${releaseName()}`}`.env(env).quiet();
-  await $`buildah push ${image} ${`oci-archive:${oci}:${projectVersion()}`}`.env(env).quiet();
+  await $`buildah push ${image} ${`oci-archive:${oci}:${releaseName()}`}`.env(env).quiet();
   for (const archive of [docker, oci]) await makeReproducible(archive);
 }
 

@@ -52,8 +52,10 @@ function withoutContainer(folder: string, manifestPath: string): string[] {
   const name = `${createHash("sha256").update(text).digest("hex")}.json`;
   writeFileSync(join(folder, name), text);
   manifest[0].Config = name;
-  const versions = manifest[0].RepoTags;
-  manifest[0].RepoTags = [...versions, ...versions.map((tag) => tag.replace(/:[^:]*$/, ":latest"))];
+  // The first one is the name in the archive; the other one has the registry and tag of the image on this machine.
+  const [, version = ""] = /:([^:/]+)$/.exec(manifest[0].RepoTags[0] ?? "") ?? [];
+  const names = manifest[0].RepoTags.map((tag) => tag.replace(/:[^:/]*$/, ""));
+  manifest[0].RepoTags = [version, "latest"].flatMap((tag) => names.map((name) => `${name}:${tag}`));
   writeFileSync(manifestPath, JSON.stringify(manifest));
   return ["manifest.json", name, ...manifest[0].Layers];
 }

@@ -43,7 +43,7 @@ const read = (file: string) => composeSchema.parse(Bun.YAML.parse(readFileSync(j
 
 test("the node of one-node.yaml is the primary of cluster.yaml, so that one can become the other", () => {
   const [one, cluster] = [read("one-node.yaml"), read("cluster.yaml")];
-  expect(Object.keys(one.services)).toEqual(["primary"]);
+  expect(Object.keys(one.services)).toEqual(["check-variables", "primary"]);
   const nodeOf = ({ name, services: { primary } }: typeof one) => {
     const { command, environment = {}, ports, volumes } = must(primary);
     const { OSTIARY_NODE_ID: id, OSTIARY_ADMIN_KEY: adminKey } = environment;

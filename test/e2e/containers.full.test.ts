@@ -18,6 +18,7 @@ import { eventually, loadExample } from "./cluster.ts";
 import { expectAnswers, healthOn } from "./container-answers.ts";
 import { Podman } from "./podman.ts";
 import { programPath } from "./program.ts";
+import { etcdImage, mosquittoImage, type ServiceImage } from "./service-images.ts";
 
 describe("in containers", () => {
   let podman: Podman;
@@ -199,25 +200,6 @@ describe("in containers", () => {
     120_000,
   );
 
-  test("the compose files do not run without their secrets", async () => {
-    const all = secrets();
-    const needed = {
-      "one-node.yaml": ["OSTIARY_ADMIN_KEY"],
-      "cluster.yaml": Object.keys(all),
-      "two-brokers.yaml": Object.keys(all),
-      "failover.yaml": ["OSTIARY_ADMIN_KEY", "OSTIARY_NODE_KEY"],
-    };
-    for (const [file, names] of Object.entries(needed)) {
-      const config = (environment: Readonly<Record<string, string>>) =>
-        podman.run(["podman-compose", "-f", join(projectRoot, "compose", file), "config"], { environment });
-      expect(await config(all)).toContain("read_only: true");
-      for (const name of names) {
-        const refusal = await config({ ...all, [name]: "" }).catch(String);
-        expect({ file, name, refusal }).toEqual({ file, name, refusal: expect.stringContaining("export it first") });
-      }
-    }
-  }, 60_000);
-
   /** Runs `docker compose` for files of `compose/`, until the end of `body`. */
   async function withCompose(
     environment: Readonly<Record<string, string>>,
@@ -251,7 +233,7 @@ describe("in containers", () => {
 
   test("compose/one-node.yaml becomes compose/cluster.yaml: primary, Mosquitto, two edges and a fallback", async () => {
     const image = `localhost/${podman.prefix}-mosquitto:latest`;
-    await packImage(podman, image, "mosquitto", mosquitto);
+    await packImage(podman, image, "mosquitto", mosquittoImage());
     const ports = await freePorts("PRIMARY_PORT", "EDGE_A_PORT", "EDGE_B_PORT", "FALLBACK_PORT");
     const environment = { ...secrets(), MOSQUITTO_IMAGE: image, ...ports };
     const edges = [Number(ports.EDGE_A_PORT), Number(ports.EDGE_B_PORT)];
@@ -272,7 +254,7 @@ describe("in containers", () => {
 
   test("compose/failover.yaml: another node is the primary when the first one is killed", async () => {
     const image = `localhost/${podman.prefix}-etcd:latest`;
-    await packImage(podman, image, "etcd", etcd);
+    await packImage(podman, image, "etcd", etcdImage());
     const ports = await freePorts("NODE_A_PORT", "NODE_B_PORT", "NODE_C_PORT");
     const environment = { ...secrets(), ETCD_IMAGE: image, ...ports };
     const [first, ...others] = Object.values(ports).map(Number);
@@ -299,37 +281,7 @@ const secrets = () => ({
   BROKER_EDGE_PASSWORD: randomHex(16),
 });
 
-/** Mosquitto and the programs of its start script, as in the published image. */
-const mosquitto = () => ({
-  programs: {
-    "/bin/sh": programPath("sh"),
-    "/usr/sbin/mosquitto": programPath("mosquitto"),
-    "/usr/bin/mosquitto_passwd": programPath("mosquitto_passwd"),
-    "/usr/bin/mosquitto_pub": programPath("mosquitto_pub"),
-  },
-  files: {
-    "/etc/passwd": "mosquitto:x:1883:1883::/:/bin/sh\n",
-    "/etc/nsswitch.conf": "hosts: files dns\n",
-    "/run/keep": "",
-  },
-  folders: {},
-});
-
-/** As in the published image, but without `etcdctl`, which only its health check needs. */
-const etcd = () => ({
-  programs: { "/usr/local/bin/etcd": programPath("etcd") },
-  files: { "/etc/nsswitch.conf": "hosts: files dns\n", "/run/keep": "" },
-  folders: {},
-  command: ["/usr/local/bin/etcd"],
-});
-
-async function packImage(
-  podman: Podman,
-  image: string,
-  name: string,
-  make: () => Parameters<typeof writeRootArchive>[1] & { readonly command?: readonly string[] },
-): Promise<void> {
-  const { command = [], ...root } = make();
+async function packImage(podman: Podman, image: string, name: string, { root, command }: ServiceImage): Promise<void> {
   const context = join(podman.folder, name);
   await podman.run(["mkdir", context]);
   await writeRootArchive(join(context, "root.tar"), root);

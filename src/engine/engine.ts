@@ -44,7 +44,7 @@ import { LocalAnswers } from "./local/local-answers.ts";
 import type { ReadFactTypes } from "../policy/head-facts.ts";
 import { Admission } from "./query/admission.ts";
 import type { CachedDecision } from "./query/decision-cache.ts";
-import { expectedQuestions } from "./query/expected-questions.ts";
+import { unplannedQuestions } from "./query/expected-questions.ts";
 import { OffloadRequired } from "./query/offload-required.ts";
 import { mergeWildcards, otherTypeThan, typingsOf } from "./query/pattern-typings.ts";
 import type { Plan, Planner } from "./query/planner.ts";
@@ -109,6 +109,8 @@ export class Engine {
   /** The time of the last answer, and whether it came from the decision cache. */
   #answeredAt = 0;
   #wasCached = false;
+  /** The last planner whose plans were made ahead. */
+  #warmedUp: Planner | undefined;
   #version: AnswerVersion | undefined;
   /** Of the last decision. */
   #unknown: readonly string[] = [];
@@ -588,18 +590,21 @@ export class Engine {
 
   /**
    * Plans what was asked before and what the policy declares, one plan at each step, so that a first question does not
-   * wait for its plan. Run the steps between questions. Later plans replace outdated ones only in another run.
+   * wait for its plan. Run the steps between questions, and all of them again when the data has changed: they end at once
+   * if the plans are still the best ones.
    */
   *warmUpPlans(): Generator<undefined, void> {
     let planner: Planner | undefined;
-    let shapes: readonly KeyedShape[] = [];
-    for (let next = 0; ; next++) {
+    let shapes: KeyedShape[] = [];
+    for (;;) {
       let isOver = true;
       this.#view.withPlanner((current) => {
-        if (current !== planner) [planner, shapes, next] = [current, expectedQuestions(current), 0];
-        const shape = shapes[next];
-        isOver = shape === undefined;
+        if (current === this.#warmedUp) return;
+        if (current !== planner) [planner, shapes] = [current, unplannedQuestions(current)];
+        const shape = shapes.shift();
         if (shape !== undefined) this.#planAhead(current, shape);
+        isOver = shapes.length === 0;
+        if (isOver) this.#warmedUp = current;
       });
       if (isOver) return;
       yield;
@@ -617,12 +622,12 @@ export class Engine {
 
   /** The shapes of the last questions, the newest first. An engine that begins takes over those of an earlier one. */
   get expectedQuestions(): readonly Shape[] {
-    return this.#view.expected;
+    return this.#view.expected.map(({ shape }) => shape);
   }
 
   /** Set it before the first question. */
   set expectedQuestions(shapes: readonly Shape[]) {
-    this.#view.expected = shapes;
+    this.#view.expected = shapes.map(keyed);
   }
 
   /** Fills the symbol cache, a few hundred values at each step. Run the steps between queries. */

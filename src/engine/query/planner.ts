@@ -41,7 +41,7 @@ import type { ReadFactTypes } from "../../policy/head-facts.ts";
 import { factTypeKey } from "../../policy/keys.ts";
 import { TypeIds } from "../request/type-ids.ts";
 import { OffloadRequired } from "./offload-required.ts";
-import { AllowShapes, isExpectable, keyed, type KeyedShape, type Shape } from "./shapes.ts";
+import { AllowShapes, type KeyedShape, type Shape } from "./shapes.ts";
 
 export type Plan =
   | { readonly kind: "nothing" }
@@ -85,12 +85,13 @@ export type Strategy = "statement" | "evaluator";
 interface PlannerOptions {
   readonly onServingThread?: boolean;
   /** Shapes that are expected, because they were asked for before. */
-  readonly expected?: readonly Shape[];
+  readonly expected?: readonly KeyedShape[];
 }
 
 interface PlannedShape {
   readonly plan: Plan;
-  readonly shape: Shape;
+  /** Undefined if it is long: shapes come from requests, and may have megabytes. */
+  readonly shape: KeyedShape | undefined;
   /** Whether a question had it. */
   isAsked: boolean;
 }
@@ -107,7 +108,7 @@ export class Planner {
   readonly #strategy: Strategy;
   readonly #statistics: TableStatistics;
   readonly #plans: LRUCache<string, PlannedShape>;
-  readonly #expected: readonly Shape[];
+  readonly #expected: readonly KeyedShape[];
   readonly #typingsMax: number;
   readonly #onServingThread: boolean;
   /** The keys of shapes that only worker processes plan. */
@@ -131,7 +132,6 @@ export class Planner {
     // `maxSize` instead of `max`: the cache reserves memory for `max` entries in advance.
     const bound = { maxSize: planCacheEntriesMax, sizeCalculation: () => 1 };
     this.#plans = new LRUCache({ ...bound, dispose: ({ plan }) => finalizePlan(plan) });
-    this.#expected = expected;
     this.#tooLongToPlan = new LRUCache(bound);
     this.#signatures = new LRUCache(bound);
     this.#onServingThread = onServingThread;
@@ -150,6 +150,7 @@ export class Planner {
     this.#orders = indexOrders(active.program);
     this.localShapes = new LocalShapes(Math.ceil(planCacheEntriesMax / parsedBindingsMax));
     this.#constants = new Set(active.constants.map(constantKey));
+    this.#expected = expected.filter(({ shape }) => this.#knows(shape));
     this.#strings = new Set(active.constants.flatMap((constant) => (constant.type === "String" ? [constant.id] : [])));
   }
 
@@ -219,34 +220,46 @@ export class Planner {
     const hasManyCalls = shape.calls.length > this.#limits.servingThreadQueryCallsMax;
     if (this.#onServingThread && (hasManyCalls || this.#tooLongToPlan.has(key)))
       throw new OffloadRequired("it takes long to plan");
-    const plan = this.#plan(key, shape);
-    this.#plans.set(key, { plan, shape, isAsked: true });
-    return plan;
+    return this.#add({ key: longKey, shape }, true);
   }
 
-  /** The plan of a shape that nobody has asked for yet. Throws `OffloadRequired`. */
-  planAhead({ key: longKey, shape }: KeyedShape): Plan {
+  /** Plans a shape that nobody has asked for yet. Throws `OffloadRequired` if only worker processes plan it. */
+  planAhead(shape: KeyedShape): Plan {
+    return this.#add(shape, false);
+  }
+
+  /** Whether a shape has a plan, or has none because that would take long here. */
+  isSettled({ key: longKey }: KeyedShape): boolean {
     const key = shortened(longKey);
-    const cached = this.#plans.peek(key);
-    if (cached) return cached.plan;
-    const plan = this.#plan(key, shape);
-    this.#plans.set(key, { plan, shape, isAsked: false });
-    return plan;
+    return this.#plans.has(key) || this.#tooLongToPlan.has(key);
   }
 
-  /** The shapes that were asked for, the last ones first, and those that earlier planners expected. */
-  get expected(): readonly Shape[] {
-    const asked = [...this.#plans.values()].flatMap(({ isAsked, shape }) =>
-      isAsked && isExpectable(shape) ? [shape] : [],
-    );
-    const all = [...asked.slice(0, expectedQuestionsMax), ...this.#expected];
-    const byKey = new Map(all.map((shape) => [keyed(shape).key, shape]));
+  /** The shapes that were asked for, the last ones first, and then those that earlier planners expected. */
+  get expected(): readonly KeyedShape[] {
+    const byKey = new Map<string, KeyedShape>();
+    for (const { isAsked, shape } of this.#plans.values())
+      if (isAsked && shape !== undefined && this.#knows(shape.shape)) byKey.set(shape.key, shape);
+    for (const shape of this.#expected) if (!byKey.has(shape.key)) byKey.set(shape.key, shape);
     return [...byKey.values()].slice(0, expectedQuestionsMax);
   }
 
-  /** Whether the policy has the constants of the shape, so that it can be asked for. */
-  knows({ variables }: Shape): boolean {
-    return variables.every(({ constant }) => constant === undefined || this.names(constant));
+  #add(shape: KeyedShape, isAsked: boolean): Plan {
+    const key = shortened(shape.key);
+    const plan = this.#plan(key, shape.shape);
+    this.#plans.set(key, { plan, shape: key === shape.key ? shape : undefined, isAsked });
+    return plan;
+  }
+
+  /**
+   * Whether the policy has the constants of the shape, and the store its types. Clients can invent others, which are not
+   * expected again.
+   */
+  #knows({ variables, context }: Shape): boolean {
+    const types = [variables.map(({ type }) => type), ...context.map((fact) => fact.types)].flat();
+    return (
+      variables.every(({ constant }) => constant === undefined || this.names(constant)) &&
+      types.every((type) => type === undefined || this.types.stored(type) !== undefined)
+    );
   }
 
   /**

@@ -14,7 +14,7 @@ import type { AuthorizeQuestion } from "../request/questions.ts";
 import { type CachedDecision, DecisionCache } from "./decision-cache.ts";
 import { Planner, type Strategy } from "./planner.ts";
 import { ReadSnapshot } from "./read-snapshot.ts";
-import type { Shape } from "./shapes.ts";
+import type { KeyedShape } from "./shapes.ts";
 
 export interface ReadViewOptions {
   readonly limits: Limits;
@@ -52,7 +52,7 @@ export class ReadView {
   #factTypes: { readonly of: ReadFactTypes; readonly from: readonly [Activation, TableStatistics] } | undefined;
   #planner: { readonly activation: object; readonly planner: Planner } | undefined;
   /** What the first planner expects. */
-  #expected: readonly Shape[] = [];
+  #expected: readonly KeyedShape[] = [];
 
   constructor(database: Connection, { changes, after, inTransaction, ...options }: ReadViewOptions) {
     this.#database = database;
@@ -142,11 +142,11 @@ export class ReadView {
   }
 
   /** The shapes of questions that were asked for, the last ones first. Set them before the first question. */
-  get expected(): readonly Shape[] {
+  get expected(): readonly KeyedShape[] {
     return this.#planner?.planner.expected ?? this.#expected;
   }
 
-  set expected(shapes: readonly Shape[]) {
+  set expected(shapes: readonly KeyedShape[]) {
     this.#expected = shapes;
   }
 

@@ -28,14 +28,6 @@ export interface KeyedShape {
   readonly shape: Shape;
 }
 
-/** Longer shapes are asked so rarely in the same form that they are not expected. */
-const expectedPartsMax = 16;
-
-/** Whether the shape may be asked again in the same form. */
-export function isExpectable({ calls, context }: Shape): boolean {
-  return calls.length <= expectedPartsMax && context.length <= expectedPartsMax;
-}
-
 /** Two shapes have the same key exactly if they are equal. */
 export function keyed(shape: Shape): KeyedShape {
   const { calls, variables, context } = shape;

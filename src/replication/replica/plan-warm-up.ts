@@ -27,7 +27,7 @@ const changePauseMs = 100;
 const pauseMsMin = 2;
 const pauseRatio = 6;
 
-const name = z.string().max(1000);
+const name = z.string();
 const shapesSchema: z.ZodType<readonly Shape[]> = z.array(
   z.object({
     calls: z.array(z.object({ predicate: name, variables: z.array(z.int().nonnegative()) })),
@@ -53,14 +53,13 @@ export class PlanWarmUp {
   #isFirstOver = false;
   #isChangePlanned = false;
   /** What the file has. */
-  #saved: string;
+  #saved = nothing;
   #cancelSaving = (): void => {};
 
   constructor(directory: string, clock: Clock) {
     this.#directory = directory;
     this.#clock = clock;
     this.#steps = stepsOf(clock);
-    this.#saved = nothing;
   }
 
   /** Whether the node has just started and plans its first questions. */

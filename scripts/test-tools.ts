@@ -31,6 +31,7 @@ const tools: readonly Tool[] = [
   tool("docker-compose"),
   tool("dockerd", "docker.io"),
   tool("etcd", "etcd-server"),
+  tool("etcdctl", "etcd-client"),
   tool("faketime"),
   tool("fish"),
   tool("groff", "groff-base"),

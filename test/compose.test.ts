@@ -1,4 +1,4 @@
-/** The settings in the compose files are valid. The end-to-end tests run the containers. */
+/** The settings in the compose files are valid, and none may be missing. `test/containers` runs them. */
 import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
@@ -16,13 +16,17 @@ const composeSchema = z.object({
   services: z.record(
     z.string(),
     z.object({
+      entrypoint: z.array(z.string()).optional(),
       command: z.array(z.string()).optional(),
+      depends_on: z.record(z.string(), z.object({ condition: z.string() })).optional(),
       environment: z.record(z.string(), z.string()).optional(),
       ports: z.array(z.string()).optional(),
       volumes: z.array(z.string()).optional(),
     }),
   ),
 });
+
+type Service = z.infer<typeof composeSchema>["services"][string];
 
 /** The exported variables of the user. */
 const exported: Readonly<Record<string, string>> = {
@@ -32,10 +36,13 @@ const exported: Readonly<Record<string, string>> = {
   BROKER_EDGE_PASSWORD: "edge-password",
 };
 
-const substituted = (text: string): string =>
-  text.replaceAll(/\$\{(\w+)(?::-([^}]*))?(?::\?[^}]*)?\}/g, (_match, name: string, standard?: string) => {
-    return exported[name] ?? standard ?? "";
-  });
+/** As compose substitutes variables. */
+const substituted = (text: string, variables = exported): string =>
+  text.replaceAll(/\$\{(\w+):-([^}]*)\}/g, (_match, name: string, standard: string) => variables[name] ?? standard);
+
+/** What a container gets. */
+const environmentOf = ({ environment = {} }: Service, variables = exported): Record<string, string> =>
+  Object.fromEntries(Object.entries(environment).map(([name, value]) => [name, substituted(value, variables)]));
 
 test("there are compose files", () => expect(files).toContain("two-brokers.yaml"));
 
@@ -70,18 +77,53 @@ test("the members of etcd in failover.yaml know each other, and nodes keep the l
     expect(services[name]?.environment).toMatchObject({ OSTIARY_FAILOVER: lease, OSTIARY_ACK: "edges:1" });
 });
 
+/** Returns the error of the service with these exported variables: of `ostiary config`, or of a script. */
+function runCheck(service: Service, variables: Readonly<Record<string, string>>): string {
+  const { entrypoint, command = [] } = service;
+  const environment = environmentOf(service, variables);
+  if (entrypoint === undefined)
+    return loadConfig({ environment, flags: { role: command[2] ?? "" } }).problems.join("\n");
+  // Compose reads $$ as $.
+  const run = Bun.spawnSync([...entrypoint, ...command.map((text) => text.replaceAll("$$", "$"))], {
+    env: environment,
+  });
+  expect(run.success).toBe(run.stderr.length === 0);
+  return run.stderr.toString();
+}
+
 // Compose files have anchors, which configuration files must not have.
 describe.each(files)("compose/%s", (file) => {
+  const text = readFileSync(join(folder, file), "utf8");
   const { services } = read(file);
   const nodes = Object.entries(services).filter(([, { command }]) => command?.[0] === "serve");
 
   test("has nodes", () => expect(nodes.length).toBeGreaterThan(0));
 
-  test.each(nodes)("%s starts", (_name, { command = [], environment = {} }) => {
-    const values = Object.entries(environment).map(([name, value]) => [name, substituted(value)] as const);
+  // `down` would need a variable that compose itself requires, too.
+  test("commands of compose need no variable", () => expect(text.match(/(?<!\$)\$\{\w+:?\?/g)).toBeNull());
+
+  test("nothing starts before check-variables has ended", () => {
+    const condition = "service_completed_successfully";
+    for (const [name, { depends_on }] of Object.entries(services))
+      if (name !== "check-variables")
+        expect({ name, depends_on }).toEqual({ name, depends_on: { "check-variables": { condition } } });
+  });
+
+  test("check-variables ends with an error that names a missing variable", () => {
+    const secrets = new Set([...text.matchAll(/\$\{(\w+):-(?:missing)?\}/g)].map(([, name = ""]) => name));
+    expect(secrets).toContain("OSTIARY_ADMIN_KEY");
+    const check = must(services["check-variables"]);
+    expect(runCheck(check, exported)).toBe("");
+    for (const name of secrets) {
+      const others = Object.fromEntries(Object.entries(exported).filter(([other]) => other !== name));
+      expect(runCheck(check, others)).toContain(name);
+    }
+  });
+
+  test.each(nodes)("%s starts", (_name, service) => {
     const { config, problems } = loadConfig({
-      environment: Object.fromEntries(values),
-      flags: { role: command[2] ?? "" },
+      environment: environmentOf(service),
+      flags: { role: service.command?.[2] ?? "" },
     });
     expect(problems).toEqual([]);
     const { broker = [], peers = [], primary = [], failover = [] } = config ?? {};

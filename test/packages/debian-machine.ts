@@ -7,7 +7,7 @@ import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "../e2e/cluster.ts";
-import { type Podman } from "../e2e/podman.ts";
+import { type Podman } from "../containers/podman.ts";
 import { programPath } from "../e2e/program.ts";
 
 const bootWithinMs = 120_000;

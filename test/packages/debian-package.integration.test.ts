@@ -16,7 +16,7 @@ import { packagedUnit } from "../../scripts/packaging/debian-package.ts";
 import { workerNiceness } from "../../src/runtime/worker-process.ts";
 import { must } from "../../src/util/assert.ts";
 import { eventually } from "../e2e/cluster.ts";
-import { Podman } from "../e2e/podman.ts";
+import { Podman } from "../containers/podman.ts";
 import { programPath } from "../e2e/program.ts";
 import { builtPackages, makeNext, trackedFiles } from "./built-packages.ts";
 import { debianImage, DebianMachine, decision, firstDecision, policy } from "./debian-machine.ts";

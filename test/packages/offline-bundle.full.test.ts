@@ -10,7 +10,7 @@ import { projectVersion } from "../../scripts/built-binary.ts";
 import { randomHex } from "../../scripts/node-process.ts";
 import { must } from "../../src/util/assert.ts";
 import { makeAuthority } from "../e2e/certificates.ts";
-import { Podman } from "../e2e/podman.ts";
+import { Podman } from "../containers/podman.ts";
 import { builtPackages, makeNext, trackedFiles } from "./built-packages.ts";
 import { debianImage, DebianMachine, decision, firstDecision, policy } from "./debian-machine.ts";
 

@@ -17,7 +17,7 @@ import { notesOf, problemsOf, readReleases } from "../../scripts/release-checks.
 import { schemaVersion } from "../../src/store/connection/database-format.ts";
 import { must } from "../../src/util/assert.ts";
 import { eventually } from "../e2e/cluster.ts";
-import { Podman } from "../e2e/podman.ts";
+import { Podman } from "../containers/podman.ts";
 import { withDirectory } from "../replication/cluster.ts";
 import { commitOf, firstRelease, programOf } from "../releases/release-program.ts";
 import { builtRelease, run, type BuiltRelease } from "./built-release.ts";

@@ -6,7 +6,7 @@ import { Oso } from "oso-cloud";
 import { projectRoot } from "../../scripts/built-binary.ts";
 import { questions } from "../../scripts/example/questions.ts";
 import { freePort, healthAt, newAdminKey } from "../../scripts/node-process.ts";
-import { eventually, loadExample } from "./cluster.ts";
+import { eventually, loadExample } from "../e2e/cluster.ts";
 import { Podman } from "./podman.ts";
 
 test("the image gives Deno the permissions of `scripts/deno`", () => {

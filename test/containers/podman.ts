@@ -1,12 +1,12 @@
 /**
  * Podman and buildah for tests: every call has a time limit, and everything with one prefix can be removed together.
  */
-import * as Bun from "bun";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { containerEnvironment } from "../../scripts/container-environment.ts";
-import { requirePrograms } from "./program.ts";
+import { requirePrograms } from "../e2e/program.ts";
+import { runCommand } from "./run-command.ts";
 import { randomHex } from "../../scripts/node-process.ts";
 
 export class Podman {
@@ -28,22 +28,12 @@ export class Podman {
     return this.run(["podman", "--runtime", "runc", "--cgroup-manager", "cgroupfs", ...parameters]);
   }
 
-  async run(
-    command: string[],
-    { timeoutMs = 60_000, environment = {}, cwd = this.#folder }: RunOptions = {},
+  /** As `podman`, for any program. */
+  run(
+    command: readonly string[],
+    { timeoutMs, environment = {}, cwd = this.#folder }: RunOptions = {},
   ): Promise<string> {
-    const process = Bun.spawn(command, {
-      cwd,
-      env: { ...this.#environment, ...environment },
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: "pipe",
-      timeout: timeoutMs,
-      killSignal: "SIGKILL",
-    });
-    const [status, output, errors] = await Promise.all([process.exited, process.stdout.text(), process.stderr.text()]);
-    if (status !== 0) throw new Error(`${command.join(" ")} ended with ${status}:\n${output}${errors}`);
-    return output.trim();
+    return runCommand(command, { cwd, environment: { ...this.#environment, ...environment }, timeoutMs });
   }
 
   /** Containers, volumes, networks and images of this test. */

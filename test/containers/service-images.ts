@@ -1,6 +1,9 @@
-/** Images of Mosquitto and etcd for the compose files, made of the programs of this machine: their own cannot be downloaded everywhere. */
+/**
+ * Images of Mosquitto and etcd for the compose files, made of the programs of this machine: the published ones cannot be
+ * downloaded everywhere.
+ */
 import type { RootContents } from "../../scripts/root-archive.ts";
-import { programPath } from "./program.ts";
+import { programPath } from "../e2e/program.ts";
 
 export interface ServiceImage {
   readonly root: RootContents;
@@ -26,10 +29,10 @@ export const mosquittoImage = (): ServiceImage => ({
   command: [],
 });
 
-/** As in the published image, but without `etcdctl`, which only its health check needs. */
+/** As in the published image: etcd, and the program of the health check. */
 export const etcdImage = (): ServiceImage => ({
   root: {
-    programs: { "/usr/local/bin/etcd": programPath("etcd") },
+    programs: { "/usr/local/bin/etcd": programPath("etcd"), "/usr/local/bin/etcdctl": programPath("etcdctl") },
     files: { "/etc/nsswitch.conf": "hosts: files dns\n", "/run/keep": "" },
     folders: {},
   },

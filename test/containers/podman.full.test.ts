@@ -14,10 +14,10 @@ import { writeRootArchive } from "../../scripts/root-archive.ts";
 import { must } from "../../src/util/assert.ts";
 import { nodeContainersOf, readManifests, render, type Variant } from "../kubernetes/manifests.ts";
 import { podmanFlags } from "../kubernetes/podman-flags.ts";
-import { eventually, loadExample } from "./cluster.ts";
+import { eventually, loadExample } from "../e2e/cluster.ts";
 import { expectAnswers, healthOn } from "./container-answers.ts";
 import { Podman } from "./podman.ts";
-import { programPath } from "./program.ts";
+import { programPath } from "../e2e/program.ts";
 import { etcdImage, mosquittoImage, type ServiceImage } from "./service-images.ts";
 
 describe("in containers", () => {

@@ -9,7 +9,7 @@ import { Oso } from "oso-cloud";
 import packageJson from "../../package.json" with { type: "json" };
 import { projectRoot } from "../../scripts/built-binary.ts";
 import { freePort, newAdminKey, randomHex } from "../../scripts/node-process.ts";
-import { eventually, loadExample } from "./cluster.ts";
+import { eventually, loadExample } from "../e2e/cluster.ts";
 import { expectAnswers, healthOn } from "./container-answers.ts";
 import { Podman } from "./podman.ts";
 

@@ -4,7 +4,7 @@ import { expect } from "bun:test";
 import { Oso } from "oso-cloud";
 import { questions } from "../../scripts/example/questions.ts";
 import { healthAt, type Health } from "../../scripts/node-process.ts";
-import { eventually } from "./cluster.ts";
+import { eventually } from "../e2e/cluster.ts";
 
 export const healthOn = (port: number): Promise<Health> => healthAt(`http://127.0.0.1:${port}`);
 

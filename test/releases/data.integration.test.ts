@@ -142,7 +142,7 @@ describe.each(versions)("data of %s", (version) => {
         const fallback = await cluster.fallback({ url: "http://127.0.0.1:1" });
         expect(positionOf(fallback.node)).toEqual(stands(release));
         // It has no log, and accepts no writes.
-        await expectAnswers(fallback, release, ["/api/events", "/api/batch"]);
+        await expectAnswers(fallback, release, ["/api/events", "/api/batch", "/api/bulk_load"]);
       }),
     timeoutMs,
   );

@@ -4,7 +4,7 @@
 import type { Exchange } from "./recorded.ts";
 
 /** Members with a time, a random value or a text for people: only their type is compared. */
-const unstable: ReadonlySet<string> = new Set(["head", "next_page_token", "message"]);
+const unstable: ReadonlySet<string> = new Set(["head", "next_page_token", "message", "last_used"]);
 const unstableInKeys: ReadonlySet<string> = new Set(["id", "token", "created"]);
 
 export interface ActualResponse {

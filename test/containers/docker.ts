@@ -34,7 +34,8 @@ const containersSchema = z.array(
 type Container = z.infer<typeof containersSchema>[number];
 
 export class Docker {
-  readonly #folder = mkdtempSync(join(tmpdir(), "ostiary-docker-"));
+  /** It is removed with the engine. */
+  readonly folder = mkdtempSync(join(tmpdir(), "ostiary-docker-"));
   readonly #host = `unix://${this.#at("socket")}`;
   readonly #log = this.#at("dockerd.log");
   readonly #daemon: Bun.Subprocess;
@@ -80,13 +81,13 @@ export class Docker {
   }
 
   #at(name: string): string {
-    return join(this.#folder, name);
+    return join(this.folder, name);
   }
 
   /** Returns the standard output; a failure throws with the whole output. */
   run(command: readonly string[], { timeoutMs, environment = {} }: RunOptions = {}): Promise<string> {
-    const own = { PATH: must(process.env["PATH"]), HOME: this.#folder, DOCKER_HOST: this.#host };
-    return runCommand(command, { cwd: this.#folder, environment: { ...own, ...environment }, timeoutMs });
+    const own = { PATH: must(process.env["PATH"]), HOME: this.folder, DOCKER_HOST: this.#host };
+    return runCommand(command, { cwd: this.folder, environment: { ...own, ...environment }, timeoutMs });
   }
 
   docker(...parameters: string[]): Promise<string> {
@@ -125,7 +126,7 @@ export class Docker {
     } finally {
       this.#kill();
       await this.#daemon.exited;
-      rmSync(this.#folder, { recursive: true, force: true });
+      rmSync(this.folder, { recursive: true, force: true });
     }
   }
 

@@ -13,11 +13,14 @@ import { projectRoot } from "../../scripts/built-binary.ts";
 import { freePort, newAdminKey, NodeProcess } from "../../scripts/node-process.ts";
 import { bundleName } from "../../scripts/packaging/offline-bundle.ts";
 import { packageName } from "../../scripts/packaging/debian-package.ts";
+import { writeRootArchive } from "../../scripts/root-archive.ts";
 import { notesOf, problemsOf, readReleases } from "../../scripts/release-checks.ts";
 import { schemaVersion } from "../../src/store/connection/database-format.ts";
 import { must } from "../../src/util/assert.ts";
 import { eventually } from "../e2e/cluster.ts";
+import { Docker } from "../containers/docker.ts";
 import { Podman } from "../containers/podman.ts";
+import { programPath } from "../e2e/program.ts";
 import { withDirectory } from "../replication/cluster.ts";
 import { commitOf, firstRelease, programOf } from "../releases/release-program.ts";
 import { builtRelease, run, type BuiltRelease } from "./built-release.ts";
@@ -344,35 +347,15 @@ describe("the images of a release", () => {
       const loaded = await podman.podman("load", "--input", release.file(name()));
       const image = must(/^Loaded image: (?!.*:latest$)(\S+)$/m.exec(loaded))[1] ?? "";
       const [port, key, container] = [await freePort(), newAdminKey(), `${podman.prefix}-release`];
-      await podman.podman(
-        ...[
-          "run",
-          "--detach",
-          "--name",
-          container,
-          "--read-only",
-          "--cap-drop",
-          "ALL",
-          "--env",
-          `OSTIARY_ADMIN_KEY=${key}`,
-        ],
-        ...[
-          "--volume",
-          `${container}:/data`,
-          "--publish",
-          `127.0.0.1:${port}:8080`,
-          image,
-          "serve",
-          "--role",
-          "primary",
-        ],
-      );
+      const options = ["--read-only", "--cap-drop", "ALL", "--volume", `${container}:/data`];
+      const settings = ["--env", `OSTIARY_ADMIN_KEY=${key}`, "--publish", `127.0.0.1:${port}:8080`];
+      const command = [image, "serve", "--role", "primary"];
+      await podman.podman("run", "--detach", "--name", container, ...options, ...settings, ...command);
       expect(await podman.podman("exec", container, "/usr/bin/ostiary", "version")).toStartWith(
         `ostiary ${release.version} `,
       );
-      const url = `http://127.0.0.1:${port}`;
-      await eventually(async () => (await fetch(`${url}/readyz`).catch(() => undefined))?.ok === true, "it is ready");
-      expect(await firstAnswer(url, key)).toEndWith("Allowed\n");
+      await untilReady(port);
+      expect(await firstAnswer(`http://127.0.0.1:${port}`, key)).toEndWith("Allowed\n");
       await podman.podman("rm", "--force", "--time", "5", "--volumes", container);
       await podman.podman("rmi", "--force", image);
     },
@@ -380,15 +363,84 @@ describe("the images of a release", () => {
   );
 });
 
-/** The program of the release as a client of a node without a policy. */
+test(
+  "on Docker, a release takes the data of a node that one-node.yaml of 0.1.0 has started",
+  async () => {
+    const docker = await Docker.start();
+    try {
+      const before = join(docker.folder, "before");
+      mkdirSync(before);
+      await $`git archive ${commitOf(firstRelease)} compose | tar -xC ${before}`.cwd(projectRoot).quiet();
+      await importFirstImage(docker);
+      await docker.importImage("alpine", { programs: { "/bin/cp": programPath("cp") }, files: {}, folders: {} });
+      const [port, key] = [await freePort(), newAdminKey()];
+      const variables = { OSTIARY_ADMIN_KEY: key, PRIMARY_PORT: String(port), OSTIARY_IMAGE: "first" };
+      const compose = (folder: string, ...words: string[]): Promise<string> =>
+        docker.run(["docker-compose", "--file", join(folder, "compose", "one-node.yaml"), ...words], {
+          environment: variables,
+          timeoutMs: 120_000,
+        });
+      await compose(before, "up", "--detach");
+      await untilReady(port);
+      expect(await firstAnswer(`http://127.0.0.1:${port}`, key)).toBe("Allowed\n");
+      await compose(before, "down");
+
+      // As the manual has it.
+      const page = readFileSync(join(projectRoot, "appliance/manual/upgrades.md"), "utf8");
+      const [, command = ""] = must(/^(docker run .* cp -a .*)$/m.exec(page));
+      await docker.run(["sh", "-c", command]);
+      const bundle = join(docker.folder, "bundle");
+      mkdirSync(bundle);
+      await $`tar --strip-components=1 -xzf ${release.file(`${bundleName(release.version, ownArchitecture)}.tar.gz`)} -C ${bundle}`;
+      await docker.docker("load", "--input", join(bundle, "ostiary-image.tar"));
+      await compose(bundle, "up", "--detach");
+      await untilReady(port);
+      const url = `http://127.0.0.1:${port}`;
+      expect(await ask(url, key, "authorize", "User:ann", "read", "Doc:a")).toBe("Allowed\n");
+      expect(await ask(url, key, "nodes")).toContain(` ${release.version} (format 5) `);
+    } finally {
+      await docker.stop();
+    }
+  },
+  withinMs,
+);
+
+/** The image of 0.1.0 with its program, made as its Containerfile says. */
+async function importFirstImage(docker: Docker): Promise<void> {
+  const archive = join(docker.folder, "first.tar");
+  await writeRootArchive(archive, {
+    programs: { "/usr/bin/ostiary": await programOf(firstRelease) },
+    files: { "/etc/passwd": "ostiary:x:65532:65532:ostiary:/data:/sbin/nologin\n" },
+    folders: { "/data": 65_532 },
+  });
+  const changes = [
+    "ENV OSTIARY_HOST=0.0.0.0 OSTIARY_DATA=/data SQLITE_TMPDIR=/data",
+    "USER 65532:65532",
+    "VOLUME /data",
+    'ENTRYPOINT ["/usr/bin/ostiary"]',
+  ];
+  await docker.docker("import", ...changes.flatMap((change) => ["--change", change]), archive, "first");
+}
+
+function untilReady(port: number): Promise<void> {
+  const ready = async (): Promise<boolean> =>
+    (await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => undefined))?.ok === true;
+  return eventually(ready, `the node at ${port} is ready`, 60_000);
+}
+
+/** Runs a command of the release's program for a node. */
+function ask(url: string, key: string, ...words: string[]): Promise<string> {
+  return run(["env", `OSO_URL=${url}`, `OSO_AUTH=${key}`, ownProgram(), ...words], projectRoot);
+}
+
+/** The answer of a node that had no policy before. */
 function firstAnswer(url: string, key: string): Promise<string> {
   return withDirectory(async (folder) => {
-    writeFileSync(join(folder, "policy.polar"), policy);
-    const ask = (...words: string[]): Promise<string> =>
-      run(["env", `OSO_URL=${url}`, `OSO_AUTH=${key}`, ownProgram(), ...words], folder);
-    await ask("policy", "policy.polar");
-    await ask("tell", "has_role", "User:ann", "reader", "Doc:a");
-    return ask("authorize", "User:ann", "read", "Doc:a");
+    const path = join(folder, "policy.polar");
+    writeFileSync(path, policy);
+    await ask(url, key, "policy", path);
+    await ask(url, key, "tell", "has_role", "User:ann", "reader", "Doc:a");
+    return ask(url, key, "authorize", "User:ann", "read", "Doc:a");
   });
 }
 

@@ -42,9 +42,9 @@ const oldWords: readonly OldWord[] = [
   { pattern: /\bof such\b|\bwhich is why\b|\bword of\b/, use: "a sentence with subject, verb and object" },
 ];
 
-/** Names of release 0.1.0 that stay: routes, members of JSON, states, settings and codes of diagnostics. */
+/** Names of release 0.1.0 that stay: routes, members of JSON, states, settings and codes of diagnostics; a flag of Docker. */
 const keptNames =
-  /^(?:feed|pledge)$|^pledge\?|\bsource feed\b|\bfeed \(|\bfeed_connected\b|\bpledged_to\b|"?`feed`|ostiary feed 1|\bpledged(?:To)?\b|\/pledge\b|\bfeedConnected\b|\bSTALE_FEED\b|\bfact\/orphaned\b|\bchange feeds?\b|\bfeeds? of change events\b/g;
+  /^(?:feed|pledge)$|^pledge\?|\bsource feed\b|\bfeed \(|\bfeed_connected\b|\bpledged_to\b|"?`feed`|ostiary feed 1|\bpledged(?:To)?\b|\/pledge\b|\bfeedConnected\b|\bSTALE_FEED\b|\bfact\/orphaned\b|\bchange feeds?\b|\bfeeds? of change events\b|--remove-orphans\b/g;
 /** Files whose subject are the old names. */
 const nameFiles =
   /^(?:src\/config\/renamed-settings\.ts|test\/tidy\/words\.ts|test\/tidy\.test\.ts|test\/releases\/.*|test\/cli\/command-line\.test\.ts|test\/config\/load\.test\.ts)$/;

@@ -98,7 +98,7 @@ export async function serveNode(
     return {
       url: listener.url,
       node: () => current.node,
-      knowsKey: (authorization, isForwarded) => current.knowsKey(authorization, isForwarded),
+      knowsKey: current.knowsKey,
       drain: (besides) => current.drain(besides),
       failWaiting: () => current.failWaiting(),
       replace: (next) => current.replace(next),
@@ -182,7 +182,7 @@ class CurrentApp {
     return (this.#made ??= this.#make(this.node));
   }
 
-  // A wrong key must not make the API: that takes ten milliseconds, and would show that the environment exists.
+  /** A wrong key must not make the API: that takes ten milliseconds, and would show that the environment exists. */
   readonly #findKey = (authorization: string) =>
     this.#made === undefined
       ? authenticate(this.node.engine(), bearerIn(authorization))

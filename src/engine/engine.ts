@@ -589,18 +589,18 @@ export class Engine {
   }
 
   /**
-   * Plans what was asked before and what the policy declares, one plan at each step, so that a first question does not
-   * wait for its plan. Run the steps between questions, and all of them again when the data has changed: they end at once
+   * Plans what was asked before and what the policy declares, at most `max` questions, one at each step, so that a first
+   * question does not wait for its plan. Run the steps between questions, and all of them again when the data has changed: they end at once
    * if the plans are still the best ones.
    */
-  *warmUpPlans(): Generator<undefined, void> {
+  *warmUpPlans(max: number): Generator<undefined, void> {
     let planner: Planner | undefined;
     let shapes: KeyedShape[] = [];
     for (;;) {
       let isOver = true;
       this.#view.withPlanner((current) => {
         if (current === this.#warmedUp) return;
-        if (current !== planner) [planner, shapes] = [current, unplannedQuestions(current)];
+        if (current !== planner) [planner, shapes] = [current, unplannedQuestions(current, max)];
         const shape = shapes.shift();
         if (shape !== undefined) this.#planAhead(current, shape);
         isOver = shapes.length === 0;

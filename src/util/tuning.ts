@@ -65,7 +65,7 @@ export const filePieceBytes = 1024 * KiB;
 /** The warm-up of the symbol cache reads so many symbols at each step: about a third of a millisecond. */
 export const warmUpSymbolsPerStep = 200;
 
-/** So many questions are planned before they are asked, a quarter of the plan cache. A plan takes one to five ms. */
+/** So many questions are planned in a process before they are asked. A plan takes one to five milliseconds, and 50 kB. */
 export const expectedQuestionsMax = 500;
 
 /**

@@ -216,6 +216,21 @@ test("a change that outdates no plan costs one look, however many plans there ar
     }
   }));
 
+test("a hundred databases of a process make five plans each", () =>
+  withStore((directory) => {
+    const started = new Started(directory);
+    const others = Array.from({ length: 99 }, () => new LocalDatabase(directory, defaultLimits, started.clock));
+    const planAhead = spyOn(Planner.prototype, "planAhead");
+    try {
+      for (const copy of others) copy.open(join(directory, "store-1.db"));
+      started.wait();
+      expect(planAhead.mock.calls.length).toBe(500);
+    } finally {
+      planAhead.mockRestore();
+      for (const copy of [started.copy, ...others]) copy.close();
+    }
+  }));
+
 test("the databases of a process share one queue, which leaves six sevenths of the thread", () =>
   withStore((directory) => {
     const one = new Started(directory);

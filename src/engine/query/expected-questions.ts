@@ -2,15 +2,14 @@
  * The questions that will probably be asked next, so that their plans can be made before: those that were asked lately,
  * and those that the policy declares, for each of its actor types, resource types and permissions.
  */
-import { expectedQuestionsMax } from "../../util/tuning.ts";
 import type { Planner } from "./planner.ts";
 import type { KeyedShape } from "./shapes.ts";
 
-/** The expected questions that have no plan yet, the most probable ones first. */
-export function unplannedQuestions(planner: Planner): KeyedShape[] {
-  const found = new Map(planner.expected.map((shape) => [shape.key, shape]));
+/** Those of the `max` most probable questions that have no plan yet, the most probable ones first. */
+export function unplannedQuestions(planner: Planner, max: number): KeyedShape[] {
+  const found = new Map(planner.expected.slice(0, max).map((shape) => [shape.key, shape]));
   for (const shape of declaredQuestions(planner)) {
-    if (found.size >= expectedQuestionsMax) break;
+    if (found.size >= max) break;
     found.set(shape.key, shape);
   }
   return [...found.values()].filter((shape) => !planner.isSettled(shape));

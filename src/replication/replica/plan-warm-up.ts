@@ -3,6 +3,9 @@
  * opened, and when its plans are outdated, for example by a new policy. It plans one question at a time, between
  * requests. What was asked is kept in the data directory for the next start; without that file, the questions that the
  * policy declares are planned.
+ *
+ * The databases of all environments of a process share a queue, so one plan is made at a time, and a number of plans,
+ * because each takes some 50 kB.
  */
 import { z } from "zod";
 import type { Engine } from "../../engine/engine.ts";
@@ -12,6 +15,7 @@ import { getLogger } from "../../telemetry/logger.ts";
 import { must } from "../../util/assert.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
+import { expectedQuestionsMax } from "../../util/tuning.ts";
 
 const log = getLogger("engine");
 
@@ -74,6 +78,7 @@ export class PlanWarmUp {
     this.#isRunning = false;
     if (!hasPolicy) this.#isFirstOver = true;
     if (!this.#isFirstOver) this.#firstUntilMs ??= this.#clock.monotonicMs() + firstMsMax;
+    this.#steps.users.add(this);
     this.#cancelSaving();
     this.#cancelSaving = this.#clock.every(saveIntervalMs, () => this.#save());
     this.#run();
@@ -93,6 +98,7 @@ export class PlanWarmUp {
   end(): void {
     this.#cancelSaving();
     this.#save();
+    this.#steps.users.delete(this);
     this.#engine = undefined;
   }
 
@@ -100,9 +106,11 @@ export class PlanWarmUp {
     const engine = this.#engine;
     if (this.#isRunning || engine === undefined) return;
     this.#isRunning = true;
-    const plans = engine.warmUpPlans();
+    let plans: Generator<undefined, void> | undefined;
     const step = (): void => {
       if (this.#engine !== engine) return;
+      // Databases that are opened together have each begun by now.
+      plans ??= engine.warmUpPlans(this.#steps.plansMax);
       if (isOver(plans)) this.#finish();
       else this.#steps.add(step);
     };
@@ -154,9 +162,16 @@ class StepQueue {
   readonly #clock: Clock;
   /** The first one stays here while it runs, so what it adds waits for its end. */
   readonly #waiting: (() => void)[] = [];
+  /** The open databases. */
+  readonly users = new Set<PlanWarmUp>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
+  }
+
+  /** How many plans each database may make. */
+  get plansMax(): number {
+    return Math.ceil(expectedQuestionsMax / this.users.size);
   }
 
   /** `step` must not throw. */

@@ -16,7 +16,7 @@ import {
 
 const log = getLogger("storage");
 
-/** The messages for each part of the data that is written. */
+/** The messages for each part of the data that is written. The first ones explain why writes are refused. */
 const parts = {
   database: { fails: "the database cannot be written", works: "the database can be written again" },
   lock: {
@@ -35,10 +35,10 @@ export type StoragePart = keyof typeof parts;
 export class StorageStatus {
   readonly #problems = new Map<StoragePart, string>();
 
-  /** The problem of the storage, without private details. Undefined if there is none. */
+  /** The most serious problem of the storage, without private details. Undefined if there is none. */
   get problem(): string | undefined {
-    const [first] = this.#problems.values();
-    return first;
+    const names = Object.keys(parts) as readonly StoragePart[];
+    return names.map((part) => this.#problems.get(part)).find((problem) => problem !== undefined);
   }
 
   /** Writing this part failed at `path`. Each failure is counted; it is logged if the reason has changed. */

@@ -198,7 +198,10 @@ describe("lists are complete", () => {
         ? []
         : [[`\`${old.name}\``, `\`${name}\``]],
     );
-    expectSection("upgrades", "renamed settings", tableOf([["setting of 0.1.0", "0.2.0"], ...rows]));
+    const isMoved = ([old = "", now = ""]: readonly string[]): boolean => now === `\`advanced.${old.slice(1)}`;
+    const others = tableOf([["setting of 0.1.0", "0.2.0"], ...rows.filter((row) => !isMoved(row))]);
+    const moved = rows.filter(isMoved).map(([old]) => old);
+    expectSection("upgrades", "renamed settings", `${others}\nIn \`advanced\` are now ${moved.join(", ")}.\n`);
   });
 
   test("and metrics with another name, none of which is still there", () => {

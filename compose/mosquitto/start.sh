@@ -3,7 +3,7 @@
 # file, which is created from the environment and hashed before the broker listens.
 set -eu
 umask 077
-: "${BROKER_PRIMARY_PASSWORD:?export it first}" "${BROKER_EDGE_PASSWORD:?export it first}"
+: "${BROKER_PRIMARY_PASSWORD:?must be set}" "${BROKER_EDGE_PASSWORD:?must be set}"
 while IFS= read -r line; do
   printf '%s\n' "$line"
 done < /mosquitto/config/acl > /run/mosquitto/acl

@@ -231,11 +231,11 @@ test("a hundred databases of a process make five plans each", () =>
     }
   }));
 
-test("the databases of a process share one queue, which leaves six sevenths of the thread", () =>
+test("the databases of a process share one queue, which pauses after each plan", () =>
   withStore((directory) => {
     const one = new Started(directory);
     const planAhead = spyOn(Planner.prototype, "planAhead").mockImplementation(() => {
-      one.passedMs += 10;
+      one.passedMs += 1;
       return { kind: "nothing" };
     });
     const other = new LocalDatabase(directory, defaultLimits, one.clock);
@@ -245,7 +245,7 @@ test("the databases of a process share one queue, which leaves six sevenths of t
       // Six decisions, six lists and four questions for actions, in each database.
       expect(planAhead.mock.calls.length).toBe(32);
       // One pause between each two of them.
-      expect(one.delaysMs.filter((delayMs) => delayMs === 60).length).toBe(31);
+      expect(one.delaysMs.filter((delayMs) => delayMs === 6).length).toBe(31);
     } finally {
       planAhead.mockRestore();
       other.close();

@@ -27,9 +27,13 @@ const saveIntervalMs = 60_000;
 const firstMsMax = 2000;
 /** Changes of the data come in groups. */
 const changePauseMs = 100;
-/** After each step at least so long, and so many times as long as the step: six sevenths of the thread are left. */
-const pauseMsMin = 2;
+/**
+ * The pause after a step is so many times as long as the step, which leaves six sevenths of the thread to requests. The
+ * first plans of a process take ten times as long as later ones, but the next question should not wait for that.
+ */
 const pauseRatio = 6;
+const pauseMsMin = 2;
+const pauseMsMax = 10;
 
 const name = z.string();
 const shapesSchema: z.ZodType<readonly Shape[]> = z.array(
@@ -186,7 +190,7 @@ class StepQueue {
       must(this.#waiting[0])();
       this.#waiting.shift();
       const tookMs = this.#clock.monotonicMs() - startMs;
-      if (this.#waiting.length > 0) this.#planNext(Math.max(pauseMsMin, pauseRatio * tookMs));
+      if (this.#waiting.length > 0) this.#planNext(Math.min(pauseMsMax, Math.max(pauseMsMin, pauseRatio * tookMs)));
     });
   }
 }

@@ -589,22 +589,23 @@ export class Engine {
   }
 
   /**
-   * Plans what was asked before and what the policy declares, at most `max` questions, one at each step, so that a first
-   * question does not wait for its plan. Run the steps between questions, and all of them again when the data has changed: they end at once
-   * if the plans are still the best ones.
+   * Plans what was asked before and, while `isIdle()`, what the policy declares: at most `max` questions, one at each
+   * step, so that a first question does not wait for its plan. Run the steps between questions, and all of them again
+   * when the data has changed: they end at once if the plans are still the best ones.
    */
-  *warmUpPlans(max: number): Generator<undefined, void> {
+  *warmUpPlans(max: number, isIdle: () => boolean): Generator<undefined, void> {
     let planner: Planner | undefined;
-    let shapes: KeyedShape[] = [];
+    let shapes: Iterator<KeyedShape, void> | undefined;
     for (;;) {
       let isOver = true;
       this.#view.withPlanner((current) => {
         if (current === this.#warmedUp) return;
-        if (current !== planner) [planner, shapes] = [current, unplannedQuestions(current, max)];
-        const shape = shapes.shift();
-        if (shape !== undefined) this.#planAhead(current, shape);
-        isOver = shapes.length === 0;
-        if (isOver) this.#warmedUp = current;
+        if (shapes === undefined || current !== planner)
+          [planner, shapes] = [current, unplannedQuestions(current, max, isIdle)];
+        const next = shapes.next();
+        isOver = next.done === true;
+        if (next.done === true) this.#warmedUp = current;
+        else this.#planAhead(current, next.value);
       });
       if (isOver) return;
       yield;

@@ -167,6 +167,44 @@ test("a node that starts is not ready until the first plans are made, for at mos
     started.copy.close();
   }));
 
+test("what was never asked is planned only while the node is not ready", () =>
+  withStore((directory, writer) => {
+    const started = new Started(directory);
+    const planAhead = spyOn(Planner.prototype, "planAhead");
+    try {
+      started.wait();
+      expect(planAhead.mock.calls.length).toBe(16);
+      const ask = (): boolean =>
+        started.copy.engine().authorize({
+          actor: { type: "User", id: "ann" },
+          action: "read",
+          resource: { type: "Doc", id: "one" },
+          contextFacts: [],
+        });
+      expect(plansOf(ask)).toEqual({ hits: 1, misses: 0 });
+      planAhead.mockClear();
+      apply(writer, inserted(), policy(source("editor"), 2));
+      started.copy.onStateChange(readState(writer));
+      started.wait();
+      expect(planAhead.mock.calls.length).toBe(1);
+      expect(plansOf(ask)).toEqual({ hits: 1, misses: 0 });
+
+      // It is ready after two seconds, with the plans that were made until then.
+      planAhead.mockClear();
+      const slow = new Started(directory);
+      while (slow.later.length > 0) {
+        slow.passedMs += 250;
+        slow.later.shift()?.();
+      }
+      slow.copy.close();
+      expect(planAhead.mock.calls.length).toBeGreaterThan(1);
+      expect(planAhead.mock.calls.length).toBeLessThan(8);
+    } finally {
+      planAhead.mockRestore();
+      started.copy.close();
+    }
+  }));
+
 test("questions with types that nobody knows, and long ones, are not kept", () =>
   withStore((directory) => {
     const started = new Started(directory);
@@ -244,8 +282,8 @@ test("the databases of a process share one queue, which pauses after each plan",
       one.wait();
       // Six decisions, six lists and four questions for actions, in each database.
       expect(planAhead.mock.calls.length).toBe(32);
-      // One pause between each two of them.
-      expect(one.delaysMs.filter((delayMs) => delayMs === 6).length).toBe(31);
+      // One pause after each of them.
+      expect(one.delaysMs.filter((delayMs) => delayMs === 6).length).toBe(32);
     } finally {
       planAhead.mockRestore();
       other.close();

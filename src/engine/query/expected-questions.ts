@@ -5,14 +5,22 @@
 import type { Planner } from "./planner.ts";
 import type { KeyedShape } from "./shapes.ts";
 
-/** Those of the `max` most probable questions that have no plan yet, the most probable ones first. */
-export function unplannedQuestions(planner: Planner, max: number): KeyedShape[] {
-  const found = new Map(planner.expected.slice(0, max).map((shape) => [shape.key, shape]));
-  for (const shape of declaredQuestions(planner)) {
-    if (found.size >= max) break;
-    found.set(shape.key, shape);
+/**
+ * Those of the `max` most probable questions that have no plan yet, the most probable ones first. A plan may take a
+ * tenth of a second. For a question that was asked before, that time is only moved, so those that the policy merely
+ * declares are included while `isIdle()`.
+ */
+export function* unplannedQuestions(planner: Planner, max: number, isIdle: () => boolean): Generator<KeyedShape, void> {
+  const found = new Set<string>();
+  for (const shape of planner.expected.slice(0, max)) {
+    found.add(shape.key);
+    if (!planner.isSettled(shape)) yield shape;
   }
-  return [...found.values()].filter((shape) => !planner.isSettled(shape));
+  for (const shape of declaredQuestions(planner)) {
+    if (found.size >= max || !isIdle()) return;
+    found.add(shape.key);
+    if (!planner.isSettled(shape)) yield shape;
+  }
 }
 
 /** What the policy declares: first decisions, then lists of actions, then of resources. */

@@ -1,8 +1,8 @@
 /**
  * Plans the questions that will probably be asked, so that no first question waits for its plan: when a database is
  * opened, and when its plans are outdated, for example by a new policy. It plans one question at a time, between
- * requests. What was asked is kept in the data directory for the next start; without that file, the questions that the
- * policy declares are planned.
+ * requests. What was asked is kept in the data directory for the next start. What the policy declares is planned only
+ * while the node is not ready yet, since a plan can delay requests.
  *
  * The databases of all environments of a process share a queue, so one plan is made at a time, and a number of plans,
  * because each takes some 50 kB.
@@ -114,7 +114,7 @@ export class PlanWarmUp {
     const step = (): void => {
       if (this.#engine !== engine) return;
       // Databases that are opened together have each begun by now.
-      plans ??= engine.warmUpPlans(this.#steps.plansMax);
+      plans ??= engine.warmUpPlans(this.#steps.plansMax, () => this.isFirst);
       if (isOver(plans)) this.#finish();
       else this.#steps.add(step);
     };

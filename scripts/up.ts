@@ -126,7 +126,12 @@ async function startNodes({ primary, edges }: Appliance): Promise<void> {
 }
 
 const startNode = (node: NodeProcess): Promise<void> =>
-  step(node.name, async () => [await node.start(({ ok }) => ok), `ready at ${node.url}`]);
+  step(node.name, async () => {
+    await node.start();
+    // It plans its first questions, which would take the processors from the nodes that are asked.
+    while (!(await fetch(`${node.url}/readyz`)).ok) await Bun.sleep(20);
+    return [undefined, `ready at ${node.url}`];
+  });
 
 const brokerWaitMs = 5000;
 

@@ -38,7 +38,7 @@ const areas: readonly (readonly [name: string, description: string, parts: reado
   ["simulation", "whole clusters under faults, in simulated time", ["sim", "chaos", "siege", "harness"]],
   ["engine", "language, planner, evaluator, store", ["engine", "polar", "datalog", "store", "util"]],
   ["random", "random policies and histories against the oracle", ["fuzz", "histories", "oracle"]],
-  ["cli", "commands, settings, README, manual", ["cli", "config", "generate-types", "manual", "readme"]],
+  ["cli", "commands, settings, README, manual", ["cli", "config", "generate-types", "manual", "readme", "first-run"]],
   ["cases", "each case file on engine, evaluator and oracle", ["cases"]],
   ["local", "local authorization, and imports of other models", ["local", "import"]],
   ["environments", "several environments in one process", ["environments"]],

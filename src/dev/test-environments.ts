@@ -79,7 +79,7 @@ export class DevEnvironments implements TestEnvironments {
     try {
       const { limits } = this.#config;
       const source = this.#original.engine().path;
-      if (isCopy) await copyEnvironment({ system: realSystem, source, data, environment: name, limits });
+      if (isCopy) await copyEnvironment({ environment: name, data, limits, system: realSystem }, source);
       const adminKey = `e_${name}_${keyId}_${randomBytes(16).toString("hex")}`;
       const config = { ...this.#config, environment: name, data, nodeId: name, adminKey };
       const node = await startAlone(config, (parts) => startPrimary(parts, config));

@@ -244,7 +244,8 @@ class EnvironmentHost implements Environments {
     let failure: unknown;
     try {
       const { limits } = this.#config;
-      if (source !== undefined) await copyEnvironment({ system: this.#system, source, data, environment: id, limits });
+      const copy = { environment: id, data, limits, system: this.#system };
+      if (source !== undefined) await copyEnvironment(copy, source);
       if (this.#isStopped) throw new AppError("not_ready", "this node is shutting down");
       service = await this.#startHosted(id, { adminKey: token });
       await registry.put(creation.entry, present);

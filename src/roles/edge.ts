@@ -3,7 +3,6 @@
  * the primary, serves its log and its snapshots to other nodes, and can become the primary. `startEdge` opens its parts
  * in the order in which they start.
  */
-import { join } from "node:path";
 import type { Config } from "../config/config.ts";
 import { startAuditExchange } from "../replication/audit/audit-exchange.ts";
 import { serveReplicaBackups } from "../replication/backup/backup-server.ts";
@@ -66,7 +65,7 @@ export async function startEdge(
   const replica = await openReplica(config, parts, ackName, started, (asked) => survey.answer(asked));
   const { loop, peers, waiters, state } = replica;
   const candidate = openCandidate({ config, id, replica, votes, system }, started);
-  startReports(parts, config, replica, started);
+  startReports(parts, replica, started);
 
   const health = (): NodeHealth => ({
     ...replicaHealth(replica, limits.readyAgeMsMax, unsettled?.()),
@@ -81,7 +80,7 @@ export async function startEdge(
   started.defer(() => subscriber.close());
   replica.onStateChange(subscriber.onStateChange);
   replica.onStateChange(longPolls.wake);
-  const replication = serveNodes(parts, config, replica, candidate, nodeKeyHashes);
+  const replication = serveNodes(parts, replica, candidate, nodeKeyHashes);
   loop.start();
   subscriber.start();
 
@@ -118,7 +117,7 @@ export async function startEdge(
     survey: (wanted) => survey.ask(wanted),
     replication,
     endLongPolls: longPolls.wake,
-    backup: serveReplicaBackups(replica, config, system),
+    backup: serveReplicaBackups(parts, replica, nodeKeyHashes[0]),
     mqttConnection: undefined,
     stop: () => running.disposeAsync(),
     whenIdle: async () => promotions?.waitUntilIdle(),
@@ -126,47 +125,28 @@ export async function startEdge(
 }
 
 /** Reports the uses of API keys to the primary, and exchanges the audit log with it. For an edge or a fallback. */
-export function startReports(
-  { keyUses, writer, database, system }: NodeParts,
-  { limits }: Config,
-  { peers, reportDamage }: Replica,
-  started: AsyncDisposableStack,
-): void {
+export function startReports(parts: NodeParts, { peers, reportDamage }: Replica, started: AsyncDisposableStack): void {
+  const { keyUses, writer, database, limits } = parts;
   started.defer(keyUses.start(limits.keyUsesIntervalMs, (uses) => peers.primary.client.keyUses(uses)));
-  startAuditExchange(
-    {
-      writer,
-      reader: () => database.reader(),
-      primary: () => peers.primary.client,
-      intervalMs: limits.auditExchangeIntervalMs,
-      clock: system.clock,
-      reportDamage,
-    },
-    started,
-  );
+  const primary = () => peers.primary.client;
+  startAuditExchange(parts, { writer, reader: () => database.reader(), primary, reportDamage }, started);
 }
 
 /** The server for other nodes. */
 function serveNodes(
-  { id, votes, keyUses, longPolls, system }: NodeParts,
-  { data, limits }: Config,
+  parts: NodeParts,
   replica: Replica,
   candidate: Candidate,
   nodeKeyHashes: NodeKeyHashes,
 ): Node["replication"] {
+  const { id, votes, keyUses, longPolls, limits, clock } = parts;
   const { peers, loop } = replica;
-  const snapshots = openSnapshotCache({
-    storePath: () => replica.database.path,
-    directory: join(data, "snapshots"),
-    reuseMs: limits.snapshotReuseMs,
-    state() {
-      // Throws with the reason why there is none.
-      replica.engine();
-      return must(replica.state());
-    },
-    nodeKeyHash: nodeKeyHashes[0],
-    system,
-  });
+  const state = (): StoreState => {
+    // Throws with the reason why there is none.
+    replica.engine();
+    return must(replica.state());
+  };
+  const snapshots = openSnapshotCache(parts, () => replica.database.path, state, nodeKeyHashes[0]);
   return createNodeServer({
     store() {
       // A database that must not answer must not be followed either.
@@ -184,7 +164,7 @@ function serveNodes(
     ack: false,
     freshness: () => ({ sequenceNumber: undefined, ageMs: loop.monitor.ageMs }),
     limits,
-    clock: system.clock,
+    clock,
     keyUses,
     verifyNodeKey: nodeKeyVerifier(nodeKeyHashes, "request"),
     serveSnapshot: (request) => serveSnapshot(request, snapshots),

@@ -7,15 +7,17 @@ import type { Config } from "../config/config.ts";
 import { createAuditRecorder } from "../replication/audit/audit-recorder.ts";
 import { createBackupServer, serveReplicaBackups } from "../replication/backup/backup-server.ts";
 import { foreignHealth } from "../replication/history-guard.ts";
-import { nodeIdOf, nodeKeyHashesOf } from "../replication/identity.ts";
+import { nodeKeyHashesOf } from "../replication/identity.ts";
 import { KeyUses, type UsesByKey } from "../replication/key-uses.ts";
 import type { Node } from "../replication/node.ts";
+import { NodeContext } from "../replication/node-context.ts";
 import { lacksPolicy, type NodeHealth, withoutPolicy } from "../replication/node-health.ts";
 import { openReplica } from "../replication/replica/replica.ts";
 import { openSnapshotReplica, type SnapshotReplica } from "../replication/replica/snapshot-replica.ts";
 import { reporterOf } from "../replication/survey/node-report.ts";
 import { ReplicaSurvey } from "../replication/survey/replica-survey.ts";
 import { withoutAckName } from "../replication/transport/open-peers.ts";
+import type { AuditEntry } from "../store/log/audit-entry.ts";
 import type { StoreState } from "../store/log/store-state.ts";
 import { lockNodeDirectory } from "../store/directory/data-directory.ts";
 import { AppError } from "../util/app-error.ts";
@@ -39,10 +41,11 @@ export async function startFollowingFallback(parts: NodeParts, config: Config): 
       ...policyHealth(replica.state()),
     };
   };
-  const own = reporterOf({ node: id, nodeKeyHashes: nodeKeyHashesOf(config), health, appliedMs: replica.appliedMs });
+  const nodeKeyHashes = nodeKeyHashesOf(config);
+  const own = reporterOf({ node: id, nodeKeyHashes, health, appliedMs: replica.appliedMs });
   const survey = new ReplicaSurvey(own, replica.peers, system.clock);
   replica.loop.start();
-  startReports(parts, config, replica, started);
+  startReports(parts, replica, started);
   const running = started.move();
   return {
     ...commonMembers(config, id, keyUses, system.clock),
@@ -54,37 +57,34 @@ export async function startFollowingFallback(parts: NodeParts, config: Config): 
     survey: (wanted) => survey.ask(wanted),
     requireFresh: () => replica.requireFresh(config.maxStaleness),
     reportDamage: replica.reportDamage,
-    backup: serveReplicaBackups(replica, config, system),
+    backup: serveReplicaBackups(parts, replica, nodeKeyHashes?.[0]),
     stop: () => running.disposeAsync(),
   };
 }
 
 /** A node without a writer, so it has parts of its own. It ends them with its role. */
 export async function startSnapshotFallback(config: Config, system: ClusterSystem): Promise<Node> {
-  const { data, maxStaleness } = config;
+  const { maxStaleness } = config;
   await using started = new AsyncDisposableStack();
+  const context = new NodeContext(config, system);
+  const { data, limits, clock } = context;
   const directory = lockNodeDirectory(data);
   started.defer(directory.unlock);
-  const id = nodeIdOf(config);
-  const replica = await openSnapshotReplica(config, directory, started, system, () => survey.report());
+  const { id } = context;
+  const replica = await openSnapshotReplica(context, config, directory, started, () => survey.report());
   const health = (): NodeHealth => snapshotHealth(replica, config);
   const nodeKeyHashes = nodeKeyHashesOf(config);
   const own = reporterOf({ node: id, nodeKeyHashes, health, appliedMs: () => null });
-  const survey = new ReplicaSurvey(own, replica.peers, system.clock);
+  const survey = new ReplicaSurvey(own, replica.peers, clock);
   // No question reaches this node, and its snapshots can be far apart.
-  started.defer(system.clock.every(reportIntervalMs, () => survey.report()));
-  const keyUses = new KeyUses(data, system.clock);
+  started.defer(clock.every(reportIntervalMs, () => survey.report()));
+  const keyUses = new KeyUses(data, clock);
   const { peers } = replica;
   const report = peers && ((uses: UsesByKey) => peers.primary.client.keyUses(uses));
-  started.defer(keyUses.start(config.limits.keyUsesIntervalMs, report));
-  const audit = createAuditRecorder({
-    node: id,
-    clock: system.clock,
-    directory: data,
-    reader: () => replica.database.reader(),
-    // Nothing writes to the database of this node: the next snapshot of the primary has the entries.
-    store: peers && ((entries) => peers.primary.client.sendAudit(entries)),
-  });
+  started.defer(keyUses.start(limits.keyUsesIntervalMs, report));
+  // Nothing writes to the database of this node: the next snapshot of the primary has the entries.
+  const store = peers && ((entries: readonly AuditEntry[]) => peers.primary.client.sendAudit(entries));
+  const audit = createAuditRecorder(context, () => replica.database.reader(), store);
   started.defer(() => audit.close());
   const running = started.move();
   return {
@@ -97,12 +97,7 @@ export async function startSnapshotFallback(config: Config, system: ClusterSyste
     survey: (wanted) => survey.ask(wanted),
     requireFresh: () => requireMaxAge(replica.ageMs(), maxStaleness),
     reportDamage: replica.reportDamage,
-    backup: createBackupServer({
-      storePath: () => replica.database.path,
-      data,
-      nodeKeyHash: nodeKeyHashes?.[0],
-      system,
-    }),
+    backup: createBackupServer(context, () => replica.database.path, nodeKeyHashes?.[0]),
     stop: () => running.disposeAsync(),
   };
 }

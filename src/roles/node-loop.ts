@@ -215,11 +215,7 @@ class NodeLoop {
       case "primary": {
         if (promotion !== undefined) this.#leadership = promotion.leadership;
         // The edge followed other nodes until it ended.
-        if (
-          promotion !== undefined &&
-          promotion.takeover === undefined &&
-          currentStorePath(parts.config.data) !== undefined
-        )
+        if (promotion !== undefined && promotion.takeover === undefined && currentStorePath(parts.data) !== undefined)
           throw new AppError("conflict", "this node has received a history meanwhile");
         const { nodeKeyHashes, begins } = this.#options;
         const reinstate = (how: PromoteOptions): Promise<Promoted> =>

@@ -6,62 +6,47 @@
 import type { Config } from "../config/config.ts";
 import { createAuditRecorder } from "../replication/audit/audit-recorder.ts";
 import { Votes } from "../replication/failover/votes.ts";
-import { nodeIdOf } from "../replication/identity.ts";
 import { KeyUses } from "../replication/key-uses.ts";
 import { Writer } from "../log/writer/writer.ts";
 import type { Node } from "../replication/node.ts";
+import { NodeContext } from "../replication/node-context.ts";
 import { LocalDatabase } from "../replication/replica/local-database.ts";
 import { LongPolls } from "../replication/transport/long-polls.ts";
 import { lockNodeDirectory, type DataDirectory } from "../store/directory/data-directory.ts";
 import type { AuditEntry } from "../store/log/audit-entry.ts";
 import { realClusterSystem, type ClusterSystem } from "./cluster-system.ts";
 
-export class NodeParts {
-  readonly config: Config;
-  readonly system: ClusterSystem;
+export class NodeParts extends NodeContext<ClusterSystem> {
   readonly directory: DataDirectory;
   readonly writer: Writer;
   readonly database: LocalDatabase;
   readonly keyUses: KeyUses;
   /** Requests of other nodes that wait for a new position. */
   readonly longPolls: LongPolls;
-  #id: string | undefined;
   #votes: Votes | undefined;
   #audit: ReturnType<typeof createAuditRecorder> | undefined;
 
   /** AppError `conflict` if another process uses the data directory. */
   constructor(config: Config, system: ClusterSystem) {
-    const { data, environment, limits } = config;
-    this.config = config;
-    this.system = system;
+    super(config, system);
+    const { data, environment, limits, clock } = this;
     this.directory = lockNodeDirectory(data);
     this.writer = new Writer({ environment, synchronous: "FULL", limits }, system);
-    this.database = new LocalDatabase(data, limits, system.clock, this.writer.changes);
-    this.keyUses = new KeyUses(data, system.clock);
-    this.longPolls = new LongPolls(system.clock);
-  }
-
-  /** The first call may store an id in the data directory, where a first start that is refused leaves nothing. */
-  get id(): string {
-    return (this.#id ??= nodeIdOf(this.config));
+    this.database = new LocalDatabase(data, limits, clock, this.writer.changes);
+    this.keyUses = new KeyUses(data, clock);
+    this.longPolls = new LongPolls(clock);
   }
 
   /** The votes that this node has granted. AppError `internal` if the stored ones cannot be read. */
   get votes(): Votes {
-    return (this.#votes ??= new Votes(this.config.data));
+    return (this.#votes ??= new Votes(this.data));
   }
 
   /** The audit log. From the first call on, it takes over the actions of commands; the writer has a file open then. */
   get audit(): ReturnType<typeof createAuditRecorder> {
     const store = (entries: readonly AuditEntry[]): Promise<void> =>
       this.writer.recordAudit({ entries, received: false });
-    return (this.#audit ??= createAuditRecorder({
-      node: this.id,
-      clock: this.system.clock,
-      directory: this.config.data,
-      reader: () => this.database.reader(),
-      store,
-    }));
+    return (this.#audit ??= createAuditRecorder(this, () => this.database.reader(), store));
   }
 
   /** Makes the file at `path` the database of this node, in the mode of the writer. Readers of the same file go on. */

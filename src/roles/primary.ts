@@ -2,7 +2,6 @@
  * The primary: it writes the log and serves it to other nodes, over brokers and over HTTP. It needs no other node.
  * `startPrimary` opens its parts in the order in which they start.
  */
-import { join } from "node:path";
 import { developmentKey, type Config } from "../config/config.ts";
 import { createBackupServer } from "../replication/backup/backup-server.ts";
 import { keepDirectory } from "../replication/directory-keeper.ts";
@@ -120,14 +119,13 @@ export async function startPrimary(
   const damage = watchDamage(parts, claim, started);
   started.defer(keyUses.start(limits.keyUsesIntervalMs));
 
-  const waiters = new OffsetWaiters({
+  const waiters = new OffsetWaiters(clock, {
     state: () => writer.state,
     epochs: () => readEpochs(database.reader()),
     isNewest: () => !claim.fence.isFenced,
     mayLearnEpochs: false,
-    clock,
   });
-  const events = createEventReader({ reader: () => database.reader(), primary: true });
+  const events = createEventReader(() => database.reader(), true);
   started.defer(writer.onNext((next) => replicas.stream.announce(next)));
   // Each commit, from the writer to everything that waits for it.
   const onCommit = writer.onStateChange((change) => {
@@ -181,21 +179,12 @@ async function openData(
   return { ...secrets, store, history, commits, isNew };
 }
 
-function watchDamage(parts: NodeParts, { config, takeover, leadership, fence }: Claim, started: AsyncDisposableStack) {
-  const { writer, database, system } = parts;
-  const damage = monitorDamage(
-    {
-      ...{ path: database.path, writer, database, intervalMs: config.limits.databaseCheckIntervalMs },
-      // A start has read the whole file already, a promotion has not.
-      atOnce: takeover !== undefined,
-      onFound() {
-        // With a lease, another node has all acknowledged events and can take over.
-        if (leadership.isLeased) fence.giveUpDamaged();
-      },
-    },
-    started,
-    system,
-  );
+function watchDamage(parts: NodeParts, { takeover, leadership, fence }: Claim, started: AsyncDisposableStack) {
+  const onFound = (): void => {
+    // With a lease, another node has all acknowledged events and can take over.
+    if (leadership.isLeased) fence.giveUpDamaged();
+  };
+  const damage = monitorDamage(parts, takeover !== undefined, onFound, started);
   // The next role must not answer from it.
   started.defer(() => (damage.found ? parts.closeDatabase() : undefined));
   return damage;
@@ -235,7 +224,7 @@ async function openReplicas(
     stream.publishHead();
     longPolls.wakeReporters();
   };
-  const survey = new PrimarySurvey({ own, state: () => writer.state, announce, clock });
+  const survey = new PrimarySurvey(own, () => writer.state, announce, clock);
   const listener = createListener(claim, { acknowledge, survey }, clock.wallMs());
   const setAnnouncing = (isWanted: boolean): void => writer.announce(isWanted);
   const sender = { node: id, instance, ageMs, commits, questions: () => survey.questions, setAnnouncing, reportDamage };
@@ -252,18 +241,15 @@ function serveNodes(
   handover: Handover,
   damage: DamageMonitor,
 ): Node["replication"] {
-  const { writer, database, longPolls, keyUses, system, id } = parts;
+  const { writer, database, longPolls, keyUses, limits, clock, id } = parts;
   const { config, opened, instance, leadership, foreign, successor, duplicates } = claim;
-  const { data, limits } = config;
   const { nodeKeyHashes, commits } = opened;
-  const snapshots = openSnapshotCache({
-    storePath: () => database.engine().path,
-    directory: join(data, "snapshots"),
-    reuseMs: limits.snapshotReuseMs,
-    state: () => writer.state,
-    nodeKeyHash: nodeKeyHashes[0],
-    system,
-  });
+  const snapshots = openSnapshotCache(
+    parts,
+    () => database.engine().path,
+    () => writer.state,
+    nodeKeyHashes[0],
+  );
   return createNodeServer({
     store() {
       damage.requireNone();
@@ -281,7 +267,7 @@ function serveNodes(
     freshness: () => ({ sequenceNumber: stream.headSequenceNumber, ageMs: ageMs() }),
     commits,
     limits,
-    clock: system.clock,
+    clock,
     keyUses,
     verifyNodeKey: nodeKeyVerifier(nodeKeyHashes, "request"),
     serveSnapshot: (request) => serveSnapshot(request, snapshots),
@@ -354,13 +340,12 @@ function nodeOf(
     survey: (wanted) => replicas.survey.ask(wanted),
     replication,
     endLongPolls: longPolls.wake,
-    backup: createBackupServer({
-      storePath: () => database.path,
-      copyIfReplaced: (target) => writer.copyIfReplaced(target),
-      data: config.data,
-      nodeKeyHash: nodeKeyHashes[0],
-      system,
-    }),
+    backup: createBackupServer(
+      parts,
+      () => database.path,
+      nodeKeyHashes[0],
+      (target) => writer.copyIfReplaced(target),
+    ),
     mqttConnection: replicas.stream.embedded?.handle,
     stop: () => running.disposeAsync(),
   };

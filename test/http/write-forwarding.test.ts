@@ -24,12 +24,11 @@ function forwarderTo(primaryUrl: string, timeoutMs = 2000, system: System = real
     primaryUrl: () => primaryUrl,
     timeoutMs,
     waitMs: 0,
-    waiters: new OffsetWaiters({
+    waiters: new OffsetWaiters(systemClock, {
       state: () => undefined,
       epochs: () => [],
       isNewest: () => true,
       mayLearnEpochs: true,
-      clock: systemClock,
     }),
     isPrimaryAlive: () => true,
     onNoAnswer: () => {},

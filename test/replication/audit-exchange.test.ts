@@ -1,6 +1,7 @@
 /** The exchange of the audit log: it ends, also if its reader is behind, or several nodes answer by turns. */
 import { expect, test } from "bun:test";
 import { join } from "node:path";
+import { defaultLimits } from "../../src/config/limits.ts";
 import { type AuditExchangeOptions, startAuditExchange } from "../../src/replication/audit/audit-exchange.ts";
 import { writeNodeSetting } from "../../src/store/keys/api-keys.ts";
 import type { Connection } from "../../src/store/connection/connection.ts";
@@ -79,14 +80,8 @@ function exchangeOnce(sides: Sides): Calls {
   const clock = { ...systemClock, every: (_ms: number, body: () => void) => (body(), () => {}) };
   const started = new AsyncDisposableStack();
   startAuditExchange(
-    {
-      writer: { recordAudit },
-      reader: () => sides.reader(),
-      primary: () => primary,
-      intervalMs: 1,
-      clock,
-      reportDamage: () => false,
-    },
+    { limits: defaultLimits, clock },
+    { writer: { recordAudit }, reader: () => sides.reader(), primary: () => primary, reportDamage: () => false },
     started,
   );
   return calls;

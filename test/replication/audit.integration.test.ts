@@ -321,7 +321,7 @@ test("refused requests hide no change and no download, and all changes are recor
     const reader = (): never => {
       throw new Error("nothing is read");
     };
-    const recorder = createAuditRecorder({ node: "node", clock: systemClock, reader, directory, store });
+    const recorder = createAuditRecorder({ id: "node", data: directory, clock: systemClock }, reader, store);
     const actor = { kind: "key", id: "admin", name: null };
     const unknown = { kind: "unknown", id: null, name: null };
     const refused = { result: "refused", code: "unauthorized" } as const;
@@ -349,7 +349,7 @@ test("an action of a command is added while the node runs, also after a time wit
     const reader = (): never => {
       throw new Error("nothing is read");
     };
-    const recorder = createAuditRecorder({ node: "node", clock, reader, directory, store });
+    const recorder = createAuditRecorder({ id: "node", data: directory, clock }, reader, store);
     for (const target of ["first", "second"]) {
       for (const run of timers) run();
       await sleep(clock, 0);

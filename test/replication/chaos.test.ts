@@ -60,6 +60,7 @@ async function withReplica(
   body: (following: Following) => Promise<void>,
 ): Promise<void> {
   const writer = new Writer({ environment: "test", synchronous: "NORMAL", limits }, realSystem);
+  const context = { environment: "test", data: directory, limits, system: realClusterSystem, clock: systemClock };
   const client = clientOf(primary);
   const guard = new HistoryGuard(directory, systemClock);
   let state: StoreState | undefined;
@@ -70,12 +71,8 @@ async function withReplica(
     _isDistrusted,
     onInstalled,
   ) => {
-    const installed = await fetchSnapshot({
+    const installed = await fetchSnapshot(context, {
       primary: client,
-      directory,
-      environment: "test",
-      limits,
-      system: realClusterSystem,
       guard,
       nodeKeyHashes: [hashKey(nodeKey)],
     });
@@ -86,10 +83,7 @@ async function withReplica(
     return state;
   };
   writer.onStateChange((moved) => (state = moved.state));
-  const loop = new ReplicaLoop({
-    environment: "test",
-    limits,
-    clock: systemClock,
+  const loop = new ReplicaLoop(context, {
     writer,
     peers: new Peers([{ url: primary.url, client }], systemClock, () => state, guard),
     state: () => state,

@@ -16,7 +16,7 @@ import { recoverTo } from "../../src/replication/backup/point-in-time.ts";
 import { restore } from "../../src/replication/backup/restore.ts";
 import { append, type WriteRequest } from "../../src/log/append/append.ts";
 import { buildEnvironment } from "../../src/replication/snapshots/build-environment.ts";
-import { copyEnvironment, type EnvironmentCopyOptions } from "../../src/replication/snapshots/copy-environment.ts";
+import { copyEnvironment, type CopyContext } from "../../src/replication/snapshots/copy-environment.ts";
 import { realSystem } from "../../src/replication/system.ts";
 import type { Connection } from "../../src/store/connection/connection.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
@@ -61,9 +61,9 @@ function copy(
   source: string,
   data: string,
   environment = "copied",
-  system: EnvironmentCopyOptions["system"] = realSystem,
+  system: CopyContext["system"] = realSystem,
 ): Promise<void> {
-  return copyEnvironment({ system, source, data, environment, limits: defaultLimits });
+  return copyEnvironment({ environment, data, limits: defaultLimits, system }, source);
 }
 
 /** Reads the store of a directory, or at a path. */
@@ -383,7 +383,7 @@ describe("a copy that does not succeed", () => {
   /** Runs before each command of a worker, which it may change or refuse. */
   type Intervene = (command: string, parameters: readonly unknown[]) => readonly unknown[];
 
-  function interrupted(intervene: Intervene): EnvironmentCopyOptions["system"] {
+  function interrupted(intervene: Intervene): CopyContext["system"] {
     const spawnWorker = ((kind: Parameters<typeof realSystem.spawnWorker>[0]) => {
       const worker = realSystem.spawnWorker<Record<string, (...parameters: unknown[]) => unknown>, never>(kind);
       const call = async (command: string, ...parameters: unknown[]) =>

@@ -18,7 +18,7 @@ function head(change: Partial<Head>): Head {
 
 function newReplica(maxStalenessMs?: number) {
   const clock = new SimulatedClock();
-  const freshness = new Freshness({ limits: defaultLimits, maxStalenessMs, clock });
+  const freshness = new Freshness({ limits: defaultLimits, clock }, maxStalenessMs);
   const atPosition = (): void => void freshness.onPosition({ epoch, offset: 10 });
   return {
     clock,
@@ -146,7 +146,7 @@ test("the primary is asked within each window, but not if it was asked for anoth
   const clock = new SimulatedClock();
   let asked = 0;
   const ask = (): Promise<void> => (asked++, Promise.resolve());
-  const confirmations = new Confirmations({ windowMs: 4000, clock, ask });
+  const confirmations = new Confirmations(clock, 4000, ask);
   confirmations.start();
   for (let poll = 0; poll < 10; poll++) {
     clock.pass(2000);
@@ -160,7 +160,7 @@ test("the primary is asked within each window, but not if it was asked for anoth
 test("there is no request after a stop, even if an earlier answer arrives later", async () => {
   const clock = new SimulatedClock();
   let asked = 0;
-  const confirmations = new Confirmations({ windowMs: 4000, clock, ask: () => (asked++, Promise.resolve()) });
+  const confirmations = new Confirmations(clock, 4000, () => (asked++, Promise.resolve()));
   confirmations.start();
   await confirmations.stop();
   confirmations.answered(clock.monotonicMs());
@@ -174,14 +174,14 @@ test.each([0, 1])(
   "catch-ups for events that the primary does not have back off, with the random number %d",
   (random) => {
     const clock = new SimulatedClock(random);
-    const limits = { retryDelayMsMin: 50, retryDelayMsMax: 2000 };
+    const limits = { ...defaultLimits, retryDelayMsMin: 50, retryDelayMsMax: 2000 };
     const startedAtMs: number[] = [];
     let hasNews = false;
     const start = (): void => {
       startedAtMs.push(clock.monotonicMs());
       requests.onAnswer(hasNews);
     };
-    const requests = new CatchUpRequests({ limits, clock, start });
+    const requests = new CatchUpRequests({ limits, clock }, start);
     const endMs = 10_000;
     while (clock.monotonicMs() < endMs) {
       requests.request();

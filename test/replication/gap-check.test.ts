@@ -1,25 +1,24 @@
 /** Heads that announce events which do not arrive: how long the node waits, and that many heads make one check. */
 import { expect, test } from "bun:test";
+import { defaultLimits } from "../../src/config/limits.ts";
 import type { Head } from "../../src/replication/transport/messages.ts";
 import { GapCheck } from "../../src/replication/replica/primary-monitor.ts";
 import type { StoreState } from "../../src/store/log/store-state.ts";
+import { type Clock, systemClock } from "../../src/util/clock.ts";
 
 function setUp() {
   const timers = new Set<() => void>();
   const at = { epoch: "e", offset: 3, isBusy: false, gaps: 0 };
   const present = (): StoreState => ({ epoch: at.epoch, offset: at.offset }) as StoreState;
-  const check = new GapCheck({
-    graceMs: 200,
-    clock: {
-      after(_delayMs, body) {
-        timers.add(body);
-        return () => timers.delete(body);
-      },
+  const clock: Clock = {
+    ...systemClock,
+    after(_delayMs, body) {
+      timers.add(body);
+      return () => timers.delete(body);
     },
-    state: present,
-    isBusy: () => at.isBusy,
-    onGap: () => void at.gaps++,
-  });
+  };
+  const replica = { state: present, isBusy: () => at.isBusy, requestCatchUp: () => void at.gaps++ };
+  const check = new GapCheck({ limits: defaultLimits, clock }, replica);
   const pass = (): void => {
     for (const body of [...timers]) {
       timers.delete(body);

@@ -16,26 +16,26 @@ function newMonitor() {
   const asked: { readonly atMs: number; readonly waitMs: number }[] = [];
   const sent: ReplicaInput[] = [];
   const head = () => ({ v: 1, s: "test", e: epoch, n: 1, t: 0, l: primaryAt.offset, h: epoch, d: epoch, trim: 0 });
-  const monitor = new PrimaryMonitor({
-    environment: "test",
-    limits: defaultLimits,
-    clock,
-    peers: {
-      histories: { own: undefined },
-      // A long poll: the answer comes with news, or after the time.
-      async primaryHead(waitMs = 0) {
-        asked.push({ atMs: clock.monotonicMs(), waitMs });
-        if (primaryAt.offset === 10) await new Promise<void>((resolve) => void clock.after(waitMs, resolve));
-        return { ...head(), from: [0, epoch], role: "primary", ack: false };
-      },
-    } as unknown as Peers,
-    state: () => ({ epoch, offset: 10, hash: epoch, digest: epoch }) as unknown as StoreState,
-    isLive: () => true,
-    isBusy: () => false,
-    whenIdle: async () => {},
-    send: (input) => void sent.push(input),
-    requestCatchUp: () => {},
-  });
+  const monitor = new PrimaryMonitor(
+    { environment: "test", limits: defaultLimits, clock },
+    {
+      peers: {
+        histories: { own: undefined },
+        // A long poll: the answer comes with news, or after the time.
+        async primaryHead(waitMs = 0) {
+          asked.push({ atMs: clock.monotonicMs(), waitMs });
+          if (primaryAt.offset === 10) await new Promise<void>((resolve) => void clock.after(waitMs, resolve));
+          return { ...head(), from: [0, epoch], role: "primary", ack: false };
+        },
+      } as unknown as Peers,
+      state: () => ({ epoch, offset: 10, hash: epoch, digest: epoch }) as unknown as StoreState,
+      isLive: () => true,
+      isBusy: () => false,
+      whenIdle: async () => {},
+      send: (input) => void sent.push(input),
+      requestCatchUp: () => {},
+    },
+  );
   return { monitor, clock, primaryAt, asked, sent };
 }
 

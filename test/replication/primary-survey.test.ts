@@ -25,12 +25,12 @@ function reportOf(node: string, change: Partial<NodeReport> = {}): NodeReport {
 
 function surveyOf(announce: (questions: readonly Question[]) => void = () => {}) {
   const clock = new SimulatedClock();
-  const survey: PrimarySurvey = new PrimarySurvey({
-    own: () => reportOf("primary", { role: "primary" }),
-    state: () => ({ epoch, offset: 5 }),
-    announce: () => announce(survey.questions ?? []),
+  const survey: PrimarySurvey = new PrimarySurvey(
+    () => reportOf("primary", { role: "primary" }),
+    () => ({ epoch, offset: 5 }),
+    () => announce(survey.questions ?? []),
     clock,
-  });
+  );
   return { survey, clock };
 }
 

@@ -317,22 +317,22 @@ test("damaged or useless data are not kept", () =>
       realSystem,
     );
     const { directory } = cluster;
-    const common = { directory, environment: "test", limits: defaultLimits, system: realSystem };
+    const common = { data: directory, environment: "test", limits: defaultLimits, system: realSystem };
     const guard = new HistoryGuard(directory, systemClock);
-    const options = { ...common, primary: client, guard, nodeKeyHashes: nodeKeyHashesIn(nodeKey) };
+    const options = { primary: client, guard, nodeKeyHashes: nodeKeyHashesIn(nodeKey) };
     for (answer of answers) {
-      await refusal(fetchSnapshot(options));
+      await refusal(fetchSnapshot(common, options));
       expect(readdirSync(directory)).toEqual(["primary"]);
     }
     answer = (bytes) => bytes;
-    const foreign = await refusal(fetchSnapshot({ ...options, environment: "other" }));
+    const foreign = await refusal(fetchSnapshot({ ...common, environment: "other" }, options));
     expect(foreign.message).toContain("the data belongs to environment `test`");
     expect(readdirSync(directory)).toEqual(["primary"]);
 
     // Damage by a power failure shows at the beginning or at the end of the partial file.
     for (const rest of [Buffer.alloc(5000), Buffer.from("junk")]) {
       writeFileSync(join(directory, "incoming.zst"), rest);
-      const installed = await fetchSnapshot(options);
+      const installed = await fetchSnapshot(common, options);
       if (installed === "unchanged") throw new Error("nothing came");
       expect(installed.path).toBe(must(currentStorePath(directory)));
       const store = openStore(installed.path, { readonly: true });
@@ -349,21 +349,18 @@ test("an error in a partial file costs one more download, and no wrong answer", 
     const primary = await largePrimary(cluster);
     await withLine(primary, async (line) => {
       const { directory } = cluster;
+      const context = { environment: "test", data: directory, limits: defaultLimits, system: realSystem };
       const options = {
         primary: line.client,
-        directory,
-        environment: "test",
-        limits: defaultLimits,
-        system: realSystem,
         guard: new HistoryGuard(directory, systemClock),
         nodeKeyHashes: nodeKeyHashesIn(nodeKey),
       };
       const partial = join(directory, "incoming.zst");
       await line.client.snapshot(partial, undefined, accepted);
       writeFileSync(partial, readFileSync(partial).subarray(0, 60_000).fill(0x5a, 30_000, 30_010));
-      expect((await refusal(fetchSnapshot(options))).message).toContain("SHA-256 differs");
+      expect((await refusal(fetchSnapshot(context, options))).message).toContain("SHA-256 differs");
       expect(existsSync(partial)).toBe(false);
-      expect(await fetchSnapshot(options)).toMatchObject({ state: positionOf(primary.node) });
+      expect(await fetchSnapshot(context, options)).toMatchObject({ state: positionOf(primary.node) });
       expect(line.ranges.at(-1)).toBeUndefined();
     });
   }));
@@ -376,16 +373,13 @@ test("a snapshot that was complete when the node died is not downloaded again", 
       const partial = join(directory, "incoming.zst");
       await line.client.snapshot(partial, undefined, accepted);
       const { size } = statSync(partial);
+      const context = { environment: "test", data: directory, limits: defaultLimits, system: realSystem };
       const options = {
         primary: line.client,
-        directory,
-        environment: "test",
-        limits: defaultLimits,
-        system: realSystem,
         guard: new HistoryGuard(directory, systemClock),
         nodeKeyHashes: nodeKeyHashesIn(nodeKey),
       };
-      expect(await fetchSnapshot(options)).toMatchObject({ state: positionOf(primary.node) });
+      expect(await fetchSnapshot(context, options)).toMatchObject({ state: positionOf(primary.node) });
       expect(line.ranges).toEqual([undefined, `bytes=${size}-`]);
     });
   }));

@@ -40,15 +40,11 @@ export interface EventReader {
   subscribe(listener: () => void): () => void;
 }
 
-export interface EventReaderOptions {
-  /** A read-only connection to the current database. AppError `not_ready` while there is none. */
-  readonly reader: () => Connection;
-  /** Whether no other node can have more events than this log. */
-  readonly primary: boolean;
-}
-
-/** Call `notify` after each change of the position. */
-export function createEventReader({ reader, primary }: EventReaderOptions): EventReader & { notify(): void } {
+/**
+ * `reader` returns a read-only connection to the current database, or throws an AppError `not_ready` while there is
+ * none. `isPrimary`: no other node can have more events than this log. Call `notify` after each change of the position.
+ */
+export function createEventReader(reader: () => Connection, isPrimary: boolean): EventReader & { notify(): void } {
   const listeners = new Set<() => void>();
   let log: Log | undefined;
   let logOf: Connection | undefined;
@@ -64,7 +60,7 @@ export function createEventReader({ reader, primary }: EventReaderOptions): Even
         const { epoch, offset: end } = readState(store);
         const epochs = readEpochs(store);
         const head = { epoch, offset: end };
-        const first = offsetOf(from, { earliest: log.trimmedTo() ?? end, head, epochs }, primary);
+        const first = offsetOf(from, { earliest: log.trimmedTo() ?? end, head, epochs }, isPrimary);
         const rows = log.read(first, bounds);
         const events = rows.map((row): LoggedEvent => ({ ...row, epoch: epochAt(epochs, row.offset).epoch }));
         const offset = events.at(-1)?.offset ?? first;

@@ -13,6 +13,7 @@ import { reasonOf } from "../../util/reason.ts";
 import type { AuditExchange } from "../../log/writer/store-writer.ts";
 import type { Writer } from "../../log/writer/writer.ts";
 import { auditMessageEntriesMax } from "../transport/messages.ts";
+import type { TimeContext } from "../node-context.ts";
 import type { NodeClient } from "../transport/node-client.ts";
 
 const log = getLogger("audit");
@@ -24,8 +25,6 @@ export interface AuditExchangeOptions {
   /** A read-only connection to the current database. AppError `not_ready` while there is none. */
   readonly reader: () => Connection;
   readonly primary: () => AuditPeer;
-  readonly intervalMs: number;
-  readonly clock: Clock;
   /** Returns whether the error means damage. */
   readonly reportDamage: (error: unknown) => boolean;
 }
@@ -37,13 +36,17 @@ const overlapMs = 3_600_000;
 const sentNotedMax = 1000;
 
 /** Runs until `started` is disposed. Then a request may be under way: it ends when the client of the primary closes. */
-export function startAuditExchange(options: AuditExchangeOptions, started: AsyncDisposableStack): void {
+export function startAuditExchange(
+  { limits, clock }: TimeContext,
+  options: AuditExchangeOptions,
+  started: AsyncDisposableStack,
+): void {
   let isRunning = false;
   const run = async (): Promise<void> => {
     if (isRunning) return;
     isRunning = true;
     try {
-      await exchange(options);
+      await exchange(options, clock);
     } catch (error) {
       log.debug("the audit log cannot be exchanged with the primary now: {reason}", { reason: reasonOf(error) });
       options.reportDamage(error);
@@ -51,19 +54,20 @@ export function startAuditExchange(options: AuditExchangeOptions, started: Async
       isRunning = false;
     }
   };
-  started.defer(options.clock.every(options.intervalMs, () => void run()));
+  started.defer(clock.every(limits.auditExchangeIntervalMs, () => void run()));
 }
 
-async function exchange(options: AuditExchangeOptions): Promise<void> {
+async function exchange(options: AuditExchangeOptions, clock: Clock): Promise<void> {
   const primary = options.primary();
-  const log = await receive(options, primary);
+  const log = await receive(options, primary, clock);
   if (log !== undefined) await send(options, primary, log);
 }
 
 /** Returns the id of the primary's audit log; undefined if the primary is of a version without one. */
 async function receive(
-  { reader, writer, clock }: AuditExchangeOptions,
+  { reader, writer }: AuditExchangeOptions,
   primary: AuditPeer,
+  clock: Clock,
 ): Promise<string | undefined> {
   const sinceMs = Math.max(0, (lastAuditTime(reader(), clock.wallMs()) ?? 0) - overlapMs);
   // The reader may be behind what was written, so the loops go on from what they have done themselves.

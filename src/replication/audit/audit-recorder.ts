@@ -15,7 +15,7 @@ import {
 import { readAuditPage, type AuditFilter, type AuditPage, type AuditPosition } from "../../store/log/audit-log.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
-import type { Clock } from "../../util/clock.ts";
+import type { NodeContext } from "../node-context.ts";
 import { rateLimiter } from "../../util/rate-limiter.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { TokenBuckets } from "../../util/token-buckets.ts";
@@ -31,17 +31,6 @@ export interface AuditLog {
   metaOf(draft: AuditDraft): WriteMeta["audit"];
   /** Entries of this node, newest first. AppError `not_ready` without a database. */
   read(filter: AuditFilter, page: { readonly before?: AuditPosition | undefined; readonly size: number }): AuditPage;
-}
-
-export interface AuditRecorderOptions {
-  readonly node: string;
-  readonly clock: Clock;
-  /** A read-only connection to the current database. AppError `not_ready` while there is none. */
-  readonly reader: () => Connection;
-  /** The data directory, where commands leave their actions (`noted-actions.ts`). */
-  readonly directory: string;
-  /** Stores entries. Rejects if it cannot now. Undefined if this node can neither store nor send them. */
-  readonly store: ((entries: readonly AuditEntry[]) => Promise<void>) | undefined;
 }
 
 /**
@@ -67,9 +56,16 @@ const notedIntervalMs = 5000;
 /** A page takes some milliseconds on the serving thread. */
 const examinedMax = 5000;
 
-/** `close` waits for one attempt to write the queue. */
-export function createAuditRecorder(options: AuditRecorderOptions): AuditLog & { close(): Promise<void> } {
-  const { node, clock, reader, directory, store } = options;
+/**
+ * In the data directory commands leave their actions (`noted-actions.ts`). `reader` returns a read-only connection to
+ * the current database, or throws an AppError `not_ready` while there is none. `store` stores entries, and rejects if it
+ * cannot now; undefined if this node can neither store nor send them. `close` waits for one attempt to write the queue.
+ */
+export function createAuditRecorder(
+  { id: node, data: directory, clock }: Pick<NodeContext, "id" | "data" | "clock">,
+  reader: () => Connection,
+  store: ((entries: readonly AuditEntry[]) => Promise<void>) | undefined,
+): AuditLog & { close(): Promise<void> } {
   const ofSender = new TokenBuckets(senderBucket, clock);
   const ofNode = new TokenBuckets(nodeBucket, clock);
   const warnings = rateLimiter(warningIntervalMs, clock);

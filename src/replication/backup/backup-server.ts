@@ -4,36 +4,28 @@
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import type { Config } from "../../config/config.ts";
 import { createdMsOf } from "../../store/directory/data-directory.ts";
 import { databaseFiles, removeFiles } from "../../store/snapshot/snapshot.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
-import { nodeKeyHashesOf } from "../identity.ts";
 import { buildBackupInWorker } from "../snapshots/snapshot-jobs.ts";
 import { streamFile } from "../snapshots/snapshot-server.ts";
-import type { System } from "../system.ts";
+import type { NodeContext } from "../node-context.ts";
 
-export interface BackupServerOptions {
-  /** The current path of the database. AppError `not_ready` while there is none that can be trusted. */
-  readonly storePath: () => string;
-  /** See `StoreWriter.copyIfReplaced`, on nodes with a writer. */
-  readonly copyIfReplaced?: (target: string) => Promise<boolean>;
-  /** The data directory. The file is made there and removed again. */
-  readonly data: string;
-  /** The key hash for the MAC. */
-  readonly nodeKeyHash: string | undefined;
-  readonly system: Pick<System, "spawnWorker">;
-}
+type BackupContext = Pick<NodeContext, "data" | "system">;
 
-/** AppError `too_many_requests` while another backup is made. */
-export function createBackupServer({
-  storePath,
-  copyIfReplaced,
-  data,
-  nodeKeyHash,
-  system,
-}: BackupServerOptions): () => Promise<Response> {
+/**
+ * The file is made in the data directory, and removed again. `storePath` returns the current path of the database, or
+ * throws an AppError `not_ready` while there is none that can be trusted. `nodeKeyHash`: the key hash for the MAC.
+ * `copyIfReplaced`: see `StoreWriter.copyIfReplaced`, on nodes with a writer. The result throws an AppError
+ * `too_many_requests` while another backup is made.
+ */
+export function createBackupServer(
+  { data, system }: BackupContext,
+  storePath: () => string,
+  nodeKeyHash: string | undefined,
+  copyIfReplaced?: (target: string) => Promise<boolean>,
+): () => Promise<Response> {
   const directory = join(data, "backup");
   const target = join(directory, "making.zst");
   const copied = join(directory, "saved.db");
@@ -84,19 +76,13 @@ export interface BackupSource {
 
 /** Serves backups of a replica. There is none while the replica does not trust its own data. */
 export function serveReplicaBackups(
+  context: BackupContext,
   replica: BackupSource,
-  { data, nodeKey }: Pick<Config, "data" | "nodeKey">,
-  system: BackupServerOptions["system"],
+  nodeKeyHash: string | undefined,
 ): () => Promise<Response> {
   const storePath = (): string => {
     replica.engine();
     return replica.database.path;
   };
-  return createBackupServer({
-    storePath,
-    copyIfReplaced: (target) => replica.writer.copyIfReplaced(target),
-    data,
-    nodeKeyHash: nodeKeyHashesOf({ nodeKey })?.[0],
-    system,
-  });
+  return createBackupServer(context, storePath, nodeKeyHash, (target) => replica.writer.copyIfReplaced(target));
 }

@@ -2,33 +2,28 @@
  * The backoff of catch-ups that the event stream causes. A broker may repeat messages of an abandoned history, which
  * announce events that the primary does not have. So each catch-up without news doubles the delay before the next.
  */
-import type { Limits } from "../../config/limits.ts";
 import { must } from "../../util/assert.ts";
 import { backoffMs } from "../../util/backoff.ts";
-import type { Clock } from "../../util/clock.ts";
+import type { TimeContext } from "../node-context.ts";
 import { type CatchUpCause, mergeCauses } from "./replica-state.ts";
 
-interface CatchUpRequestsOptions {
-  readonly limits: Pick<Limits, "retryDelayMsMin" | "retryDelayMsMax">;
-  readonly clock: Clock;
-  readonly start: (cause: CatchUpCause) => void;
-}
-
 export class CatchUpRequests {
-  readonly #options: CatchUpRequestsOptions;
+  readonly #context: TimeContext;
+  readonly #startCatchUp: (cause: CatchUpCause) => void;
   #isStarted = false;
   /** How many catch-ups in a row ended without news. */
   #withoutNews = 0;
   #answeredAtMs = Number.NEGATIVE_INFINITY;
   #waiting: { readonly cause: CatchUpCause; readonly cancel: () => void } | undefined;
 
-  constructor(options: CatchUpRequestsOptions) {
-    this.#options = options;
+  constructor(context: TimeContext, start: (cause: CatchUpCause) => void) {
+    this.#context = context;
+    this.#startCatchUp = start;
   }
 
   /** The event stream announces events that this replica does not have. */
   request(cause: CatchUpCause = "missed"): void {
-    const { limits, clock } = this.#options;
+    const { limits, clock } = this.#context;
     const delays = { minMs: limits.retryDelayMsMin, maxMs: limits.retryDelayMsMax };
     const delayMs = this.#withoutNews === 0 ? 0 : backoffMs(this.#withoutNews, delays, clock.random());
     const waitMs = this.#answeredAtMs + delayMs - clock.monotonicMs();
@@ -42,7 +37,7 @@ export class CatchUpRequests {
     if (hasNews) this.#withoutNews = 0;
     else if (this.#isStarted) this.#withoutNews++;
     this.#isStarted = false;
-    this.#answeredAtMs = this.#options.clock.monotonicMs();
+    this.#answeredAtMs = this.#context.clock.monotonicMs();
   }
 
   stop(): void {
@@ -57,6 +52,6 @@ export class CatchUpRequests {
 
   #start(cause: CatchUpCause): void {
     this.#isStarted = true;
-    this.#options.start(cause);
+    this.#startCatchUp(cause);
   }
 }

@@ -11,13 +11,12 @@ import { commitTimesAfter, pageRows, type Head, type LogPage, type LogRefusal } 
 import type { ReplayRequest } from "../../log/append/replay.ts";
 import type { NodeClient } from "../transport/node-client.ts";
 import type { PeerNode, Peers } from "../transport/peers.ts";
-import type { PrimaryMonitor } from "./primary-monitor.ts";
+import type { PrimaryMonitor, ReplicaContext } from "./primary-monitor.ts";
 
 const log = getLogger("replica");
 
 export interface CatchUpOptions {
-  readonly environment: string;
-  readonly clock: Clock;
+  readonly context: ReplicaContext;
   readonly peers: Peers;
   readonly isStopped: () => boolean;
   /** Applies events from the log of the primary or of a peer. */
@@ -35,7 +34,7 @@ export interface CatchUpOptions {
 export async function catchUp(options: CatchUpOptions, initial: StoreState | undefined): Promise<void> {
   let state = initial ?? (await takeSnapshot(options));
   let isFresh = initial === undefined;
-  const logProgress = progressLogger(options.clock, state.offset);
+  const logProgress = progressLogger(options.context.clock, state.offset);
   for (;;) {
     const probe = options.monitor.freshness.startProbe();
     const { response, peer } = await options.peers.log(state);
@@ -74,7 +73,7 @@ function progressLogger(clock: Clock, from: number): (offset: number, head: numb
 }
 
 async function applyPage(
-  { environment, peers, replay }: CatchUpOptions,
+  { context: { environment }, peers, replay }: CatchUpOptions,
   state: StoreState,
   page: LogPage,
   from: PeerNode,
@@ -96,7 +95,7 @@ async function replaceBySnapshot(
   from: PeerNode,
 ): Promise<StoreState> {
   const { code, message, head, epochs } = refused;
-  if (head.s !== options.environment)
+  if (head.s !== options.context.environment)
     throw new AppError("not_ready", `the other node serves environment \`${head.s}\``);
   log.info("the log of {url} does not continue {offset}, fetching a snapshot: {reason}", {
     url: from.url,

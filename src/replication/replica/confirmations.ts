@@ -4,30 +4,27 @@
  */
 import type { Clock } from "../../util/clock.ts";
 
-export interface ConfirmationsOptions {
-  /** The longest time between two requests. */
-  readonly windowMs: number;
-  readonly clock: Clock;
-  /** Asks the primary. Resolves after the answer or a failure. */
-  readonly ask: () => Promise<void>;
-}
-
 /** An answer of this age is reused. */
 const answerValidMs = 250;
 
 export class Confirmations {
-  readonly #options: ConfirmationsOptions;
+  readonly #clock: Clock;
+  readonly #windowMs: number;
+  readonly #askPrimary: () => Promise<void>;
   #askedAtMs = Number.NEGATIVE_INFINITY;
   #running: Promise<void> | undefined;
   #stopped = false;
   #cancel = (): void => {};
 
-  constructor(options: ConfirmationsOptions) {
-    this.#options = options;
+  /** `windowMs`: the longest time between two requests. `ask` resolves after the answer or a failure. */
+  constructor(clock: Clock, windowMs: number, ask: () => Promise<void>) {
+    this.#clock = clock;
+    this.#windowMs = windowMs;
+    this.#askPrimary = ask;
   }
 
   start(): void {
-    this.#askedAtMs = this.#options.clock.monotonicMs();
+    this.#askedAtMs = this.#clock.monotonicMs();
     this.#schedule();
   }
 
@@ -39,7 +36,7 @@ export class Confirmations {
 
   /** Asks now, unless the primary was just asked. */
   request(): void {
-    if (this.#options.clock.monotonicMs() - this.#askedAtMs > answerValidMs) this.#ask();
+    if (this.#clock.monotonicMs() - this.#askedAtMs > answerValidMs) this.#ask();
   }
 
   /** Resolves when no request is under way. */
@@ -52,7 +49,7 @@ export class Confirmations {
   /** The jitter keeps nodes apart that were started together. */
   #schedule(): void {
     if (this.#stopped) return;
-    const { windowMs, clock } = this.#options;
+    const [clock, windowMs] = [this.#clock, this.#windowMs];
     const sinceMs = Math.min(windowMs / 2, clock.monotonicMs() - this.#askedAtMs);
     this.#cancel();
     this.#cancel = clock.after(windowMs * (0.75 + clock.random() / 4) - sinceMs, () => {
@@ -62,9 +59,8 @@ export class Confirmations {
   }
 
   #ask(): void {
-    const { clock, ask } = this.#options;
     if (this.#running !== undefined || this.#stopped) return;
-    this.#askedAtMs = clock.monotonicMs();
-    this.#running = ask().finally(() => (this.#running = undefined));
+    this.#askedAtMs = this.#clock.monotonicMs();
+    this.#running = this.#askPrimary().finally(() => (this.#running = undefined));
   }
 }

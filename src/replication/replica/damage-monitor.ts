@@ -10,8 +10,7 @@ import { reasonOf } from "../../util/reason.ts";
 import { isDamage, storageFailureIn } from "../../util/storage-failure.ts";
 import { auditDatabaseInWorker } from "../snapshots/snapshot-jobs.ts";
 import type { System } from "../system.ts";
-import type { Writer } from "../../log/writer/writer.ts";
-import type { LocalDatabase } from "./local-database.ts";
+import type { ReplicaParts } from "./replica-parts.ts";
 
 const log = getLogger("primary");
 
@@ -65,22 +64,14 @@ export function createRecheck(
   };
 }
 
-interface DamageMonitorOptions {
-  readonly path: string;
-  readonly writer: Writer;
-  readonly database: LocalDatabase;
-  /** How often the whole file is read, in ms. */
-  readonly intervalMs: number;
-  /** Whether the file is read now too: a start has already read it, a promotion has not. */
-  readonly atOnce: boolean;
-  readonly onFound: () => void;
-}
-
+/** `isUnread`: nobody has read the whole file yet, as a start does, and a promotion does not. */
 export function monitorDamage(
-  { path, writer, database, intervalMs, atOnce, onFound }: DamageMonitorOptions,
+  { writer, database, limits, system, clock }: ReplicaParts,
+  isUnread: boolean,
+  onFound: () => void,
   started: AsyncDisposableStack,
-  system: System,
 ) {
+  const { path } = database;
   let found = false;
   const onSound = (): void => {
     found = false;
@@ -115,8 +106,8 @@ export function monitorDamage(
       log.warning("the database {path} cannot be checked now: {reason}", { path, reason: reasonOf(error) });
     }
   };
-  started.defer(system.clock.every(intervalMs, () => void audit()));
-  if (atOnce) void audit();
+  started.defer(clock.every(limits.databaseCheckIntervalMs, () => void audit()));
+  if (isUnread) void audit();
   return {
     get found(): boolean {
       return found;

@@ -9,13 +9,8 @@ import type { Limits } from "../../config/limits.ts";
 import { compareEpochs } from "../../store/log/epochs.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
 import type { Clock } from "../../util/clock.ts";
+import type { TimeContext } from "../node-context.ts";
 import { epochOf, type Head } from "../transport/messages.ts";
-
-export interface FreshnessOptions {
-  readonly limits: Pick<Limits, "pollIntervalMs" | "brokerSilenceMsMax" | "readyAgeMsMax">;
-  readonly maxStalenessMs?: number | undefined;
-  readonly clock: Clock;
-}
 
 /** `newer`: it proves the primary's position. `same`, `older`: that or a later one came before. `hint`: no proof. */
 export type HeadKind = "newer" | "same" | "older" | "hint";
@@ -55,7 +50,7 @@ export class Freshness {
   readonly windowMs: number;
   /** How long heads are trusted after an answer of the primary. */
   readonly #trustMs: number;
-  readonly #limits: FreshnessOptions["limits"];
+  readonly #limits: Limits;
   readonly #clock: Clock;
   /** In ascending order; the last one is the greatest. */
   #known: readonly KnownHead[] = [];
@@ -66,7 +61,8 @@ export class Freshness {
   #confirmedAtMs = Number.NEGATIVE_INFINITY;
   #newestAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor({ limits, maxStalenessMs = Number.POSITIVE_INFINITY, clock }: FreshnessOptions) {
+  /** `maxStalenessMs`: the oldest database that may answer. */
+  constructor({ limits, clock }: TimeContext, maxStalenessMs = Number.POSITIVE_INFINITY) {
     const { pollIntervalMs, readyAgeMsMax } = limits;
     this.#limits = limits;
     this.#clock = clock;

@@ -22,7 +22,6 @@ export interface OffsetWaitersOptions {
   readonly onSlowWait?: () => void;
   /** Whether epochs of other primaries may still arrive. */
   readonly mayLearnEpochs: boolean;
-  readonly clock: Clock;
 }
 
 /** The event stream usually delivers an event sooner. */
@@ -34,9 +33,11 @@ type Reach = "reached" | "pending" | "unknown" | "never";
 export class OffsetWaiters {
   /** Each ends one wait if its position is applied, or cannot be. */
   readonly #waiters = new Set<() => void>();
+  readonly #clock: Clock;
   readonly #options: OffsetWaitersOptions;
 
-  constructor(options: OffsetWaitersOptions) {
+  constructor(clock: Clock, options: OffsetWaitersOptions) {
+    this.#clock = clock;
     this.#options = options;
   }
 
@@ -48,7 +49,7 @@ export class OffsetWaiters {
   /** Resolves when the token's position is applied. `Node.waitFor` lists what it throws. */
   async waitFor(token: string, waitMs: number): Promise<void> {
     const { epoch, offset } = parseToken(token);
-    const { clock } = this.#options;
+    const clock = this.#clock;
     const begunMs = clock.monotonicMs();
     let reach = this.#reach(epoch, offset);
     const mayArrive = reach === "pending" || (reach === "unknown" && this.#options.mayLearnEpochs);
@@ -92,7 +93,8 @@ export class OffsetWaiters {
         this.#waiters.delete(check);
         resolve();
       };
-      const { clock, onSlowWait } = this.#options;
+      const clock = this.#clock;
+      const { onSlowWait } = this.#options;
       const cancelWait = clock.after(waitMs, settle);
       const cancelSlowWait = onSlowWait && clock.after(slowWaitMs, onSlowWait);
       const check = (): void => {

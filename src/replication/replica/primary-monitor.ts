@@ -4,13 +4,12 @@
  * sends what it finds to the replica's state machine.
  */
 import { LRUCache } from "lru-cache";
-import type { Limits } from "../../config/limits.ts";
 import { compareEpochs } from "../../store/log/epochs.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { rateLimiter } from "../../util/rate-limiter.ts";
-import type { Clock } from "../../util/clock.ts";
+import type { NodeContext, TimeContext } from "../node-context.ts";
 import { decodeHead, epochOf, type Head } from "../transport/messages.ts";
 import type { Peers } from "../transport/peers.ts";
 import { Confirmations } from "./confirmations.ts";
@@ -20,11 +19,8 @@ import type { ReplicaInput } from "./replica-state.ts";
 const log = getLogger("replica");
 
 export interface PrimaryMonitorOptions {
-  readonly environment: string;
-  readonly limits: Limits;
   /** The oldest database that may answer. */
   readonly maxStalenessMs?: number | undefined;
-  readonly clock: Clock;
   readonly peers: Peers;
   readonly state: () => StoreState | undefined;
   /** Whether the replica is live: nothing but the next event is missing. */
@@ -40,7 +36,11 @@ export interface PrimaryMonitorOptions {
   readonly onQuestions?: (questions: NonNullable<Head["ask"]>) => void;
 }
 
+/** What a replica needs of its node. */
+export type ReplicaContext = TimeContext & Pick<NodeContext, "environment">;
+
 export class PrimaryMonitor {
+  readonly #context: ReplicaContext;
   readonly #options: PrimaryMonitorOptions;
   readonly freshness: Freshness;
   readonly #confirmations: Confirmations;
@@ -56,18 +56,18 @@ export class PrimaryMonitor {
   /** Whether the last answer of the primary had questions. */
   #wasAsked = false;
 
-  constructor(options: PrimaryMonitorOptions) {
+  constructor(context: ReplicaContext, options: PrimaryMonitorOptions) {
+    const { clock } = context;
+    this.#context = context;
     this.#options = options;
-    const { limits, maxStalenessMs, clock, state, isBusy, requestCatchUp } = options;
-    this.freshness = new Freshness({ limits, maxStalenessMs, clock });
-    const { windowMs } = this.freshness;
-    this.#confirmations = new Confirmations({ windowMs, clock, ask: async () => void (await this.#confirm()) });
-    this.#gapCheck = new GapCheck({ graceMs: limits.gapGraceMs, clock, state, isBusy, onGap: requestCatchUp });
+    this.freshness = new Freshness(context, options.maxStalenessMs);
+    this.#confirmations = new Confirmations(clock, this.freshness.windowMs, async () => void (await this.#confirm()));
+    this.#gapCheck = new GapCheck(context, options);
     this.#warnings = rateLimiter(60_000, clock);
   }
 
   start(): void {
-    const { clock, limits } = this.#options;
+    const { clock, limits } = this.#context;
     this.#cancelTicks = clock.every(Math.min(500, limits.brokerSilenceMsMax / 2), () => this.#pollIfDue());
     this.#confirmations.start();
   }
@@ -91,7 +91,7 @@ export class PrimaryMonitor {
    * replica has all events.
    */
   isConfirmed(withinMs: number): boolean {
-    return this.freshness.confirmedMsAgo <= Math.max(withinMs, this.#options.limits.brokerSilenceMsMax);
+    return this.freshness.confirmedMsAgo <= Math.max(withinMs, this.#context.limits.brokerSilenceMsMax);
   }
 
   /** Whether the primary waits for acknowledgements of this replica. */
@@ -101,7 +101,8 @@ export class PrimaryMonitor {
 
   /** `broker` is for the log. */
   receiveHead(payload: Uint8Array, isRetained: boolean, broker: string): void {
-    const { environment, peers, state, send, clock } = this.#options;
+    const { environment, clock } = this.#context;
+    const { peers, state, send } = this.#options;
     const decoded = decodeHead(payload);
     const own = state();
     if ("problem" in decoded || decoded.message.s !== environment || own === undefined) return;
@@ -129,7 +130,8 @@ export class PrimaryMonitor {
 
   /** This replica has come to `state`: the heads up to there must agree with its database. */
   onPosition(state: StoreState): void {
-    const { send, clock } = this.#options;
+    const { send } = this.#options;
+    const { clock } = this.#context;
     for (const { head, source } of this.freshness.onPosition(state)) {
       if (!this.digests.matches(head, state))
         send({ type: "mismatchFound", from: source, offset: head.l, nowMs: clock.monotonicMs() });
@@ -146,7 +148,7 @@ export class PrimaryMonitor {
   #ignoreOldHead(head: Head, broker: string): void {
     metrics.brokerStaleHeads.inc();
     const lateMs = this.freshness.supersededMsAgo(head);
-    if (lateMs <= this.#options.limits.brokerSilenceMsMax || this.#warnings() === 0) return;
+    if (lateMs <= this.#context.limits.brokerSilenceMsMax || this.#warnings() === 0) return;
     log.warning(
       "the broker at {broker} sends heads that were superseded at least {seconds} s ago. They are ignored: it repeats or delays messages. Check the broker, who may publish there, and whether it is overloaded",
       { broker, seconds: Math.floor(lateMs / 1000) },
@@ -168,7 +170,7 @@ export class PrimaryMonitor {
   }
 
   #pollIfDue(): void {
-    const { clock, limits } = this.#options;
+    const { clock, limits } = this.#context;
     const nowMs = clock.monotonicMs();
     if (this.freshness.isStreamAlive) this.#nextPollMs = nowMs;
     if (this.freshness.isStreamAlive || nowMs < this.#nextPollMs || this.#isPolling) return;
@@ -178,7 +180,8 @@ export class PrimaryMonitor {
 
   /** Long-polls the primary while the event stream is silent. So events arrive as soon, and it learns this position. */
   async #poll(): Promise<void> {
-    const { clock, limits, send, whenIdle } = this.#options;
+    const { clock, limits } = this.#context;
+    const { send, whenIdle } = this.#options;
     this.#isPolling = true;
     const waitMs = Math.min(limits.pollIntervalMs, this.freshness.windowMs / 2);
     while (!this.#isStopped && !this.freshness.isStreamAlive && this.#isLive) {
@@ -200,7 +203,8 @@ export class PrimaryMonitor {
 
   /** Asks for the head only: missing events may be on their way. Returns whether the primary has more events. */
   async #confirm(waitMs = 0): Promise<boolean> {
-    const { environment, state, peers, send } = this.#options;
+    const { environment } = this.#context;
+    const { state, peers, send } = this.#options;
     const before = state();
     // A catch-up asks the primary as well.
     if (before === undefined || !this.#isLive || this.#isStopped) return false;
@@ -242,38 +246,35 @@ export class PrimaryMonitor {
   }
 }
 
-interface GapCheckOptions {
-  readonly graceMs: number;
-  readonly clock: Pick<Clock, "after">;
-  readonly state: () => StoreState | undefined;
-  /** Whether events are being fetched or applied: the missing ones may be among them. */
-  readonly isBusy: () => boolean;
-  readonly onGap: () => void;
-}
+type GapCheckReplica = Pick<PrimaryMonitorOptions, "state" | "isBusy" | "requestCatchUp">;
 
 /**
  * Detects that events which a head announces do not arrive. They may be on their way when it arrives, so the check
  * waits. At most one check is pending: heads arrive each second, and a snapshot may keep the node busy for an hour.
  */
 export class GapCheck {
-  readonly #options: GapCheckOptions;
+  readonly #context: TimeContext;
+  readonly #replica: GapCheckReplica;
   #pending: { readonly epoch: string; readonly offset: number; readonly cancel: () => void } | undefined;
 
-  constructor(options: GapCheckOptions) {
-    this.#options = options;
+  constructor(context: TimeContext, replica: GapCheckReplica) {
+    this.#context = context;
+    this.#replica = replica;
   }
 
   /** The head announces an event after this position. */
   schedule(head: Head, { epoch, offset }: StoreState): void {
     if (this.#pending?.epoch === epoch && this.#pending.offset === offset) return;
     this.stop();
-    const { clock, graceMs, state, isBusy, onGap } = this.#options;
-    const cancel = clock.after(graceMs, () => {
+    const { clock, limits } = this.#context;
+    const { state, isBusy, requestCatchUp } = this.#replica;
+    const cancel = clock.after(limits.gapGraceMs, () => {
       this.#pending = undefined;
       const now = state();
       if (now?.epoch !== head.e || now.offset !== offset || offset >= head.l) return;
+      // The missing events may be among those that are being fetched or applied.
       if (isBusy()) this.schedule(head, now);
-      else onGap();
+      else requestCatchUp();
     });
     this.#pending = { epoch, offset, cancel };
   }

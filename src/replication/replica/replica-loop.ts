@@ -22,7 +22,7 @@ import type { NodeClient } from "../transport/node-client.ts";
 import { type DeliverySource, logAppliedEvents, logReceivedBatch, recordAppliedEvents } from "./applied-events.ts";
 import { catchUp, type CatchUpOptions } from "./catch-up.ts";
 import { CatchUpRequests } from "./catch-up-requests.ts";
-import { PrimaryMonitor, type PrimaryMonitorOptions } from "./primary-monitor.ts";
+import { PrimaryMonitor, type PrimaryMonitorOptions, type ReplicaContext } from "./primary-monitor.ts";
 import {
   type CatchUpCause,
   catchUpCause,
@@ -42,10 +42,7 @@ const log = getLogger("replica");
 
 export interface ReplicaLoopOptions
   extends
-    Pick<
-      PrimaryMonitorOptions,
-      "environment" | "limits" | "maxStalenessMs" | "clock" | "peers" | "state" | "onQuestions"
-    >,
+    Pick<PrimaryMonitorOptions, "maxStalenessMs" | "peers" | "state" | "onQuestions">,
     Pick<CatchUpOptions, "onDivergence" | "onVerified"> {
   readonly writer: Pick<Writer, "prepare" | "replay">;
   /**
@@ -63,6 +60,7 @@ export interface ReplicaLoopOptions
 }
 
 export class ReplicaLoop {
+  readonly #context: ReplicaContext;
   readonly #options: ReplicaLoopOptions;
   readonly #catchUpOptions: CatchUpOptions;
   readonly #buffer: ReturnType<typeof createBatchBuffer>;
@@ -77,23 +75,25 @@ export class ReplicaLoop {
   #cancelRetry = (): void => {};
   #visibleAfterMs: number | null = null;
 
-  constructor(options: ReplicaLoopOptions) {
+  constructor(context: ReplicaContext, options: ReplicaLoopOptions) {
+    this.#context = context;
     this.#options = options;
-    const { environment, limits, clock, maxStalenessMs, peers, state, onDivergence, onVerified } = options;
+    const { limits, clock } = context;
+    const { maxStalenessMs, peers, state, onDivergence, onVerified } = options;
     const asked = options.onQuestions === undefined ? {} : { onQuestions: options.onQuestions };
     const send = (input: ReplicaInput): void => void this.#send(input);
     this.#buffer = createBatchBuffer(limits.catchUpBufferMessagesMax, limits.catchUpBufferBytesMax);
-    this.#requests = new CatchUpRequests({ limits, clock, start: (cause) => this.#requestNow(cause) });
+    this.#requests = new CatchUpRequests(context, (cause) => this.#requestNow(cause));
     this.#warnings = rateLimiter(60_000, clock);
-    this.monitor = new PrimaryMonitor({
-      ...{ environment, limits, maxStalenessMs, clock, peers, state, send, ...asked },
+    this.monitor = new PrimaryMonitor(context, {
+      ...{ maxStalenessMs, peers, state, send, ...asked },
       isLive: () => this.#state.name === "live",
       isBusy: () => this.#isRunning && !this.#isStopped,
       whenIdle: () => this.#running,
       requestCatchUp: () => this.#requests.request(),
     });
     this.#catchUpOptions = {
-      ...{ environment, clock, peers, onDivergence, onVerified },
+      ...{ context, peers, onDivergence, onVerified },
       isStopped: () => this.#isStopped,
       replay: (request, from) => this.#replay(request, from),
       installSnapshot: (from, replacing) => this.#installSnapshot(from, replacing),
@@ -150,7 +150,7 @@ export class ReplicaLoop {
 
   receiveBatch(payload: Uint8Array): void {
     const decoded = decodeBatch(payload);
-    if ("problem" in decoded || decoded.message.s !== this.#options.environment) {
+    if ("problem" in decoded || decoded.message.s !== this.#context.environment) {
       if (this.#warnings("message") > 0)
         log.warning("a message of the event stream cannot be read: {problem}", {
           problem: "problem" in decoded ? decoded.problem : "it is of another environment",
@@ -160,7 +160,7 @@ export class ReplicaLoop {
     const batch = decoded.message;
     metrics.brokerEvents.inc({ direction: "received" }, batch.ev.length);
     if (isDebugging()) logReceivedBatch(batch);
-    const received = { batch, bytes: payload.byteLength, atMs: this.#options.clock.preciseMs() };
+    const received = { batch, bytes: payload.byteLength, atMs: this.#context.clock.preciseMs() };
     if (!this.#buffer.push(received)) return this.#requests.request();
     this.#wake();
   }
@@ -172,7 +172,7 @@ export class ReplicaLoop {
     const position = this.#options.state();
     if ("problem" in decoded || position === undefined) return;
     const { s: environment, e: epoch, p: offset, h: hash, d: digest } = decoded.message;
-    if (environment !== this.#options.environment || epoch !== position.epoch || offset !== position.offset) return;
+    if (environment !== this.#context.environment || epoch !== position.epoch || offset !== position.offset) return;
     const rows = batchRows(decoded.message);
     if (rows?.every(({ kind }) => kind === "facts") !== true) return;
     this.#options.writer.prepare({ epoch, rows, hash, digest });
@@ -193,7 +193,7 @@ export class ReplicaLoop {
 
   /** The database must not answer until a snapshot replaces it or, with `isDamage`, its file proves to be sound. */
   markDiverged(reason: string, isDamage = false): void {
-    void this.#send({ type: "distrusted", reason, isDamage, nowMs: this.#options.clock.monotonicMs() });
+    void this.#send({ type: "distrusted", reason, isDamage, nowMs: this.#context.clock.monotonicMs() });
   }
 
   onFileVerified(): void {
@@ -270,7 +270,7 @@ export class ReplicaLoop {
   }
 
   #retryLater({ failures, kind }: Extract<ReplicaCommand, { type: "retryLater" }>): void {
-    const { limits, clock } = this.#options;
+    const { limits, clock } = this.#context;
     const maxMs = kind === "catchUp" ? limits.retryDelayMsMax : recentSnapshotMs;
     const delayMs = backoffMs(failures, { minMs: limits.retryDelayMsMin, maxMs }, clock.random());
     this.#cancelRetry();
@@ -278,7 +278,8 @@ export class ReplicaLoop {
   }
 
   async #catchUp({ cause, from }: Extract<ReplicaCommand, { type: "catchUp" }>): Promise<void> {
-    const { state, clock } = this.#options;
+    const { state } = this.#options;
+    const { clock } = this.#context;
     const startMs = clock.monotonicMs();
     const before = state();
     const offset = before?.offset ?? 0;
@@ -301,7 +302,7 @@ export class ReplicaLoop {
   #onCatchUpFailed(error: unknown): void {
     metrics.catchUps.inc({ result: "failed" });
     const isStorageFailure = storageFailureIn(error) !== undefined;
-    void this.#send({ type: "catchUpFailed", isStorageFailure, nowMs: this.#options.clock.monotonicMs() });
+    void this.#send({ type: "catchUpFailed", isStorageFailure, nowMs: this.#context.clock.monotonicMs() });
     const isFirst = this.#state.name !== "stopped" && this.#state.memory.catchUpFailures === 1;
     const level = isFirst ? "warning" : "debug";
     log[level]("catching up with the primary failed, trying again: {error}", { error: detailOf(error) });
@@ -312,7 +313,7 @@ export class ReplicaLoop {
     return this.#options.installSnapshot(from, replacing, this.isDiverged, () => {
       this.#buffer.clear();
       this.monitor.digests.clear();
-      void this.#send({ type: "snapshotInstalled", nowMs: this.#options.clock.monotonicMs() });
+      void this.#send({ type: "snapshotInstalled", nowMs: this.#context.clock.monotonicMs() });
     });
   }
 
@@ -340,7 +341,7 @@ export class ReplicaLoop {
   async #replay(
     request: ReplayRequest,
     from: "stream" | "primary" | "peer",
-    receivedMs = this.#options.clock.preciseMs(),
+    receivedMs = this.#context.clock.preciseMs(),
   ): Promise<StoreState> {
     const source = from === "stream" ? "feed" : deliverySources[catchUpCause(this.#state) ?? "missed"];
     let committed: CommittedReplay;
@@ -348,7 +349,7 @@ export class ReplicaLoop {
       committed = await this.#options.writer.replay(request);
     } catch (error) {
       const failure = replayFailureOf(error);
-      const nowMs = this.#options.clock.monotonicMs();
+      const nowMs = this.#context.clock.monotonicMs();
       void this.#send({ type: "applyFailed", failure, from, message: reasonOf(error), nowMs });
       if (failure === "damage") this.#options.onDamage(error);
       // The writer says it once, which can be before a snapshot that was under way is noted as installed.

@@ -5,7 +5,6 @@
  */
 import type { Config } from "../../config/config.ts";
 import type { Engine } from "../../engine/engine.ts";
-import type { DataDirectory } from "../../store/directory/data-directory.ts";
 import { compareEpochs, firstEpoch, readEpochs, type Epoch, type EpochId } from "../../store/log/epochs.ts";
 import { openLog } from "../../store/log/log.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
@@ -35,18 +34,11 @@ import { createRecheck } from "./damage-monitor.ts";
 import { lastCommonOffset } from "./divergence-point.ts";
 import type { LocalDatabase } from "./local-database.ts";
 import { OffsetWaiters } from "./offset-waiters.ts";
+import type { ReplicaParts } from "./replica-parts.ts";
 import { ReplicaLoop, type ReplicaLoopOptions } from "./replica-loop.ts";
 import { describeUnreplicated, saveUnreplicated, type UnreplicatedEvents } from "./unreplicated-events.ts";
 
 const log = getLogger("replica");
-
-/** What outlives a replica, because other roles of the node use it too. */
-export interface ReplicaParts {
-  readonly directory: DataDirectory;
-  readonly writer: Writer;
-  readonly database: LocalDatabase;
-  readonly system: PeerSystem;
-}
 
 export interface Replica {
   readonly database: LocalDatabase;
@@ -88,36 +80,32 @@ export interface Replica {
  */
 export async function openReplica(
   config: Config,
-  { directory, writer, database, system }: ReplicaParts,
+  parts: ReplicaParts,
   ackName: AckName,
   started: AsyncDisposableStack,
   onQuestions: NonNullable<ReplicaLoopOptions["onQuestions"]> = () => {},
 ): Promise<Replica> {
-  const { clock } = system;
-  const { limits, environment, data } = config;
+  const { directory, writer, database, data, limits, system, clock } = parts;
   // A node that counts for acknowledgements must not lose an acknowledged write in a power cut.
   writer.mode = { synchronous: config.ack > 0 ? "FULL" : "NORMAL", reserveBytes: undefined, sharesDisk: undefined };
   started.defer(() => writer.endRole());
   started.defer(keepDirectory(directory, writer.storage, clock, { isReplica: true }));
   const historyGuard = new HistoryGuard(data, clock);
   const onUnverified = (path: string): void => void verifyDigest(path, database, damage.suspect, system);
-  const position = trackPosition(config, directory, writer, database, historyGuard, system, onUnverified);
+  const position = trackPosition(parts, config, historyGuard, onUnverified);
   started.defer(position.stop);
   const { state, events, onStateChange } = position;
   const peers = openReplicaPeers(config, ackName, state, historyGuard, system);
   // These requests tell a primary that was replaced while it was down about its successor.
   started.defer(clock.every(limits.peerCheckIntervalMs, () => void peers.findPrimary()));
   if (!database.isOpen || !(await position.keep())) {
-    const initial = await chooseInitialDatabase(config, historyGuard, system);
+    const initial = await chooseInitialDatabase(parts, config, historyGuard);
     if (initial !== undefined) await position.adopt(initial);
   }
   noteReplica(data, config.role);
 
-  const loop = new ReplicaLoop({
-    environment,
-    limits,
+  const loop = new ReplicaLoop(parts, {
     maxStalenessMs: config.maxStaleness,
-    clock,
     writer,
     peers,
     state,
@@ -133,10 +121,10 @@ export async function openReplica(
   started.defer(() => peers.close());
   peers.onPrimaryChange(() => loop.onSubscribed());
   started.defer(writer.onFilesReplaced(() => loop.onFilesLost()));
-  const damage = handleDamage(database, writer, loop, started, system);
+  const damage = handleDamage(parts, loop, started);
   // A disk may lose data that nobody reads, so the whole database is read from time to time.
   started.defer(clock.every(limits.databaseCheckIntervalMs, () => void audit(database, loop, damage.suspect, system)));
-  const waiters = new OffsetWaiters({
+  const waiters = new OffsetWaiters(clock, {
     state,
     epochs: () => readEpochs(database.reader()),
     // A broker may hold back heads of later epochs.
@@ -144,7 +132,6 @@ export async function openReplica(
     onUnknownEpoch: () => loop.monitor.requestConfirmation(),
     onSlowWait: () => loop.requestCatchUp(),
     mayLearnEpochs: true,
-    clock,
   });
   onStateChange(() => waiters.onStateChange());
   const staleness = (maxMs: number): string | undefined => {
@@ -215,13 +202,7 @@ async function waitForLatest(
 }
 
 /** After damage the database no longer answers until it is replaced or its file proves to be sound. */
-function handleDamage(
-  database: LocalDatabase,
-  writer: Writer,
-  loop: ReplicaLoop,
-  started: AsyncDisposableStack,
-  system: PeerSystem,
-) {
+function handleDamage({ database, writer, system }: ReplicaParts, loop: ReplicaLoop, started: AsyncDisposableStack) {
   const openPath = (): string | undefined => (database.isOpen ? database.path : undefined);
   const recheck = createRecheck(
     {
@@ -258,18 +239,12 @@ function handleDamage(
  * Tracks the position while events advance it and snapshots replace the database. `onUnverified` gets the path of a
  * database that answers, although the digest of its content was not verified yet.
  */
-function trackPosition(
-  config: Config,
-  { path: directory, keepLock: requireLock }: DataDirectory,
-  writer: Writer,
-  database: LocalDatabase,
-  guard: HistoryGuard,
-  system: PeerSystem,
-  onUnverified: (path: string) => void,
-) {
+function trackPosition(parts: ReplicaParts, config: Config, guard: HistoryGuard, onUnverified: (path: string) => void) {
+  const { data, writer, database } = parts;
+  const { keepLock: requireLock } = parts.directory;
   let state: StoreState | undefined;
   const listeners: (() => void)[] = [];
-  const events = createEventReader({ reader: () => database.reader(), primary: false });
+  const events = createEventReader(() => database.reader(), false);
   const advance = (to: StoreState): void => {
     state = to;
     database.onStateChange(to);
@@ -316,14 +291,13 @@ function trackPosition(
       );
   };
   const installSnapshot: ReplicaLoopOptions["installSnapshot"] = async (from, replacing, isDistrusted, onInstalled) => {
-    const { environment, limits } = config;
     if (writer.hasFailed) throw new Error("there is no writer that could open a snapshot");
     // The notes are gone as well if somebody has emptied the directory.
     requireLock();
-    noteReplica(directory, config.role);
+    noteReplica(data, config.role);
     const { storage } = writer;
-    const installed = await fetchSnapshot({
-      ...{ primary: from, directory, requireLock, environment, limits, system, storage, guard, state },
+    const installed = await fetchSnapshot(parts, {
+      ...{ primary: from, requireLock, storage, guard, state },
       nodeKeyHashes: nodeKeyHashesOf(config),
       // A database that answers, or has diverged, is replaced by a verified one only.
       mayVerifyLater: !database.isOpen,

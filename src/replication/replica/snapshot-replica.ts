@@ -26,6 +26,7 @@ import { detailOf, reasonOf } from "../../util/reason.ts";
 import { keepDirectory } from "../directory-keeper.ts";
 import { HistoryGuard } from "../history-guard.ts";
 import { nodeKeyHashesOf } from "../identity.ts";
+import type { NodeContext } from "../node-context.ts";
 import { ageOf } from "../../log/event/event-time.ts";
 import { lacksPolicy } from "../node-health.ts";
 import { chooseInitialDatabase } from "../snapshots/import-snapshot.ts";
@@ -65,21 +66,20 @@ const filesCheckMs = 1000;
 
 /** `started` stops what this starts. Calls `onConfirmed` after each refresh. AppError `invalid_request` if there is neither a snapshot nor a primary. */
 export async function openSnapshotReplica(
+  context: NodeContext<PeerSystem>,
   config: Config,
   directory: DataDirectory,
   started: AsyncDisposableStack,
-  system: PeerSystem,
   onConfirmed: () => void = () => {},
 ): Promise<SnapshotReplica> {
-  const { clock } = system;
-  const { limits, environment, data } = config;
+  const { data, limits, system, clock } = context;
   const database = new LocalDatabase(data, limits, clock);
   started.defer(() => database.close());
   const storage = new StorageStatus();
   started.defer(keepDirectory(directory, storage, clock, { isReplica: true }));
   const historyGuard = new HistoryGuard(data, clock);
   const nodeKeyHashes = nodeKeyHashesOf(config);
-  const damage = monitorSnapshot(database, limits, started, system);
+  const damage = monitorSnapshot(context, database, started);
   let state: StoreState | undefined;
   let metadata: SnapshotMetadata | undefined;
   /** On the monotonic clock. Undefined before the first answer to this process. */
@@ -93,7 +93,7 @@ export async function openSnapshotReplica(
     damage.onReplaced();
     historyGuard.adopt(firstEpoch(database.reader()).epoch);
   };
-  const initial = await chooseInitialDatabase(config, historyGuard, system);
+  const initial = await chooseInitialDatabase(context, config, historyGuard);
   if (initial !== undefined) {
     open(initial);
     const known = readSnapshotMetadata(data);
@@ -110,20 +110,11 @@ export async function openSnapshotReplica(
       "invalid_request",
       "this fallback has neither a snapshot nor a primary to fetch one from: set `--primary`, or give it one with `--import` or `ostiary snapshot import`",
     );
-  const common = {
-    directory: data,
-    requireLock: directory.keepLock,
-    environment,
-    limits,
-    system,
-    storage,
-    guard: historyGuard,
-    nodeKeyHashes,
-  };
+  const common = { requireLock: directory.keepLock, storage, guard: historyGuard, nodeKeyHashes };
   const refresh = async (): Promise<void> => {
     if (peers === undefined) return;
     const { fetched, from } = await fetchFromAny(peers, damage.isFound ? undefined : state, (primary) =>
-      fetchSnapshot({ ...common, primary }, damage.isFound || files === undefined ? undefined : metadata?.tag),
+      fetchSnapshot(context, { ...common, primary }, damage.isFound || files === undefined ? undefined : metadata?.tag),
     );
     if (fetched !== "unchanged") open(fetched.path);
     // If damage was found meanwhile, the snapshot is fetched again, even if it is the newest.
@@ -247,8 +238,11 @@ function startTimer(
 }
 
 /** Checks a database that nobody writes to, until `started` is disposed. */
-function monitorSnapshot(database: LocalDatabase, limits: Limits, started: AsyncDisposableStack, system: PeerSystem) {
-  const { clock } = system;
+function monitorSnapshot(
+  { limits, system, clock }: NodeContext<PeerSystem>,
+  database: LocalDatabase,
+  started: AsyncDisposableStack,
+) {
   let isFound = false;
   let onFound = (): void => {};
   const suspect = (reason: string): void => {

@@ -11,27 +11,24 @@ import { databaseFiles, removeFiles } from "../../store/snapshot/snapshot.ts";
 import { AppError } from "../../util/app-error.ts";
 import { storageFailureIn } from "../../util/storage-failure.ts";
 import { mintEpoch } from "../../log/event/position.ts";
+import type { NodeContext } from "../node-context.ts";
 import type { System } from "../system.ts";
 import { buildEnvironmentInWorker, checkDatabaseInWorker } from "./snapshot-jobs.ts";
 
-export interface EnvironmentCopyOptions {
+/** The new environment. Its data directory is created if it is missing. */
+export interface CopyContext extends Pick<NodeContext, "environment" | "data" | "limits"> {
   readonly system: Pick<System, "clock" | "spawnWorker">;
-  /** The path of the store of the other environment. A node may use it in any role. */
-  readonly source: string;
-  /** The data directory for the new store. Created if it is missing. */
-  readonly data: string;
-  /** The name of the new environment. */
-  readonly environment: string;
-  readonly limits: Limits;
 }
 
 /**
- * The new store has the facts and the active policy, and a history of its own without events, keys and audit entries.
+ * Copies the store at `source`, which a node may use in any role. The new store has the facts and the active policy, and a history of its own without events, keys and audit entries.
  * AppError `conflict` if the directory has a store or is in use, `not_ready` if the disk has too little space, other
  * errors if the source cannot be read or is damaged. Then there is no store.
  */
-export async function copyEnvironment(options: EnvironmentCopyOptions): Promise<void> {
-  const { system, source, data, environment, limits } = options;
+export async function copyEnvironment(
+  { environment, data, limits, system }: CopyContext,
+  source: string,
+): Promise<void> {
   const { clock } = system;
   const directory = lockDirectory(data);
   // A primary that starts in the directory removes it, too.

@@ -28,8 +28,14 @@ import { formatToken } from "../../log/event/position.ts";
 import type { OnStep } from "../progress.ts";
 import { HistoryGuard } from "../history-guard.ts";
 import { nodeKeyHashesOf } from "../identity.ts";
-import { realSystem, type System } from "../system.ts";
-import { installSnapshot, unpackPath, writeSnapshotMetadata, type InstalledSnapshot } from "./install-snapshot.ts";
+import { realSystem } from "../system.ts";
+import {
+  installSnapshot,
+  unpackPath,
+  writeSnapshotMetadata,
+  type InstalledSnapshot,
+  type SnapshotContext,
+} from "./install-snapshot.ts";
 import { checkDatabaseInWorker } from "./snapshot-jobs.ts";
 import { readStore } from "./check-database.ts";
 
@@ -75,7 +81,7 @@ export async function importSnapshot(options: SnapshotImportOptions): Promise<Im
     requireImportTarget(data, snapshot, force);
     const guard = new HistoryGuard(data, realSystem.clock);
     onStep?.("unpacking", { path: unpackPath(data), bytes: snapshot.manifest.unpackedBytes, next: "checking" });
-    const installed = await install(snapshot, data, limits, guard, realSystem);
+    const installed = await install({ data, limits, system: realSystem }, snapshot, guard);
     guard.adopt(must(historyOf(installed.path)));
     const previous = removeReplacedStores(data, false);
     // If this node becomes a primary one day, it must begin a new epoch: others may have continued from here.
@@ -138,17 +144,15 @@ function readStateAt(path: string): StoreState | undefined {
 }
 
 async function install(
+  context: Omit<SnapshotContext, "environment">,
   snapshot: Snapshot,
-  data: string,
-  limits: Limits,
   guard: HistoryGuard,
-  system: System,
 ): Promise<InstalledSnapshot> {
   const { path, manifest } = snapshot;
   try {
     if (manifest.history !== undefined) guard.require(manifest.history, "it");
-    const installed = await installSnapshot(snapshot, { directory: data, limits, system, guard }, "it");
-    writeSnapshotMetadata(data, { tag: snapshotTag(manifest), confirmedMs: manifest.madeMs });
+    const installed = await installSnapshot(context, snapshot, guard, "it");
+    writeSnapshotMetadata(context.data, { tag: snapshotTag(manifest), confirmedMs: manifest.madeMs });
     return installed;
   } catch (error) {
     throw snapshotFileError(path, error);
@@ -161,18 +165,18 @@ async function install(
  * environment, or if there is no database and the file does not exist.
  */
 export async function chooseInitialDatabase(
-  { data, environment, limits, nodeKey, import: file }: Config,
+  context: SnapshotContext,
+  { nodeKey, import: file }: Config,
   guard: HistoryGuard,
-  system: System,
 ): Promise<string | undefined> {
-  const own = await findVerifiedDatabase(data, environment, limits, system);
+  const own = await findVerifiedDatabase(context);
   if (file === undefined) return own;
   try {
     const snapshot = openSnapshotFile(file);
-    requireEnvironment(snapshot.manifest, environment);
+    requireEnvironment(snapshot.manifest, context.environment);
     if (own !== undefined && !isNewer(snapshot, readStateAt(own), guard.own)) return own;
     requireAuthenticFile(snapshot, nodeKeyHashesOf({ nodeKey }));
-    return (await install(snapshot, data, limits, guard, system)).path;
+    return (await install(context, snapshot, guard)).path;
   } catch (error) {
     // A start fails only because of a wrong configuration, and only if the node has never started and has no database.
     // It can fetch a snapshot from other nodes otherwise.
@@ -187,13 +191,13 @@ export async function chooseInitialDatabase(
  * Returns the path of a sound database. A damaged one is moved out of the way, and the one that it replaced is next: it
  * stays until its successor is verified. Throws if the database is of another environment.
  */
-async function findVerifiedDatabase(
-  directory: string,
-  environment: string,
-  limits: Limits,
-  system: System,
-): Promise<string | undefined> {
-  for (const path of storePathsIn(directory)) {
+async function findVerifiedDatabase({
+  environment,
+  data,
+  limits,
+  system,
+}: SnapshotContext): Promise<string | undefined> {
+  for (const path of storePathsIn(data)) {
     try {
       requireEnvironment(await checkDatabaseInWorker(system, path, limits), environment);
       return path;

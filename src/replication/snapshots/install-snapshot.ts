@@ -3,7 +3,6 @@ import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { installFile } from "../../runtime/atomic-file.ts";
-import type { Limits } from "../../config/limits.ts";
 import { historyOf, nextStorePath, readNodeFile, writeNodeFile } from "../../store/directory/data-directory.ts";
 import { isMigrated } from "../../store/directory/migrate.ts";
 import { diskSpaceOf } from "../../store/directory/disk-space.ts";
@@ -17,7 +16,7 @@ import { metrics } from "../../telemetry/metrics.ts";
 import type { NodeClient } from "../transport/node-client.ts";
 import type { HistoryGuard } from "../history-guard.ts";
 import type { StorageStatus } from "../../store/directory/storage-status.ts";
-import type { System } from "../system.ts";
+import type { NodeContext } from "../node-context.ts";
 import { StorageError, storageFailureIn } from "../../util/storage-failure.ts";
 import { secondCheckThreadBytes } from "../../util/tuning.ts";
 import { unpackSnapshotInWorker } from "./snapshot-jobs.ts";
@@ -31,14 +30,13 @@ export interface InstalledSnapshot {
   readonly isDigestLater: boolean;
 }
 
+/** The node that installs a snapshot in its data directory. */
+export type SnapshotContext = Pick<NodeContext, "environment" | "data" | "limits" | "system">;
+
 export interface SnapshotInstallOptions {
   readonly primary: NodeClient;
-  readonly directory: string;
   /** Throws while this process does not have the lock of the directory. */
   readonly requireLock?: (() => void) | undefined;
-  readonly environment: string;
-  readonly limits: Limits;
-  readonly system: System;
   readonly storage?: StorageStatus;
   /** Decides which history may replace this node's. */
   readonly guard: HistoryGuard;
@@ -52,11 +50,12 @@ export interface SnapshotInstallOptions {
 
 /** Installs the primary's newest snapshot. Returns "unchanged" if the one with `knownTag` is still the newest. */
 export async function fetchSnapshot(
+  context: SnapshotContext,
   options: SnapshotInstallOptions,
   knownTag?: string,
 ): Promise<InstalledSnapshot | "unchanged"> {
-  const { primary, directory, requireLock, environment, system, storage, state, guard, nodeKeyHashes } = options;
-  const { mayVerifyLater = false } = options;
+  const { environment, data: directory, system } = context;
+  const { primary, requireLock, storage, state, guard, nodeKeyHashes, mayVerifyLater = false } = options;
   // The file stays for the next attempt until it is complete.
   const packed = join(directory, "incoming.zst");
   const startMs = system.clock.monotonicMs();
@@ -90,7 +89,7 @@ export async function fetchSnapshot(
       const { signed, manifest } = snapshot;
       const isLarge = manifest.unpackedBytes >= secondCheckThreadBytes;
       const isDigestLater = mayVerifyLater && isLarge && authenticityOf(signed, nodeKeyHashes) === "verified";
-      const installed = await installSnapshot(snapshot, options, primary.url, isDigestLater);
+      const installed = await installSnapshot(context, snapshot, guard, primary.url, isDigestLater);
       storage?.recovered("snapshot");
       return installed;
     } finally {
@@ -132,12 +131,12 @@ export function unpackPath(directory: string): string {
  * database. Errors name the sender.
  */
 export async function installSnapshot(
+  { data: directory, limits, system }: Omit<SnapshotContext, "environment">,
   snapshot: Snapshot,
-  options: Pick<SnapshotInstallOptions, "directory" | "limits" | "system" | "guard">,
+  guard: HistoryGuard,
   sender: string,
   isDigestLater = false,
 ): Promise<InstalledSnapshot> {
-  const { directory, limits, system, guard } = options;
   const unpacked = unpackPath(directory);
   try {
     // After `ostiary migrate`, a primary that is not migrated yet may send an older format.

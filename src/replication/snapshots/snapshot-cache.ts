@@ -11,7 +11,7 @@ import type { StoreState } from "../../store/log/store-state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { reasonOf } from "../../util/reason.ts";
-import type { System } from "../system.ts";
+import type { NodeContext } from "../node-context.ts";
 import { buildSnapshotInWorker, verifySnapshotInWorker } from "./snapshot-jobs.ts";
 
 const log = getLogger("snapshot");
@@ -21,18 +21,6 @@ export interface SnapshotCache {
   get(): Promise<Snapshot>;
   /** Returns the cached snapshot with this `snapshotBytesTag`. */
   find(tag: string): Snapshot | undefined;
-}
-
-export interface SnapshotCacheOptions {
-  readonly storePath: () => string;
-  /** The directory of the snapshots. It must not contain other files that end with `.zst`. */
-  readonly directory: string;
-  /** The maximum age of a snapshot that is reused. */
-  readonly reuseMs: number;
-  readonly state: () => StoreState;
-  /** The key hash for the MAC: other nodes may not accept a second key of this node any more, or not yet. */
-  readonly nodeKeyHash: string;
-  readonly system: Pick<System, "clock" | "spawnWorker">;
 }
 
 interface CachedSnapshot {
@@ -46,9 +34,17 @@ interface CachedSnapshot {
 
 const cachedMax = 2;
 
-export function openSnapshotCache(options: SnapshotCacheOptions): SnapshotCache {
-  const { storePath, directory, reuseMs, state, nodeKeyHash, system } = options;
-  const { clock } = system;
+/**
+ * `nodeKeyHash`: the key hash for the MAC. Other nodes may not accept a second key of this node any more, or not yet.
+ */
+export function openSnapshotCache(
+  { data, limits, system, clock }: NodeContext,
+  storePath: () => string,
+  state: () => StoreState,
+  nodeKeyHash: string,
+): SnapshotCache {
+  // It contains no other files that end with `.zst`.
+  const directory = join(data, "snapshots");
   let cached = readCached(directory, nodeKeyHash);
   let building: Promise<CachedSnapshot> | undefined;
 
@@ -95,7 +91,7 @@ export function openSnapshotCache(options: SnapshotCacheOptions): SnapshotCache 
 
   return {
     async get() {
-      const found = findReusable(cached, state(), clock.monotonicMs() - reuseMs);
+      const found = findReusable(cached, state(), clock.monotonicMs() - limits.snapshotReuseMs);
       const result = found?.isVerified === true ? found : await (building ??= prepare(found));
       result.requestedMs = clock.monotonicMs();
       return result.snapshot;

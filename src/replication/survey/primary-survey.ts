@@ -23,15 +23,6 @@ import { RecentAnswers } from "./recent-answers.ts";
 
 const log = getLogger("survey");
 
-export interface PrimarySurveyOptions {
-  readonly own: OwnReport;
-  /** The position of the primary. */
-  readonly state: () => Pick<NodeReport, "epoch" | "offset">;
-  /** Sends a head with the questions to all replicas now. */
-  readonly announce: () => void;
-  readonly clock: Pick<Clock, "monotonicMs" | "after">;
-}
-
 interface KnownNode {
   readonly report: NodeReport;
   readonly lagEvents: number | null;
@@ -56,15 +47,23 @@ const expectedMs = 30_000;
 const keptMs = 60 * 60_000;
 
 export class PrimarySurvey {
-  readonly #options: PrimarySurveyOptions;
+  readonly #own: OwnReport;
+  /** The position of the primary. */
+  readonly #state: () => Pick<NodeReport, "epoch" | "offset">;
+  /** Sends a head with the questions to all replicas now. */
+  readonly #announce: () => void;
+  readonly #clock: Clock;
   readonly #known = new LRUCache<string, KnownNode>({ max: surveyedNodesMax - 1 });
   readonly #open = new Map<string, OpenQuestion>();
   readonly #answers: RecentAnswers;
   #discoveredAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(options: PrimarySurveyOptions) {
-    this.#options = options;
-    this.#answers = new RecentAnswers(options.clock);
+  constructor(own: OwnReport, state: () => Pick<NodeReport, "epoch" | "offset">, announce: () => void, clock: Clock) {
+    this.#own = own;
+    this.#state = state;
+    this.#announce = announce;
+    this.#clock = clock;
+    this.#answers = new RecentAnswers(clock);
   }
 
   /** The questions for the next head; undefined if there are none. */
@@ -117,26 +116,25 @@ export class PrimarySurvey {
     this.#note({ ...(known?.report ?? unknownReport(node)), epoch, term, offset }, known?.answers ?? false);
   }
 
-  #note(report: NodeReport, answers: boolean, atMs = this.#options.clock.monotonicMs()): void {
+  #note(report: NodeReport, answers: boolean, atMs = this.#clock.monotonicMs()): void {
     // The other nodes would refuse the whole list.
     if (parseNodeId(report.node) === undefined) return;
-    this.#known.set(report.node, { report, lagEvents: lagOf(report, this.#options.state()), atMs, answers });
+    this.#known.set(report.node, { report, lagEvents: lagOf(report, this.#state()), atMs, answers });
   }
 
   async #ask(wanted: Wanted): Promise<readonly SurveyedNode[]> {
     if (this.#open.size >= questionsMax)
       throw new AppError("too_many_requests", "this node asks the others many questions already, try again");
-    const { own } = this.#options;
     const id = randomBytes(8).toString("hex");
     const reports = new LRUCache<string, NodeReport>({ max: surveyedNodesMax });
     const expected = this.#expected();
     if (expected.length > 0 || this.#mayDiscover()) await this.#wait(id, wanted, reports, expected);
-    const self = own(wanted);
+    const self = this.#own(wanted);
     return [{ ...self, seen_ms_ago: 0, lag_events: 0, answered: true }, ...this.#others(self.node, reports)];
   }
 
   #mayDiscover(): boolean {
-    const nowMs = this.#options.clock.monotonicMs();
+    const nowMs = this.#clock.monotonicMs();
     if (nowMs - this.#discoveredAtMs < discoveryIntervalMs) return false;
     this.#discoveredAtMs = nowMs;
     return true;
@@ -149,15 +147,14 @@ export class PrimarySurvey {
     reports: OpenQuestion["reports"],
     expected: readonly string[],
   ): Promise<void> {
-    const { announce, clock } = this.#options;
     const { promise: answered, resolve } = Promise.withResolvers<void>();
-    const cancel = clock.after(expected.length === 0 ? discoveryMs : answerMsMax, resolve);
+    const cancel = this.#clock.after(expected.length === 0 ? discoveryMs : answerMsMax, resolve);
     const onReport = (): void => {
       if (expected.length > 0 && expected.every((node) => reports.has(node))) resolve();
     };
     this.#open.set(id, { question: { ...wanted, id }, reports, onReport });
     try {
-      announce();
+      this.#announce();
       await answered;
     } catch (error) {
       // An operator needs what is known most when the database cannot be read.
@@ -170,14 +167,14 @@ export class PrimarySurvey {
 
   /** The nodes that will probably answer. */
   #expected(): string[] {
-    const [nowMs, self] = [this.#options.clock.monotonicMs(), this.#options.own({}).node];
+    const [nowMs, self] = [this.#clock.monotonicMs(), this.#own({}).node];
     return [...this.#known]
       .filter(([node, { answers, atMs }]) => answers && node !== self && nowMs - atMs <= expectedMs)
       .map(([node]) => node);
   }
 
   #others(self: string, reports: OpenQuestion["reports"]): SurveyedNode[] {
-    const nowMs = this.#options.clock.monotonicMs();
+    const nowMs = this.#clock.monotonicMs();
     return [...this.#known]
       .filter(([node, { atMs }]) => node !== self && nowMs - atMs <= keptMs)
       .map(([node, { report, lagEvents, atMs }]) => {

@@ -1,9 +1,9 @@
 /** The promotions of an edge, one at a time: by an operator, or with `failover` by the edge itself when the lease is free. */
-import type { Candidate, CandidateOptions } from "../replication/failover/candidate.ts";
+import type { Candidate } from "../replication/failover/candidate.ts";
 import { staticLeadership } from "../replication/failover/leadership.ts";
 import type { Lease } from "../replication/lease/lease.ts";
 import { LeaseWatch } from "../replication/failover/lease-watch.ts";
-import type { AcquireLeadership } from "../replication/failover/promotion.ts";
+import type { AcquireLeadership, VotingEdge } from "../replication/failover/promotion.ts";
 import type { Promoted, PromoteOptions } from "../replication/node.ts";
 import type { AuditDraft } from "../store/log/audit-entry.ts";
 import type { Takeover } from "./primary-claim.ts";
@@ -11,17 +11,15 @@ import type { Takeover } from "./primary-claim.ts";
 /** Ends the edge, of whose requests so many wait for the primary, and starts the primary. */
 export type BecomePrimary = (takeover: Takeover, besides: number) => Promise<Promoted>;
 
-export interface EdgePromotionsOptions extends CandidateOptions {
-  readonly candidate: Candidate;
-  readonly lease: Lease | undefined;
-  readonly becomePrimary: BecomePrimary;
-}
-
 /** The edge asks for its promotion itself when the lease of the primary is free. */
 const ownPromotion: AuditDraft = { actor: { kind: "system", id: null, name: null }, action: "node.promote" };
 
-export function openEdgePromotions(options: EdgePromotionsOptions) {
-  const { config, candidate, lease, becomePrimary } = options;
+export function openEdgePromotions(
+  edge: VotingEdge,
+  candidate: Candidate,
+  lease: Lease | undefined,
+  becomePrimary: BecomePrimary,
+) {
   let current: Promise<Promoted> | undefined;
   /** The last promotion that the edge began by itself. */
   let own: Promise<Promoted | undefined> | undefined;
@@ -31,7 +29,7 @@ export function openEdgePromotions(options: EdgePromotionsOptions) {
   ): Promise<Promoted> => {
     const won = await candidate.winPromotion({ force, graceful, automatic, acquire });
     const audit: AuditDraft = { ...(asked ?? ownPromotion), details: { force, graceful, automatic } };
-    return await becomePrimary({ ...won, audit, aheadIsLost: force || config.ack > 0 }, automatic ? 0 : 1);
+    return await becomePrimary({ ...won, audit, aheadIsLost: force || edge.config.ack > 0 }, automatic ? 0 : 1);
   };
   const once = (how: PromoteOptions, acquire: AcquireLeadership): Promise<Promoted> =>
     (current ??= perform(how, acquire).finally(() => (current = undefined)));
@@ -42,7 +40,7 @@ export function openEdgePromotions(options: EdgePromotionsOptions) {
     return promoted;
   };
   const isPromoting = (): boolean => current !== undefined;
-  const watch = lease && new LeaseWatch({ ...options, lease, isPromoting, promote: promoteItself });
+  const watch = lease && new LeaseWatch(edge, { lease, isPromoting, promote: promoteItself });
   return {
     /** A promotion by an operator. */
     async promote(how: PromoteOptions): Promise<Promoted> {

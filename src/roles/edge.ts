@@ -52,9 +52,8 @@ export async function startEdge(
   config: Config,
   { becomePrimary, unsettled, lease, keyLookups }: EdgeOptions = {},
 ): Promise<EdgeNode> {
-  const { id, votes, keyUses, longPolls, system } = parts;
-  const { limits, consistencyWait } = config;
-  const { clock } = system;
+  const { id, data, votes, keyUses, longPolls, limits, system, clock } = parts;
+  const { consistencyWait } = config;
   const nodeKeyHashes = must(nodeKeyHashesOf(config), "an edge has a node key");
   // The parts stop in reverse order, also if a later part fails to start.
   await using started = new AsyncDisposableStack();
@@ -64,7 +63,8 @@ export async function startEdge(
   const ackName = (): string | undefined => (mayAcknowledge() ? id : undefined);
   const replica = await openReplica(config, parts, ackName, started, (asked) => survey.answer(asked));
   const { loop, peers, waiters, state } = replica;
-  const candidate = openCandidate({ config, id, replica, votes, system }, started);
+  const voting = { id, data, clock, config, votes, replica };
+  const candidate = openCandidate(voting, started);
   startReports(parts, replica, started);
 
   const health = (): NodeHealth => ({
@@ -84,8 +84,7 @@ export async function startEdge(
   loop.start();
   subscriber.start();
 
-  const promotions =
-    becomePrimary && openEdgePromotions({ config, id, replica, votes, lease, candidate, becomePrimary, system });
+  const promotions = becomePrimary && openEdgePromotions(voting, candidate, lease, becomePrimary);
   if (promotions !== undefined) started.defer(promotions.stop);
   promotions?.start();
   const running = started.move();
@@ -101,12 +100,7 @@ export async function startEdge(
     forward: forwarderOf(parts, config, replica, nodeKeyHashes),
     lookUpKey: keyLookup(keyLookups ?? keyLookupLimit(config, clock), () => peers.primary.client),
     promote: promotions?.promote,
-    previewPromotion:
-      promotions &&
-      ((how) => {
-        const { lastLedEpoch } = candidate;
-        return previewPromotion({ ...how, id, replica, votes, lastLedEpoch, ack: config.ack, lease });
-      }),
+    previewPromotion: promotions && ((how) => previewPromotion(voting, candidate.lastLedEpoch, lease, how)),
     waitFor: (token) => waiters.waitFor(token, consistencyWait),
     waitForLatest: () => replica.waitForLatest(consistencyWait),
     requireFresh: () => replica.requireFresh(config.maxStaleness),

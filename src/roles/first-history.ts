@@ -16,7 +16,7 @@ const firstLeaseMsMax = 10_000;
 const pauseMs = 1000;
 
 function acquire(lease: Lease, { failoverTtl: ttlMs }: Config, clock: Clock): Promise<LeaseLeadership | undefined> {
-  return LeaseLeadership.acquire({ lease, minTerm: 0, force: false, ttlMs, clock });
+  return LeaseLeadership.acquire(lease, ttlMs, clock, { minTerm: 0, force: false });
 }
 
 /**

@@ -302,10 +302,9 @@ class NodeLoop {
   }
 
   async #startReclaim({ lacking, term }: Fencing): Promise<void> {
-    const { data } = this.#config;
     const edge = (): Node | undefined => (this.#state.name === "edge" ? this.#role : undefined);
     const isOver = (): boolean => ["primary", "fenced", "stopped"].includes(this.#state.name);
-    const reclaim = new Reclaim({ data, edge, isOver, lacking, term, clock: this.#system.clock });
+    const reclaim = new Reclaim(must(this.#parts), { edge, isOver, lacking, term });
     this.#reclaim = reclaim;
     await reclaim.run();
     if (this.#reclaim === reclaim) this.#reclaim = undefined;

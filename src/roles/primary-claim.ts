@@ -86,7 +86,7 @@ export async function openClaim(
   const { config, opened, instance, takeover, onFenced, publishHead } = options;
   const { writer, database, system, id } = parts;
   const { store, history, nodeKeyHashes, isNew } = opened;
-  const { data, limits } = config;
+  const { data } = config;
   const state = (): StoreState => writer.state;
   // The edge went on following its primary until it ended.
   if (takeover !== undefined && compareEpochs(state(), takeover.after) !== 0)
@@ -110,17 +110,15 @@ export async function openClaim(
     // The requests tell the peers of the new term, before a broker or their next check does.
     void peers?.heads();
   });
-  const successor = createSuccessorDetector({
+  const successor = createSuccessorDetector(parts, {
     peers,
     fence,
     // From the file: a node may report a commit before the writer's notification of it arrives here.
     state: () => (database.isOpen ? readState(store) : state()),
     ack: config.ack,
     beginAfter: term.beginAfter,
-    intervalMs: limits.peerCheckIntervalMs,
-    clock: system.clock,
   });
-  const duplicates = new DuplicatePrimaryMonitor({ id, instance, state, fence });
+  const duplicates = new DuplicatePrimaryMonitor(id, instance, state, fence);
   return { ...options, peers, fence, foreign, duplicates, term, successor, others };
 }
 

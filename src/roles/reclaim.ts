@@ -5,11 +5,12 @@
 import type { ObservedPosition } from "../replication/failover/fence.ts";
 import { PrimaryAliveError } from "../replication/failover/promotion.ts";
 import type { Node } from "../replication/node.ts";
+import type { NodeContext } from "../replication/node-context.ts";
 import { formatToken } from "../log/event/position.ts";
 import { tryToNoteReplaced, wasReplaced } from "../replication/role-notes.ts";
 import { isSameFailover } from "../store/log/terms.ts";
 import { getLogger } from "../telemetry/logger.ts";
-import { sleep, type Clock } from "../util/clock.ts";
+import { sleep } from "../util/clock.ts";
 import { reasonOf } from "../util/reason.ts";
 
 const log = getLogger("node");
@@ -17,8 +18,7 @@ const log = getLogger("node");
 const retryPauseMs = 1000;
 const reclaimMsMax = 120_000;
 
-export interface ReclaimOptions {
-  readonly data: string;
+interface ReclaimOptions {
   /** The edge; undefined while the node is changing its role. */
   readonly edge: () => Node | undefined;
   /** Whether the node is the primary again, or is stopped. */
@@ -27,27 +27,29 @@ export interface ReclaimOptions {
   readonly lacking: ObservedPosition | undefined;
   /** The term of the position, or of the primary that this node was. */
   readonly term: number;
-  readonly clock: Clock;
 }
 
 export class Reclaim {
+  readonly #context: Pick<NodeContext, "data" | "clock">;
   readonly #options: ReclaimOptions;
   readonly #endMs: number;
 
-  constructor(options: ReclaimOptions) {
+  constructor(context: Pick<NodeContext, "data" | "clock">, options: ReclaimOptions) {
+    this.#context = context;
     this.#options = options;
-    this.#endMs = options.clock.monotonicMs() + reclaimMsMax;
+    this.#endMs = context.clock.monotonicMs() + reclaimMsMax;
   }
 
   /** Why other nodes should be asked meanwhile. */
   get problem(): string {
-    const leftMs = Math.max(0, this.#endMs - this.#options.clock.monotonicMs());
+    const leftMs = Math.max(0, this.#endMs - this.#context.clock.monotonicMs());
     return `this node asks its peers for their votes to be the primary: without them it stays an edge in ${Math.ceil(leftMs / 1000)} s`;
   }
 
   /** Resolves when this node or another one is the primary, or the time is over. */
   async run(): Promise<void> {
-    const { isOver, data, clock } = this.#options;
+    const { data, clock } = this.#context;
+    const { isOver } = this.#options;
     let hasLogged = false;
     for (await sleep(clock, retryPauseMs); !isOver(); await sleep(clock, retryPauseMs)) {
       try {
@@ -66,7 +68,8 @@ export class Reclaim {
   }
 
   async #attempt(): Promise<void> {
-    const { edge, data, lacking, term, clock } = this.#options;
+    const { data, clock } = this.#context;
+    const { edge, lacking, term } = this.#options;
     const node = edge();
     if (node === undefined) return;
     const { term: current } = node.health();

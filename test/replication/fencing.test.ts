@@ -3,6 +3,7 @@
  * and what it has noted before.
  */
 import { describe, expect, test } from "bun:test";
+import { defaultLimits } from "../../src/config/limits.ts";
 import { ask, createEnvironment } from "../environments/host.ts";
 import { openHostileBroker } from "../hostile/hostile-broker.ts";
 import { adminKey, Cluster, eventually, nodeKey, withCluster, withDirectory } from "./cluster.ts";
@@ -81,8 +82,8 @@ const seen = (
   const results: unknown[] = [];
   return withFence(({ fence, state, reasons }) => {
     const beginAfter = (after: number) => void results.push(after);
-    const options = { peers, fence, state, ack, beginAfter, intervalMs: 1, clock: systemClock };
-    const detector = createSuccessorDetector(options);
+    const options = { peers, fence, state, ack, beginAfter };
+    const detector = createSuccessorDetector({ limits: defaultLimits, clock: systemClock }, options);
     (from === "peer" ? detector.onPeerPosition : detector.onBrokerPosition)(position);
     results.push(...reasons);
   }).then(() => results);
@@ -107,8 +108,8 @@ test("a position of a successor fences the primary, and what it may have lost ma
 test("a primary that asks its peers notices its successor before it considers itself behind, and notes it", () =>
   withFence(async ({ fence, state, reasons, directory }) => {
     const peers = peersWith(headOf(ahead), headOf(successor), headOf(laterStart));
-    const options = { peers, fence, state, ack: 1, beginAfter: () => {}, intervalMs: 1, clock: systemClock };
-    await createSuccessorDetector(options).askPeers();
+    const options = { peers, fence, state, ack: 1, beginAfter: () => {} };
+    await createSuccessorDetector({ limits: defaultLimits, clock: systemClock }, options).askPeers();
     expect(reasons).toEqual(["replaced"]);
     expect(fence.problem).toBe("another primary has taken over");
     expect(wasReplaced(directory)).toBe(true);
@@ -125,7 +126,7 @@ test("of two processes of one node the one that was started later is fenced", as
     [headOf({ ...earlierStart, term: 1 }, live), false],
   ] as const)
     await withFence(({ fence, state }) => {
-      new DuplicatePrimaryMonitor({ id: "a", instance: "2222222222222222", state, fence }).onPrimaryHeads([head]);
+      new DuplicatePrimaryMonitor("a", "2222222222222222", state, fence).onPrimaryHeads([head]);
       expect([head, fence.isFenced]).toEqual([head, isFenced]);
     });
 });
@@ -180,7 +181,7 @@ test("a primary that has lost its lease is fenced", () =>
       close() {},
     };
     const clock = systemClock;
-    const leadership = new LeaseLeadership({ lease, record, requestedMs: clock.monotonicMs(), ttlMs: 60_000, clock });
+    const leadership = new LeaseLeadership(lease, 60_000, clock, record, clock.monotonicMs());
     const config = new Cluster(directory, {}).config("primary", "a", { adminKey });
     const node = await startAlone(config, (parts) => startPrimary(parts, config, { leadership }));
     await eventually(() => expect(node.health().state).toBe("FENCED"));

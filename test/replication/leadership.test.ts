@@ -33,7 +33,7 @@ class Holder {
       holder: async () => undefined,
       close() {},
     };
-    this.leadership = new LeaseLeadership({ lease, record, requestedMs: 0, ttlMs, clock: this.clock });
+    this.leadership = new LeaseLeadership(lease, ttlMs, this.clock, record, 0);
     if (!leads) return;
     const confirm = async (): Promise<TermConfirmation> => {
       this.confirmations++;

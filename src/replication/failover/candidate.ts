@@ -3,17 +3,13 @@
  * a time.
  */
 import { randomBytes } from "node:crypto";
-import type { Config } from "../../config/config.ts";
 import { requireWritable } from "../../store/directory/data-directory.ts";
 import { compareEpochs } from "../../store/log/epochs.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
-import type { Replica } from "../replica/replica.ts";
 import { lastLedEpoch } from "../role-notes.ts";
-import type { System } from "../system.ts";
 import type { VoteRequest } from "../transport/messages.ts";
-import type { Votes } from "./votes.ts";
-import { type PromotionRequest, type WonPromotion, winPromotion } from "./promotion.ts";
+import { type PromotionRequest, type VotingEdge, type WonPromotion, winPromotion } from "./promotion.ts";
 
 const log = getLogger("edge");
 
@@ -31,21 +27,12 @@ export interface Candidate {
   grantVote(request: VoteRequest): Promise<void>;
 }
 
-export interface CandidateOptions {
-  readonly config: Config;
-  /** The id of this node. */
-  readonly id: string;
-  readonly replica: Replica;
-  readonly votes: Votes;
-  readonly system: System;
-}
-
 /** `started` ends what this starts. */
-export function openCandidate(options: CandidateOptions, started: AsyncDisposableStack): Candidate {
-  const { config, id, replica, votes, system } = options;
+export function openCandidate(edge: VotingEdge, started: AsyncDisposableStack): Candidate {
+  const { id, data, config, replica, votes } = edge;
   const { state, peers } = replica;
-  monitorVotes(options, started);
-  const lastEpoch = lastLedEpoch(config.data);
+  monitorVotes(edge, started);
+  const lastEpoch = lastLedEpoch(data);
   let token: string | undefined;
   /** The term of the lease for this attempt. Undefined without a lease. */
   let leasedTerm: number | undefined;
@@ -60,12 +47,12 @@ export function openCandidate(options: CandidateOptions, started: AsyncDisposabl
     },
     async winPromotion({ acquire, ...how }) {
       // A primary first writes an event. A node that cannot do so must not give up its replica for nothing.
-      requireWritable(config.data);
+      requireWritable(data);
       const own = randomBytes(8).toString("hex");
       try {
-        const won = await winPromotion({
+        const won = await winPromotion(edge, {
           ...how,
-          ...{ replica, votes, lastLedEpoch: lastEpoch, ack: config.ack, clock: system.clock },
+          lastLedEpoch: lastEpoch,
           candidate: { node: id, token: own },
           onCandidate() {
             // Before that, this node has asked no other node for anything, and may still vote for another.
@@ -108,7 +95,7 @@ export function openCandidate(options: CandidateOptions, started: AsyncDisposabl
 }
 
 /** Checks whether granted votes still hold, by this node's epoch and by the heads of the others. */
-function monitorVotes({ replica, votes, system }: CandidateOptions, started: AsyncDisposableStack): void {
+function monitorVotes({ replica, votes, clock }: VotingEdge, started: AsyncDisposableStack): void {
   const { peers, state, onStateChange } = replica;
   const updateEpoch = (): void => {
     const current = state();
@@ -123,5 +110,5 @@ function monitorVotes({ replica, votes, system }: CandidateOptions, started: Asy
     votes.onHeads(heads, granted);
   };
   const logFailure = (error: unknown): void => log.error("the granted votes cannot be checked: {error}", { error });
-  started.defer(system.clock.every(voteCheckMs, () => void check().catch(logFailure)));
+  started.defer(clock.every(voteCheckMs, () => void check().catch(logFailure)));
 }

@@ -86,33 +86,32 @@ function refusal(head: Head, where: string, data: string): AppError {
   );
 }
 
-export interface DuplicatePrimaryMonitorOptions {
-  readonly id: string;
-  /** Identifies the start of this process. */
-  readonly instance: string;
-  readonly state: () => StoreState;
-  readonly fence: Fence;
-}
-
 export class DuplicatePrimaryMonitor {
-  readonly #options: DuplicatePrimaryMonitorOptions;
+  readonly #id: string;
+  readonly #instance: string;
+  readonly #state: () => StoreState;
+  readonly #fence: Fence;
   #hasReplica = false;
   #loggedInstance: string | undefined;
 
-  constructor(options: DuplicatePrimaryMonitorOptions) {
-    this.#options = options;
+  /** `instance` identifies the start of this process. */
+  constructor(id: string, instance: string, state: () => StoreState, fence: Fence) {
+    this.#id = id;
+    this.#instance = instance;
+    this.#state = state;
+    this.#fence = fence;
   }
 
   /** Another node is in this epoch. */
   onReplicaEpoch(epoch: string): void {
-    this.#hasReplica ||= epoch === this.#options.state().epoch;
+    this.#hasReplica ||= epoch === this.#state().epoch;
   }
 
   /** Whether a process of this node published the head under the current failover term. Logs a duplicate once. */
   isOfThisNode(head: Head, retained: boolean): boolean {
-    const { id, instance, state } = this.#options;
-    if (head.i === undefined || head.node !== id || !isSameFailover(head.n, state().term)) return false;
-    if (head.i !== instance && !retained && head.n >= state().term && this.#loggedInstance !== head.i) {
+    const [id, { term }] = [this.#id, this.#state()];
+    if (head.i === undefined || head.node !== id || !isSameFailover(head.n, term)) return false;
+    if (head.i !== this.#instance && !retained && head.n >= term && this.#loggedInstance !== head.i) {
       this.#loggedInstance = head.i;
       log.error(
         "another process of the node {id} acts as the primary of the same data: one of the two was started on a copy of the other's data directory. Stop the one that the nodes do not follow",
@@ -129,17 +128,17 @@ export class DuplicatePrimaryMonitor {
 
   /** Called with the heads of live primaries. If a duplicate was started earlier, this primary is fenced. */
   onPrimaryHeads(primaries: readonly Head[]): void {
-    const { id, instance, state, fence } = this.#options;
+    const [id, state] = [this.#id, this.#state()];
     const earlier = primaries.find(
       (head) =>
         head.node === id &&
         head.i !== undefined &&
-        head.i !== instance &&
-        isSameFailover(head.n, state().term) &&
-        compareEpochs(epochOf(head), state()) < 0,
+        head.i !== this.#instance &&
+        isSameFailover(head.n, state.term) &&
+        compareEpochs(epochOf(head), state) < 0,
     );
     if (earlier !== undefined)
-      fence.fence(
+      this.#fence.fence(
         `another process of the node ${id} is the primary of the same data, and was started earlier: this data directory is a copy. Stop one of the two`,
       );
   }

@@ -14,22 +14,6 @@ import { type Lease, LeaseLostError, type LeaseRecord } from "../lease/lease.ts"
 
 const log = getLogger("failover");
 
-interface LeaseLeadershipOptions {
-  readonly lease: Lease;
-  readonly record: LeaseRecord;
-  /** When the acquisition was requested, by the monotonic clock. */
-  readonly requestedMs: number;
-  readonly ttlMs: number;
-  readonly clock: Clock;
-}
-
-interface LeaseRequest extends Omit<LeaseLeadershipOptions, "record" | "requestedMs"> {
-  /** The lease must have a later term than this one. */
-  readonly minTerm: number;
-  /** Takes the lease from its holder. */
-  readonly force: boolean;
-}
-
 /** The interval between two comparisons of both clocks. */
 const clockCheckMs = 250;
 /** The interval between two checks whether the lease is confirmed. */
@@ -37,7 +21,9 @@ const confirmationPollMs = 50;
 
 export class LeaseLeadership implements Leadership {
   readonly isLeased = true;
-  readonly #options: LeaseLeadershipOptions;
+  readonly #lease: Lease;
+  readonly #ttlMs: number;
+  readonly #clock: Clock;
   #record: LeaseRecord;
   #primary: LeadingPrimary | undefined;
   #validUntilMs: number;
@@ -56,25 +42,36 @@ export class LeaseLeadership implements Leadership {
   #cancelRenewal: () => void;
   readonly #cancelTicks: () => void;
 
-  constructor(options: LeaseLeadershipOptions) {
-    this.#options = options;
-    this.#record = options.record;
-    this.#validUntilMs = this.#deadlineFrom(options.requestedMs);
+  /** `requestedMs`: when the acquisition was requested, by the monotonic clock. */
+  constructor(lease: Lease, ttlMs: number, clock: Clock, record: LeaseRecord, requestedMs: number) {
+    this.#lease = lease;
+    this.#ttlMs = ttlMs;
+    this.#clock = clock;
+    this.#record = record;
+    this.#validUntilMs = this.#deadlineFrom(requestedMs);
     this.#renewedUntilMs = this.#validUntilMs;
-    this.#confirmedMs = options.requestedMs;
+    this.#confirmedMs = requestedMs;
     this.#lastCheck = this.#now();
-    this.#cancelTicks = options.clock.every(clockCheckMs, () => {
+    this.#cancelTicks = clock.every(clockCheckMs, () => {
       this.#checkClocks();
       this.#lastCheck = this.#now();
     });
-    this.#cancelRenewal = options.clock.after(this.#renewalMs, () => void this.#renew());
+    this.#cancelRenewal = clock.after(this.#renewalMs, () => void this.#renew());
   }
 
-  /** Undefined if another node holds the lease. Rejects if the service does not answer. */
-  static async acquire({ lease, minTerm, force, ttlMs, clock }: LeaseRequest): Promise<LeaseLeadership | undefined> {
+  /**
+   * Acquires the lease for a later term than `minTerm`; `force` takes it from its holder. Undefined if another node
+   * holds it. Rejects if the service does not answer.
+   */
+  static async acquire(
+    lease: Lease,
+    ttlMs: number,
+    clock: Clock,
+    { minTerm, force }: { readonly minTerm: number; readonly force: boolean },
+  ): Promise<LeaseLeadership | undefined> {
     const requestedMs = clock.monotonicMs();
     const record = await lease.acquire(minTerm, { force });
-    return record && new LeaseLeadership({ lease, record, requestedMs, ttlMs, clock });
+    return record && new LeaseLeadership(lease, ttlMs, clock, record, requestedMs);
   }
 
   get term(): number {
@@ -87,14 +84,14 @@ export class LeaseLeadership implements Leadership {
     if (this.#isEnded) return "this node has given up the lease of the primary";
     if (this.#gaps > this.#confirmedGaps)
       return "this process was suspended, and its lease of the primary has to be confirmed first";
-    if (this.#options.clock.monotonicMs() < this.#validUntilMs) return undefined;
-    return `the lease of the primary could not be renewed at ${this.#options.lease.service}`;
+    if (this.#clock.monotonicMs() < this.#validUntilMs) return undefined;
+    return `the lease of the primary could not be renewed at ${this.#lease.service}`;
   }
 
   /** Peers that confirm the term instead of the lease may vote for a successor in the next moment. */
   get ageMs(): number | null | undefined {
     if (this.problem !== undefined) return null;
-    const nowMs = this.#options.clock.monotonicMs();
+    const nowMs = this.#clock.monotonicMs();
     return nowMs < this.#renewedUntilMs ? undefined : nowMs - this.#confirmedMs;
   }
 
@@ -104,8 +101,8 @@ export class LeaseLeadership implements Leadership {
   }
 
   async waitUntilValid(): Promise<void> {
-    const { clock, ttlMs } = this.#options;
-    const endMs = clock.monotonicMs() + ttlMs;
+    const clock = this.#clock;
+    const endMs = clock.monotonicMs() + this.#ttlMs;
     while (this.problem !== undefined && !this.#isEnded && clock.monotonicMs() < endMs)
       await sleep(clock, confirmationPollMs);
     this.requireValid();
@@ -125,8 +122,7 @@ export class LeaseLeadership implements Leadership {
     if (this.#isEnded) return;
     this.#end();
     await this.#renewing;
-    const { lease } = this.#options;
-    await lease
+    await this.#lease
       .release(this.#record, successor)
       .catch((error: unknown) =>
         log.warning("the lease could not be released and will expire: {reason}", { reason: reasonOf(error) }),
@@ -134,16 +130,15 @@ export class LeaseLeadership implements Leadership {
   }
 
   get #renewalMs(): number {
-    return this.#options.ttlMs / 3;
+    return this.#ttlMs / 3;
   }
 
   #deadlineFrom(requestedMs: number): number {
-    return requestedMs + this.#options.ttlMs - this.#options.ttlMs / 6;
+    return requestedMs + this.#ttlMs - this.#ttlMs / 6;
   }
 
   #now(): { readonly monotonicMs: number; readonly wallMs: number } {
-    const { clock } = this.#options;
-    return { monotonicMs: clock.monotonicMs(), wallMs: clock.wallMs() };
+    return { monotonicMs: this.#clock.monotonicMs(), wallMs: this.#clock.wallMs() };
   }
 
   /** Compares both clocks, since the suspension of a machine may have stopped its monotonic clock too. */
@@ -168,7 +163,7 @@ export class LeaseLeadership implements Leadership {
 
   async #renewOnce(): Promise<void> {
     if (this.#isEnded) return;
-    const { lease, clock } = this.#options;
+    const [lease, clock] = [this.#lease, this.#clock];
     const [requestedMs, gaps] = [clock.monotonicMs(), this.#gaps];
     const isUnconfirmed = gaps > this.#confirmedGaps;
     // If the peers' answer will be needed, they are asked now: a service that does not answer uses up the time.

@@ -10,9 +10,9 @@ import { AppError } from "../../util/app-error.ts";
 import { sleep } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { epochOf, type NodeHead } from "../transport/messages.ts";
-import type { CandidateOptions } from "./candidate.ts";
 import type { Lease } from "../lease/lease.ts";
 import { LeaseLeadership } from "./lease-leadership.ts";
+import type { VotingEdge } from "./promotion.ts";
 
 const log = getLogger("failover");
 
@@ -21,7 +21,7 @@ const rankDelayMs = 700;
 /** The pause after a failed promotion. */
 const retryPauseMs = 1500;
 
-interface LeaseWatchOptions extends CandidateOptions {
+interface LeaseWatchOptions {
   readonly lease: Lease;
   /** Whether this node is being promoted, by an operator or by itself. */
   readonly isPromoting: () => boolean;
@@ -30,6 +30,7 @@ interface LeaseWatchOptions extends CandidateOptions {
 }
 
 export class LeaseWatch {
+  readonly #edge: VotingEdge;
   readonly #options: LeaseWatchOptions;
   #freeSinceMs: number | undefined;
   #notBeforeMs = 0;
@@ -38,7 +39,8 @@ export class LeaseWatch {
   #refusal: string | undefined;
   #cancel = (): void => {};
 
-  constructor(options: LeaseWatchOptions) {
+  constructor(edge: VotingEdge, options: LeaseWatchOptions) {
+    this.#edge = edge;
     this.#options = options;
   }
 
@@ -53,8 +55,8 @@ export class LeaseWatch {
 
   async #checkRepeatedly(): Promise<void> {
     await this.#check().catch((error: unknown) => this.#logOutcome(reasonOf(error)));
-    const { config, system } = this.#options;
-    if (!this.#isStopped) this.#cancel = system.clock.after(config.failoverTtl / 6, () => this.start());
+    const { config, clock } = this.#edge;
+    if (!this.#isStopped) this.#cancel = clock.after(config.failoverTtl / 6, () => this.start());
   }
 
   /**
@@ -62,8 +64,8 @@ export class LeaseWatch {
    * another node keeps it, `not_ready` if the coordination service does not answer.
    */
   async acquireForOperator(force: boolean): Promise<LeaseLeadership> {
-    const { lease, config, system } = this.#options;
-    const { clock } = system;
+    const { config, clock } = this.#edge;
+    const { lease } = this.#options;
     const endMs = clock.monotonicMs() + 1.5 * config.failoverTtl;
     for (;;) {
       const leadership = await this.#acquire(await this.#heads(), force).catch((cause: unknown) => {
@@ -85,8 +87,8 @@ export class LeaseWatch {
   }
 
   async #check(): Promise<void> {
-    const { lease, system, isPromoting, promote } = this.#options;
-    const { clock } = system;
+    const { clock } = this.#edge;
+    const { lease, isPromoting, promote } = this.#options;
     const state = await lease.holder();
     this.#logOutcome(undefined);
     if (state?.isHeld === true) {
@@ -119,7 +121,7 @@ export class LeaseWatch {
   #rank(heads: readonly NodeHead[]): number | undefined {
     const own = this.#position();
     if (own === undefined) return undefined;
-    const { id } = this.#options;
+    const { id } = this.#edge;
     return heads.filter((head) => {
       const further = compareEpochs(epochOf(head), own) || head.l - own.offset;
       return head.role === "edge" && (further > 0 || (further === 0 && (head.node ?? "") < id));
@@ -128,19 +130,19 @@ export class LeaseWatch {
 
   /** The lease's term is later than all terms that this node and the others know. */
   async #acquire(heads: readonly NodeHead[], force: boolean): Promise<LeaseLeadership | undefined> {
-    const { lease, config, votes, system } = this.#options;
+    const { config, votes, clock } = this.#edge;
     const known = heads.flatMap((head) => [head.n, head.promised ?? 0]);
     const minTerm = Math.max(this.#position()?.term ?? 0, votes.promisedTerm, ...known);
-    return LeaseLeadership.acquire({ lease, minTerm, force, ttlMs: config.failoverTtl, clock: system.clock });
+    return LeaseLeadership.acquire(this.#options.lease, config.failoverTtl, clock, { minTerm, force });
   }
 
   async #heads(): Promise<readonly NodeHead[]> {
-    return (await this.#options.replica.peers.heads()).map(({ head }) => head);
+    return (await this.#edge.replica.peers.heads()).map(({ head }) => head);
   }
 
   /** Undefined while this edge cannot become the primary. */
   #position(): StoreState | undefined {
-    const { replica, votes } = this.#options;
+    const { replica, votes } = this.#edge;
     return replica.database.isOpen && !votes.isBinding ? replica.state() : undefined;
   }
 

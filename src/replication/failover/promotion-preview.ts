@@ -5,25 +5,24 @@
 import { AppError } from "../../util/app-error.ts";
 import { reasonOf } from "../../util/reason.ts";
 import type { PromoteOptions, PromotionPreview } from "../node.ts";
-import type { Replica } from "../replica/replica.ts";
 import type { Lease } from "../lease/lease.ts";
-import { requireAcknowledged, requireNoPrimary, requireNoVoteGranted, type VoterHead } from "./promotion.ts";
-import type { Votes } from "./votes.ts";
-
-interface PreviewOptions extends Pick<PromoteOptions, "force" | "graceful"> {
-  /** The id of this node. */
-  readonly id: string;
-  readonly replica: Replica;
-  readonly votes: Votes;
-  readonly lastLedEpoch: string | undefined;
-  /** How many edges must have a write before it is acknowledged (`--ack`). */
-  readonly ack: number;
-  readonly lease: Lease | undefined;
-}
+import {
+  requireAcknowledged,
+  requireNoPrimary,
+  requireNoVoteGranted,
+  type VoterHead,
+  type VotingEdge,
+} from "./promotion.ts";
 
 /** Asks each other node for its head, for at most a second, and the coordination service for the lease. */
-export async function previewPromotion(options: PreviewOptions): Promise<PromotionPreview> {
-  const { id, replica, votes, ack, lease, force, graceful = false } = options;
+export async function previewPromotion(
+  edge: VotingEdge,
+  lastLedEpoch: string | undefined,
+  lease: Lease | undefined,
+  { force, graceful = false }: Pick<PromoteOptions, "force" | "graceful">,
+): Promise<PromotionPreview> {
+  const { id, config, replica, votes } = edge;
+  const { ack } = config;
   const [asked, holder] = await Promise.all([replica.peers.headOfEach(), holderOf(lease)]);
   const nodes = asked.map(({ url, head }) => ({ url, node: head?.node, role: head?.role, offset: head?.l }));
   const answering = asked.flatMap(({ url, head }): VoterHead[] => (head === undefined ? [] : [{ url, head }]));
@@ -55,7 +54,7 @@ export async function previewPromotion(options: PreviewOptions): Promise<Promoti
         reasons.push(`${url} has voted for ${head.pledgedTo}: check in a moment which node is the primary`);
       else if (head.candidacy !== undefined && head.role !== "primary") reasons.push(`${url} is about to be promoted`);
     }
-    check(() => requireAcknowledged(silent, answering, state, options));
+    check(() => requireAcknowledged(edge, lastLedEpoch, silent, answering, state));
   }
   if (typeof holder === "string") reasons.push(holder);
 

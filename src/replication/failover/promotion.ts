@@ -4,6 +4,7 @@
  * events that any reachable edge has. It also needs the votes of its peers, so that nothing is acknowledged without it.
  * It does not decide that the primary is gone: an operator or the lease does (`lease-watch.ts`).
  */
+import type { Config } from "../../config/config.ts";
 import { compareEpochs, type EpochId, readEpochs } from "../../store/log/epochs.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
 import { isSameFailover, nextFailoverTerm } from "../../store/log/terms.ts";
@@ -15,6 +16,7 @@ import type { Replica } from "../replica/replica.ts";
 import type { Peers } from "../transport/peers.ts";
 import type { Leadership } from "./leadership.ts";
 import type { PromoteOptions } from "../node.ts";
+import type { NodeContext } from "../node-context.ts";
 import type { Votes } from "./votes.ts";
 
 const catchUpWaitMs = 5000;
@@ -33,16 +35,19 @@ export interface PromotionRequest extends Required<Omit<PromoteOptions, "audit">
   readonly acquire: AcquireLeadership;
 }
 
-interface PromotionOptions extends PromotionRequest {
-  readonly replica: Replica;
+/** An edge that votes and can be promoted. */
+export interface VotingEdge extends Pick<NodeContext, "id" | "data" | "clock"> {
+  readonly config: Config;
   readonly votes: Votes;
+  readonly replica: Replica;
+}
+
+/** What a candidate adds to the request. */
+interface Attempt extends PromotionRequest {
   readonly lastLedEpoch: string | undefined;
   readonly candidate: Candidate;
   /** Called before the first request to another node, when this node becomes a candidate. */
   readonly onCandidate: () => void;
-  /** How many edges must have a write before it is acknowledged (`--ack`). */
-  readonly ack: number;
-  readonly clock: Clock;
 }
 
 /** The current primary answers. Without force, no other node becomes the primary. */
@@ -65,17 +70,17 @@ export interface WonPromotion {
 }
 
 /** AppError `conflict` says why the node may not become the primary, and which reasons `force` would ignore. */
-export async function winPromotion(options: PromotionOptions): Promise<WonPromotion> {
-  const { replica } = options;
+export async function winPromotion(edge: VotingEdge, attempt: Attempt): Promise<WonPromotion> {
+  const { replica } = edge;
   replica.engine();
   // A primary's file cannot be repaired from other nodes. Computing the digest takes a second for a million facts, and
   // blocks writes. It was compared with the primary's digest at each event.
   await replica.checkPages(pagesCheckMs);
   replica.engine();
   const state = must(replica.state());
-  const { heads, leadership } = await acquireLeadership(options, state);
+  const { heads, leadership } = await acquireLeadership(replica, attempt, state);
   try {
-    return await collectVotes(options, state, heads, leadership);
+    return await collectVotes(edge, attempt, state, heads, leadership);
   } catch (error) {
     await leadership.release();
     throw error;
@@ -84,7 +89,8 @@ export async function winPromotion(options: PromotionOptions): Promise<WonPromot
 
 /** Called before any node promises anything, since that would delay the writes of a healthy primary. */
 async function acquireLeadership(
-  { replica, candidate, force, graceful, automatic, acquire, onCandidate }: PromotionOptions,
+  replica: Replica,
+  { candidate, force, graceful, automatic, acquire, onCandidate }: Attempt,
   state: StoreState,
 ): Promise<{ readonly heads: readonly VoterHead[]; readonly leadership: Leadership }> {
   const heads = await replica.peers.heads();
@@ -100,12 +106,14 @@ async function acquireLeadership(
 }
 
 async function collectVotes(
-  options: PromotionOptions,
+  edge: VotingEdge,
+  attempt: Attempt,
   state: StoreState,
   heads: readonly VoterHead[],
   leadership: Leadership,
 ): Promise<WonPromotion> {
-  const { replica, votes, candidate, force, graceful, clock } = options;
+  const { replica, votes, clock } = edge;
+  const { candidate, force, graceful } = attempt;
   const leased = leadership.isLeased;
   requireNoVoteGranted(votes, force, leased);
   const term =
@@ -125,7 +133,7 @@ async function collectVotes(
     answer !== undefined && "head" in answer ? [{ url, head: answer.head }] : [],
   );
   requireNoPrimary(voters, state, force || graceful);
-  if (!force) requireVotes(responses, voters, state, options, leased);
+  if (!force) requireVotes(edge, attempt, responses, voters, state, leased);
   if (graceful) requireHandedOver(heads, voters, state, candidate);
   const furthest = Math.max(0, ...voters.filter(({ head }) => head.e === state.epoch).map(({ head }) => head.l));
   const reached = await catchUpTo(replica, furthest, clock);
@@ -177,10 +185,11 @@ type VoteResponses = Awaited<ReturnType<Peers["requestVotes"]>>;
 
 /** No other node is being promoted, and each write that may be acknowledged is on this node or on a voter. */
 function requireVotes(
+  edge: VotingEdge,
+  { automatic, lastLedEpoch }: Attempt,
   responses: VoteResponses,
   voters: readonly VoterHead[],
   state: StoreState,
-  options: PromotionOptions,
   leased: boolean,
 ): void {
   for (const { url, answer } of responses) {
@@ -190,20 +199,21 @@ function requireVotes(
       `${url} does not grant its vote: ${answer.refused}. Check in a moment which node is the primary, or use force`,
     );
   }
-  if (options.automatic && !leased && voters.length === 0)
+  if (automatic && !leased && voters.length === 0)
     throw new AppError("conflict", "no other node grants its vote, and no operator has asked for this promotion");
   const silent = responses.filter(({ answer }) => answer === undefined).map(({ url }) => url);
-  requireAcknowledged(silent, voters, state, options);
+  requireAcknowledged(edge, lastLedEpoch, silent, voters, state);
 }
 
 /** Each write that may be acknowledged is on this node or on one that answers, whatever the nodes in `silent` have. */
 export function requireAcknowledged(
+  { replica, config }: VotingEdge,
+  lastEpoch: string | undefined,
   silent: readonly string[],
   answering: readonly VoterHead[],
   state: StoreState,
-  { replica, lastLedEpoch: lastEpoch, ack }: Pick<PromotionOptions, "replica" | "lastLedEpoch" | "ack">,
 ): void {
-  const needed = Math.max(ack, replica.loop.isAckRequested ? 1 : 0);
+  const needed = Math.max(config.ack, replica.loop.isAckRequested ? 1 : 0);
   // One of the silent nodes is the primary itself, unless that is an edge by now.
   const epochs = readEpochs(replica.database.reader());
   const isPrimaryHere =

@@ -8,7 +8,7 @@ import { compareEpochs } from "../../store/log/epochs.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
 import { isSameFailover, isStartTerm } from "../../store/log/terms.ts";
 import { getLogger } from "../../telemetry/logger.ts";
-import type { Clock } from "../../util/clock.ts";
+import type { TimeContext } from "../node-context.ts";
 import { epochOf, type NodeHead } from "../transport/messages.ts";
 import type { Peers } from "../transport/peers.ts";
 import type { Fence, ObservedPosition } from "./fence.ts";
@@ -23,8 +23,6 @@ export interface SuccessorDetectorOptions {
   readonly ack: number;
   /** Begins a later term than this one. Without peers, the missing events cannot be fetched. */
   readonly beginAfter: (term: number) => void;
-  readonly intervalMs: number;
-  readonly clock: Clock;
 }
 
 export interface SuccessorDetector {
@@ -37,8 +35,10 @@ export interface SuccessorDetector {
   stop(): void;
 }
 
-export function createSuccessorDetector(options: SuccessorDetectorOptions): SuccessorDetector {
-  const { peers, fence, state, ack, beginAfter, intervalMs, clock } = options;
+export function createSuccessorDetector(
+  { limits, clock }: TimeContext,
+  { peers, fence, state, ack, beginAfter }: SuccessorDetectorOptions,
+): SuccessorDetector {
   let cancel = (): void => {};
   let isStopped = false;
 
@@ -66,7 +66,7 @@ export function createSuccessorDetector(options: SuccessorDetectorOptions): Succ
   };
   const scheduleCheck = (): void => {
     if (isStopped) return;
-    cancel = clock.after(intervalMs, () => void askPeers().then(scheduleCheck, scheduleCheck));
+    cancel = clock.after(limits.peerCheckIntervalMs, () => void askPeers().then(scheduleCheck, scheduleCheck));
   };
   return {
     onPeerPosition: seen,

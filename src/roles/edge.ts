@@ -52,7 +52,7 @@ export async function startEdge(
   config: Config,
   { becomePrimary, unsettled, lease, keyLookups }: EdgeOptions = {},
 ): Promise<EdgeNode> {
-  const { id, data, votes, keyUses, longPolls, limits, system, clock } = parts;
+  const { id, data, votes, keyUses, longPolls, limits, clock } = parts;
   const { consistencyWait } = config;
   const nodeKeyHashes = must(nodeKeyHashesOf(config), "an edge has a node key");
   // The parts stop in reverse order, also if a later part fails to start.
@@ -76,7 +76,7 @@ export async function startEdge(
   });
   const own = reporterOf({ node: id, nodeKeyHashes, health, appliedMs: replica.appliedMs });
   const survey = new ReplicaSurvey(own, peers, clock);
-  const subscriber = openEventSubscriber({ config, id, peers, receiver: loop, health, state, mayAcknowledge, system });
+  const subscriber = openEventSubscriber(parts, config, { peers, receiver: loop, health, state, mayAcknowledge });
   started.defer(() => subscriber.close());
   replica.onStateChange(subscriber.onStateChange);
   replica.onStateChange(longPolls.wake);
@@ -133,7 +133,7 @@ function serveNodes(
   candidate: Candidate,
   nodeKeyHashes: NodeKeyHashes,
 ): Node["replication"] {
-  const { id, votes, keyUses, longPolls, limits, clock } = parts;
+  const { votes } = parts;
   const { peers, loop } = replica;
   const state = (): StoreState => {
     // Throws with the reason why there is none.
@@ -141,14 +141,13 @@ function serveNodes(
     return must(replica.state());
   };
   const snapshots = openSnapshotCache(parts, () => replica.database.path, state, nodeKeyHashes[0]);
-  return createNodeServer({
+  return createNodeServer(parts, {
     store() {
       // A database that must not answer must not be followed either.
       replica.engine();
       return replica.database.reader();
     },
     role: () => "edge",
-    node: id,
     primaryHead: () => peers.primaryHead(),
     led: candidate.lastLedEpoch,
     candidacy: () => candidate.token,
@@ -157,14 +156,10 @@ function serveNodes(
     vote: candidate.grantVote,
     ack: false,
     freshness: () => ({ sequenceNumber: undefined, ageMs: loop.monitor.ageMs }),
-    limits,
-    clock,
-    keyUses,
     verifyNodeKey: nodeKeyVerifier(nodeKeyHashes, "request"),
     serveSnapshot: (request) => serveSnapshot(request, snapshots),
     // A node of a later term follows the successor of this edge's primary.
     onPeerPosition: (position) => replica.onPeerPosition(position),
-    waitForChange: longPolls.wait,
     reportDamage: replica.reportDamage,
   });
 }

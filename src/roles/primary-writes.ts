@@ -11,24 +11,23 @@ import type { EventStream } from "../replication/transport/event-stream.ts";
 import type { AuditDraft } from "../store/log/audit-entry.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
+import type { NodeParts } from "./node-parts.ts";
 import type { Claim } from "./primary-claim.ts";
 
 export interface PrimaryWritesOptions {
-  readonly writer: Writer;
   readonly acks: Acks;
   // Each of these can forbid writes.
   readonly claim: Claim;
   readonly handover: Handover;
   readonly damage: DamageMonitor;
   readonly stream: EventStream;
-  readonly audit: AuditLog;
 }
 
 type WriteRequest = Parameters<Writer["write"]>[0];
 
-export function createWrites(options: PrimaryWritesOptions): Writes {
+export function createWrites(parts: NodeParts, options: PrimaryWritesOptions): Writes {
   const write = (request: WriteRequest, meta: WriteMeta): Promise<WriteResult> =>
-    countWrite(request.kind, (onCommitted) => writeAcknowledged(options, request, meta, onCommitted));
+    countWrite(request.kind, (onCommitted) => writeAcknowledged(parts, options, request, meta, onCommitted));
   return {
     history: options.claim.opened.history,
     batch: (changes, meta) =>
@@ -40,12 +39,13 @@ export function createWrites(options: PrimaryWritesOptions): Writes {
 }
 
 async function writeAcknowledged(
+  { writer, audit }: NodeParts,
   options: PrimaryWritesOptions,
   request: WriteRequest,
   meta: WriteMeta,
   onCommitted: () => void,
 ): Promise<WriteResult> {
-  const { writer, handover, acks, claim } = options;
+  const { handover, acks, claim } = options;
   const { config, term, leadership, fence } = claim;
   const admit = (): void => requireWritable(options);
   if (!term.isBegun) {
@@ -54,7 +54,7 @@ async function writeAcknowledged(
   }
   const result = await handover.trackWrite(() => writer.write(request, meta, admit));
   onCommitted();
-  recordAction(options.audit, meta.audit?.draft, request.kind, result);
+  recordAction(audit, meta.audit?.draft, request.kind, result);
   if (result.unchanged !== true && result.repeated !== true) metrics.eventsApplied.inc({ source: "write" });
   // A repeated request may have been committed in an earlier epoch, but edges acknowledge positions of the current one.
   const epoch = result.repeated === true ? writer.state.epoch : result.epoch;

@@ -139,8 +139,7 @@ export async function startPrimary(
   const health = (): NodeHealth => primaryHealth(parts, claim, replicas.stream, damage);
   const replication = serveNodes(parts, claim, replicas, handover, damage);
   replicas.stream.start();
-  const writing = { writer, claim, acks: replicas.acks, handover, damage, stream: replicas.stream, audit };
-  const writes = createWrites(writing);
+  const writes = createWrites(parts, { claim, acks: replicas.acks, handover, damage, stream: replicas.stream });
   started.defer(recordExpiredKeys(() => database.engine(), writes, limits, clock));
   const role = { claim, replicas, damage, waiters, events, writes, replication, health };
   return nodeOf(parts, role, options.reinstate, started.move());
@@ -202,15 +201,15 @@ interface Replicas {
 }
 
 async function openReplicas(
-  { writer, database, longPolls, system, id }: NodeParts,
+  parts: NodeParts,
   claim: Claim,
   reportDamage: (error: unknown) => boolean,
   health: () => NodeHealth,
   started: AsyncDisposableStack,
 ): Promise<Replicas> {
+  const { writer, database, longPolls, clock, id } = parts;
   const { config, opened, instance, fence, term, leadership } = claim;
   const { store, nodeKeyHashes, commits } = opened;
-  const { clock } = system;
   const acks = new Acks(config.ack, clock);
   const eventLog = openLog(store);
   const acknowledge: Replicas["acknowledge"] = (nodeId, reported) => {
@@ -227,8 +226,8 @@ async function openReplicas(
   const survey = new PrimarySurvey(own, () => writer.state, announce, clock);
   const listener = createListener(claim, { acknowledge, survey }, clock.wallMs());
   const setAnnouncing = (isWanted: boolean): void => writer.announce(isWanted);
-  const sender = { node: id, instance, ageMs, commits, questions: () => survey.questions, setAnnouncing, reportDamage };
-  const stream = await openEventStream(config, store, nodeKeyHashes, sender, listener, system);
+  const sender = { instance, ageMs, commits, questions: () => survey.questions, setAnnouncing, reportDamage };
+  const stream = await openEventStream(parts, config, store, nodeKeyHashes, sender, listener);
   started.defer(() => stream.close());
   return { stream, acks, survey, acknowledge, ageMs };
 }
@@ -241,7 +240,7 @@ function serveNodes(
   handover: Handover,
   damage: DamageMonitor,
 ): Node["replication"] {
-  const { writer, database, longPolls, keyUses, limits, clock, id } = parts;
+  const { writer, database } = parts;
   const { config, opened, instance, leadership, foreign, successor, duplicates } = claim;
   const { nodeKeyHashes, commits } = opened;
   const snapshots = openSnapshotCache(
@@ -250,13 +249,12 @@ function serveNodes(
     () => writer.state,
     nodeKeyHashes[0],
   );
-  return createNodeServer({
+  return createNodeServer(parts, {
     store() {
       damage.requireNone();
       return database.reader();
     },
     role: () => "primary",
-    node: id,
     instance,
     led: undefined,
     candidacy: () => undefined,
@@ -266,9 +264,6 @@ function serveNodes(
     ack: config.ack > 0,
     freshness: () => ({ sequenceNumber: stream.headSequenceNumber, ageMs: ageMs() }),
     commits,
-    limits,
-    clock,
-    keyUses,
     verifyNodeKey: nodeKeyVerifier(nodeKeyHashes, "request"),
     serveSnapshot: (request) => serveSnapshot(request, snapshots),
     onPeerPosition(position, nodeId) {
@@ -280,7 +275,6 @@ function serveNodes(
       acknowledge(nodeId, position);
       survey.notePosition(nodeId, position);
     },
-    waitForChange: longPolls.wait,
     survey,
     receiveAudit: (entries) => writer.recordAudit({ entries, received: false }),
     reportDamage: damage.report,

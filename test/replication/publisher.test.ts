@@ -24,8 +24,9 @@ test("events are published with the times of their commits, also those that are 
       await writer.write({ kind: "policy", source: policy, filename: "policy.polar", force: false }, untraced);
       const sent: { readonly message: string; readonly acknowledge: () => void }[] = [];
       const commitTimes = new CommitTimes(writer.state.offset);
-      const publisher = new Publisher({
-        ...{ store, topics: topicsOf("ostiary", "test"), limits: defaultLimits, clock: systemClock, commitTimes },
+      const context = { limits: defaultLimits, clock: systemClock };
+      const publisher = new Publisher(context, {
+        ...{ store, topics: topicsOf("ostiary", "test"), commitTimes },
         newHead: () => undefined,
         reportDamage: () => false,
         transport: {

@@ -95,7 +95,7 @@ export async function openReplica(
   const position = trackPosition(parts, config, historyGuard, onUnverified);
   started.defer(position.stop);
   const { state, events, onStateChange } = position;
-  const peers = openReplicaPeers(config, ackName, state, historyGuard, system);
+  const peers = openReplicaPeers(parts, config, ackName, state, historyGuard);
   // These requests tell a primary that was replaced while it was down about its successor.
   started.defer(clock.every(limits.peerCheckIntervalMs, () => void peers.findPrimary()));
   if (!database.isOpen || !(await position.keep())) {

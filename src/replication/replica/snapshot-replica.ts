@@ -72,7 +72,7 @@ export async function openSnapshotReplica(
   started: AsyncDisposableStack,
   onConfirmed: () => void = () => {},
 ): Promise<SnapshotReplica> {
-  const { data, limits, system, clock } = context;
+  const { data, limits, clock } = context;
   const database = new LocalDatabase(data, limits, clock);
   started.defer(() => database.close());
   const storage = new StorageStatus();
@@ -104,7 +104,7 @@ export async function openSnapshotReplica(
   const peers =
     config.primary === undefined
       ? undefined
-      : openReplicaPeers(config, withoutAckName, () => state, historyGuard, system);
+      : openReplicaPeers(context, config, withoutAckName, () => state, historyGuard);
   if (peers === undefined && state === undefined)
     throw new AppError(
       "invalid_request",

@@ -13,9 +13,9 @@ import { openLog } from "../../store/log/log.ts";
 import { readState } from "../../store/log/store-state.ts";
 import { inThisEnvironment } from "../../telemetry/current-environment.ts";
 import { getLogger } from "../../telemetry/logger.ts";
-import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { nodeKeyVerifier, parseNodeId } from "../identity.ts";
+import type { NodeContext } from "../node-context.ts";
 import type { BrokerStatus } from "../node-health.ts";
 import type { System } from "../system.ts";
 import type { NextEvent } from "../../log/append/append.ts";
@@ -52,7 +52,6 @@ export interface EventStream {
 
 /** The primary, as described in its heads and batches. */
 interface EventStreamSender {
-  readonly node: string;
   readonly instance: string;
   /** Null while the primary cannot know that its data are the newest. */
   readonly ageMs: () => number | null | undefined;
@@ -81,18 +80,17 @@ export interface BrokerSystem extends System {
 
 /** `store` is a read-only connection. AppError `conflict`: a port is in use, or a certificate cannot be used. */
 export async function openEventStream(
+  context: NodeContext<BrokerSystem>,
   config: Config,
   store: Connection,
   nodeKeyHashes: NodeKeyHashes,
   sender: EventStreamSender,
   listener: EventStreamListener,
-  system: BrokerSystem,
 ): Promise<EventStream> {
-  const { limits, environment } = config;
+  const { id, environment, data, limits, system, clock } = context;
   const topics = topicsOf(config.topicPrefix, environment);
   const mac = createMessageMac(nodeKeyHashes);
-  const { clock } = system;
-  const sequence = new HeadSequence(config.data, limits.headSequencesReserved, () => clock.wallMs());
+  const sequence = new HeadSequence(data, limits.headSequencesReserved, () => clock.wallMs());
   const ownership = primaryOwnership(store, topics, mac, sequence);
   const connections = openConnections(config, ownership, system);
   const verify = createMacVerifier(mac);
@@ -108,7 +106,7 @@ export async function openEventStream(
   };
   const embedded = config.broker.includes(embeddedBroker)
     ? await system.openBroker({
-        environment: parseNodeId(sender.node)?.environment,
+        environment: parseNodeId(id)?.environment,
         topics,
         verifyNodeKey: nodeKeyVerifier(nodeKeyHashes, "login"),
         onStatus: inThisEnvironment((topic: string, payload: Uint8Array) =>
@@ -125,17 +123,12 @@ export async function openEventStream(
   });
   // Subscribes before publishing, so that a retained head is received before it is replaced.
   for (const connection of connections.values()) subscribeAt(connection, topics, handle, listener);
-  const newHead = createHeadReader(config, store, sequence, sender, clock);
-  const common = {
-    store,
-    topics,
-    limits,
-    clock,
-    newHead,
-    commitTimes: sender.commits,
-    reportDamage: sender.reportDamage,
-  };
-  const publishers = transports.map((transport) => new Publisher({ ...common, transport: withMac(transport, mac) }));
+  const newHead = createHeadReader(context, config, store, sequence, sender);
+  const { commits: commitTimes, reportDamage } = sender;
+  const common = { store, topics, newHead, commitTimes, reportDamage };
+  const publishers = transports.map(
+    (transport) => new Publisher(context, { ...common, transport: withMac(transport, mac) }),
+  );
   let stopped = false;
   let cancelHeads = (): void => {};
   const stop = (): void => {
@@ -181,18 +174,18 @@ export async function openEventStream(
 type HeadReader = () => Head | undefined;
 
 function createHeadReader(
+  { id: node, clock }: NodeContext,
   { ack }: Config,
   store: Connection,
   sequence: HeadSequence,
-  { node, instance, ageMs, questions }: EventStreamSender,
-  { wallMs }: Clock,
+  { instance, ageMs, questions }: EventStreamSender,
 ): HeadReader {
   const log = openLog(store);
   return () => {
     const number = sequence.next();
     if (number === undefined) return undefined;
     const self = { role: "primary", ack: ack > 0, q: number, a: ageMs(), node, i: instance, ask: questions() } as const;
-    return store.transaction(() => readHead(store, log, self, wallMs()));
+    return store.transaction(() => readHead(store, log, self, clock.wallMs()));
   };
 }
 

@@ -14,7 +14,7 @@ import { reasonOf } from "../../util/reason.ts";
 import type { Peers } from "./peers.ts";
 import { nodeKeyHashesOf, parseNodeId } from "../identity.ts";
 import type { BrokerStatus } from "../node-health.ts";
-import type { System } from "../system.ts";
+import type { NodeContext } from "../node-context.ts";
 import { BrokerConnection, brokerTls, type BrokerTls } from "./broker-connection.ts";
 import type { BrokerTransport } from "./broker-transport.ts";
 import { withMac, createMessageMac, createMacVerifier, type MessageMac } from "./message-mac.ts";
@@ -37,15 +37,12 @@ export interface EventReceiver {
 }
 
 export interface EventSubscriberOptions {
-  readonly config: Config;
-  readonly id: string;
   readonly peers: Peers;
   readonly receiver: EventReceiver;
   readonly health: () => { readonly state: string; readonly ageMs: number | null };
   readonly state: () => StoreState | undefined;
   /** Whether the primary may count this node's acknowledgements. */
   readonly mayAcknowledge: () => boolean;
-  readonly system: System;
 }
 
 export interface EventSubscriber {
@@ -58,11 +55,15 @@ export interface EventSubscriber {
 }
 
 /** AppError `conflict`: a certificate cannot be used. */
-export function openEventSubscriber(options: EventSubscriberOptions): EventSubscriber {
-  const { config, id, peers, receiver, health, state: replicaState, mayAcknowledge, system } = options;
-  const topics = topicsOf(config.topicPrefix, config.environment);
+export function openEventSubscriber(
+  context: NodeContext,
+  config: Config,
+  { peers, receiver, health, state: replicaState, mayAcknowledge }: EventSubscriberOptions,
+): EventSubscriber {
+  const { id, environment, clock } = context;
+  const topics = topicsOf(config.topicPrefix, environment);
   const mac = createMessageMac(must(nodeKeyHashesOf(config), "an edge has a node key"));
-  const connections = openConnections(options, topics, mac);
+  const connections = openConnections(context, config, peers, topics, mac);
   const statusTopic = topics.status(id);
   const publishAt = (connection: BrokerConnection): Promise<void> => {
     const { state, ageMs } = health();
@@ -83,7 +84,7 @@ export function openEventSubscriber(options: EventSubscriberOptions): EventSubsc
       return connections.map(({ name, connected }) => ({ broker: name, connected }));
     },
     start() {
-      cancelStatuses = system.clock.every(statusIntervalMs, () =>
+      cancelStatuses = clock.every(statusIntervalMs, () =>
         connections.forEach((connection) => void publishAt(connection)),
       );
       for (const connection of connections) connection.start();
@@ -97,7 +98,7 @@ export function openEventSubscriber(options: EventSubscriberOptions): EventSubsc
         connections.map(async (connection) => {
           // MQTT.js never says that it cannot send a message if the broker has just gone.
           const late = Promise.withResolvers<void>();
-          const cancel = system.clock.after(goneTimeoutMs, late.resolve);
+          const cancel = clock.after(goneTimeoutMs, late.resolve);
           const told = publishNodeStatus(withMac(connection, mac), statusTopic, { state: "GONE" });
           await Promise.race([told, late.promise]);
           cancel();
@@ -129,11 +130,13 @@ function coalesce(work: () => Promise<void>): () => void {
 }
 
 function openConnections(
-  { config, id, peers, system }: EventSubscriberOptions,
+  { id, limits, system }: NodeContext,
+  config: Config,
+  peers: Peers,
   topics: Topics,
   mac: MessageMac,
 ): BrokerConnection[] {
-  const { broker, brokerUsername, brokerPassword, limits } = config;
+  const { broker, brokerUsername, brokerPassword } = config;
   const nodeKeys = nodeKeysIn(must(config.nodeKey, "an edge has a node key"));
   const tls = brokerTls(config);
   const common = {

@@ -15,7 +15,6 @@ import { findSecrets, readNodeSetting, secretIn } from "../../store/keys/api-key
 import { getLogger } from "../../telemetry/logger.ts";
 import { readState } from "../../store/log/store-state.ts";
 import { AppError } from "../../util/app-error.ts";
-import type { Clock } from "../../util/clock.ts";
 import { pathOf, queryOf } from "../../util/request-url.ts";
 import { storageFailureIn } from "../../util/storage-failure.ts";
 import { auditOf } from "./audit-of-rows.ts";
@@ -43,16 +42,24 @@ import {
 import { readHead, type HeadSender } from "./head.ts";
 import { chainHash, type Position } from "../../log/event/position.ts";
 import { type KeyUses, parseUses } from "../key-uses.ts";
+import type { NodeContext } from "../node-context.ts";
+import type { LongPolls } from "./long-polls.ts";
 import type { CommitTimes } from "../../log/reader/commit-times.ts";
 import { storageLogLimit, logStorageFailure } from "../../store/directory/storage-status.ts";
 
 const logger = getLogger("log-server");
 
+/** What the server needs of its node. */
+export interface ServingNode extends Pick<NodeContext, "id" | "limits" | "clock"> {
+  readonly keyUses: KeyUses;
+  /** Requests that wait for a new position. */
+  readonly longPolls: Pick<LongPolls, "wait">;
+}
+
 export interface NodeServerOptions {
   /** A separate read-only connection to the current database. AppError `not_ready` while there is none. */
   readonly store: () => Connection;
   readonly role: () => Head["role"];
-  readonly node: string;
   /** Of a primary: the id of this start of its process. */
   readonly instance?: string | undefined;
   /** Of an edge: asks its primary for its head. Rejects if the primary does not answer. */
@@ -80,15 +87,10 @@ export interface NodeServerOptions {
     readonly ageMs: number | null | undefined;
   };
   readonly commits?: CommitTimes;
-  readonly limits: Limits;
-  readonly clock: Clock;
-  readonly keyUses: KeyUses;
   readonly verifyNodeKey: (key: string) => boolean;
   readonly serveSnapshot: (request: Request) => Promise<Response>;
   /** Called with the position that another node reports, and its id if it sent one. */
   readonly onPeerPosition: (position: NodePosition, nodeId: string | undefined) => void;
-  /** Resolves when this node's position changes or it asks a node that reports, after `waitMs` at the latest. */
-  readonly waitForChange: (waitMs: number, isReporter: boolean) => Promise<void>;
   /** Only on a primary: what it knows of the nodes that follow it. */
   readonly survey?: SurveyServer | undefined;
   /** Only on a primary: adds entries that other nodes send to the audit log. */
@@ -112,8 +114,11 @@ export interface NodePosition extends Position {
   readonly first?: string | undefined;
 }
 
-export function createNodeServer(options: NodeServerOptions): (request: Request) => Promise<Response> {
-  const logLimit = storageLogLimit(options.clock);
+export function createNodeServer(
+  node: ServingNode,
+  options: NodeServerOptions,
+): (request: Request) => Promise<Response> {
+  const logLimit = storageLogLimit(node.clock);
   return async (request) => {
     try {
       if (!options.verifyNodeKey(bearer(request))) return refusal(401, "unauthorized", wrongNodeKey);
@@ -125,23 +130,23 @@ export function createNodeServer(options: NodeServerOptions): (request: Request)
       switch (pathname) {
         case "/replication/v1/pledge":
           await options.vote(parseVoteRequest(searchParams));
-          return Response.json(serveHead(options, request, searchParams));
+          return Response.json(serveHead(node, options, request, searchParams));
         case "/replication/v1/api-key":
-          return Response.json({ role: apiKeyRoleOf(options, request) });
+          return Response.json({ role: apiKeyRoleOf(node, options, request) });
         case "/replication/v1/key-uses":
-          options.keyUses.merge(parseUses(request.headers.get("ostiary-key-uses") ?? ""));
-          return Response.json({ uses: options.keyUses.all() });
+          node.keyUses.merge(parseUses(request.headers.get("ostiary-key-uses") ?? ""));
+          return Response.json({ uses: node.keyUses.all() });
         case "/replication/v1/head":
-          await longPoll(options, request, searchParams);
-          return Response.json(serveHead(options, request, searchParams));
+          await longPoll(node, options, request, searchParams);
+          return Response.json(serveHead(node, options, request, searchParams));
         case "/replication/v1/survey":
           return Response.json({ nodes: await surveyOf(options).ask(requireWanted(searchParams)) });
         case "/replication/v1/report":
           return await receiveReport(options, request);
         case "/replication/v1/primary":
-          return Response.json(await primaryHead(options, request));
+          return Response.json(await primaryHead(node, options, request));
         case "/replication/v1/log":
-          return servePage(options, request, searchParams);
+          return servePage(node, options, request, searchParams);
         case "/replication/v1/audit":
           return Response.json(readAuditLog(options.store(), searchParams));
         case "/replication/v1/snapshot":
@@ -231,7 +236,7 @@ async function readBody(request: Request, bytesMax: number): Promise<Buffer> {
 }
 
 /** Null if there is no valid API key with this id and hash. */
-function apiKeyRoleOf({ store, clock }: NodeServerOptions, { headers }: Request): ApiKeyRole | null {
+function apiKeyRoleOf({ clock }: ServingNode, { store }: NodeServerOptions, { headers }: Request): ApiKeyRole | null {
   const [id, hash] = [headers.get("ostiary-key-id"), headers.get("ostiary-key-hash")];
   if (id === null || hash === null)
     throw new AppError("invalid_request", "`Ostiary-Key-Id` and `Ostiary-Key-Hash` name the key, one is missing");
@@ -249,7 +254,12 @@ function bearer(request: Request): string {
 }
 
 /** Waits for a new head, if the request asks for that. The position in the request counts immediately. */
-async function longPoll(options: NodeServerOptions, request: Request, query: URLSearchParams): Promise<void> {
+async function longPoll(
+  node: ServingNode,
+  options: NodeServerOptions,
+  request: Request,
+  query: URLSearchParams,
+): Promise<void> {
   const waitMs = Math.min(Number(query.get("wait") ?? 0), waitMsMax);
   if (!(waitMs > 0) || !query.has("epoch")) return;
   const position = parsePosition(query);
@@ -257,16 +267,14 @@ async function longPoll(options: NodeServerOptions, request: Request, query: URL
   options.onPeerPosition(position, nodeIdOf(request));
   const reporter = reporterIn(request.headers.get(reporterHeader));
   if (reporter !== undefined) options.survey?.noteReporter(reporter.node, reporter.role);
-  if (position.epoch === epoch && position.offset === offset)
-    await options.waitForChange(waitMs, reporter !== undefined);
+  if (position.epoch === epoch && position.offset === offset) await node.longPolls.wait(waitMs, reporter !== undefined);
 }
 
-function serveHead(options: NodeServerOptions, request: Request, query: URLSearchParams): NodeHead {
-  const { store, clock } = options;
-  const database = store();
+function serveHead(node: ServingNode, options: NodeServerOptions, request: Request, query: URLSearchParams): NodeHead {
+  const database = options.store();
   if (query.has("epoch")) options.onPeerPosition(parsePosition(query), nodeIdOf(request));
   return database.transaction(() => {
-    const head = readHead(database, openLog(database), senderOf(options), clock.wallMs());
+    const head = readHead(database, openLog(database), senderOf(node, options), node.clock.wallMs());
     return {
       ...head,
       epochs: readEpochs(database),
@@ -281,14 +289,17 @@ function serveHead(options: NodeServerOptions, request: Request, query: URLSearc
 }
 
 /** The current head of the primary that this node is or has. AppError `not_ready` if the primary does not answer. */
-async function primaryHead(options: NodeServerOptions, request: Request): Promise<NodeHead> {
-  if (options.primaryHead === undefined) return serveHead(options, request, new URLSearchParams());
+async function primaryHead(node: ServingNode, options: NodeServerOptions, request: Request): Promise<NodeHead> {
+  if (options.primaryHead === undefined) return serveHead(node, options, request, new URLSearchParams());
   return options.primaryHead().catch((cause: unknown) => {
     throw new AppError("not_ready", "the primary of this node does not answer", { cause });
   });
 }
 
-function senderOf({ role, ack, node, instance, freshness, survey }: NodeServerOptions): HeadSender {
+function senderOf(
+  { id: node }: ServingNode,
+  { role, ack, instance, freshness, survey }: NodeServerOptions,
+): HeadSender {
   const { sequenceNumber, ageMs } = freshness();
   return { role: role(), ack, q: sequenceNumber, a: ageMs, node, i: instance, ask: survey?.questions };
 }
@@ -332,19 +343,19 @@ function parsePosition(query: URLSearchParams): NodePosition {
   return { epoch, hash, offset, term, first };
 }
 
-function servePage(options: NodeServerOptions, request: Request, query: URLSearchParams): Response {
-  const { clock } = options;
+function servePage(node: ServingNode, options: NodeServerOptions, request: Request, query: URLSearchParams): Response {
+  const { limits, clock } = node;
   const position = parsePosition(query);
   const store = options.store();
   const log = openLog(store);
   // One transaction, so that the rows, the head and the check of the position are consistent.
   const answer = store.transaction((): LogPage | LogRefusal => {
-    const head = readHead(store, log, senderOf(options), clock.wallMs());
+    const head = readHead(store, log, senderOf(node, options), clock.wallMs());
     const epochs = readEpochs(store);
     const refused = refusalFor(epochs, log, head, position);
     if (refused !== undefined) return { ...refused, head, epochs };
-    const page = readPage(epochs, log, head, position, options);
-    return { ...page.answer, au: auditOf(store, page.rows, options.limits.logPageBytesMax) };
+    const page = readPage(epochs, log, head, position, limits, options.commits);
+    return { ...page.answer, au: auditOf(store, page.rows, limits.logPageBytesMax) };
   });
   options.onPeerPosition(position, nodeIdOf(request));
   return "code" in answer
@@ -387,7 +398,8 @@ function readPage(
   log: Log,
   head: Head,
   position: NodePosition,
-  { limits, commits }: Pick<NodeServerOptions, "limits" | "commits">,
+  limits: Limits,
+  commits: CommitTimes | undefined,
 ): { readonly rows: readonly LogRow[]; readonly answer: LogPage } {
   const rows = log.read(position.offset, { eventsMax: limits.logPageEventsMax, bytesMax: limits.logPageBytesMax });
   const last = rows.at(-1);

@@ -1,7 +1,7 @@
 /** Connects to the other nodes that the configuration names. */
 import type { Config } from "../../config/config.ts";
 import { must } from "../../util/assert.ts";
-import { nodeIdOf } from "../identity.ts";
+import type { NodeContext } from "../node-context.ts";
 import type { NodeClientOptions, PeerSystem } from "./node-client.ts";
 import type { HistoryFilter } from "../history-guard.ts";
 import type { NodePosition } from "./node-server.ts";
@@ -15,17 +15,17 @@ export const withoutAckName: AckName = () => undefined;
 
 /** The primary of a replica and its peers, which replace the primary when it is down. */
 export function openReplicaPeers(
+  { id, system, clock }: Pick<NodeContext<PeerSystem>, "id" | "system" | "clock">,
   config: Config,
   ackName: AckName,
   own: () => NodePosition | undefined,
   histories: HistoryFilter,
-  system: PeerSystem,
 ): Peers {
   const primary = must(config.primary, "a replica has a primary");
-  const reporter = { node: nodeIdOf(config), role: config.role };
+  const reporter = { node: id, role: config.role };
   const connect = (url: string): PeerNode => connectPeer(url, config, ackName, system, reporter);
   const others = config.peers.filter((url) => url !== primary).map(connect);
-  return new Peers([connect(primary), ...others], system.clock, own, histories, nodeIdOf(config));
+  return new Peers([connect(primary), ...others], clock, own, histories, id);
 }
 
 /** The peers of a primary, which it asks whether it still is the primary. Undefined without any, or without a key. */

@@ -4,14 +4,13 @@
  * lost, publishing continues at the head, and edges fetch the skipped events over HTTP.
  */
 import { createHash } from "node:crypto";
-import type { Limits } from "../../config/limits.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import { openLog, type Log, type StoredLogRow } from "../../store/log/log.ts";
 import { readState, type StoreState } from "../../store/log/store-state.ts";
 import { getLogger, isDebugging } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { recordSpan, SpanKind } from "../../telemetry/tracing.ts";
-import type { Clock } from "../../util/clock.ts";
+import type { TimeContext } from "../node-context.ts";
 import { reasonOf } from "../../util/reason.ts";
 import type { NextEvent } from "../../log/append/append.ts";
 import type { CommitTimes } from "../../log/reader/commit-times.ts";
@@ -31,8 +30,6 @@ export interface PublisherOptions {
   readonly store: Connection;
   readonly transport: BrokerTransport;
   readonly topics: Topics;
-  readonly limits: Limits;
-  readonly clock: Clock;
   readonly commitTimes: CommitTimes;
   /** Reads a head with a new sequence number. Undefined while there are no numbers. */
   readonly newHead: () => Head | undefined;
@@ -41,6 +38,7 @@ export interface PublisherOptions {
 }
 
 export class Publisher {
+  readonly #context: TimeContext;
   readonly #options: PublisherOptions;
   readonly #log: Log;
   /**
@@ -56,7 +54,8 @@ export class Publisher {
   #stopped = false;
   #hasLoggedFailure = false;
 
-  constructor(options: PublisherOptions) {
+  constructor(context: TimeContext, options: PublisherOptions) {
+    this.#context = context;
     this.#options = options;
     this.#log = openLog(options.store);
     this.#announced = readState(options.store);
@@ -106,15 +105,15 @@ export class Publisher {
     const state = this.#announced;
     // A message holds events of one epoch. Edges get to the next epoch through the log.
     const isNewEpoch = state.epoch !== this.#epoch;
-    if (isNewEpoch || state.offset - this.#cursor > this.#options.limits.publishBacklogEventsMax)
+    if (isNewEpoch || state.offset - this.#cursor > this.#context.limits.publishBacklogEventsMax)
       this.#skipToHead(state);
-    const window = Math.min(this.#options.transport.window, this.#options.limits.publishInFlightMessagesMax);
+    const window = Math.min(this.#options.transport.window, this.#context.limits.publishInFlightMessagesMax);
     while (this.#inFlight < window && this.#cursor < state.offset) {
       const rows = this.#nextRows(change);
       const first = rows[0];
       const last = rows.at(-1);
       if (first === undefined || last === undefined) return;
-      if (this.#options.clock.wallMs() - first.timeMs > backlogMsMax || first.offset !== this.#cursor + 1)
+      if (this.#context.clock.wallMs() - first.timeMs > backlogMsMax || first.offset !== this.#cursor + 1)
         return this.#skipToHead(state);
       const batch = { ...this.#batch(state, rows), au: this.#auditOf(rows) };
       this.#cursor = last.offset;
@@ -124,14 +123,14 @@ export class Publisher {
 
   #nextRows(change: StateChange | undefined): readonly StoredLogRow[] {
     if (change?.rows[0]?.offset === this.#cursor + 1) return change.rows;
-    const { publishBatchEventsMax: eventsMax, publishBatchBytesMax: bytesMax } = this.#options.limits;
+    const { publishBatchEventsMax: eventsMax, publishBatchBytesMax: bytesMax } = this.#context.limits;
     const rows = this.#log.read(this.#cursor, { eventsMax, bytesMax });
     return rows.filter(({ offset }) => offset <= this.#announced.offset);
   }
 
   async #send(batch: EventBatch, rows: readonly StoredLogRow[]): Promise<void> {
     const connection = this.#connection;
-    const startTime = this.#options.clock.preciseMs();
+    const startTime = this.#context.clock.preciseMs();
     this.#inFlight++;
     try {
       await this.#options.transport.publish(this.#options.topics.events, JSON.stringify(batch), {
@@ -139,13 +138,13 @@ export class Publisher {
         retain: false,
       });
       metrics.brokerEvents.inc({ direction: "published" }, rows.length);
-      if (isDebugging()) logPublished(batch, this.#options.transport.name, this.#options.clock.preciseMs() - startTime);
+      if (isDebugging()) logPublished(batch, this.#options.transport.name, this.#context.clock.preciseMs() - startTime);
       this.#hasLoggedFailure = false;
     } catch (error) {
       // After any failure (connection lost, not permitted), edges get these events from the log.
       this.#logFailure(error);
     }
-    recordPublishSpans(rows, startTime, this.#options.clock.preciseMs());
+    recordPublishSpans(rows, startTime, this.#context.clock.preciseMs());
     if (connection !== this.#connection) return;
     this.#inFlight--;
     this.#publishPending();
@@ -158,12 +157,12 @@ export class Publisher {
       s: state.environment,
       e: state.epoch,
       n: state.term,
-      t: this.#options.clock.wallMs(),
+      t: this.#context.clock.wallMs(),
       p: this.#cursor,
       l: last?.offset ?? this.#cursor,
       h: last?.hash ?? state.hash,
       d: last?.digest ?? null,
-      ev: rows.map((row) => toPublishedRow(row, this.#options.limits.publishEventBytesMax)),
+      ev: rows.map((row) => toPublishedRow(row, this.#context.limits.publishEventBytesMax)),
       c: this.#options.commitTimes.of(rows),
     };
   }
@@ -171,7 +170,7 @@ export class Publisher {
   /** Nodes exchange the entries of the audit log also without events, so events do not wait for damaged ones. */
   #auditOf(rows: readonly StoredLogRow[]): EventBatch["au"] {
     try {
-      return auditOf(this.#options.store, rows, this.#options.limits.publishBatchBytesMax);
+      return auditOf(this.#options.store, rows, this.#context.limits.publishBatchBytesMax);
     } catch (error) {
       if (!this.#options.reportDamage(error)) throw error;
       return undefined;

@@ -1,4 +1,4 @@
-/** The quickest of the strongest mutations. `mutations.integration.test.ts` has all. */
+/** The quickest of the strongest mutations. `mutations.integration.test.ts` has the others. */
 import { expect, test } from "bun:test";
 import { findBug, plantedBugs } from "./planted-bugs.ts";
 

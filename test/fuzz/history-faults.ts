@@ -4,13 +4,14 @@ import { closureTables } from "../../src/store/facts/closure-tables.ts";
 import { printCheck } from "../cases/case.ts";
 import { openNodes, type Nodes } from "../histories/nodes.ts";
 
-export const faults: readonly (readonly [string, () => Nodes])[] = [
-  ["the decision cache ignores changes of facts", cacheWithoutFacts],
-  ["readers get no notification of changes", missedChanges],
-  ["a closure keeps deleted facts", closuresThatGrow],
-  ["a delete in a batch is lost", lostDelete],
-  ["rolled back changes remain", keptChanges],
-  ["the clock stops", stoppedClock],
+/** With the first seed of a search, which finds them soon. */
+export const faults: readonly (readonly [string, number, () => Nodes])[] = [
+  ["the decision cache ignores changes of facts", 20_252, cacheWithoutFacts],
+  ["readers get no notification of changes", 20_252, missedChanges],
+  ["a closure keeps deleted facts", 20_252, closuresThatGrow],
+  ["a delete in a batch is lost", 20_252, lostDelete],
+  ["rolled back changes remain", 20_252, keptChanges],
+  ["the clock stops", 2, stoppedClock],
 ];
 
 function cacheWithoutFacts(): Nodes {

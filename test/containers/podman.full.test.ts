@@ -15,6 +15,7 @@ import { must } from "../../src/util/assert.ts";
 import { nodeContainersOf, readManifests, render, type Variant } from "../kubernetes/manifests.ts";
 import { podmanFlags } from "../kubernetes/podman-flags.ts";
 import { eventually, loadExample } from "../e2e/cluster.ts";
+import { builtImage } from "./built-image.ts";
 import { expectAnswers, healthOn } from "./container-answers.ts";
 import { Podman } from "./podman.ts";
 import { programPath } from "../e2e/program.ts";
@@ -25,7 +26,7 @@ describe("in containers", () => {
 
   beforeAll(async () => {
     podman = new Podman();
-    await podman.run([join(projectRoot, "scripts", "image")], { timeoutMs: 240_000 });
+    await builtImage();
   }, 250_000);
 
   afterAll(() => podman?.removeAll(), 60_000);

@@ -4,12 +4,11 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { Oso } from "oso-cloud";
 import packageJson from "../../package.json" with { type: "json" };
-import { projectRoot } from "../../scripts/built-binary.ts";
 import { freePort, newAdminKey, randomHex } from "../../scripts/node-process.ts";
 import { eventually, loadExample } from "../e2e/cluster.ts";
+import { builtImage } from "./built-image.ts";
 import { expectAnswers, healthOn } from "./container-answers.ts";
 import { Podman } from "./podman.ts";
 
@@ -18,7 +17,7 @@ describe("in containers", () => {
 
   beforeAll(async () => {
     podman = new Podman();
-    await podman.run([join(projectRoot, "scripts", "image")], { timeoutMs: 240_000 });
+    await builtImage();
   }, 250_000);
 
   afterAll(() => podman?.removeAll(), 60_000);

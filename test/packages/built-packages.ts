@@ -6,29 +6,33 @@ import { join } from "node:path";
 import { ownArchitecture } from "../../scripts/build-targets.ts";
 import { builtBinary, projectRoot } from "../../scripts/built-binary.ts";
 import { buildPackages, type PackagedFiles } from "../../scripts/package.ts";
+import { must } from "../../src/util/assert.ts";
 import { requirePrograms } from "../e2e/program.ts";
 
+let debianPackage: Promise<string> | undefined;
 let built: Promise<Required<PackagedFiles>> | undefined;
+
+/** Without the bundle, for which an image is built. */
+export function builtDebianPackage(): Promise<string> {
+  requirePrograms("dpkg-deb");
+  debianPackage ??= build(false).then((files) => files.debianPackage);
+  return debianPackage;
+}
 
 export function builtPackages(): Promise<Required<PackagedFiles>> {
   requirePrograms("dpkg-deb", "buildah");
-  built ??= build();
+  built ??= build(true).then(({ debianPackage, bundle }) => ({
+    debianPackage,
+    bundle: must(bundle, "the bundle was built"),
+  }));
   return built;
 }
 
-async function build(): Promise<Required<PackagedFiles>> {
+async function build(withBundle: boolean): Promise<PackagedFiles> {
   // The next run replaces them: together they have 300 MB.
   const output = join(projectRoot, "dist", "packages-of-tests");
   const binary = await builtBinary();
-  const { debianPackage, bundle } = await buildPackages({
-    architecture: ownArchitecture,
-    withBundle: true,
-    output,
-    binary,
-    isFast: true,
-  });
-  if (bundle === undefined) throw new Error("there is no bundle");
-  return { debianPackage, bundle };
+  return buildPackages({ architecture: ownArchitecture, withBundle, output, binary, isFast: true });
 }
 
 /** The files of the repository below some folders, without the code that makes packages of them. */

@@ -34,7 +34,7 @@ Measures, compares with baselines, and fails where a goal is missed.
   --full       ask a company of 10000000 facts as well, which takes minutes and 2 GB of disk to make
   --json FILE  write the ratios, and all that is printed, to a file as well
   --guard      only the processor time of a request and of an event, beside the commit in
-               scripts/benchmark/baseline.json, in about three minutes; fails if a median is more than
+               scripts/benchmark/baseline.json, in about 90 seconds; fails if a median is more than
                ${Math.round((ratioMax - 1) * 100)} % worse`;
 
 /** Prints a row for each kind of request. Returns whether none has become too slow. */

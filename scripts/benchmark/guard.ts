@@ -51,25 +51,34 @@ const connections = 8;
 const starts = 3;
 /** If a median of the first ones is above the bound. */
 const startsMax = 9;
-const roundsPerStart = 5;
+const roundsPerStart = 3;
 const roundSecondsMax = 60;
 
 interface Load extends Pick<LoadPlan, "path" | "choice"> {
   readonly what: string;
+  /** Of a round, and of the round before the others, in which both programs compile their code. */
   readonly requests: number;
+  readonly warmUpRequests: number;
   /** The bodies of a round. */
   readonly bodies: (round: number) => readonly string[];
 }
 
 const events: Load = {
-  ...{ what: "an event, on a primary and an edge", path: "/api/batch", choice: "uniform", requests: 1000 },
+  ...{
+    what: "an event, on a primary and an edge",
+    path: "/api/batch",
+    choice: "uniform",
+    requests: 500,
+    warmUpRequests: 1000,
+  },
   bodies: (round) => Array.from({ length: 1100 }, (_, index) => insertOf(round, index)),
 };
 
 /** One row for each kind of request. Only Linux reports the times. */
 export async function measureGuard(options: GuardOptions): Promise<readonly Guarded[]> {
   const questions = uniformQuestions(companyOf(facts, 1), random(5), 100_000).map(bodyOf);
-  const authorize = { path: "/api/authorize", requests: 25_000, bodies: () => questions } as const;
+  const requests = { requests: 12_500, warmUpRequests: 25_000 };
+  const authorize = { path: "/api/authorize", ...requests, bodies: () => questions } as const;
   const loads: readonly Load[] = [
     { ...authorize, what: "authorize, uniform questions", choice: "uniform" },
     { ...authorize, what: "authorize, questions of a Zipf distribution", choice: "zipf" },
@@ -80,11 +89,9 @@ export async function measureGuard(options: GuardOptions): Promise<readonly Guar
     options.onProgress(`start ${start + 1} of ${start < starts ? starts : startsMax} of both programs`);
     await withBoth(options, start === 0, async (nodes) => {
       for (const load of loads) {
-        // The first round is warm-up.
-        for (let round = 0; round <= roundsPerStart; round++) {
-          const pair = await costsOf(load, nodes, start * 100 + round);
-          if (round > 0) taken.get(load.what)?.push(pair);
-        }
+        await costsOf(load, nodes, start * 100, load.warmUpRequests);
+        for (let round = 1; round <= roundsPerStart; round++)
+          taken.get(load.what)?.push(await costsOf(load, nodes, start * 100 + round, load.requests));
       }
     });
   }
@@ -119,9 +126,10 @@ async function withBoth(
 }
 
 /** Both sides take turns in being the first. */
-async function costsOf(load: Load, nodes: Pair<Nodes>, round: number): Promise<Pair<number>> {
+async function costsOf(load: Load, nodes: Pair<Nodes>, round: number, requests: number): Promise<Pair<number>> {
   const costs = { baseline: 0, present: 0 };
-  for (const side of round % 2 === 0 ? sides : sides.toReversed()) costs[side] = await costOf(load, nodes[side], round);
+  for (const side of round % 2 === 0 ? sides : sides.toReversed())
+    costs[side] = await costOf(load, nodes[side], round, requests);
   return costs;
 }
 
@@ -138,8 +146,8 @@ const insertOf = (round: number, index: number): string => {
 };
 
 /** Microseconds of a processor per request of a round, of the node that answers; per event, of both nodes. */
-async function costOf(load: Load, nodes: Nodes, round: number): Promise<number> {
-  const { path, choice, requests, bodies } = load;
+async function costOf(load: Load, nodes: Nodes, round: number, requests: number): Promise<number> {
+  const { path, choice, bodies } = load;
   const { primary, edge, adminKey } = nodes;
   const working = load === events ? [primary, edge] : [primary];
   const senders = [{ key: adminKey, bodies: bodies(round) }];

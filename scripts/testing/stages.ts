@@ -7,6 +7,7 @@ import * as Bun from "bun";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { projectRoot } from "../built-binary.ts";
+import { treeSeed } from "../../test/seeds.ts";
 import { looksForTool } from "../test-tools.ts";
 import { runProgram, runTests, runTestsOnDeno, type Result, type RunOptions } from "./run.ts";
 
@@ -76,6 +77,7 @@ const files = (pattern: RegExp): readonly string[] => everyTestFile.filter((path
 const randomTests = files(/^test\/fuzz\/(?!.*faults)/);
 const localTests = files(/^test\/local\/(?:chains|differential|ids|servers)\./);
 const randomModels = files(/\/(?:random-models|agreement)\./);
+const randomImports = files(/\/(?:random-models|random-conditions|spicedb-equivalence|agreement)\./);
 const randomHttp = files(
   /^test\/http\/(?:random-requests|paging|past-decisions|property-facts)\.|^test\/environments\/comparison\./,
 );
@@ -83,10 +85,9 @@ const randomHttp = files(
 /** Tests of connections, threads, processes, files and SQLite. The others test code that is the same on each runtime. */
 const denoSample = [
   ...files(/^test\/(?:cases|runtime\/.*)\.test\.ts$/),
-  ...files(/^test\/http\/(?:access-table|event-stream|limits)\./),
-  ...files(
-    /^test\/replication\/(?:replica|writer|embedded-broker|fallback|fallback-files|snapshot-download|failover)\./,
-  ),
+  ...files(/^test\/http\/(?:access-table|event-stream|limits)\.test\./),
+  ...files(/^test\/replication\/(?:replica|writer|embedded-broker|fallback|failover)\.test\./),
+  ...files(/^test\/replication\/(?:fallback-files|snapshot-download)\./),
 ];
 
 /** The default tier skips a part of them on a machine without openssl, fish, zsh or mandoc. */
@@ -94,10 +95,14 @@ const testsWithTools = everyTestFile.filter(
   (path) => tierOf(path) === "default" && looksForTool(readFileSync(join(projectRoot, path), "utf8")),
 );
 
-/** More runs of random tests than those of the default tier, what it may skip, and a part of the tests on Deno. */
+/** Not the seeds of the default tier. */
+const otherSeed = String(treeSeed + 1);
+const withOtherSeed = { FUZZ_SEED: otherSeed, HISTORY_SEED: otherSeed };
+
+/** Random tests of the default tier with another seed, what it may skip, and a part of the tests on Deno. */
 const longer: readonly Stage[] = [
-  tests("random-long", "random", "more random policies and histories", randomTests, { FUZZ_FACTOR: "3" }),
-  tests("imports-long", "local", "more random models and types", randomModels, { FUZZ_FACTOR: "6" }),
+  tests("random-long", "random", "more random policies and histories", randomTests, withOtherSeed),
+  tests("imports-long", "local", "more random models and types", randomModels, { ...withOtherSeed, FUZZ_FACTOR: "2" }),
   tests("programs", "programs", "what the default tier skips without openssl or other shells", testsWithTools),
   testsOnDeno("deno", "deno", "cases, runtime, and a part of the API and of replication on Deno", denoSample),
 ];
@@ -121,8 +126,12 @@ const longest: readonly Stage[] = [
     FUZZ_RUNS: "1000",
     ENVIRONMENT_STEPS: "1500",
   }),
+  tests("cases-over-http", "http", "every case file on nodes", files(/^test\/cases-over-http\./), { CASES: "all" }),
   tests("lists", "random", "lists under 20,000 random policies", files(/\/open-lists\./), { FUZZ_RUNS: "20000" }),
   tests("random-longest", "random", "thousands of random policies", randomTests, { FUZZ_FACTOR: "50" }),
+  tests("imports-longest", "local", "hundreds of random models, also with SpiceDB itself", randomImports, {
+    FUZZ_FACTOR: "6",
+  }),
   tests("local-long", "local", "300 random policies for each database", localTests, {
     FUZZ_RUNS: "300",
     LOCAL_FULL: "1",
@@ -155,19 +164,20 @@ export const stages: Readonly<Record<Tier, readonly (readonly Stage[])[]>> = {
 
 /** The minutes that each area of `--full` took on two cores. None may take more than 60. */
 export const minutesOfArea: Readonly<Record<string, number>> = {
-  packages: 12,
+  packages: 13,
   releases: 11,
   system: 10,
-  containers: 6,
+  containers: 8,
   hostile: 1,
+  engine: 1,
   environments: 1,
   console: 7,
   simulation: 15,
   replication: 11,
   siege: 12,
-  http: 4,
+  http: 5,
   random: 38,
-  local: 20,
+  local: 24,
   deno: 21,
 };
 const untimed = [...new Set(stages.full.flat().map(({ area }) => area))].filter((area) => !(area in minutesOfArea));

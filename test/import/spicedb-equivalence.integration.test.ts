@@ -139,7 +139,7 @@ const relationship = fc.oneof(
 
 describe.skipIf(spiceDb === undefined)("the translation of a schema (skipped where SpiceDB has no library)", () => {
   // FUZZ_RUNS is the number of schemas.
-  test.each(seededRuns(7_301, 26))(
+  test.each(seededRuns(7_301, 12))(
     "decides like SpiceDB ($runs random schemas with the seed $seed)",
     async ({ seed, runs, isKnown }) => {
       let asked = 0;

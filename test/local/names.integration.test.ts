@@ -8,7 +8,7 @@ afterAll(stopDatabases);
 describe.each(installedDatabases())("%s", (_, open) => {
   test("names of the generated SQL as columns and tables of the application change no answer", async () => {
     const database = await open();
-    await expectSameAnswers(database, 60);
+    await expectSameAnswers(database, 30);
     await database.close();
   }, 600_000);
 

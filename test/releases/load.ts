@@ -5,8 +5,8 @@ import { redundantFetch } from "../../src/client/redundant-fetch.ts";
 import { Organization, Repository, User } from "../../scripts/example/facts.ts";
 import type { NodeProcess } from "../../scripts/node-process.ts";
 
-const writePauseMs = 20;
-const readPauseMs = 10;
+const writePauseMs = 60;
+const readPauseMs = 60;
 /** Longer than a handover takes. */
 const writeTimeoutMs = 60_000;
 

@@ -45,7 +45,7 @@ describe.each(scenarios)("a cluster of $version with the $broker broker", ({ ver
         /** All nodes follow the primary, and nothing has failed. */
         const settled = async (primary: "primary" | "edge-a"): Promise<void> => {
           const before = load.acknowledged.length;
-          while (load.acknowledged.length < before + 10 && load.failures.length === 0) await Bun.sleep(20);
+          while (load.acknowledged.length < before + 5 && load.failures.length === 0) await Bun.sleep(20);
           expect(load.failures).toEqual([]);
           await cluster.followed(primary, must(load.acknowledged.at(-1)));
         };

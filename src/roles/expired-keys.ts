@@ -3,25 +3,19 @@
  * valid again, on no node that has the event. The event is written only when the clock of this machine has been steady:
  * a clock that was set forward for a moment must not end keys for good.
  */
-import type { Limits } from "../config/limits.ts";
-import type { Engine } from "../engine/engine.ts";
 import type { Writes } from "../replication/node.ts";
 import { isExpired } from "../store/keys/key-grant.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
 import { CheckedWallClock } from "../util/checked-wall-clock.ts";
-import type { Clock } from "../util/clock.ts";
 import { detailOf } from "../util/reason.ts";
+import type { NodeParts } from "./node-parts.ts";
 
 const log = getLogger("keys");
 
 /** Looks for them at intervals, until the result is called. */
-export function recordExpiredKeys(
-  engine: () => Engine,
-  writes: Pick<Writes, "keys">,
-  { keyExpiryCheckIntervalMs, retentionClockSteadyMs }: Limits,
-  clock: Clock,
-): () => void {
+export function recordExpiredKeys({ database, limits, clock }: NodeParts, writes: Pick<Writes, "keys">): () => void {
+  const { keyExpiryCheckIntervalMs, retentionClockSteadyMs } = limits;
   const steadyClock = new CheckedWallClock(clock, retentionClockSteadyMs);
   let isWriting = false;
   const record = async (): Promise<void> => {
@@ -29,7 +23,7 @@ export function recordExpiredKeys(
     if (nowMs === undefined || isWriting) return;
     isWriting = true;
     try {
-      const secrets = engine().apiKeys();
+      const secrets = database.engine().apiKeys();
       const ended = secrets.filter((secret) => secret.hasExpired !== true && isExpired(secret, nowMs));
       if (ended.length === 0) return;
       await writes.keys({ add: [], remove: [], expireAtMs: nowMs }, { traceparent: null });

@@ -21,19 +21,17 @@ import type { AuditEntry } from "../store/log/audit-entry.ts";
 import type { StoreState } from "../store/log/store-state.ts";
 import { lockNodeDirectory } from "../store/directory/data-directory.ts";
 import { AppError } from "../util/app-error.ts";
-import type { Clock } from "../util/clock.ts";
 import type { ClusterSystem } from "./cluster-system.ts";
 import { positionHealth, replicaHealth, startReports } from "./edge.ts";
 import type { NodeParts } from "./node-parts.ts";
 
 /** It asks for the log every few seconds and uses no broker. `stop` of the result ends the role, not the parts. */
 export async function startFollowingFallback(parts: NodeParts, config: Config): Promise<Node> {
-  const { id, keyUses, system } = parts;
   // The parts stop in reverse order, also if a later part fails to start.
   await using started = new AsyncDisposableStack();
   const replica = await openReplica(config, parts, withoutAckName, started, (asked) => survey.answer(asked));
   const health = (): NodeHealth => {
-    const { state, ...rest } = replicaHealth(replica, config.limits.readyAgeMsMax);
+    const { state, ...rest } = replicaHealth(replica, parts.limits.readyAgeMsMax);
     return {
       ...rest,
       ...withoutBroker,
@@ -42,13 +40,13 @@ export async function startFollowingFallback(parts: NodeParts, config: Config): 
     };
   };
   const nodeKeyHashes = nodeKeyHashesOf(config);
-  const own = reporterOf({ node: id, nodeKeyHashes, health, appliedMs: replica.appliedMs });
-  const survey = new ReplicaSurvey(own, replica.peers, system.clock);
+  const own = reporterOf({ node: parts.id, nodeKeyHashes, health, appliedMs: replica.appliedMs });
+  const survey = new ReplicaSurvey(own, replica.peers, parts.clock);
   replica.loop.start();
   startReports(parts, replica, started);
   const running = started.move();
   return {
-    ...commonMembers(config, id, keyUses, system.clock),
+    ...commonMembers(parts, parts.keyUses),
     engine: replica.engine,
     events: replica.events,
     audit: parts.audit,
@@ -88,7 +86,7 @@ export async function startSnapshotFallback(config: Config, system: ClusterSyste
   started.defer(() => audit.close());
   const running = started.move();
   return {
-    ...commonMembers(config, id, keyUses, system.clock),
+    ...commonMembers(context, keyUses),
     engine: replica.engine,
     events: undefined,
     audit,
@@ -106,7 +104,7 @@ export async function startSnapshotFallback(config: Config, system: ClusterSyste
 const reportIntervalMs = 20_000;
 
 /** A fallback ignores consistency tokens: when all other nodes are gone, an old answer is better than none. */
-function commonMembers({ environment }: Config, id: string, keyUses: KeyUses, clock: Clock) {
+function commonMembers({ id, environment, clock }: NodeContext, keyUses: KeyUses) {
   return {
     role: "fallback",
     id,

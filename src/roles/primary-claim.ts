@@ -84,14 +84,13 @@ export async function openClaim(
   started: AsyncDisposableStack,
 ): Promise<Claim> {
   const { config, opened, instance, takeover, onFenced, publishHead } = options;
-  const { writer, database, system, id } = parts;
+  const { id, data, clock, system, writer, database } = parts;
   const { store, history, nodeKeyHashes, isNew } = opened;
-  const { data } = config;
   const state = (): StoreState => writer.state;
   // The edge went on following its primary until it ended.
   if (takeover !== undefined && compareEpochs(state(), takeover.after) !== 0)
     throw superseded("another node was promoted meanwhile");
-  const foreign = new ForeignHistoryMonitor(history, system.clock);
+  const foreign = new ForeignHistoryMonitor(history, clock);
   const fence = new Fence({
     ...{ directory: data, canFollow: canFollow(config), store, state, storage: writer.storage, onFenced },
     promiseTerm: (term) => parts.votes.promiseTerm(term),
@@ -105,7 +104,7 @@ export async function openClaim(
       : await findPrimaries({ config, id, peers, state, history, nodeKeyHashes, system });
   const term = openTerm(parts, options, () => {
     // What a fence has noted meanwhile must stay.
-    if (!fence.isFenced) recordLeadership(data, writer);
+    if (!fence.isFenced) recordLeadership(parts);
     publishHead();
     // The requests tell the peers of the new term, before a broker or their next check does.
     void peers?.heads();
@@ -123,14 +122,11 @@ export async function openClaim(
 }
 
 /** The term of this start: the one of the promotion, otherwise the next term of the same primary. */
-function openTerm(
-  { writer, id }: NodeParts,
-  { config, opened, takeover }: ClaimOptions,
-  onBegun: () => void,
-): StartTerm {
+function openTerm(parts: NodeParts, { opened, takeover }: ClaimOptions, onBegun: () => void): StartTerm {
+  const { id, data, writer } = parts;
   const { term: before } = writer.state;
-  const first = takeover?.term ?? (wasReplica(config.data) ? nextFailoverTerm(before) : nextStartTerm(before));
-  if (opened.isNew) recordLeadership(config.data, writer);
+  const first = takeover?.term ?? (wasReplica(data) ? nextFailoverTerm(before) : nextStartTerm(before));
+  if (opened.isNew) recordLeadership(parts);
   let promotion = takeover?.audit;
   return new StartTerm({
     next: (known) => Math.max(first, nextStartTerm(known), nextStartTerm(writer.state.term)),
@@ -146,10 +142,10 @@ function openTerm(
 }
 
 /** Fences the node if another one is the primary, and looks for such a node from now on. AppError `conflict` after a takeover. */
-export async function settleClaim({ writer, system }: NodeParts, claim: Claim, started: AsyncDisposableStack) {
+export async function settleClaim(parts: NodeParts, claim: Claim, started: AsyncDisposableStack) {
+  const { data, limits, clock, writer } = parts;
   const { config, opened, takeover, leadership, peers, fence, term, successor, duplicates, others } = claim;
-  const { clock } = system;
-  const right = takeover !== undefined || opened.isNew ? "leads" : claimOf(config.data, readEpochs(opened.store));
+  const right = takeover !== undefined || opened.isNew ? "leads" : claimOf(data, readEpochs(opened.store));
   if (others.primary !== undefined) fence.fence(others.primary.reason, others.primary.term);
   else if (right === "follows") fence.stayReplaced();
   else if (right === "asks" && peers !== undefined) fence.requireVotes();
@@ -170,14 +166,14 @@ export async function settleClaim({ writer, system }: NodeParts, claim: Claim, s
   const checkDuplicates = async (): Promise<void> => {
     if (duplicates.hasNoReplica && !fence.isFenced) duplicates.onPrimaryHeads(await peers.livePrimaries());
   };
-  started.defer(clock.every(config.limits.peerCheckIntervalMs, () => void checkDuplicates()));
+  started.defer(clock.every(limits.peerCheckIntervalMs, () => void checkDuplicates()));
 }
 
-export function openHandover({ writer, system }: NodeParts, claim: Claim, started: AsyncDisposableStack): Handover {
-  const { config, leadership, fence } = claim;
-  const handover = new Handover(system.clock, (to) => {
+export function openHandover(parts: NodeParts, claim: Claim, started: AsyncDisposableStack): Handover {
+  const { leadership, fence } = claim;
+  const handover = new Handover(parts.clock, (to) => {
     if (leadership.isLeased) fence.loseLease(`it gave the lease to ${to}, which did not become the primary`);
-    else if (!fence.isFenced) recordLeadership(config.data, writer);
+    else if (!fence.isFenced) recordLeadership(parts);
   });
   started.defer(() => handover.close());
   return handover;
@@ -185,34 +181,31 @@ export function openHandover({ writer, system }: NodeParts, claim: Claim, starte
 
 /** The term begins after everything that can fail, and never over the term of a successor. */
 export async function beginTerm(parts: NodeParts, claim: Claim, started: AsyncDisposableStack): Promise<void> {
-  const { config, opened, term, fence, leadership, takeover } = claim;
-  const { writer, id, system } = parts;
-  const { clock } = system;
+  const { opened, term, fence, leadership, takeover } = claim;
   if (fence.isFenced) return;
   // The lease may need another confirmation if opening took long.
   await leadership.waitUntilValid();
   const isPromoted = takeover !== undefined;
-  await beginFirstTerm(term, writer, config.data, isPromoted);
-  recordPositionPeriodically(started, config.data, writer, config.limits.headIntervalMs, clock);
+  await beginFirstTerm(parts, term, isPromoted);
+  recordPositionPeriodically(parts, started);
   if (opened.adminKey === undefined || !term.isBegun) return;
   try {
-    await acceptAdminKey(opened.adminKey, writer, id, clock);
+    await acceptAdminKey(parts, opened.adminKey, parts.id);
   } catch (error) {
     // The other nodes follow the new term, so the promotion must not fail any more.
     if (!isPromoted || storageFailureIn(error) === undefined) throw error;
     const mayWrite = (): boolean => !fence.isFenced && leadership.problem === undefined;
-    acceptAdminKeyLater(opened.adminKey, writer, id, mayWrite, started, clock);
+    acceptAdminKeyLater(parts, opened.adminKey, mayWrite, started);
   }
 }
 
 /** Votes for a candidate of a later epoch (this node may be an edge tomorrow), or one that it hands over to. */
 export function createVoter(
   parts: NodeParts,
-  { config, fence, peers, leadership }: Claim,
+  { fence, peers, leadership }: Claim,
   handover: Handover,
 ): Pick<NodeServerOptions, "promised" | "vote"> {
-  const { data } = config;
-  const { writer } = parts;
+  const { data, writer } = parts;
   let promised = readPromisedTerm(data);
   return {
     promised: () => promised,

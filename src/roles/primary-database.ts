@@ -17,7 +17,6 @@ import {
 } from "../store/directory/data-directory.ts";
 import { databaseFiles, removeFiles } from "../store/snapshot/snapshot.ts";
 import { AppError } from "../util/app-error.ts";
-import type { Clock } from "../util/clock.ts";
 import { storageFailureIn } from "../util/storage-failure.ts";
 import { reasonOf } from "../util/reason.ts";
 import { removeReplacedDatabases } from "../replication/replica/local-database.ts";
@@ -27,8 +26,8 @@ import { checkDatabaseInWorker } from "../replication/snapshots/snapshot-jobs.ts
 import { throwIfStorageFailed } from "../replication/snapshots/import-snapshot.ts";
 import { requireNoKnownHistory } from "../replication/failover/known-history.ts";
 import type { StartTerm } from "../replication/failover/start-term.ts";
-import type { ClusterSystem } from "./cluster-system.ts";
 import type { Writer } from "../log/writer/writer.ts";
+import type { NodeParts } from "./node-parts.ts";
 
 /** AppError `conflict` if the data is from `ostiary dev`, whose key everybody knows. */
 export function refuseDevelopmentKey({ adminKey }: Config, engine: Engine): void {
@@ -44,12 +43,10 @@ export function refuseDevelopmentKey({ adminKey }: Config, engine: Engine): void
  * damaged file is never replaced or repaired here.
  */
 export async function openPrimaryDatabase(
-  writer: Writer,
+  { writer, data, limits, system }: NodeParts,
   config: Config,
   { ignoresKnownHistory }: { readonly ignoresKnownHistory: boolean },
-  system: ClusterSystem,
 ): Promise<{ readonly path: string; readonly isNew: boolean }> {
-  const { data, limits } = config;
   const path = currentStorePath(data);
   if (path === undefined) {
     if (readNodeFile(data, restoredName) === restoringText)
@@ -95,9 +92,8 @@ async function createDatabase(writer: Writer, data: string): Promise<string> {
 
 /** Begins the term of this start. If the storage fails, the primary starts, and its first write tries again. */
 export async function beginFirstTerm(
+  { writer: { storage }, data }: NodeParts,
   term: StartTerm,
-  { storage }: Writer,
-  data: string,
   isPromoted: boolean,
 ): Promise<void> {
   try {
@@ -110,7 +106,7 @@ export async function beginFirstTerm(
 }
 
 /** The term has begun: records that the directory belongs to the primary of this epoch. */
-export function recordLeadership(data: string, writer: Writer): void {
+export function recordLeadership({ data, writer }: NodeParts): void {
   try {
     recordPosition(data, writer);
     if (readNodeFile(data, "role") !== "primary") writeNodeFile(data, "role", "primary");
@@ -133,11 +129,8 @@ function recordPosition(data: string, writer: Writer): void {
  * earlier position, so the loss of later events could go unnoticed.
  */
 export function recordPositionPeriodically(
+  { data, writer, limits, clock }: NodeParts,
   started: AsyncDisposableStack,
-  data: string,
-  writer: Writer,
-  intervalMs: number,
-  clock: Clock,
 ): void {
   const record = (): void => {
     try {
@@ -148,5 +141,5 @@ export function recordPositionPeriodically(
     }
   };
   started.defer(record);
-  started.defer(clock.every(intervalMs, record));
+  started.defer(clock.every(limits.headIntervalMs, record));
 }

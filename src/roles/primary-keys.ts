@@ -10,8 +10,8 @@ import { operator, type AuditDraft } from "../store/log/audit-entry.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
-import type { Clock } from "../util/clock.ts";
 import { reasonOf } from "../util/reason.ts";
+import type { NodeParts } from "./node-parts.ts";
 
 const log = getLogger("primary");
 
@@ -87,7 +87,7 @@ function configuredAdminKey({ adminKey }: Config, store: Connection): string | u
 }
 
 /** Stores the admin key, unless it is stored already. */
-export async function acceptAdminKey(text: string, writer: Writer, node: string | null, clock: Clock): Promise<void> {
+export async function acceptAdminKey({ writer, clock }: NodeParts, text: string, node: string | null): Promise<void> {
   const id = parseApiKey(text)?.id;
   if (id === undefined)
     throw new AppError("invalid_request", "the admin key does not have the form `e_<environment>_<key id>_<secret>`");
@@ -101,16 +101,14 @@ const retryMs = 1000;
 
 /** Retries each second while `mayWrite`, until the disk accepts the key or `started` is disposed. */
 export function acceptAdminKeyLater(
+  parts: NodeParts,
   text: string,
-  writer: Writer,
-  node: string,
   mayWrite: () => boolean,
   started: AsyncDisposableStack,
-  clock: Clock,
 ): void {
   log.warning("the admin key of the configuration cannot be stored now; it is accepted once the disk accepts writes");
-  const cancel = clock.every(retryMs, () => {
-    if (mayWrite()) acceptAdminKey(text, writer, node, clock).then(cancel, () => {});
+  const cancel = parts.clock.every(retryMs, () => {
+    if (mayWrite()) acceptAdminKey(parts, text, parts.id).then(cancel, () => {});
   });
   started.defer(cancel);
 }

@@ -78,9 +78,7 @@ export async function startPrimary(
   options: PrimaryOptions = {},
 ): Promise<PrimaryNode> {
   const { takeover, onFenced = () => {} } = options;
-  const { limits } = config;
-  const { writer, database, longPolls, system, keyUses } = parts;
-  const { clock } = system;
+  const { writer, database, longPolls, limits, clock, keyUses } = parts;
   const leadership = takeover?.leadership ?? options.leadership ?? staticLeadership;
   /** Each start has its own. */
   const instance = mintEpoch(clock);
@@ -140,7 +138,7 @@ export async function startPrimary(
   const replication = serveNodes(parts, claim, replicas, handover, damage);
   replicas.stream.start();
   const writes = createWrites(parts, { claim, acks: replicas.acks, handover, damage, stream: replicas.stream });
-  started.defer(recordExpiredKeys(() => database.engine(), writes, limits, clock));
+  started.defer(recordExpiredKeys(parts, writes));
   const role = { claim, replicas, damage, waiters, events, writes, replication, health };
   return nodeOf(parts, role, options.reinstate, started.move());
 }
@@ -151,9 +149,8 @@ async function openData(
   options: PrimaryOptions,
   started: AsyncDisposableStack,
 ): Promise<OpenedData> {
-  const { writer, database, directory, system } = parts;
+  const { writer, database, directory, data, limits, clock } = parts;
   const { announce = async () => {}, nodeKeyHashes, ignoresKnownHistory = false, takeover } = options;
-  const { limits, data } = config;
   writer.mode = {
     synchronous: "FULL",
     reserveBytes: limits.diskReserveBytes,
@@ -162,7 +159,7 @@ async function openData(
   started.defer(() => writer.endRole());
   const { path, isNew } =
     takeover === undefined
-      ? await openPrimaryDatabase(writer, config, { ignoresKnownHistory }, system)
+      ? await openPrimaryDatabase(parts, config, { ignoresKnownHistory })
       : { path: database.path, isNew: false };
   await parts.open(path);
   const commits = recordCommitTimes(writer, started);
@@ -173,8 +170,8 @@ async function openData(
   const secrets = await ensureSecrets(config, writer, store, { announce, nodeKeyHashes });
   // The operator has seen the keys of a first start, so they must be stored even if the start fails later.
   if (writer.state.offset === 0 && secrets.adminKey !== undefined)
-    await acceptAdminKey(secrets.adminKey, writer, config.nodeId ?? null, system.clock);
-  started.defer(keepDirectory(directory, writer.storage, system.clock, { isReplica: false }));
+    await acceptAdminKey(parts, secrets.adminKey, config.nodeId ?? null);
+  started.defer(keepDirectory(directory, writer.storage, clock, { isReplica: false }));
   return { ...secrets, store, history, commits, isNew };
 }
 
@@ -299,7 +296,7 @@ function nodeOf(
   reinstate: PrimaryOptions["reinstate"],
   running: AsyncDisposableStack,
 ): PrimaryNode {
-  const { writer, database, longPolls, system, keyUses, audit, id } = parts;
+  const { id, environment, clock, writer, database, longPolls, keyUses, audit } = parts;
   const { claim, replicas, damage, waiters, events, writes, replication, health } = role;
   const { config, fence, leadership } = claim;
   const { nodeKeyHashes } = claim.opened;
@@ -307,9 +304,9 @@ function nodeOf(
   return {
     role: "primary",
     id,
-    environment: config.environment,
+    environment,
     nodeKeyHashes,
-    clock: system.clock,
+    clock,
     keyUses,
     engine() {
       damage.requireNone();

@@ -113,8 +113,6 @@ function nameNotes(root: string, version: string): void {
 /** The files that name the version, each with what stands around it. The program reads that of `package.json`. */
 const namesOfVersion: readonly (readonly [file: string, before: string, after: string])[] = [
   ["package.json", '^ {2}"version": "', '",$'],
-  ["README.md", "`ostiary:", "`"],
-  ["README.md", "`ostiary-", String.raw`\.tgz\``],
   ["appliance/manual/deployment.md", "^ostiary ", String.raw` \(Deno`],
   ["appliance/manual/kubernetes.md", "^ +newTag: ", "$"],
   ["appliance/manual/upgrades.md", "registry.example/ostiary:", "$"],

@@ -41,7 +41,6 @@ const changelog = `# Changelog
 /** The files that name the version, beside the changelog. */
 const namesVersion: Readonly<Record<string, (version: string) => string>> = {
   "package.json": (version) => `{\n  "name": "x",\n  "version": "${version}",\n  "private": true\n}\n`,
-  "README.md": (version) => `It is named \`ostiary:${version}\`, and \`ostiary-${version}.tgz\`; 0.1.0 was first.\n`,
   "appliance/manual/deployment.md": (version) => `ostiary ${version} (Deno 2.9.6)\n`,
   "appliance/manual/kubernetes.md": (version) => `images:\n  - name: ostiary\n    newTag: ${version}\n`,
   "appliance/manual/upgrades.md": (version) => `From 0.1.0:\n    - image: registry.example/ostiary:${version}\n`,

@@ -21,8 +21,11 @@ export function projectVersion(): string {
   return version;
 }
 
+/** Whether it is there, and newer than its sources. */
+export const isBuilt = (): boolean => existsSync(binaryPath) && statSync(binaryPath).mtimeMs >= newestSourceMs();
+
 export async function builtBinary(): Promise<string> {
-  if (!existsSync(binaryPath) || statSync(binaryPath).mtimeMs < newestSourceMs()) await runBuild();
+  if (!isBuilt()) await runBuild();
   return binaryPath;
 }
 

@@ -51,16 +51,21 @@ const imageName = (architecture: Architecture): string =>
 /** Its name in the archive for `docker load`. */
 const releaseName = (): string => `ostiary:${projectVersion()}`;
 
+/** Throws if this machine has no program that builds images. */
+export async function requireImageBuilder(): Promise<void> {
+  if (Bun.which("buildah") === null && !(await dockerAnswers()))
+    throw new Error("neither buildah nor a running Docker was found: install one (Debian: apt-get install buildah)");
+}
+
 /** Builds the image of one processor from its program. Returns the path of the archive for `docker load`. */
 export async function buildImageArchive(architecture: Architecture, binary: string): Promise<string> {
   const archives = archivesOf(architecture);
   await inWorkFolder(async (work) => {
     await fillContext(join(work, "context"), architecture, binary);
     for (const path of [archives.docker, archives.oci]) rmSync(path, { force: true });
+    await requireImageBuilder();
     if (Bun.which("buildah") !== null) await buildWithBuildah(work, architecture, archives);
-    else if (await dockerAnswers()) await buildWithDocker(work, architecture, archives);
-    else
-      throw new Error("neither buildah nor a running Docker was found: install one (Debian: apt-get install buildah)");
+    else await buildWithDocker(work, architecture, archives);
   });
   return archives.docker;
 }
@@ -198,6 +203,7 @@ async function main(): Promise<number> {
       await buildDenoImage();
       return 0;
     }
+    await requireImageBuilder();
     await requirePresentBinary();
     for (const architecture of known) {
       await buildImageArchive(architecture, await binaryFor(architecture));

@@ -9,9 +9,9 @@ import { parseArgs } from "node:util";
 import { licensesText, type LicensedComponent } from "../src/cli/licenses.ts";
 import { architectures, ownArchitecture, targetOf, type Architecture } from "./build-targets.ts";
 import { binaryFor, builtBinary, projectRoot, projectVersion, requirePresentBinary } from "./built-binary.ts";
-import { buildImageArchive } from "./image.ts";
+import { buildImageArchive, requireImageBuilder } from "./image.ts";
 import { licensesPath } from "./licenses/collect.ts";
-import { buildDebianPackage, packageName } from "./packaging/debian-package.ts";
+import { buildDebianPackage, packageName, requirePackageBuilder } from "./packaging/debian-package.ts";
 import { buildBundle, bundleName } from "./packaging/offline-bundle.ts";
 import { git } from "./release-checks.ts";
 import { sbomOf } from "./sbom.ts";
@@ -94,7 +94,10 @@ async function main(): Promise<number> {
   }
   try {
     const output = join(projectRoot, "dist");
+    requirePackageBuilder();
+    if (values.bundle) await requireImageBuilder();
     await requirePresentBinary();
+    console.error(`compressing dist/${packageName(projectVersion(), architecture)}, which takes two minutes`);
     const { debianPackage, bundle } = await buildPackages({ architecture, withBundle: values.bundle, output });
     for (const path of [debianPackage, bundle].flatMap((each) => each ?? []))
       console.log(`dist/${basename(path)}: ${(statSync(path).size / 1e6).toFixed(1)} MB`);

@@ -7,7 +7,7 @@ import * as Bun from "bun";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Oso } from "oso-cloud";
-import { builtBinary, denoProgram } from "./built-binary.ts";
+import { builtBinary, denoProgram, isBuilt } from "./built-binary.ts";
 import { paint, printFailure } from "../src/cli/color.ts";
 import { describeAppliance, type Appliance } from "./example/appliance.ts";
 import { facts } from "./example/facts.ts";
@@ -109,6 +109,7 @@ async function main(): Promise<number> {
 
 async function programOf(): Promise<readonly [string, string]> {
   if (flags.runtime === "deno") return [denoProgram, "scripts/ostiary-deno runs the program from source"];
+  if (!isBuilt()) say("building dist/ostiary, which takes half a minute");
   return [await builtBinary(), "dist/ostiary is built"];
 }
 

@@ -46,10 +46,15 @@ export interface DebianPackageOptions {
 export const packageName = (version: string, architecture: Architecture): string =>
   `ostiary_${debianVersion(version)}_${architecture}.deb`;
 
-/** Throws an error with the messages of `dpkg-deb`. */
-export async function buildDebianPackage(options: DebianPackageOptions): Promise<void> {
+/** Throws if this machine has no program that builds packages. */
+export function requirePackageBuilder(): void {
   if (Bun.which("dpkg-deb") === null)
     throw new Error("dpkg-deb was not found: build the package on Debian, or install dpkg");
+}
+
+/** Throws an error with the messages of `dpkg-deb`. */
+export async function buildDebianPackage(options: DebianPackageOptions): Promise<void> {
+  requirePackageBuilder();
   const tree = mkdtempSync(join(tmpdir(), "ostiary-deb-"));
   try {
     fillTree(tree, options);

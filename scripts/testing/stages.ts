@@ -29,21 +29,21 @@ const bun = process.execPath;
 
 /** By the first part of a path below `test/`. The areas that take longest come first, so that all lanes end together. */
 const areas: readonly (readonly [name: string, description: string, parts: readonly string[]])[] = [
-  ["packages", "packages, compose files, Kubernetes", ["packages", "kubernetes", "appliance", "compose"]],
-  ["releases", "data and nodes of earlier releases", ["releases", "data-directories"]],
   ["replication", "log, replicas, brokers, snapshots, failover", ["replication", "runtime"]],
   ["http", "the API, its clients, metrics and traces", ["http", "client", "telemetry", "cases-over-http"]],
-  ["system", "the built binary as a cluster of processes", ["e2e"]],
-  ["containers", "the image and the compose files, on Docker and on podman", ["containers"]],
   ["hostile", "attacks of the threat model", ["hostile"]],
-  ["simulation", "whole clusters under faults, in simulated time", ["sim", "chaos", "siege", "harness"]],
-  ["engine", "language, planner, evaluator, store", ["engine", "polar", "datalog", "store", "util"]],
-  ["random", "random policies and histories against the oracle", ["fuzz", "histories", "oracle"]],
-  ["cli", "commands, settings, README, manual", ["cli", "config", "generate-types", "manual", "readme", "first-run"]],
-  ["cases", "each case file on engine, evaluator and oracle", ["cases"]],
+  ["system", "the built binary as a cluster of processes", ["e2e"]],
   ["local", "local authorization, and imports of other models", ["local", "import"]],
   ["environments", "several environments in one process", ["environments"]],
   ["console", "the web console", ["console"]],
+  ["cli", "commands, settings, README, manual", ["cli", "config", "generate-types", "manual", "readme", "first-run"]],
+  ["simulation", "whole clusters under faults, in simulated time", ["sim", "chaos", "siege", "harness"]],
+  ["releases", "data and nodes of earlier releases", ["releases", "data-directories"]],
+  ["packages", "packages, compose files, Kubernetes", ["packages", "kubernetes", "appliance", "compose"]],
+  ["containers", "the image and the compose files, on Docker and on podman", ["containers"]],
+  ["engine", "language, planner, evaluator, store", ["engine", "polar", "datalog", "store", "util"]],
+  ["random", "random policies and histories against the oracle", ["fuzz", "histories", "oracle"]],
+  ["cases", "each case file on engine, evaluator and oracle", ["cases"]],
   ["deno", "the runner of tests on Deno", ["deno"]],
   ["tidy", "rules for the source", ["tidy"]],
 ];
@@ -101,10 +101,10 @@ const withOtherSeed = { FUZZ_SEED: otherSeed, HISTORY_SEED: otherSeed };
 
 /** Random tests of the default tier with another seed, what it may skip, and a part of the tests on Deno. */
 const longer: readonly Stage[] = [
+  testsOnDeno("deno", "deno", "cases, runtime, and a part of the API and of replication on Deno", denoSample),
   tests("random-long", "random", "more random policies and histories", randomTests, withOtherSeed),
   tests("imports-long", "local", "more random models and types", randomModels, { ...withOtherSeed, FUZZ_FACTOR: "2" }),
   tests("programs", "programs", "what the default tier skips without openssl or other shells", testsWithTools),
-  testsOnDeno("deno", "deno", "cases, runtime, and a part of the API and of replication on Deno", denoSample),
 ];
 
 const guard = longRun("speed", "speed", "a request and an event beside the fastest commit", "bench.ts", "--guard");

@@ -71,7 +71,8 @@ export async function runSeed(seed: number, mutation: Mutation = noMutation): Pr
   return { seed, faults: struck, counts: counts.byName, failure, trace: cluster.trace };
 }
 
-async function boot(cluster: Cluster): Promise<void> {
+/** Starts all nodes, and loads a policy. */
+export async function boot(cluster: Cluster): Promise<void> {
   const { time, machines, primary, clients } = cluster;
   void cluster.start(primary);
   await time.pass(bootMs, () => primary.up && (!cluster.shape.failover || primary.wasPrimary));

@@ -12,6 +12,8 @@ export const goals: Readonly<Record<string, Goal>> = {
   http_uniform_over_echo: { atLeast: 0.35 },
   http_zipf_over_echo: { atLeast: 0.6 },
   http_full_over_plain: { atLeast: 0.8 },
+  http_threads_2_over_1: { atLeast: 1.3 },
+  http_threads_cost_over_one: { atMost: 1.1 },
   http_ten_environments_over_one: { atLeast: 0.9 },
   body_over_parse: { atMost: 3 },
   list_over_select: { atMost: 4 },

@@ -13,7 +13,7 @@ import { companyOf, factsOf, role, repository, User } from "./company.ts";
 import { call, cpuSecondsOf } from "./environments.ts";
 import { generate } from "./http.ts";
 import type { LoadPlan } from "./load-generator.ts";
-import { withNodes, type Nodes } from "./nodes.ts";
+import { oneThread, withNodes, type Nodes } from "./nodes.ts";
 import { bodyOf, uniformQuestions } from "./questions.ts";
 import { random } from "./random.ts";
 import { patienceMs } from "./starting.ts";
@@ -116,12 +116,19 @@ async function withBoth(
   body: (nodes: Pair<Nodes>) => Promise<void>,
 ): Promise<void> {
   const withOne = (side: keyof Pair<unknown>, use: (nodes: Nodes) => Promise<void>) =>
-    withNodes(programs[side], join(directory, side), "on", async (nodes) => {
-      await nodes.primary.start(undefined, patienceMs);
-      if (isFirst) await fill(nodes, policy);
-      await nodes.edge.start(undefined, patienceMs);
-      await use(nodes);
-    });
+    withNodes(
+      programs[side],
+      join(directory, side),
+      "on",
+      async (nodes) => {
+        await nodes.primary.start(undefined, patienceMs);
+        if (isFirst) await fill(nodes, policy);
+        await nodes.edge.start(undefined, patienceMs);
+        await use(nodes);
+      },
+      // The baseline is from before the setting, and refuses it.
+      side === "baseline" ? {} : oneThread,
+    );
   await withOne("baseline", (baseline) => withOne("present", (present) => body({ baseline, present })));
 }
 

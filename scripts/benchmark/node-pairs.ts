@@ -11,7 +11,7 @@ import { companyOf, factsOf, type Company } from "./company.ts";
 import { environmentsOf } from "./environments.ts";
 import { measureNodes, type Served } from "./http.ts";
 import type { Sender } from "./load-generator.ts";
-import { withNodes, type Nodes } from "./nodes.ts";
+import { oneThread, withNodes, type Nodes } from "./nodes.ts";
 import { bodyOf, uniformQuestions } from "./questions.ts";
 import { random } from "./random.ts";
 import { patienceMs } from "./starting.ts";
@@ -52,6 +52,7 @@ export async function measureFull(options: PairOptions): Promise<FullRates> {
   try {
     await withNodes(binary, plainPlace, "off", async (plain) => {
       const settings = {
+        ...oneThread,
         OSTIARY_CONFIG: config,
         OSTIARY_ADMIN_KEY: plain.adminKey,
         OSTIARY_DECISIONS_LOG: "all",

@@ -10,6 +10,9 @@ export interface Nodes {
   readonly adminKey: string;
 }
 
+/** One thread answers, so that ratios are the same on any number of cores. */
+export const oneThread: Readonly<Record<string, string>> = { OSTIARY_THREADS: "1" };
+
 /**
  * `body` starts the primary and the edge. Both are stopped after it, or when the process ends. `environment` are further
  * settings of both.
@@ -19,7 +22,7 @@ export async function withNodes(
   directory: string,
   decisionCache: DecisionCache,
   body: (nodes: Nodes) => Promise<void>,
-  environment: Readonly<Record<string, string>> = {},
+  environment: Readonly<Record<string, string>> = oneThread,
 ): Promise<void> {
   mkdirSync(directory, { recursive: true });
   const nodes = await describeNodes(binary, directory, decisionCache, environment);

@@ -14,6 +14,7 @@ import type { Depth } from "./landmarks.ts";
 import type { ListingTimes } from "./listing.ts";
 import type { LocalTimes } from "./local.ts";
 import type { EnvironmentRates, FullRates } from "./node-pairs.ts";
+import type { ThreadRates } from "./threads.ts";
 import type { PeerRates } from "./peers/measure.ts";
 import { count, duration, megabytes, percent, perSecond, type Row, type Section } from "./report.ts";
 import type { Latency, WriteRates } from "./replication/measure.ts";
@@ -282,6 +283,29 @@ export function fullSection({ plain, full, bytesPerDecision }: FullRates): Secti
         value: `${duration(plain.p99)}, ${duration(full.p99)}`,
       },
       { what: "disk per decision (goal: at most 150 bytes)", value: `${Math.round(bytesPerDecision)} bytes` },
+    ],
+  };
+}
+
+export function threadsSection({ generator, one, two, cost }: ThreadRates): Section {
+  return {
+    title: `POST /api/authorize with two threads, beside a node with one, on all cores (load from ${generator})`,
+    rows: [
+      { what: "one thread", value: perSecond(one, "requests") },
+      {
+        what: "two threads",
+        value: perSecond(two, "requests"),
+        ratio: { name: "http_threads_2_over_1", value: two / one },
+      },
+      ...(cost === undefined
+        ? []
+        : [
+            {
+              what: "processor time of an answer, with two divided by with one",
+              value: percent(cost),
+              ratio: { name: "http_threads_cost_over_one", value: cost },
+            },
+          ]),
     ],
   };
 }

@@ -30,7 +30,7 @@ const bun = process.execPath;
 /** By the first part of a path below `test/`. The areas that take longest come first, so that all lanes end together. */
 const areas: readonly (readonly [name: string, description: string, parts: readonly string[]])[] = [
   ["replication", "log, replicas, brokers, snapshots, failover", ["replication", "runtime"]],
-  ["http", "the API, its clients, metrics and traces", ["http", "client", "telemetry", "cases-over-http"]],
+  ["http", "the API, its clients, metrics and traces", ["http", "client", "telemetry", "threads", "cases-over-http"]],
   ["hostile", "attacks of the threat model", ["hostile"]],
   ["system", "the built binary as a cluster of processes", ["e2e"]],
   ["local", "local authorization, and imports of other models", ["local", "import"]],
@@ -75,6 +75,7 @@ const checks: readonly Stage[] = [
 
 const files = (pattern: RegExp): readonly string[] => everyTestFile.filter((path) => pattern.test(path));
 const randomTests = files(/^test\/fuzz\/(?!.*faults)/);
+const defaultHttp = files(/^test\/http\/[\w-]+\.test\.ts$/);
 const localTests = files(/^test\/local\/(?:chains|differential|ids|servers)\./);
 const randomModels = files(/\/(?:random-models|agreement)\./);
 const randomImports = files(/\/(?:random-models|random-conditions|spicedb-equivalence|agreement)\./);
@@ -104,6 +105,7 @@ const longer: readonly Stage[] = [
   testsOnDeno("deno", "deno", "cases, runtime, and a part of the API and of replication on Deno", denoSample),
   tests("random-long", "random", "more random policies and histories", randomTests, withOtherSeed),
   tests("imports-long", "local", "more random models and types", randomModels, { ...withOtherSeed, FUZZ_FACTOR: "2" }),
+  tests("http-threads", "http", "the API of nodes with two threads", defaultHttp, { TEST_THREADS: "2" }),
   tests("programs", "programs", "what the default tier skips without openssl or other shells", testsWithTools),
 ];
 
@@ -125,6 +127,13 @@ const longest: readonly Stage[] = [
     PAST_DECISION_STEPS: "2000",
     FUZZ_RUNS: "1000",
     ENVIRONMENT_STEPS: "1500",
+  }),
+  tests("threads-long", "http", "a million questions beside writes", files(/^test\/threads\//), {
+    THREAD_STEPS: "5000",
+    THREAD_QUESTIONS: "1000000",
+  }),
+  tests("http-threads-long", "http", "all of the API with two threads", files(/^test\/http\/.*\.integration\./), {
+    TEST_THREADS: "2",
   }),
   tests("cases-over-http", "http", "every case file on nodes", files(/^test\/cases-over-http\./), { CASES: "all" }),
   tests("lists", "random", "lists under 20,000 random policies", files(/\/open-lists\./), { FUZZ_RUNS: "20000" }),

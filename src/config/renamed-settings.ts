@@ -48,6 +48,7 @@ const added: ReadonlySet<string> = new Set([
   "nodeClientCa",
   "nodePort",
   "plainPort",
+  "threads",
   "trace.recentPerSecond",
   "trace.url",
 ]);

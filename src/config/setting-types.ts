@@ -66,6 +66,17 @@ export const boolean = () =>
     encode: (value) => value,
   });
 
+/** A number of threads; `auto` is 0. */
+export const threadCount = (max: number) =>
+  z.codec(
+    z.union([z.literal("auto"), z.number().min(1), z.string().regex(/^[1-9]\d*$/)]),
+    wholeNumber.min(0).max(max),
+    {
+      decode: (given) => (given === "auto" ? 0 : Number(given)),
+      encode: (count) => (count === 0 ? "auto" : count),
+    },
+  );
+
 /** A number of edges, written `edges:2`; `none` is 0. */
 export const ackCount = () =>
   z.codec(z.string().regex(/^(?:none|edges:(?:[1-9]\d?|100))$/), z.number().int(), {

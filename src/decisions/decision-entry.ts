@@ -64,6 +64,8 @@ export interface Decision {
 export interface DecodedDecision extends Decision {
   /** Whether the setting selects it for the log. */
   readonly isSelected: boolean;
+  /** Orders the decisions of all threads (`decision-order.ts`); 0 with one thread. */
+  readonly number: number;
 }
 
 /** The strings of one block that repeat: ids of API keys, and epochs. */
@@ -111,8 +113,9 @@ const at = {
   count: 52,
   digest: 56,
   trace: 72,
+  number: 88,
 } as const;
-const headerBytes = 88;
+const headerBytes = 92;
 
 /** A UTF-16 unit has at most three bytes in UTF-8. */
 const utf8BytesMax = 3;
@@ -137,8 +140,8 @@ export class EntryBlock {
     return this.#names.names;
   }
 
-  /** Adds a decision; returns false if there is no room. */
-  add(decision: Decision, isSelected: boolean): boolean {
+  /** Adds a decision; returns false if there is no room. `number` is that of `decision-order.ts`. */
+  add(decision: Decision, isSelected: boolean, number = 0): boolean {
     const { kind, requestId, traceId, question, result, version } = decision;
     const start = this.#length;
     const bytesMax = headerBytes + utf8BytesMax * (requestId.length + question.length);
@@ -171,8 +174,22 @@ export class EntryBlock {
       this.#bytes.set(result.digest, start + at.digest);
     }
     if (traceId !== null) this.#bytes.write(traceId, start + at.trace, "hex");
+    view.setInt32(start + at.number, number, true);
     this.#length = requestStart + requestBytes + questionBytes;
     view.setUint32(start + at.length, this.#length - start, true);
+    return true;
+  }
+
+  /** Adds the entry at `start` of a copy of another block; returns false if there is no room. */
+  addCopied({ bytes, view, names }: CopiedEntries, start: number): boolean {
+    const size = view.getUint32(start + at.length, true);
+    if (this.#length + size > this.#bytes.length || this.#names.isFull) return false;
+    this.#bytes.set(bytes.subarray(start, start + size), this.#length);
+    for (const field of [at.key, at.epoch]) {
+      const name = names[view.getUint16(start + field, true)] ?? "";
+      this.#view.setUint16(this.#length + field, this.#names.numberOf(name), true);
+    }
+    this.#length += size;
     return true;
   }
 
@@ -182,16 +199,8 @@ export class EntryBlock {
   }
 
   /** What names the entry at `start`, and where it ends. */
-  nameAt(
-    start: number,
-  ): Pick<Decision, "keyId" | "requestId"> & { readonly isAuthorize: boolean; readonly end: number } {
-    const requestBytes = this.#view.getUint16(start + at.requestBytes, true);
-    return {
-      isAuthorize: this.#view.getUint8(start + at.kind) === 0,
-      keyId: this.names[this.#view.getUint16(start + at.key, true)] ?? "",
-      requestId: this.#bytes.toString("utf8", start + headerBytes, start + headerBytes + requestBytes),
-      end: start + this.#view.getUint32(start + at.length, true),
-    };
+  nameAt(start: number): EntryName {
+    return nameAt(this.#bytes, this.#view, start, this.names);
   }
 
   decode(start: number): DecodedDecision {
@@ -204,13 +213,60 @@ export class EntryBlock {
   }
 }
 
-/** The decisions in a copy of a block, one after another. */
-export function* decodeEntries(copied: Uint8Array, names: readonly string[]): Generator<DecodedDecision, undefined> {
-  const bytes = Buffer.from(copied.buffer, copied.byteOffset, copied.byteLength);
-  const view = new DataView(copied.buffer, copied.byteOffset, copied.byteLength);
-  for (let start = 0; start < bytes.length; start += view.getUint32(start + at.length, true)) {
-    if ((view.getUint8(start + at.flags) & selectedFlag) !== 0) yield decodeAt(bytes, view, start, names);
+/** What names an entry, and where it ends. */
+interface EntryName extends Pick<Decision, "keyId" | "requestId"> {
+  readonly isAuthorize: boolean;
+  readonly end: number;
+}
+
+function nameAt(bytes: Buffer, view: DataView, start: number, names: readonly string[]): EntryName {
+  const requestBytes = view.getUint16(start + at.requestBytes, true);
+  return {
+    isAuthorize: view.getUint8(start + at.kind) === 0,
+    keyId: names[view.getUint16(start + at.key, true)] ?? "",
+    requestId: bytes.toString("utf8", start + headerBytes, start + headerBytes + requestBytes),
+    end: start + view.getUint32(start + at.length, true),
+  };
+}
+
+/** A copy of entries of a block, for another thread. */
+export class CopiedEntries {
+  readonly bytes: Buffer;
+  readonly view: DataView;
+  readonly names: readonly string[];
+
+  constructor(copied: Uint8Array, names: readonly string[]) {
+    this.bytes = Buffer.from(copied.buffer, copied.byteOffset, copied.byteLength);
+    this.view = new DataView(copied.buffer, copied.byteOffset, copied.byteLength);
+    this.names = names;
   }
+
+  get length(): number {
+    return this.bytes.length;
+  }
+
+  decode(start: number): DecodedDecision {
+    return decodeAt(this.bytes, this.view, start, this.names);
+  }
+
+  /** Where each entry begins, whether it is selected for the log, and its number. */
+  *entries(): Generator<{ readonly start: number; readonly isSelected: boolean; readonly number: number }, undefined> {
+    for (let start = 0; start < this.bytes.length; start += this.view.getUint32(start + at.length, true)) {
+      const isSelected = (this.view.getUint8(start + at.flags) & selectedFlag) !== 0;
+      yield { start, isSelected, number: this.view.getInt32(start + at.number, true) };
+    }
+    return undefined;
+  }
+
+  nameAt(start: number): EntryName {
+    return nameAt(this.bytes, this.view, start, this.names);
+  }
+}
+
+/** The selected decisions in a copy of a block, one after another. */
+export function* decodeEntries(copied: Uint8Array, names: readonly string[]): Generator<DecodedDecision, undefined> {
+  const all = new CopiedEntries(copied, names);
+  for (const { start, isSelected } of all.entries()) if (isSelected) yield decodeAt(all.bytes, all.view, start, names);
   return undefined;
 }
 
@@ -242,5 +298,11 @@ function decodeAt(bytes: Buffer, view: DataView, start: number, names: readonly 
     timeMs: view.getFloat64(start + at.time, true),
     durationUs: view.getUint32(start + at.duration, true),
     isSelected: has(selectedFlag),
+    number: view.getInt32(start + at.number, true),
   };
+}
+
+/** Whether a number of `decision-order.ts` is earlier than another one. They have 32 bits and begin again. */
+export function isBefore(number: number, other: number): boolean {
+  return ((number - other) | 0) < 0;
 }

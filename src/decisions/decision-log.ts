@@ -27,11 +27,18 @@ import { traceIdOf } from "../telemetry/trace-context.ts";
 import { AppError } from "../util/app-error.ts";
 import { type Clock, systemClock } from "../util/clock.ts";
 import { rateLimiter } from "../util/rate-limiter.ts";
-import { type Decision, type DecodedDecision, kindOfQuestion, type LoggedKind } from "./decision-entry.ts";
+import {
+  type CopiedEntries,
+  type Decision,
+  type DecodedDecision,
+  kindOfQuestion,
+  type LoggedKind,
+} from "./decision-entry.ts";
 import type { DecisionFilter, DecisionPage, PageOptions } from "./decision-store.ts";
 import type { LoggedDecision } from "./logged-decision.ts";
 import type { Expectation, ParityPosition } from "./parity-reports.ts";
 import type { DecisionBatch, DecisionCommands, DecisionLogEvent } from "./decision-writer.ts";
+import type { OrderedEntry } from "./decision-order.ts";
 import { RecentDecisions } from "./recent-decisions.ts";
 
 const log = getLogger("decisions");
@@ -92,6 +99,11 @@ export class DecisionLog {
   #expectations: Expectation[] = [];
   #cancelFlush: (() => void) | undefined;
   #isClosed = false;
+  /**
+   * Takes the decisions of this thread, and adds those of all threads with `addCopied`. Undefined if there are no
+   * others.
+   */
+  threads: { add(decision: Decision, isSelected: boolean): boolean; collect(): Promise<void> } | undefined;
 
   /** Without a data directory nothing is written. */
   constructor(config: DecisionLogConfig, clock: Clock = systemClock) {
@@ -137,35 +149,47 @@ export class DecisionLog {
   }
 
   #add(
-    { principal, requestId, span, startedMs }: Asking,
+    asking: Asking,
     kind: LoggedKind,
     asked: string | object,
     allowed: boolean,
     result: ListResult | undefined,
     version: AnswerVersion,
   ): void {
-    const isSelected = this.#selects(allowed);
+    const { decisions, limits } = this.#config;
+    const isSelected = selects(decisions, allowed, this.#clock);
     // Lists are kept only for the log.
     if (result !== undefined && !isSelected) return;
-    const isBody = typeof asked === "string";
-    const decision = {
-      kind,
-      keyId: principal?.id ?? "",
-      requestId,
-      traceId: traceIdOf(span),
-      question: isBody ? asked : jsonOf(asked, this.#config.limits.decisionQuestionBytesMax),
-      isBody,
-      allowed,
-      result,
-      version,
-      timeMs: Date.now(),
-      durationUs: Math.round((performance.now() - startedMs) * 1000),
-    };
-    this.#keep(decision, isSelected);
+    this.#keep(decisionOf(asking, kind, asked, allowed, result, version, limits), isSelected);
   }
 
   #keep(decision: Decision, isSelected: boolean): void {
-    if (!this.#recent.add(decision, isSelected)) {
+    if (this.threads === undefined) this.#noteKept(this.#recent.add(decision, isSelected), isSelected);
+    else if (!this.threads.add(decision, isSelected) && isSelected) this.#drop(1);
+  }
+
+  /** Adds a decision of this or another thread, in the order in which they were made. */
+  addCopied({ copied, start, isSelected }: Omit<OrderedEntry, "number">): void {
+    this.#noteKept(this.#recent.addCopied(copied, start), isSelected);
+  }
+
+  /** Keeps decisions of this or another thread, none of which is selected for the log, in any order. */
+  keepCopied(copied: CopiedEntries): void {
+    this.#recent.keep(copied);
+  }
+
+  /** So many selected decisions of a thread had no room there. */
+  dropped(count: number): void {
+    this.#drop(count);
+  }
+
+  /** Has the decisions of all threads added, up to now. */
+  async collect(): Promise<void> {
+    await this.threads?.collect();
+  }
+
+  #noteKept(isKept: boolean, isSelected: boolean): void {
+    if (!isKept) {
       if (isSelected) this.#drop(1);
       return;
     }
@@ -191,7 +215,7 @@ export class DecisionLog {
     expectation: Omit<Expectation, "allowed" | "decidedMs" | "timeMs">,
     decision: DecodedDecision | undefined,
   ): void {
-    if (decision?.isSelected === false) this.#keep(decision, true);
+    if (decision?.isSelected === false) this.#noteKept(this.#recent.add(decision, true, decision.number), true);
     if (this.#expectations.length >= expectationsMax) return;
     const { allowed = null, timeMs: decidedMs = null } = decision ?? {};
     this.#expectations.push({ ...expectation, allowed, decidedMs, timeMs: Date.now() });
@@ -199,23 +223,14 @@ export class DecisionLog {
   }
 
   /** Parity reports behind a position, and their numbers: those of one API key, or of all. */
-  parity(keyId: string | undefined, after: ParityPosition | undefined, page: Pick<PageOptions, "limit" | "bytesMax">) {
+  async parity(
+    keyId: string | undefined,
+    after: ParityPosition | undefined,
+    page: Pick<PageOptions, "limit" | "bytesMax">,
+  ) {
+    await this.collect();
     this.#flush();
     return this.#reader().call("parity", keyId, after, page);
-  }
-
-  #selects(allowed: boolean): boolean {
-    const { log: selection, sampleRatio } = this.#config.decisions;
-    switch (selection) {
-      case "all":
-        return true;
-      case "denials":
-        return !allowed;
-      case "sample":
-        return this.#clock.random() < sampleRatio;
-      default:
-        return false;
-    }
   }
 
   /** Hands the decisions of the current block to the writing thread, or drops them if it is too far behind. */
@@ -310,6 +325,7 @@ export class DecisionLog {
     { after, ...page }: Omit<PageOptions, "oldestMs" | "after"> & { readonly after?: string | undefined },
   ): Promise<Pick<DecisionPage, "decisions" | "hasMore"> & { readonly next: string | undefined }> {
     const from = after === undefined ? undefined : parseDecisionId(after);
+    await this.collect();
     this.#flush();
     const found = await this.#reader().call("read", filter, { ...page, after: from?.number }, from?.logName);
     const { decisions, hasMore, last, name } = found;
@@ -317,14 +333,16 @@ export class DecisionLog {
   }
 
   /** The public id of the last decision. */
-  lastId(): Promise<string> {
+  async lastId(): Promise<string> {
+    await this.collect();
     this.#flush();
     return this.#reader().call("lastId");
   }
 
   /** The decision with this public id. AppError `not_found`. */
-  find(id: string): Promise<LoggedDecision> {
+  async find(id: string): Promise<LoggedDecision> {
     const { logName, number } = parseDecisionId(id);
+    await this.collect();
     this.#flush();
     return this.#reader().call("find", number, logName);
   }
@@ -349,6 +367,50 @@ export class DecisionLog {
       throw new AppError("not_ready", "the decision log of this node cannot be used now, try again");
     return thread;
   }
+}
+
+/** Whether the setting selects a decision for the log. */
+export function selects(
+  { log: selection, sampleRatio }: Config["decisions"],
+  allowed: boolean,
+  clock: Pick<Clock, "random">,
+): boolean {
+  switch (selection) {
+    case "all":
+      return true;
+    case "denials":
+      return !allowed;
+    case "sample":
+      return clock.random() < sampleRatio;
+    default:
+      return false;
+  }
+}
+
+/** The decision as it is kept and logged. */
+export function decisionOf(
+  { principal, requestId, span, startedMs }: Asking,
+  kind: LoggedKind,
+  asked: string | object,
+  allowed: boolean,
+  result: ListResult | undefined,
+  version: AnswerVersion,
+  { decisionQuestionBytesMax }: Pick<Limits, "decisionQuestionBytesMax">,
+): Decision {
+  const isBody = typeof asked === "string";
+  return {
+    kind,
+    keyId: principal?.id ?? "",
+    requestId,
+    traceId: traceIdOf(span),
+    question: isBody ? asked : jsonOf(asked, decisionQuestionBytesMax),
+    isBody,
+    allowed,
+    result,
+    version,
+    timeMs: Date.now(),
+    durationUs: Math.round((performance.now() - startedMs) * 1000),
+  };
 }
 
 /** As in the traces of the node. */

@@ -631,6 +631,11 @@ export class Engine {
     this.#view.expected = shapes.map(keyed);
   }
 
+  /** Questions with these shapes were asked elsewhere, the last ones first. */
+  expectQuestions(shapes: readonly Shape[]): void {
+    this.#view.expect(shapes.map(keyed));
+  }
+
   /** Fills the symbol cache, a few hundred values at each step. Run the steps between queries. */
   warmUpSymbols(): Generator<undefined, void> {
     return warmUpSymbolCache(this.#database);

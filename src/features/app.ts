@@ -23,7 +23,7 @@ import { BodyReader } from "../http/request/body-reader.ts";
 import { RequestLimits } from "../http/request/request-limits.ts";
 import { ByteBudget } from "../http/response/byte-budget.ts";
 import { apiKeyFinder } from "../http/middleware/access.ts";
-import { errors, errorResponse } from "../http/middleware/errors.ts";
+import { errorResponse } from "../http/middleware/errors.ts";
 import type { FindKey } from "../http/middleware/principal.ts";
 import { questionEngine } from "../http/middleware/question-engine.ts";
 import { EventPages, LogReadQueue } from "../http/events/log-read-queue.ts";
@@ -90,7 +90,7 @@ import { authorizeEndpoints, questionEndpoints } from "./questions/endpoints.ts"
 import { handleQuestions } from "./questions/handle.ts";
 import { traceEndpoints } from "./traces/endpoints.ts";
 import { type TraceSource, handleTraces } from "./traces/handle.ts";
-import { authorizeHandler } from "./questions/authorize.ts";
+import { authorizeAnswer, authorizeHandler } from "./questions/authorize.ts";
 
 export interface App {
   /** Never rejects. `connections` are those of the server. */
@@ -168,7 +168,7 @@ export function createApp(
   const bodies = new BodyParser(limits);
   const large = new LargeResponses(budget, limits);
   const pages = new ListPages(node, limits, queries, decisions);
-  const authorize = authorizeHandler(node, limits, queries, bodies, parity, decisions);
+  const authorize = authorizeHandler(node, limits, authorizeAnswer(limits, queries, bodies, parity, decisions));
   const document = () => openApiDocument(allEndpoints, limits);
   const login = { oidc, people, redeemLoginCode };
   const addRoutes = (app: AnyElysia) =>
@@ -256,6 +256,10 @@ function routed(app: AnyElysia, redirect?: string): Routed {
   const whole = app.use(notFoundRoutes(routes, redirect));
   return { routes, fetch: (request) => whole.fetch(request) };
 }
+
+const errors = new Elysia({ name: "errors" }).onError({ as: "global" }, ({ error, request }) =>
+  errorResponse(exchangeOf(request), error),
+);
 
 /** Turns the result of a route into a response. */
 const responses = new Elysia({ name: "responses" }).mapResponse({ as: "global" }, ({ request, responseValue, set }) => {

@@ -2,6 +2,7 @@
 import type { Duplex } from "node:stream";
 import type { Engine } from "../engine/engine.ts";
 import type { FactChange } from "../log/event/event.ts";
+import type { SharedDatabase } from "../store/connection/answer-gate.ts";
 import type { StoreState } from "../store/log/store-state.ts";
 import type { NodeKeyHashes } from "../store/keys/node-keys.ts";
 import type { Clock } from "../util/clock.ts";
@@ -24,9 +25,11 @@ export interface Node {
   readonly nodeKeyHashes?: NodeKeyHashes | undefined;
   /** Decides whether an API key has expired. */
   readonly clock: Clock;
-  readonly keyUses: KeyUses;
+  readonly keyUses: Pick<KeyUses, "record" | "lastUsedMs">;
   /** Call it for each request: a snapshot may replace the database. AppError `not_ready` without a database. */
   engine(): Engine;
+  /** With it, other threads of the process answer as `engine` does. */
+  readonly shared: SharedDatabase;
   /** The events of this node's log. Undefined for a fallback that only fetches snapshots. */
   readonly events: EventReader | undefined;
   /** Only a primary has it. */

@@ -95,6 +95,7 @@ export async function startEdge(
     clock,
     keyUses,
     engine: replica.engine,
+    shared: replica.database,
     events: replica.events,
     writes: undefined,
     forward: forwarderOf(parts, config, replica, nodeKeyHashes),

@@ -48,6 +48,7 @@ export async function startFollowingFallback(parts: NodeParts, config: Config): 
   return {
     ...commonMembers(parts, parts.keyUses),
     engine: replica.engine,
+    shared: replica.database,
     events: replica.events,
     audit: parts.audit,
     state: replica.state,
@@ -88,6 +89,7 @@ export async function startSnapshotFallback(config: Config, system: ClusterSyste
   return {
     ...commonMembers(context, keyUses),
     engine: replica.engine,
+    shared: replica.database,
     events: undefined,
     audit,
     state: replica.state,

@@ -22,6 +22,8 @@ import { recentTraces } from "../telemetry/recent-traces.ts";
 import { realSystem, type System } from "../replication/system.ts";
 import { renewedAuthority } from "../replication/renewed-tls-files.ts";
 import { sleep } from "../util/clock.ts";
+import { AnsweringThreads } from "../threads/answering-threads.ts";
+import { answeringThreadsOf } from "../threads/thread-count.ts";
 import { limitConnections } from "./connection-limit.ts";
 import { exposeNode, readNode } from "./node-metrics.ts";
 
@@ -75,9 +77,20 @@ export async function serveNode(
   const decisions = new DecisionLog(config, system.clock);
   const history = new MetricHistory(system.clock);
   try {
+    const count = options.isHosted === true || testEnvironments !== undefined ? 1 : answeringThreadsOf(config);
     const appOptions = appOptionsOf(config, () => current.node, options, { decisions, history }, system);
-    const { listBackups } = appOptions;
-    const current = new CurrentApp(first, (node) => createApp(node, limits, appOptions), options, system.clock);
+    const { listBackups, parity } = appOptions;
+    const threads =
+      count === 1
+        ? undefined
+        : new AnsweringThreads(config, count, () => current.node, { decisions, parity }, system.clock);
+    const current = new CurrentApp(
+      first,
+      (node) => createApp(node, limits, appOptions),
+      options,
+      system.clock,
+      threads,
+    );
     const listener = system.serve({
       hostname: host,
       port,
@@ -90,7 +103,10 @@ export async function serveNode(
       },
       stopGraceMs: limits.stopGraceMs,
       inFlight: () => current.inFlight,
+      threads: threads?.listeners,
     });
+    await listener.ready;
+    threads?.resume();
     const newestBackup = listBackups && watchNewestBackup(() => listBackups(), system.clock);
     const unobserve = exposeNode(() => ({ ...readNode(current.node), newestBackupMs: newestBackup?.madeMs() }));
     const unguard = limitConnections(config, listener.connections, system.clock);
@@ -103,6 +119,7 @@ export async function serveNode(
       failWaiting: () => current.failWaiting(),
       replace: (next) => current.replace(next),
       async stop() {
+        await threads?.close();
         current.close();
         await listener.stop();
         history.close();
@@ -126,11 +143,19 @@ class CurrentApp {
   readonly #make: (node: Node) => App;
   readonly #options: ServiceOptions;
   readonly #clock: System["clock"];
+  readonly #threads: Pick<AnsweringThreads, "suspend" | "resume"> | undefined;
   #made: App | undefined;
   #change: RoleChange | undefined;
 
-  constructor(node: Node, make: (node: Node) => App, options: ServiceOptions, clock: System["clock"]) {
+  constructor(
+    node: Node,
+    make: (node: Node) => App,
+    options: ServiceOptions,
+    clock: System["clock"],
+    threads: Pick<AnsweringThreads, "suspend" | "resume"> | undefined,
+  ) {
     this.node = node;
+    this.#threads = threads;
     this.#make = make;
     this.#options = options;
     this.#clock = clock;
@@ -155,6 +180,7 @@ class CurrentApp {
       : this.#change.over.then((isOver) => (isOver ? this.knowsKey(authorization, isForwarded) : undefined));
 
   async drain(besides: number): Promise<void> {
+    this.#threads?.suspend();
     this.#change ??= startRoleChange(this.#clock);
     this.#made?.endStreams();
     const endMs = this.#clock.monotonicMs() + drainMsMax;
@@ -172,6 +198,7 @@ class CurrentApp {
     if (this.#options.isHosted !== true) this.#app();
     this.#change?.end(true);
     this.#change = undefined;
+    this.#threads?.resume();
   }
 
   close(): void {

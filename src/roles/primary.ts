@@ -312,6 +312,7 @@ function nodeOf(
       damage.requireNone();
       return database.engine();
     },
+    shared: database,
     events,
     writes,
     forward: undefined,

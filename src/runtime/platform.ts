@@ -2,7 +2,7 @@
  * What the program needs of a JavaScript runtime beyond the APIs of `node:` and of the web. `bun/` and `deno/`
  * implement it. The entry `#platform` of `imports` in `package.json` selects the implementation; nothing else does.
  */
-import type { WebSocketDuplex } from "./web-socket-duplex.ts";
+import type { Duplex } from "node:stream";
 
 export interface Platform {
   readonly name: "Bun" | "Deno";
@@ -15,6 +15,10 @@ export interface Platform {
   openSqlite(location: string, mode: SqliteOpenMode): SqliteDriverConnection;
   /** Starts to listen. Throws the error of the system. */
   listen(options: ListenOptions): HttpServer;
+  /** Whether the system spreads connections over the threads that listen on one port. */
+  readonly spreadsConnections: boolean;
+  /** A port that listeners can share: this one, or a free one for 0. Throws the error of the system if it is taken. */
+  reservePort(hostname: string, port: number): number;
   /** Whether `listen` can ask clients for certificates. */
   readonly verifiesClients: boolean;
   /** The first of the C libraries that can be opened; undefined if none can. */
@@ -77,14 +81,14 @@ export interface ListenOptions {
   /** The runtime may close a connection without traffic after this time. */
   readonly idleTimeoutMs: number;
   /** What a request for a WebSocket gets; undefined for all other requests. */
-  readonly upgradeOf: (request: Request) => WebSocketUpgrade | undefined;
+  readonly upgradeOf: (request: Request) => WebSocketUpgrade | undefined | Promise<WebSocketUpgrade | undefined>;
   /** The largest message of a WebSocket. */
   readonly messageBytesMax: number;
   /** Ends the connections of the listener, all or those of some peers. For runtimes that cannot. */
   readonly endConnections: (peers?: readonly PeerAddress[]) => void;
   /** With it, the listener speaks TLS 1.2 and later, and another one can join it at its port. */
   readonly tls?: ServerTls | undefined;
-  /** Whether a listener of this process has the port already. */
+  /** Whether a listener of this process has the port already, or it was reserved. */
   readonly joins?: boolean;
 }
 
@@ -100,7 +104,7 @@ export interface ServerTls {
 export interface WebSocketUpgrade {
   readonly subprotocol: string | undefined;
   /** Called when the WebSocket is open. */
-  readonly onOpen: (duplex: WebSocketDuplex) => void;
+  readonly onOpen: (duplex: Duplex) => void;
 }
 
 export interface PeerAddress {

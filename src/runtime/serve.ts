@@ -15,8 +15,9 @@ import type {
   ServerTls,
   WebSocketUpgrade,
 } from "./platform.ts";
+import { type ListenerThreads, listenOnThreads, type ThreadedServer } from "./listener-threads.ts";
 import { listenRenewably, type RenewableServer } from "./renewable-listener.ts";
-import type { WebSocketDuplex } from "./web-socket-duplex.ts";
+import { asksForUpgrade } from "./web-socket-duplex.ts";
 
 export interface ServeOptions {
   readonly hostname: string;
@@ -36,6 +37,8 @@ export interface ServeOptions {
   readonly portFlag?: string;
   /** With it, the port speaks TLS only. */
   readonly tls?: ServerTls | undefined;
+  /** Threads that listen instead of this one. Without effect for TLS, and where connections cannot be spread. */
+  readonly threads?: ListenerThreads | undefined;
 }
 
 export interface WebSocketEndpoint {
@@ -53,6 +56,8 @@ export interface Listener {
   readonly connections?: ConnectionTable | undefined;
   /** See `RenewableServer`; undefined without TLS. */
   readonly renew?: RenewableServer["renew"] | undefined;
+  /** Resolves when it can be asked. Rejects with an AppError. By default that is so at once. */
+  readonly ready?: Promise<void> | undefined;
   /** Stops listening, closes the WebSockets, and waits a limited time for the requests in flight. */
   stop(): Promise<void>;
 }
@@ -64,7 +69,7 @@ const mebibyte = 1024 * 1024;
 
 /** Starts to listen. Throws if the port is taken or the address does not belong to this machine. */
 export function serve(options: ServeOptions): Listener {
-  const open = new Set<WebSocketDuplex>();
+  const open = new Set<Duplex>();
   const server = listen(options, open, (peers) => endConnections(connections, peers));
   let { tls } = options;
   const connections = connectionTable(server.port, () => (tls === undefined ? 0 : handshakeBytesOf(tls)));
@@ -79,6 +84,7 @@ export function serve(options: ServeOptions): Listener {
             tls = next;
           }
         : undefined,
+    ready: "ready" in server ? server.ready.catch((error: unknown) => throwListenError(options, error)) : undefined,
     stop: () => stopGently(server, open, options.stopGraceMs ?? 10_000),
   };
 }
@@ -104,10 +110,10 @@ function handshakeBytesOf({ cert }: ServerTls): number {
 
 function listen(
   options: ServeOptions,
-  open: Set<WebSocketDuplex>,
+  open: Set<Duplex>,
   end: ListenOptions["endConnections"],
-): HttpServer | RenewableServer {
-  const { tls } = options;
+): HttpServer | RenewableServer | ThreadedServer {
+  const { tls, threads } = options;
   try {
     const listening: ListenOptions = {
       hostname: options.hostname,
@@ -120,18 +126,23 @@ function listen(
       messageBytesMax: options.websocket?.messageBytesMax ?? mebibyte,
       endConnections: end,
     };
-    return tls === undefined ? platform.listen(listening) : listenRenewably({ ...listening, tls });
+    if (tls !== undefined) return listenRenewably({ ...listening, tls });
+    return threads === undefined ? platform.listen(listening) : listenOnThreads(listening, threads);
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? "";
-    const reason = listenProblems[code]?.replace("--port", options.portFlag ?? "--port") ?? (error as Error).message;
-    throw new AppError("not_ready", `can't listen on ${options.hostname}:${options.port}: ${reason}`, { cause: error });
+    return throwListenError(options, error);
   }
+}
+
+function throwListenError(options: ServeOptions, error: unknown): never {
+  const code = (error as NodeJS.ErrnoException).code ?? "";
+  const reason = listenProblems[code]?.replace("--port", options.portFlag ?? "--port") ?? (error as Error).message;
+  throw new AppError("not_ready", `can't listen on ${options.hostname}:${options.port}: ${reason}`, { cause: error });
 }
 
 function upgradeOf(
   request: Request,
   endpoint: WebSocketEndpoint | undefined,
-  open: Set<WebSocketDuplex>,
+  open: Set<Duplex>,
 ): WebSocketUpgrade | undefined {
   if (endpoint === undefined || pathOf(request.url) !== endpoint.path) return undefined;
   const offered = request.headers.get("sec-websocket-protocol")?.split(",") ?? [];
@@ -152,11 +163,7 @@ const listenProblems: Readonly<Record<string, string>> = {
   EACCES: "this user may not listen there; choose a port from 1024 on with `--port`",
 };
 
-function asksForUpgrade(request: Request): boolean {
-  return request.method === "GET" && request.headers.get("upgrade")?.toLowerCase() === "websocket";
-}
-
-async function stopGently(server: HttpServer, open: Set<WebSocketDuplex>, graceMs: number): Promise<void> {
+async function stopGently(server: HttpServer, open: Set<Duplex>, graceMs: number): Promise<void> {
   const closed = server.stop();
   for (const duplex of open) duplex.destroy();
   let timer: ReturnType<typeof setTimeout> | undefined;

@@ -71,3 +71,8 @@ export function upgradeRefused(): Response {
     { status: 426, headers: { Upgrade: "websocket" } },
   );
 }
+
+/** Whether a request is for a WebSocket. */
+export function asksForUpgrade(request: Request): boolean {
+  return request.method === "GET" && request.headers.get("upgrade")?.toLowerCase() === "websocket";
+}

@@ -50,7 +50,7 @@ export function combinationsOf<Label extends string>(labels: LabelNames<Label>):
 }
 
 /** A metric with a time series for each combination of label values that occurred. */
-abstract class LabelledMetric<Label extends string, Series> {
+export abstract class LabelledMetric<Label extends string, Series> {
   abstract readonly type: string;
   readonly name: string;
   readonly help: string;
@@ -81,7 +81,14 @@ abstract class LabelledMetric<Label extends string, Series> {
     registry.registerMetric(this as unknown as Metric);
   }
 
+  /** What `takeChanges` has taken of each series. */
+  readonly #taken = new Map<Series, Series>();
+
   protected abstract newSeries(): Series;
+  protected abstract copy(series: Series): Series;
+  protected abstract add(series: Series, change: Series): void;
+  /** Undefined if nothing has changed. */
+  protected abstract subtract(series: Series, earlier: Series | undefined): Series | undefined;
   protected abstract samplesOf(labels: Sample["labels"], series: Series): Sample[];
 
   protected seriesOf(labels: Labels<Label>): Series {
@@ -128,6 +135,23 @@ abstract class LabelledMetric<Label extends string, Series> {
     return this.#all.get(environment) ?? [];
   }
 
+  /** What was added to the series of the default environment since the last call. */
+  takeChanges(): RecordedSeries<Series>[] {
+    const changed: RecordedSeries<Series>[] = [];
+    for (const { labels, series } of this.seriesIn(undefined)) {
+      const change = this.subtract(series, this.#taken.get(series));
+      if (change === undefined) continue;
+      this.#taken.set(series, this.copy(series));
+      changed.push({ labels, series: change });
+    }
+    return changed;
+  }
+
+  /** Adds the changes of the same metric in another thread. */
+  addChanges(changes: readonly RecordedSeries<Series>[]): void {
+    for (const { labels, series } of changes) this.add(this.seriesOf(labels as Labels<Label>), series);
+  }
+
   /** The registry calls this at each scrape. */
   get() {
     const values = this.all.flatMap(({ labels, series }) => this.samplesOf(labels, series));
@@ -159,6 +183,18 @@ export class LabelledCounter<Label extends string> extends LabelledMetric<Label,
 
   protected newSeries() {
     return { count: 0 };
+  }
+
+  protected copy({ count }: { readonly count: number }) {
+    return { count };
+  }
+
+  protected add(series: { count: number }, change: { readonly count: number }): void {
+    series.count += change.count;
+  }
+
+  protected subtract({ count }: { readonly count: number }, earlier = { count: 0 }) {
+    return count === earlier.count ? undefined : { count: count - earlier.count };
   }
 
   protected samplesOf(labels: Sample["labels"], { count }: { readonly count: number }): Sample[] {
@@ -201,6 +237,20 @@ export class LabelledHistogram<Label extends string> extends LabelledMetric<Labe
 
   protected newSeries(): Distribution {
     return { counts: new Array<number>(this.bounds.length + 1).fill(0), sum: 0 };
+  }
+
+  protected copy({ counts, sum }: Distribution): Distribution {
+    return { counts: [...counts], sum };
+  }
+
+  protected add(series: Distribution, { counts, sum }: Distribution): void {
+    for (const [index, count] of counts.entries()) series.counts[index] = (series.counts[index] ?? 0) + count;
+    series.sum += sum;
+  }
+
+  protected subtract({ counts, sum }: Distribution, earlier = this.newSeries()): Distribution | undefined {
+    const changes = counts.map((count, index) => count - (earlier.counts[index] ?? 0));
+    return changes.every((change) => change === 0) ? undefined : { counts: changes, sum: sum - earlier.sum };
   }
 
   protected samplesOf(labels: Sample["labels"], { counts, sum }: Distribution): Sample[] {

@@ -14,6 +14,8 @@ import {
   type Distribution,
   LabelledCounter,
   LabelledHistogram,
+  LabelledMetric,
+  type RecordedSeries,
   type LabelNames,
   namesOf,
 } from "./labelled-metrics.ts";
@@ -390,8 +392,43 @@ export function describeMetrics(): readonly DescribedMetric[] {
   return registry.getMetricsAsArray() as unknown as readonly DescribedMetric[];
 }
 
+/** What was counted in this thread since the last call, for `addMetricChanges` in another thread. */
+export function takeMetricChanges(): MetricChanges {
+  const changes: Record<string, MetricChanges[string]> = {};
+  for (const metric of registry.getMetricsAsArray() as readonly unknown[]) {
+    const changed = metric instanceof LabelledMetric ? metric.takeChanges() : [];
+    if (changed.length > 0) changes[(metric as DescribedMetric).name] = changed;
+  }
+  return changes;
+}
+
+/** Adds what another thread has counted. */
+export function addMetricChanges(changes: MetricChanges): void {
+  for (const [name, changed] of Object.entries(changes)) {
+    const metric = registry.getSingleMetric(name) as unknown;
+    if (metric instanceof LabelledMetric) metric.addChanges(changed);
+  }
+}
+
+/** By the name of the metric. */
+export type MetricChanges = Readonly<Record<string, readonly RecordedSeries<unknown>[]>>;
+
+/** What fetches the counts of other threads before metrics are read. */
+const sources = new Set<() => Promise<void>>();
+
+/** `fetch` is awaited before metrics are read, until the result is called. */
+export function addMetricSource(fetch: () => Promise<void>): () => void {
+  sources.add(fetch);
+  return () => sources.delete(fetch);
+}
+
+async function fetchFromSources(): Promise<void> {
+  await Promise.all([...sources].map((fetch) => fetch()));
+}
+
 /** All metrics with their present values, in the order of `/metrics`. */
-export function collectMetrics(): Promise<CollectedMetric[]> {
+export async function collectMetrics(): Promise<CollectedMetric[]> {
+  await fetchFromSources();
   return Promise.all(registry.getMetricsAsArray().map((metric) => collect(metric)));
 }
 
@@ -421,6 +458,7 @@ interface RegisteredMetric {
 }
 
 /** The body of `/metrics`. */
-export function renderMetrics(): Promise<string> {
+export async function renderMetrics(): Promise<string> {
+  await fetchFromSources();
   return registry.metrics();
 }

@@ -80,8 +80,13 @@ export function withSpan<T, A, B>(
 ): T;
 export function withSpan<T>(name: string, options: SpanOptions, body: Body<T>, first?: unknown, second?: unknown): T {
   if (!active || (budget !== undefined && !isWithinBudget(options)))
-    return body(bareSpan(options.parent), first, second);
+    return body(unrecordedSpan(options.parent), first, second);
   return recordSpanOf(name, options, body, first, second);
+}
+
+/** Whether a collector gets the traces that its sampler chooses. */
+export function hasCollector(): boolean {
+  return active && budget === undefined;
 }
 
 /** Whether a span belongs to a trace that is recorded without a collector, or begins one that the budget allows. */
@@ -148,7 +153,7 @@ function isConfigured(environment: NodeJS.ProcessEnv): boolean {
 }
 
 /** A span that is not recorded, but still has the caller's trace context. */
-function bareSpan(parent: string | null | undefined): Span {
+export function unrecordedSpan(parent: string | null | undefined): Span {
   const spanContext = parseTraceparent(parent);
   return spanContext === undefined ? noSpan : trace.wrapSpanContext(spanContext);
 }

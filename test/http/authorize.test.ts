@@ -6,6 +6,7 @@ import { expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { must } from "../../src/util/assert.ts";
 import { decisionCacheHits } from "../engine/decision-cache-hits.ts";
+import { threadsInTests } from "../replication/cluster.ts";
 import { admin, Org, role, wildcardPolicy, type Api, type CallOptions, sharedPrimary } from "./api.ts";
 
 const withCleanPrimary = sharedPrimary();
@@ -71,6 +72,8 @@ test("a decision that is cached under its text is valid only until a fact change
     const always = (allowed: boolean) => new Array(4).fill({ allowed });
     const before = await decisionCacheHits();
     expect(await ask()).toEqual(always(false));
+    // Each thread has a cache of its own.
+    for (let round = 1; round < threadsInTests; round++) for (let time = 0; time < 10; time++) await ask();
     expect(await decisionCacheHits()).toBeGreaterThanOrEqual(before + 2);
     await insert(api, held);
     expect(await ask()).toEqual(always(true));

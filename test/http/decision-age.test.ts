@@ -19,7 +19,12 @@ test("a clock that was set removes nothing by age for ten minutes, and then a te
     const store = DecisionStore.open(path, redaction, () => {});
     const writer = new DecisionWriter(() => {}, clock);
     try {
-      const decision = { ...decisionOf("key", "request", true, "{}"), timeMs: clock.wallMs(), isSelected: true };
+      const decision = {
+        ...decisionOf("key", "request", true, "{}"),
+        timeMs: clock.wallMs(),
+        isSelected: true,
+        number: 0,
+      };
       for (let batch = 0; batch < 20; batch++) store.append(Array<typeof decision>(256).fill(decision), 0);
       writer.open({
         ...{ path, bytesMax: 1e9, ageMs: 30 * day, reportsMax: 10, omit: [], hash: [], hashSecret: "s".repeat(16) },

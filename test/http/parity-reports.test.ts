@@ -19,7 +19,7 @@ async function withStore(body: (store: DecisionStore, add: AddReport) => void): 
     const store = DecisionStore.open(join(directory, "decisions.db"), redaction, () => {});
     try {
       body(store, (keyId, requestId, expected, isKnown = true) => {
-        const decisions = isKnown ? [{ ...decisionOf(keyId, requestId, true, "{}"), isSelected: true }] : [];
+        const decisions = isKnown ? [{ ...decisionOf(keyId, requestId, true, "{}"), isSelected: true, number: 0 }] : [];
         store.append(decisions, 0, [
           { keyId, requestId, expected, timeMs: 1, ...(isKnown ? { allowed: true, decidedMs: 0 } : unknown) },
         ]);
@@ -63,7 +63,7 @@ describe("API keys", () => {
       add("quiet", "1", false);
       const flood = Array.from({ length: 20_000 }, (_, index) => decisionOf("loud", `${index}`, true, "{}"));
       store.append(
-        flood.map((each) => ({ ...each, isSelected: true })),
+        flood.map((each) => ({ ...each, isSelected: true, number: 0 })),
         0,
       );
       while (store.removeExcess(100_000));
@@ -79,6 +79,7 @@ describe("a report in the file", () => {
     ...decisionOf("key", requestId, allowed, "{}"),
     timeMs,
     isSelected: true,
+    number: 0,
   });
   const expectation = (requestId: string, decidedMs: number | null, allowed = true) => ({
     ...{ keyId: "key", requestId, expected: true, timeMs: 1 },
@@ -148,8 +149,8 @@ test("pages of the reports of all keys merge those of each key", () =>
 
 describe("recent decisions", () => {
   const kept = (recent: RecentDecisions, keyId: string, requestId: string): Decision | undefined => {
-    const { isSelected = false, ...found } = recent.find(keyId, requestId) ?? {};
-    expect(isSelected).toBe(false);
+    const { isSelected = false, number = 0, ...found } = recent.find(keyId, requestId) ?? {};
+    expect([isSelected, number]).toEqual([false, 0]);
     return "kind" in found ? (found as Decision) : undefined;
   };
 

@@ -89,6 +89,7 @@ async function withReplica(
     state: () => state,
     installSnapshot,
     onDivergence: () => {},
+    onTrustChange: () => {},
     onDamage: (error) => loop.markDiverged(String(error), true),
     onVerified: () => {},
   });

@@ -58,6 +58,9 @@ export async function withDirectory<T>(body: (directory: string) => Promise<T>):
 }
 
 /** Several nodes in one directory. Nodes that still run at the end are stopped. */
+/** How many threads of a node answer questions, if a test does not say it. */
+export const threadsInTests = Number(process.env["TEST_THREADS"] ?? "1");
+
 export async function withCluster(body: (cluster: Cluster) => Promise<void>, flags: Flags = {}): Promise<void> {
   await withDirectory(async (directory) => {
     const cluster = new Cluster(directory, flags);
@@ -94,6 +97,7 @@ export class Cluster {
       port: "0",
       mqttPort: "0",
       "log.level": "error",
+      threads: String(threadsInTests),
     };
     const all = { ...common, nodeId: name, data: join(this.directory, name), ...this.#flags, ...flags };
     const set = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== unset));

@@ -42,6 +42,20 @@ const layers: Readonly<Record<string, readonly string[]>> = {
     "telemetry",
     "util",
   ],
+  // Threads that answer questions: each has the database, the handlers of questions, and a listener at the port.
+  threads: [
+    "config",
+    "decisions",
+    "engine",
+    "features",
+    "http",
+    "log",
+    "replication",
+    "runtime",
+    "store",
+    "telemetry",
+    "util",
+  ],
   // The files of the web console. The code in the browser is below `ui`.
   console: ["runtime", "util"],
   roles: [
@@ -58,6 +72,7 @@ const layers: Readonly<Record<string, readonly string[]>> = {
     "runtime",
     "store",
     "telemetry",
+    "threads",
     "util",
   ],
   // The environments of one process: each is a node of its own, which `roles` starts.

@@ -108,7 +108,7 @@ export class Planner {
   readonly #strategy: Strategy;
   readonly #statistics: TableStatistics;
   readonly #plans: LRUCache<string, PlannedShape>;
-  readonly #expected: readonly KeyedShape[];
+  #expected: readonly KeyedShape[];
   readonly #typingsMax: number;
   readonly #onServingThread: boolean;
   /** The keys of shapes that only worker processes plan. */
@@ -232,6 +232,13 @@ export class Planner {
   isSettled({ key: longKey }: KeyedShape): boolean {
     const key = shortened(longKey);
     return this.#plans.has(key) || this.#tooLongToPlan.has(key);
+  }
+
+  /** Adds shapes that were asked for elsewhere. */
+  expect(shapes: readonly KeyedShape[]): void {
+    const added = new Set(shapes.map(({ key }) => key));
+    const others = this.#expected.filter(({ key }) => !added.has(key));
+    this.#expected = [...shapes.filter(({ shape }) => this.#knows(shape)), ...others].slice(0, expectedQuestionsMax);
   }
 
   /** The shapes that were asked for, the last ones first, and then those that earlier planners expected. */

@@ -150,6 +150,12 @@ export class ReadView {
     this.#expected = shapes;
   }
 
+  /** Adds shapes that were asked for elsewhere. */
+  expect(shapes: readonly KeyedShape[]): void {
+    if (this.#planner === undefined) this.#expected = [...shapes, ...this.#expected];
+    else this.#planner.planner.expect(shapes);
+  }
+
   statistics(): TableStatistics {
     return this.#statisticsAt(this.#state().statisticsStamp);
   }

@@ -53,12 +53,7 @@ export class QueryDispatcher {
 
   /** As `Engine.cachedDecision`. The note is complete if there is a decision. */
   cachedDecision(text: string, note: AnswerNote): boolean | undefined {
-    const engine = this.#engine();
-    const decision = engine.cachedDecision(text);
-    if (decision === undefined) return undefined;
-    note.version = engine.answered;
-    note.unknown = engine.unknown;
-    return decision;
+    return cachedDecisionOf(this.#engine(), text, note);
   }
 
   /**
@@ -139,6 +134,15 @@ export class QueryDispatcher {
   }
 }
 
+/** As `QueryDispatcher.cachedDecision`. */
+export function cachedDecisionOf(engine: Engine, text: string, note: AnswerNote): boolean | undefined {
+  const decision = engine.cachedDecision(text);
+  if (decision === undefined) return undefined;
+  note.version = engine.answered;
+  note.unknown = engine.unknown;
+  return decision;
+}
+
 /** Completes the note of a decision. */
 function noteAnswer<Kind extends QuestionKind>(
   engine: Engine,
@@ -154,7 +158,7 @@ function noteAnswer<Kind extends QuestionKind>(
 }
 
 /** Undefined if the question has to be offloaded. */
-function answerOnServingThread<Kind extends QuestionKind>(
+export function answerOnServingThread<Kind extends QuestionKind>(
   engine: Engine,
   kind: Kind,
   question: Questions[Kind]["question"] | SerializedQuestion<Kind>,

@@ -25,9 +25,10 @@ export function handleParity(
   parity: ParityLog,
 ): Handlers<typeof parityEndpoints> {
   return {
-    expect: ({ body: { request_id: requestId, expected }, request }) => ({
-      message: messages[parity.expected(holderOf(exchangeOf(request)), requestId, expected)],
-    }),
+    expect: async ({ body: { request_id: requestId, expected }, request }) => {
+      await decisions.collect();
+      return { message: messages[parity.expected(holderOf(exchangeOf(request)), requestId, expected)] };
+    },
     getParity: async ({ query: { after, limit = defaultLimit }, request }) => {
       const { principal } = exchangeOf(request);
       // Reports show what other applications ask.

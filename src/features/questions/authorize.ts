@@ -22,16 +22,28 @@ import { authorizeEndpoints } from "./endpoints.ts";
 const loggedBodyCharactersMax = 4096;
 
 /** Handles a request from its API key to its response. Throws or rejects with errors that `errors.ts` turns into responses. */
-export function authorizeHandler(
-  node: Node,
-  limits: Limits,
-  queries: QueryDispatcher,
-  bodies: BodyParser,
-  parity: ParityLog,
-  decisions: DecisionLog,
-): WholeHandler {
+export function authorizeHandler(node: Node, limits: Limits, answer: ReturnType<typeof authorizeAnswer>): WholeHandler {
   const { path } = authorizeEndpoints.authorize;
   const guard = readGuard(node, "read");
+  const readAndAnswer = (exchange: Exchange, request: Request): Promise<Response> =>
+    exchange.parts.bodies.withBody(exchange, request, limits.readBodyBytesMax, answer);
+  return (exchange, request) => {
+    exchange.route = path;
+    const access = guard(exchange, request);
+    return access === undefined
+      ? readAndAnswer(exchange, request)
+      : access.then(() => readAndAnswer(exchange, request));
+  };
+}
+
+/** Returns the function that answers the body of a request whose sender may ask. Throws or rejects as `authorizeHandler`. */
+export function authorizeAnswer(
+  limits: Limits,
+  queries: Pick<QueryDispatcher, "cachedDecision" | "ask">,
+  bodies: Pick<BodyParser, "parse" | "parseValue">,
+  parity: Pick<ParityLog, "decided">,
+  decisions: Pick<DecisionLog, "authorized">,
+): (exchange: Exchange, body: string | LargeBody) => Response | Promise<Response> {
   const questionOf = (text: string): AuthorizeQuestion => {
     const body = parseJson(text);
     return simpleAuthorizeQuestion(body, text, limits) ?? bodies.parseValue("authorize", body);
@@ -51,7 +63,11 @@ export function authorizeHandler(
     if (exchange.span.isRecording()) exchange.span.setAttribute("ostiary.decision", decision.result);
     return replyJson(exchange, 200, allowed ? '{"allowed":true}' : '{"allowed":false}');
   };
-  const answer = (exchange: Exchange, body: string | LargeBody): Response | Promise<Response> => {
+  const answerLarge = async (exchange: Exchange, body: LargeBody, note: AnswerNote): Promise<Response> => {
+    const question = await bodies.parse("authorize", body);
+    return reply(exchange, await queries.ask("authorize", question, holderOf(exchange), note), question, note);
+  };
+  return (exchange, body) => {
     markDecoded(exchange);
     const note: AnswerNote = { version: undefined, unknown: undefined };
     if (typeof body !== "string") return answerLarge(exchange, body, note);
@@ -64,19 +80,6 @@ export function authorizeHandler(
     return typeof decision === "boolean"
       ? reply(exchange, decision, asked, note)
       : decision.then((allowed) => reply(exchange, allowed, asked, note));
-  };
-  const answerLarge = async (exchange: Exchange, body: LargeBody, note: AnswerNote): Promise<Response> => {
-    const question = await bodies.parse("authorize", body);
-    return reply(exchange, await queries.ask("authorize", question, holderOf(exchange), note), question, note);
-  };
-  const readAndAnswer = (exchange: Exchange, request: Request): Promise<Response> =>
-    exchange.parts.bodies.withBody(exchange, request, limits.readBodyBytesMax, answer);
-  return (exchange, request) => {
-    exchange.route = path;
-    const access = guard(exchange, request);
-    return access === undefined
-      ? readAndAnswer(exchange, request)
-      : access.then(() => readAndAnswer(exchange, request));
   };
 }
 

@@ -23,9 +23,9 @@ import type { questionEndpoints } from "./endpoints.ts";
 export function handleQuestions(
   node: Node,
   limits: Limits,
-  queries: QueryDispatcher,
-  pages: ListPages,
-  decisions: DecisionLog,
+  queries: Pick<QueryDispatcher, "ask" | "askList">,
+  pages: Pick<ListPages, "first" | "next">,
+  decisions: Pick<DecisionLog, "listed">,
 ): Handlers<typeof questionEndpoints> {
   const explain = explainDecisions(limits);
   /** Asks for a list of decisions, and logs it. */

@@ -3,7 +3,6 @@
  * of an AppError and its stable code. `details` of an AppError has the other members if the API needs more. All other
  * errors become "internal error" and a log message. The official clients read `message` only and accept more members.
  */
-import { Elysia } from "elysia";
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { storageLogLimit, logStorageFailure } from "../../store/directory/storage-status.ts";
@@ -12,7 +11,7 @@ import { storageFailureIn } from "../../util/storage-failure.ts";
 import { clip } from "../../util/text-length.ts";
 import { recordError } from "./audit.ts";
 import { errorCatalogue } from "./error-catalogue.ts";
-import { exchangeOf, reply, type Exchange } from "./exchange.ts";
+import { reply, type Exchange } from "./exchange.ts";
 
 /** 409 has no `Retry-After`: the SDKs would take it for a page that is not ready yet. */
 const headersOf: { readonly [Code in ErrorCode]?: Readonly<Record<string, string>> } = {
@@ -20,10 +19,6 @@ const headersOf: { readonly [Code in ErrorCode]?: Readonly<Record<string, string
   too_many_requests: { "Retry-After": "1" },
   not_ready: { "Retry-After": "1" },
 };
-
-export const errors = new Elysia({ name: "errors" }).onError({ as: "global" }, ({ error, request }) =>
-  errorResponse(exchangeOf(request), error),
-);
 
 const complaints = storageLogLimit();
 

@@ -5,6 +5,7 @@
  */
 import { LRUCache } from "lru-cache";
 import type { DecodedDecision } from "../../decisions/decision-entry.ts";
+import type { OrderedEntry } from "../../decisions/decision-order.ts";
 import type { DecisionLog } from "../../decisions/decision-log.ts";
 import type { ParityResult } from "../../decisions/parity-reports.ts";
 import { metrics } from "../../telemetry/metrics.ts";
@@ -29,7 +30,8 @@ interface KeyExpectations {
 export class ParityLog {
   readonly #decisions: Pick<DecisionLog, "findRecent" | "expect">;
   readonly #keys = new LRUCache<string, KeyExpectations>({ max: keysMax });
-  #hasWaiting = false;
+  /** Whether an expectation came before its decision. */
+  hasWaiting = false;
 
   constructor(decisions: Pick<DecisionLog, "findRecent" | "expect">) {
     this.#decisions = decisions;
@@ -37,13 +39,20 @@ export class ParityLog {
 
   /** Completes an expectation that came before its decision, which the decision log has just got. */
   decided(keyId: string, requestId: string): void {
-    if (!this.#hasWaiting) return;
+    if (!this.hasWaiting) return;
     const waiting = this.#keys.peek(keyId)?.waiting;
     const expected = waiting?.get(requestId);
     if (expected === undefined) return;
     waiting?.delete(requestId);
-    this.#hasWaiting = this.#keys.values().some((key) => key.waiting.size > 0);
+    this.hasWaiting = this.#keys.values().some((key) => key.waiting.size > 0);
     this.expected(keyId, requestId, expected);
+  }
+
+  /** As `decided`, for a decision that the log got from its threads. */
+  decidedIn({ copied, start }: Pick<OrderedEntry, "copied" | "start">): void {
+    if (!this.hasWaiting) return;
+    const { isAuthorize, keyId, requestId } = copied.nameAt(start);
+    if (isAuthorize) this.decided(keyId, requestId);
   }
 
   /** Notes an expectation. A repeated one replaces the earlier one of this key and request id. */
@@ -55,7 +64,7 @@ export class ParityLog {
     this.#decisions.expect({ keyId, requestId, expected }, decision);
     if (decision === undefined) {
       waiting.set(requestId, expected);
-      this.#hasWaiting = true;
+      this.hasWaiting = true;
       return "pending";
     }
     const { allowed, timeMs: decidedMs } = decision;

@@ -75,6 +75,7 @@ export function monitorDamage(
   let found = false;
   const onSound = (): void => {
     found = false;
+    database.gate.change();
     const text = "the database {path} is sound, the disk could not read it for a while: this primary answers again";
     log.warning(text, { path });
   };
@@ -87,6 +88,7 @@ export function monitorDamage(
   const suspect = (reason: string): void => {
     if (found) return;
     found = true;
+    database.gate.change();
     metrics.databasesRejected.inc();
     log.error(
       "the database {path} is damaged or cannot be read ({reason}): this primary answers nothing until a check finds it sound; check the disk, restore the database or promote an edge",

@@ -6,6 +6,7 @@
 import type { Limits } from "../../config/limits.ts";
 import { Engine } from "../../engine/engine.ts";
 import type { Connection } from "../../store/connection/connection.ts";
+import { AnswerGate, type SharedDatabase } from "../../store/connection/answer-gate.ts";
 import { type SequenceLock, newSequenceLock } from "../../store/connection/sequence-lock.ts";
 import { removeReplacedStores, quarantineStore } from "../../store/directory/data-directory.ts";
 import { readFormat } from "../../store/connection/database-format.ts";
@@ -24,7 +25,7 @@ import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { Clock } from "../../util/clock.ts";
 import type { NodeHealth } from "../node-health.ts";
-import { PlanWarmUp } from "./plan-warm-up.ts";
+import { expectedQuestionsFile, PlanWarmUp } from "./plan-warm-up.ts";
 
 const closeDelayMs = 2000;
 /** The pause between two steps of the warm-up. It leaves six sevenths of the thread to requests. */
@@ -43,11 +44,12 @@ interface OpenDatabase {
 }
 
 /** `engine`, `reader` and `path` throw AppError `not_ready` while there is no database. */
-export class LocalDatabase {
+export class LocalDatabase implements SharedDatabase {
+  readonly gate = new AnswerGate();
+  readonly changes: SequenceLock;
   readonly #directory: string;
   readonly #limits: Limits;
   readonly #clock: Clock;
-  readonly #changes: SequenceLock;
   /** Undefined if a writer has the tables beside the database. */
   readonly #onMoved: MovedListener | undefined;
   /** Replaced databases, each with the function that closes it now. */
@@ -61,11 +63,11 @@ export class LocalDatabase {
   /** `changes` is the writer's. Without a writer, the data changes only when another file is opened. */
   constructor(directory: string, limits: Limits, clock: Clock, changes?: SequenceLock) {
     this.#clock = clock;
-    this.#changes = changes ?? newSequenceLock();
+    this.changes = changes ?? newSequenceLock();
     this.#onMoved = changes === undefined ? logMoved : undefined;
     this.#directory = directory;
     this.#limits = limits;
-    this.#plans = new PlanWarmUp(directory, clock);
+    this.#plans = new PlanWarmUp(expectedQuestionsFile(directory), clock);
   }
 
   engine(): Engine {
@@ -117,7 +119,10 @@ export class LocalDatabase {
   /** What the health of the node says of it. */
   health(): Pick<NodeHealth, "keptFormat" | "isWarmingUp"> {
     const keptFormat = this.#opened?.keptFormat;
-    return { ...(keptFormat !== undefined && { keptFormat }), isWarmingUp: this.#plans.isFirst };
+    return {
+      ...(keptFormat !== undefined && { keptFormat }),
+      isWarmingUp: this.#plans.isFirst || this.gate.preparing.size > 0,
+    };
   }
 
   get isOpen(): boolean {
@@ -146,6 +151,7 @@ export class LocalDatabase {
     const { state, ...opened } = this.#read(path);
     const { engine } = opened;
     this.#opened = opened;
+    this.gate.change();
     this.#isVerified = false;
     this.#policyId = 0;
     this.#plans.begin(engine, state.policyId !== 0);
@@ -166,7 +172,7 @@ export class LocalDatabase {
     if (keptFormat !== undefined) this.#reportKeptFormat(keptFormat);
     const engine = new Engine(store, {
       limits: this.#limits,
-      changes: this.#changes,
+      changes: this.changes,
       onServingThread: true,
       after: this.#clock.after,
     });
@@ -208,8 +214,10 @@ export class LocalDatabase {
   close(): void {
     for (const close of this.#retired.values()) close();
     this.#plans.end();
-    if (this.#opened !== undefined) closeDatabase(this.#opened);
+    const opened = this.#opened;
     this.#opened = undefined;
+    this.gate.change();
+    if (opened !== undefined) closeDatabase(opened);
   }
 
   #current(): OpenDatabase {

@@ -50,8 +50,23 @@ const shapesSchema: z.ZodType<readonly Shape[]> = z.array(
   }),
 );
 
+/** Where the questions that were asked are kept, as text. */
+export interface ExpectedNotes {
+  /** Undefined if there are none. */
+  read(): string | undefined;
+  write(expected: string): void;
+}
+
+/** The file in the data directory. */
+export function expectedQuestionsFile(directory: string): ExpectedNotes {
+  return {
+    read: () => readNodeFile(directory, fileName),
+    write: (expected) => writeNodeFile(directory, fileName, expected, { wait: false }),
+  };
+}
+
 export class PlanWarmUp {
-  readonly #directory: string;
+  readonly #notes: ExpectedNotes;
   readonly #clock: Clock;
   readonly #steps: StepQueue;
   #engine: Engine | undefined;
@@ -64,8 +79,8 @@ export class PlanWarmUp {
   #saved = nothing;
   #cancelSaving = (): void => {};
 
-  constructor(directory: string, clock: Clock) {
-    this.#directory = directory;
+  constructor(notes: ExpectedNotes, clock: Clock) {
+    this.#notes = notes;
     this.#clock = clock;
     this.#steps = stepsOf(clock);
   }
@@ -130,7 +145,7 @@ export class PlanWarmUp {
   /** What was asked in the last run; nothing if that is not known. */
   #read(): readonly Shape[] {
     try {
-      this.#saved = readNodeFile(this.#directory, fileName) ?? nothing;
+      this.#saved = this.#notes.read() ?? nothing;
       return shapesSchema.parse(JSON.parse(this.#saved));
     } catch (error) {
       log.debug("the questions of the last run cannot be read: {reason}", { reason: reasonOf(error) });
@@ -143,7 +158,7 @@ export class PlanWarmUp {
     try {
       const expected = JSON.stringify(this.#engine.expectedQuestions);
       if (expected === this.#saved) return;
-      writeNodeFile(this.#directory, fileName, expected, { wait: false });
+      this.#notes.write(expected);
       this.#saved = expected;
     } catch (error) {
       log.debug("the questions for the next start cannot be written: {reason}", { reason: reasonOf(error) });

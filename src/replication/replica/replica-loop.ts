@@ -55,6 +55,8 @@ export interface ReplicaLoopOptions
     isDistrusted: boolean,
     onInstalled: () => void,
   ) => Promise<StoreState>;
+  /** `isDiverged` has changed. */
+  readonly onTrustChange: () => void;
   /** The file is damaged, or could not be read. */
   readonly onDamage: (error: unknown) => void;
 }
@@ -224,8 +226,10 @@ export class ReplicaLoop {
 
   /** Makes a transition and performs its commands. Returns the promise of one that takes time (only after `ready`). */
   #send(input: ReplicaInput): Promise<void> | undefined {
+    const { isDiverged: wasDiverged } = this;
     const { state, commands } = transition(this.#state, input);
     this.#state = state;
+    if (this.isDiverged !== wasDiverged) this.#options.onTrustChange();
     let work: Promise<void> | undefined;
     for (const command of commands) work = this.#perform(command) ?? work;
     // There may be more to do after a command. Without one the loop rests until it is woken.

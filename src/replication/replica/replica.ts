@@ -110,6 +110,7 @@ export async function openReplica(
     peers,
     state,
     installSnapshot: position.installSnapshot,
+    onTrustChange: () => database.gate.change(),
     onDamage: (error) => void damage.report(error),
     // If another history replaces this one, the whole database is kept.
     onDivergence: (theirs) =>

@@ -249,6 +249,7 @@ function monitorSnapshot(
     if (isFound) return;
     log.error("the copy is damaged: it answers nothing until there is a fresh one: {reason}", { reason });
     isFound = true;
+    database.gate.change();
     metrics.databasesRejected.inc();
     recheck();
     onFound();
@@ -266,6 +267,7 @@ function monitorSnapshot(
       onSound(path) {
         log.warning("the copy {path} is sound, the disk could not read it for a while: it answers again", { path });
         isFound = false;
+        database.gate.change();
       },
     },
     started,
@@ -285,6 +287,7 @@ function monitorSnapshot(
     /** A verified file has replaced the database. Throws if it cannot be opened. */
     onReplaced(): void {
       isFound = false;
+      database.gate.change();
       scrub.open(database.reader());
     },
     /** Calls `listener` each time that damage is found. */

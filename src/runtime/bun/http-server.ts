@@ -25,9 +25,9 @@ export function listen(options: ListenOptions): HttpServer {
   const { tls, hostname, joins = false } = options;
   const server = Bun.serve<WebSocketData>({
     hostname,
-    port: tls === undefined || joins ? options.port : freePort(hostname, options.port),
-    // Bun shares a port with another process that does the same, and two nodes would answer in turns: hence `freePort`.
-    reusePort: tls !== undefined,
+    port: tls === undefined || joins ? options.port : reservePort(hostname, options.port),
+    // Bun shares a port with another process that does the same, and two nodes would answer in turns: hence `reservePort`.
+    reusePort: tls !== undefined || joins,
     ...(tls === undefined ? {} : { tls: tlsOptions(tls) }),
     // Bun's own error page shows source code.
     development: false,
@@ -36,10 +36,9 @@ export function listen(options: ListenOptions): HttpServer {
     fetch(request, bun) {
       const upgrade = options.upgradeOf(request);
       if (upgrade === undefined) return options.fetch(request, (connections ??= connectionsOf(bun)));
-      const { subprotocol } = upgrade;
-      const headers = subprotocol === undefined ? {} : { "Sec-WebSocket-Protocol": subprotocol };
-      if (bun.upgrade(request, { data: { upgrade, duplex: undefined }, headers })) return;
-      return upgradeRefused();
+      return upgrade instanceof Promise
+        ? upgrade.then((settled) => upgraded(request, bun, settled))
+        : upgraded(request, bun, upgrade);
     },
     error: () => Response.json({ message: "internal error", code: "internal" }, { status: 500 }),
     websocket: {
@@ -58,6 +57,17 @@ export function listen(options: ListenOptions): HttpServer {
       close: (socket) => socket.data.duplex?.closedByPeer(),
     },
   });
+  const upgraded = (
+    request: Request,
+    bun: Bun.Server<WebSocketData>,
+    upgrade: WebSocketUpgrade | undefined,
+  ): Response | Promise<Response> | undefined => {
+    if (upgrade === undefined) return options.fetch(request, (connections ??= connectionsOf(bun)));
+    const { subprotocol } = upgrade;
+    const headers = subprotocol === undefined ? {} : { "Sec-WebSocket-Protocol": subprotocol };
+    const isUpgraded = bun.upgrade(request, { data: { upgrade, duplex: undefined }, headers });
+    return isUpgraded ? undefined : upgradeRefused();
+  };
   return {
     port: server.port ?? options.port,
     stop: () => server.stop(),
@@ -65,8 +75,8 @@ export function listen(options: ListenOptions): HttpServer {
   };
 }
 
-/** The port, if nobody listens there. Throws the error of the system otherwise. */
-function freePort(hostname: string, port: number): number {
+/** See `Platform`. */
+export function reservePort(hostname: string, port: number): number {
   const listener = Bun.listen({ hostname, port, exclusive: true, socket: { data() {} } });
   const { port: free } = listener;
   listener.stop(true);

@@ -2,7 +2,7 @@
 import type { Platform } from "../platform.ts";
 import { tlsFetchOptions, withSystemCode } from "./fetch.ts";
 import { hmacWith, sha256Into } from "./hash.ts";
-import { listen } from "./http-server.ts";
+import { listen, reservePort } from "./http-server.ts";
 import { openLibc } from "./libc.ts";
 import { openSqlite } from "./sqlite.ts";
 import { isCompiled, startProcess, startThread } from "./workers.ts";
@@ -14,6 +14,9 @@ export const platform: Platform = {
   isCompiled,
   openSqlite,
   listen,
+  reservePort,
+  // On other systems one thread would get all of them.
+  spreadsConnections: process.platform === "linux",
   verifiesClients: true,
   openLibc,
   sha256Into,

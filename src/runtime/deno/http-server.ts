@@ -44,6 +44,8 @@ export function listen(options: ListenOptions): HttpServer {
     };
     if (!isHost(request.headers.get("host") ?? "")) return sent(malformedHost());
     const upgrade = options.upgradeOf(request);
+    if (upgrade instanceof Promise)
+      throw new Error("only threads that share a port ask others, and there are none here");
     if (upgrade !== undefined) return upgraded(request, upgrade, options.messageBytesMax, () => end(peer));
     if (Number(request.headers.get("content-length")) > options.bodyBytesMax)
       return sent(new Response(null, { status: 413, headers: closing }));

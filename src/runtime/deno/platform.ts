@@ -14,6 +14,9 @@ export const platform: Platform = {
   isCompiled: false,
   openSqlite,
   listen,
+  // Its threads cannot share a port.
+  spreadsConnections: false,
+  reservePort: (_hostname, port) => port,
   verifiesClients: false,
   openLibc,
   sha256Into,

@@ -1,0 +1,100 @@
+/**
+ * The decisions of a thread that answers, until the main thread takes them over for its decision log and for parity
+ * reports. If that is too far behind, decisions are only counted: no answer waits for it.
+ */
+import type { Config } from "../config/config.ts";
+import type { Limits } from "../config/limits.ts";
+import { type Asking, decisionOf, selects } from "./decision-log.ts";
+import { type Decision, EntryBlock, kindOfQuestion, type LoggedKind } from "./decision-entry.ts";
+import type { AnswerNote, AnswerVersion, DecisionKind, ListResult } from "../engine/request/questions.ts";
+import { type Clock, systemClock } from "../util/clock.ts";
+import type { DecisionCounter } from "./decision-order.ts";
+
+/** In the form of `decision-entry.ts`. */
+export interface DecisionCopy {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly names: readonly string[];
+}
+
+const blockBytes = 512 * 1024;
+/** A block with so many bytes is reported early. */
+const fullBytes = 256 * 1024;
+/** What the main thread may not have taken over yet. */
+const sentBytesMax = 16 * 1024 * 1024;
+
+export class ThreadDecisions {
+  readonly #config: Config["decisions"];
+  readonly #limits: Limits;
+  readonly #clock: Pick<Clock, "random">;
+  readonly #block = new EntryBlock(blockBytes);
+  readonly #counter: DecisionCounter;
+  readonly #onFull: () => void;
+  #sentBytes = 0;
+  #dropped = 0;
+
+  /** `onFull` should have the decisions taken soon. */
+  constructor(
+    config: Config["decisions"],
+    limits: Limits,
+    counter: DecisionCounter,
+    onFull: () => void,
+    clock = systemClock,
+  ) {
+    this.#counter = counter;
+    this.#config = config;
+    this.#limits = limits;
+    this.#onFull = onFull;
+    this.#clock = clock;
+  }
+
+  /** As `DecisionLog.authorized`. */
+  authorized(asking: Asking, asked: string | object, allowed: boolean, version: AnswerVersion): void {
+    this.#add(asking, "authorize", asked, allowed, undefined, version);
+  }
+
+  /** As `DecisionLog.listed`. */
+  listed(asking: Asking, kind: DecisionKind, question: object, { version, result }: AnswerNote): void {
+    if (this.#config.log === "off" || version === undefined || result === undefined) return;
+    this.#add(asking, kindOfQuestion[kind], question, result.count > 0, result, version);
+  }
+
+  /** The decisions since the last call, and the number of those that were dropped. */
+  take(): { readonly decisions: DecisionCopy | undefined; readonly dropped: number } {
+    const dropped = this.#dropped;
+    this.#dropped = 0;
+    if (this.#block.length === 0) return { decisions: undefined, dropped };
+    const decisions = { bytes: this.#block.copyFrom(0), names: [...this.#block.names] };
+    this.#sentBytes += decisions.bytes.byteLength;
+    this.#block.clear();
+    return { decisions, dropped };
+  }
+
+  /** The main thread has taken over so many bytes. */
+  taken(bytes: number): void {
+    this.#sentBytes -= bytes;
+  }
+
+  #add(
+    asking: Asking,
+    kind: LoggedKind,
+    asked: string | object,
+    allowed: boolean,
+    result: ListResult | undefined,
+    version: AnswerVersion,
+  ): void {
+    const isSelected = selects(this.#config, allowed, this.#clock);
+    // Lists are kept only for the log.
+    if (result !== undefined && !isSelected) return;
+    const decision = decisionOf(asking, kind, asked, allowed, result, version, this.#limits);
+    if (!this.add(decision, isSelected) && isSelected) this.#dropped += 1;
+  }
+
+  /** Returns false if there is no room. */
+  add(decision: Decision, isSelected: boolean): boolean {
+    if (this.#sentBytes > sentBytesMax) return false;
+    const number = Atomics.add(this.#counter, 0, 1);
+    if (!this.#block.add(decision, isSelected, number)) return false;
+    if (this.#block.length > fullBytes) this.#onFull();
+    return true;
+  }
+}

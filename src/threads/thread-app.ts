@@ -1,0 +1,153 @@
+/**
+ * What a thread answers itself: questions with API keys of the default environment, as long as the main thread permits it
+ * and nothing is unusual about them. The main thread gets all other requests, and also those for which this thread finds
+ * an error. So each error, wait, forwarding and long query has one place, and an answer is the same in all threads.
+ */
+import { authorizeAnswer } from "../features/questions/authorize.ts";
+import { authorizeEndpoints, questionEndpoints } from "../features/questions/endpoints.ts";
+import { handleQuestions } from "../features/questions/handle.ts";
+import type { Endpoint } from "../http/endpoint.ts";
+import { apiKeyFinder, guardOf } from "../http/middleware/access.ts";
+import { errorResponse } from "../http/middleware/errors.ts";
+import {
+  attachExchange,
+  beginEndpoint,
+  beginExchange,
+  type Exchange,
+  type ExchangeParts,
+  finishExchange,
+  reply,
+} from "../http/middleware/exchange.ts";
+import { questionEngine } from "../http/middleware/question-engine.ts";
+import { BodyParser } from "../http/request/body-parser.ts";
+import { BodyReader, type LargeBody, parseJson } from "../http/request/body-reader.ts";
+import { ByteBudget } from "../http/response/byte-budget.ts";
+import { LargeResponses } from "../http/response/large-responses.ts";
+import type { ListenerThread } from "../runtime/listener-threads.ts";
+import type { RequestConnections } from "../runtime/platform.ts";
+import { TraceBudget } from "../telemetry/trace-budget.ts";
+import { unrecordedSpan } from "../telemetry/tracing.ts";
+import { must } from "../util/assert.ts";
+import { pathStart } from "../util/request-url.ts";
+import { smallBodyBytes } from "../util/tuning.ts";
+import { localQueries } from "./local-queries.ts";
+import type { Permission } from "./messages.ts";
+import type { ThreadDecisions } from "../decisions/thread-decisions.ts";
+import { OnlyMainThread, type ThreadNode } from "./thread-node.ts";
+
+type Forward = ListenerThread["forward"];
+/** The response to a question whose sender may ask; undefined if the main thread has to answer. Throws, too, in that case. */
+type Answer = (exchange: Exchange, request: Request, body: string) => Response | Promise<Response>;
+
+interface Route {
+  readonly endpoint: Endpoint;
+  readonly guard: ReturnType<typeof guardOf>;
+  readonly answer: Answer;
+}
+
+/** Returns the function that answers a request here or forwards it. `node` has the database of the permission. */
+export function openThreadApp(
+  permission: Permission,
+  node: ThreadNode,
+  decisions: ThreadDecisions,
+  forward: Forward,
+): (request: Request, connections: RequestConnections) => Response | Promise<Response> {
+  const { limits } = permission;
+  const parts = partsOf(permission, node);
+  const routes = routesOf(permission, node, decisions);
+  const traces = new TraceBudget(permission.tracesPerSecond);
+
+  /** The body is read, so the main thread gets it as well. */
+  const answerBody = (exchange: Exchange, body: string | LargeBody): Response | Promise<Response> => {
+    const text = body as string; // `isUsual` has its length.
+    const { received } = exchange;
+    const instead = (): Promise<Response> => forward(received, must(exchange.connections), text);
+    if (!node.mayAnswer) return instead();
+    try {
+      const response = must(routes.get(exchange.route)).answer(exchange, received, text);
+      return response instanceof Promise
+        ? response.then((settled) => finish(exchange, settled), instead)
+        : finish(exchange, response);
+    } catch {
+      return instead();
+    }
+  };
+  const readAndAnswer = (exchange: Exchange): Promise<Response> =>
+    parts.bodies
+      .withBody(exchange, exchange.received, limits.readBodyBytesMax, answerBody)
+      .catch((error: unknown) => finish(exchange, errorResponse(exchange, error)));
+
+  return (request, connections) => {
+    const { url } = request;
+    const route = request.method === "POST" && !url.startsWith("/") ? routes.get(url.slice(pathStart(url))) : undefined;
+    if (route === undefined || !node.mayAnswer || !isUsual(request)) return forward(request, connections);
+    const { endpoint, guard } = route;
+    if (traces.take(undefined, endpoint === authorizeEndpoints.authorize ? "decision" : "request"))
+      return forward(request, connections);
+    const span = unrecordedSpan(request.headers.get("traceparent"));
+    const exchange = beginExchange(node, request, parts, span, connections);
+    beginEndpoint(exchange, endpoint);
+    try {
+      const access = guard(exchange, request);
+      if (access === undefined) return readAndAnswer(exchange);
+      return access.then(
+        () => readAndAnswer(exchange),
+        () => forward(request, connections),
+      );
+    } catch {
+      return forward(request, connections);
+    }
+  };
+}
+
+/** Whether the body is short, and its length is known. */
+function isUsual({ headers }: Request): boolean {
+  const declared = headers.get("content-length");
+  return declared !== null && Number(declared) <= smallBodyBytes;
+}
+
+function partsOf({ limits, threads }: Permission, node: ThreadNode): ExchangeParts {
+  const { bufferedBytesMax, bufferedNodeBytesReserved } = limits;
+  const clientBytesMax = Math.floor((bufferedBytesMax - bufferedNodeBytesReserved) / threads);
+  const budget = new ByteBudget({ bufferedBytesMax: clientBytesMax, bufferedNodeBytesReserved: 0 });
+  return {
+    bodies: new BodyReader(limits, budget),
+    large: new LargeResponses(budget, limits),
+    findKey: apiKeyFinder(node),
+    people: undefined,
+    isHosted: false,
+    isTrustedProxy: () => false,
+    requestLimits: undefined,
+  };
+}
+
+/** By path. */
+function routesOf({ limits }: Permission, node: ThreadNode, decisions: ThreadDecisions): ReadonlyMap<string, Route> {
+  const queries = localQueries(() => questionEngine(node));
+  const bodies = new BodyParser(limits);
+  const authorize = authorizeAnswer(limits, queries, bodies, { decided() {} }, decisions);
+  const handlers = handleQuestions(node, limits, queries, { first: onlyMainThread, next: onlyMainThread }, decisions);
+  const routes = new Map<string, Route>();
+  const add = (endpoint: Endpoint, answer: Answer): void =>
+    void routes.set(endpoint.path, { endpoint, guard: guardOf(node, endpoint, "read"), answer });
+  add(authorizeEndpoints.authorize, (exchange, _request, body) => authorize(exchange, body));
+  for (const id of ["authorizeResources", "list", "actions", "bulkActions", "query", "evaluateQuery"] as const) {
+    const endpoint = questionEndpoints[id];
+    const handler = handlers[id] as (call: object) => unknown;
+    add(endpoint, async (exchange, request, body) => {
+      attachExchange(request, exchange);
+      const question = bodies.parseValue(endpoint.body, parseJson(body));
+      return reply(exchange, 200, await handler({ body: question, request, path: endpoint.path, params: {} }));
+    });
+  }
+  return routes;
+}
+
+function onlyMainThread(): never {
+  throw new OnlyMainThread();
+}
+
+function finish(exchange: Exchange, response: Response): Response {
+  finishExchange(exchange, response);
+  return response;
+}

@@ -1,6 +1,6 @@
 /**
- * The terminal in the README: a shell runs the commands, and the picture shows them with all that they print. It appears
- * step by step, and stays complete; programs that show no animations show all of it at once.
+ * The terminal in the README: a shell runs the commands, and the picture shows them with all that they print. It does not
+ * move, so that a reader sees all of it at once.
  */
 import * as Bun from "bun";
 import { cpSync, mkdtempSync, rmSync } from "node:fs";
@@ -74,34 +74,26 @@ const lineHeight = 17;
 /** The widest that a character is in usual fonts of terminals. */
 const characterWidth = fontSize * 0.61;
 const margin = 16;
-const secondsPerStep = 0.9;
 
 function draw(steps: readonly Step[]): string {
-  let lineCount = 0;
-  let columns = 0;
-  const line = (kind: string, text: string): string => {
-    columns = Math.max(columns, text.length);
-    const y = margin + lineHeight * lineCount++ + fontSize;
-    return `    <text${kind} x="${margin}" y="${y}">${escaped(text)}</text>`;
-  };
-  const groups = steps.map(({ command, output }, index) => {
-    const texts = [line(' class="command"', `$ ${command}`), ...output.map((text) => line("", text))];
-    const delay = (index * secondsPerStep).toFixed(1);
-    return `  <g style="animation-delay: ${delay}s">\n${texts.join("\n")}\n  </g>`;
+  const lines = steps.flatMap(({ command, output }) => [
+    { kind: ' class="command"', text: `$ ${command}` },
+    ...output.map((text) => ({ kind: "", text })),
+  ]);
+  const texts = lines.map(({ kind, text }, index) => {
+    const y = margin + lineHeight * index + fontSize;
+    return `  <text${kind} x="${margin}" y="${y}">${escaped(text)}</text>`;
   });
-  const width = Math.ceil(2 * margin + columns * characterWidth);
-  const height = 2 * margin + lineCount * lineHeight;
+  const width = Math.ceil(2 * margin + Math.max(...lines.map(({ text }) => text.length)) * characterWidth);
+  const height = 2 * margin + lines.length * lineHeight;
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" xml:space="preserve">
   <title>A terminal: a policy, its test, two facts, and why one user may read a document and another may not</title>
   <style>
     text { font: ${fontSize}px ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; fill: #c9d1d9; white-space: pre; }
     .command { fill: #7ee787; }
-    g { animation: appear 0.2s backwards; }
-    @keyframes appear { from { opacity: 0; } }
-    @media (prefers-reduced-motion: reduce) { g { animation: none; } }
   </style>
   <rect width="100%" height="100%" rx="8" fill="#0d1117"/>
-${groups.join("\n")}
+${texts.join("\n")}
 </svg>
 `;
 }

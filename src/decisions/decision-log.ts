@@ -5,16 +5,8 @@
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import type { Span } from "@opentelemetry/api";
 import { type Config, configSchema } from "../config/config.ts";
 import type { Limits } from "../config/limits.ts";
-import {
-  type AnswerNote,
-  type AnswerVersion,
-  type DecisionKind,
-  type ListResult,
-  questionToJson,
-} from "../engine/request/questions.ts";
 import { build } from "../runtime/version.ts";
 import { spawnWorker } from "../runtime/spawn-worker.ts";
 import type { WorkerHandle, WorkerKind } from "../runtime/worker.ts";
@@ -23,17 +15,11 @@ import { inThisEnvironment } from "../telemetry/current-environment.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { otlpLogTarget } from "../telemetry/otlp-target.ts";
-import { traceIdOf } from "../telemetry/trace-context.ts";
 import { AppError } from "../util/app-error.ts";
 import { type Clock, systemClock } from "../util/clock.ts";
 import { rateLimiter } from "../util/rate-limiter.ts";
-import {
-  type CopiedEntries,
-  type Decision,
-  type DecodedDecision,
-  kindOfQuestion,
-  type LoggedKind,
-} from "./decision-entry.ts";
+import type { CopiedEntries, Decision, DecodedDecision } from "./decision-entry.ts";
+import { DecisionRecorder } from "./decision-recorder.ts";
 import type { DecisionFilter, DecisionPage, PageOptions } from "./decision-store.ts";
 import type { LoggedDecision } from "./logged-decision.ts";
 import type { Expectation, ParityPosition } from "./parity-reports.ts";
@@ -65,22 +51,12 @@ const expectationsMax = 10_000;
 /** A parity report in the log, with its indexes. */
 const reportBytes = 300;
 
-/** What the log needs to know of the request that asked. */
-export interface Asking {
-  readonly requestId: string;
-  /** The API key or the person. */
-  readonly principal: { readonly id: string } | undefined;
-  readonly span: Span;
-  /** On the monotonic clock. */
-  readonly startedMs: number;
-}
-
 type DecisionLogConfig = Pick<Config, "decisions" | "limits"> &
   Partial<Pick<Config, "role" | "environment" | "nodeId">> & { readonly data: string | undefined };
 
 type Thread = WorkerHandle<DecisionCommands, DecisionLogEvent>;
 
-export class DecisionLog {
+export class DecisionLog extends DecisionRecorder {
   readonly #config: DecisionLogConfig;
   readonly #clock: Clock;
   readonly #recent: RecentDecisions;
@@ -107,6 +83,7 @@ export class DecisionLog {
 
   /** Without a data directory nothing is written. */
   constructor(config: DecisionLogConfig, clock: Clock = systemClock) {
+    super(config, clock);
     this.#config = config;
     this.#clock = clock;
     this.#recent = new RecentDecisions(config.limits.recentDecisionsBytesMax, () => {
@@ -118,19 +95,6 @@ export class DecisionLog {
     // An earlier log is trimmed by age even if nothing is logged any more.
     const { data, decisions } = config;
     if (data !== undefined && (decisions.log !== "off" || existsSync(join(data, decisionLogFile)))) this.#writer();
-  }
-
-  /**
-   * Notes a decision of `POST /api/authorize`. `asked` is the body of the request, or the question if the body is long.
-   */
-  authorized(asking: Asking, asked: string | object, allowed: boolean, version: AnswerVersion): void {
-    this.#add(asking, "authorize", asked, allowed, undefined, version);
-  }
-
-  /** Notes a list. `note` is complete. */
-  listed(asking: Asking, kind: DecisionKind, question: object, { version, result }: AnswerNote): void {
-    if (this.#config.decisions.log === "off" || version === undefined || result === undefined) return;
-    this.#add(asking, kindOfQuestion[kind], question, result.count > 0, result, version);
   }
 
   /** Which decisions are logged now. The log can have earlier ones even with `off`. */
@@ -148,22 +112,7 @@ export class DecisionLog {
     return this.#recent.find(keyId, requestId);
   }
 
-  #add(
-    asking: Asking,
-    kind: LoggedKind,
-    asked: string | object,
-    allowed: boolean,
-    result: ListResult | undefined,
-    version: AnswerVersion,
-  ): void {
-    const { decisions, limits } = this.#config;
-    const isSelected = selects(decisions, allowed, this.#clock);
-    // Lists are kept only for the log.
-    if (result !== undefined && !isSelected) return;
-    this.#keep(decisionOf(asking, kind, asked, allowed, result, version, limits), isSelected);
-  }
-
-  #keep(decision: Decision, isSelected: boolean): void {
+  protected override keep(decision: Decision, isSelected: boolean): void {
     if (this.threads === undefined) this.#noteKept(this.#recent.add(decision, isSelected), isSelected);
     else if (!this.threads.add(decision, isSelected) && isSelected) this.#drop(1);
   }
@@ -369,50 +318,6 @@ export class DecisionLog {
   }
 }
 
-/** Whether the setting selects a decision for the log. */
-export function selects(
-  { log: selection, sampleRatio }: Config["decisions"],
-  allowed: boolean,
-  clock: Pick<Clock, "random">,
-): boolean {
-  switch (selection) {
-    case "all":
-      return true;
-    case "denials":
-      return !allowed;
-    case "sample":
-      return clock.random() < sampleRatio;
-    default:
-      return false;
-  }
-}
-
-/** The decision as it is kept and logged. */
-export function decisionOf(
-  { principal, requestId, span, startedMs }: Asking,
-  kind: LoggedKind,
-  asked: string | object,
-  allowed: boolean,
-  result: ListResult | undefined,
-  version: AnswerVersion,
-  { decisionQuestionBytesMax }: Pick<Limits, "decisionQuestionBytesMax">,
-): Decision {
-  const isBody = typeof asked === "string";
-  return {
-    kind,
-    keyId: principal?.id ?? "",
-    requestId,
-    traceId: traceIdOf(span),
-    question: isBody ? asked : jsonOf(asked, decisionQuestionBytesMax),
-    isBody,
-    allowed,
-    result,
-    version,
-    timeMs: Date.now(),
-    durationUs: Math.round((performance.now() - startedMs) * 1000),
-  };
-}
-
 /** As in the traces of the node. */
 function attributesOf({ role, environment, nodeId, data }: DecisionLogConfig): Record<string, string> {
   return {
@@ -439,12 +344,4 @@ function parseDecisionId(id: string): { readonly logName: string; readonly numbe
       `\`${id.slice(0, 64)}\` is not the id of a decision: send the \`id\` or \`next\` of a response`,
     );
   return { logName, number: Number(number) };
-}
-
-/** The question as JSON; without its lists if it is too long for the log. */
-function jsonOf(question: object, bytesMax: number): string {
-  const json = "json" in question ? String(question.json) : questionToJson(question);
-  if (json.length <= bytesMax) return json;
-  const { actor, actorType, action, resource, resourceType } = question as Readonly<Record<string, unknown>>;
-  return JSON.stringify({ actor, actorType, action, resource, resourceType, omitted: true });
 }

@@ -2,13 +2,10 @@
  * The decisions of a thread that answers, until the main thread takes them over for its decision log and for parity
  * reports. If that is too far behind, decisions are only counted: no answer waits for it.
  */
-import type { Config } from "../config/config.ts";
-import type { Limits } from "../config/limits.ts";
-import { type Asking, decisionOf, selects } from "./decision-log.ts";
-import { type Decision, EntryBlock, kindOfQuestion, type LoggedKind } from "./decision-entry.ts";
-import type { AnswerNote, AnswerVersion, DecisionKind, ListResult } from "../engine/request/questions.ts";
-import { type Clock, systemClock } from "../util/clock.ts";
+import { systemClock } from "../util/clock.ts";
+import { type Decision, EntryBlock } from "./decision-entry.ts";
 import type { DecisionCounter } from "./decision-order.ts";
+import { DecisionRecorder } from "./decision-recorder.ts";
 
 /** In the form of `decision-entry.ts`. */
 export interface DecisionCopy {
@@ -22,10 +19,7 @@ const fullBytes = 256 * 1024;
 /** What the main thread may not have taken over yet. */
 const sentBytesMax = 16 * 1024 * 1024;
 
-export class ThreadDecisions {
-  readonly #config: Config["decisions"];
-  readonly #limits: Limits;
-  readonly #clock: Pick<Clock, "random">;
+export class ThreadDecisions extends DecisionRecorder {
   readonly #block = new EntryBlock(blockBytes);
   readonly #counter: DecisionCounter;
   readonly #onFull: () => void;
@@ -34,28 +28,14 @@ export class ThreadDecisions {
 
   /** `onFull` should have the decisions taken soon. */
   constructor(
-    config: Config["decisions"],
-    limits: Limits,
+    config: ConstructorParameters<typeof DecisionRecorder>[0],
     counter: DecisionCounter,
     onFull: () => void,
     clock = systemClock,
   ) {
+    super(config, clock);
     this.#counter = counter;
-    this.#config = config;
-    this.#limits = limits;
     this.#onFull = onFull;
-    this.#clock = clock;
-  }
-
-  /** As `DecisionLog.authorized`. */
-  authorized(asking: Asking, asked: string | object, allowed: boolean, version: AnswerVersion): void {
-    this.#add(asking, "authorize", asked, allowed, undefined, version);
-  }
-
-  /** As `DecisionLog.listed`. */
-  listed(asking: Asking, kind: DecisionKind, question: object, { version, result }: AnswerNote): void {
-    if (this.#config.log === "off" || version === undefined || result === undefined) return;
-    this.#add(asking, kindOfQuestion[kind], question, result.count > 0, result, version);
   }
 
   /** The decisions since the last call, and the number of those that were dropped. */
@@ -74,18 +54,7 @@ export class ThreadDecisions {
     this.#sentBytes -= bytes;
   }
 
-  #add(
-    asking: Asking,
-    kind: LoggedKind,
-    asked: string | object,
-    allowed: boolean,
-    result: ListResult | undefined,
-    version: AnswerVersion,
-  ): void {
-    const isSelected = selects(this.#config, allowed, this.#clock);
-    // Lists are kept only for the log.
-    if (result !== undefined && !isSelected) return;
-    const decision = decisionOf(asking, kind, asked, allowed, result, version, this.#limits);
+  protected override keep(decision: Decision, isSelected: boolean): void {
     if (!this.add(decision, isSelected) && isSelected) this.#dropped += 1;
   }
 

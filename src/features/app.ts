@@ -313,7 +313,8 @@ function serveExchanges(
   return {
     fetch(received, connections) {
       const parent = received.headers.get("traceparent");
-      const options = { kind: SpanKind.SERVER, parent, traced: tracedKindOf(received, parent) };
+      const traced = tracedKindOf(received, parent);
+      const options = { kind: SpanKind.SERVER, parent, traced, isChosen: connections?.isTraced?.(received) };
       return withSpan("request", options, respond, received, connections);
     },
     get inFlight() {

@@ -3,8 +3,8 @@
  * the bodies, piece by piece as the receiver asks for them, so neither thread holds more than a piece of a body that
  * nobody reads. WebSockets are carried in the same way.
  */
-import { Duplex } from "node:stream";
 import type { ListenOptions, RequestConnections, WebSocketUpgrade } from "./platform.ts";
+import { type BinarySocket, WebSocketDuplex } from "./web-socket-duplex.ts";
 
 /** A message about the request or the WebSocket with this number, from the thread that listens. */
 export type FromListener = { readonly id: number } & (
@@ -47,6 +47,8 @@ export interface RequestHead {
   readonly headers: readonly (readonly [string, string])[];
   /** The IP address of the peer, if it is known. */
   readonly address: string | undefined;
+  /** As `RequestConnections.isTraced`. */
+  readonly isTraced: boolean;
   /** The body if it was read already; null without one; undefined if it can be asked for. */
   readonly body: string | null | undefined;
 }
@@ -62,6 +64,7 @@ export interface ResponseHead {
 interface Answering {
   readonly received: Request;
   readonly address: string | undefined;
+  readonly isTraced: boolean;
   /** Takes the next piece of the request's body. */
   onPiece: ((piece: Uint8Array | Error, isLast: boolean) => void) | undefined;
   response: ReadableStreamDefaultReader<Uint8Array> | undefined;
@@ -76,13 +79,14 @@ export class ForwardedRequests {
   readonly #requests = new Map<number, Answering>();
   readonly #ids = new WeakMap<Request, number>();
   readonly #upgrades = new Map<number, WebSocketUpgrade>();
-  readonly #sockets = new Map<number, ForwardedSocket>();
+  readonly #sockets = new Map<number, WebSocketDuplex>();
   readonly #connections: RequestConnections = {
     close: (received) => {
       const id = this.#ids.get(received);
       if (id !== undefined) this.#send({ id, type: "closeConnection" });
     },
     addressOf: (received) => this.#requests.get(this.#ids.get(received) ?? 0)?.address,
+    isTraced: (received) => this.#requests.get(this.#ids.get(received) ?? 0)?.isTraced === true,
   };
 
   /** `fetch` never rejects. `upgradeOf` as in `ListenOptions`. */
@@ -108,7 +112,8 @@ export class ForwardedRequests {
       case "askUpgrade":
         return void this.#decideUpgrade(id, message.head);
       case "opened": {
-        const socket = new ForwardedSocket(id, this.#send, () => this.#sockets.delete(id));
+        const socket = new WebSocketDuplex(new ForwardedSocket(id, this.#send));
+        socket.once("close", () => this.#sockets.delete(id));
         this.#sockets.set(id, socket);
         this.#upgrades.get(id)?.onOpen(socket);
         return void this.#upgrades.delete(id);
@@ -116,7 +121,7 @@ export class ForwardedRequests {
       case "frame":
         return this.#sockets.get(id)?.receive(message.bytes);
       case "sent":
-        return this.#sockets.get(id)?.wasSent();
+        return this.#sockets.get(id)?.drained();
       case "closed":
         this.#upgrades.delete(id);
         return this.#sockets.get(id)?.closedByPeer();
@@ -137,7 +142,8 @@ export class ForwardedRequests {
 
   async #answer(id: number, head: RequestHead): Promise<void> {
     const received = requestOf(head, () => this.#bodyOf(id));
-    const answering = { received, address: head.address, onPiece: undefined, response: undefined, isCancelled: false };
+    const { address, isTraced } = head;
+    const answering = { received, address, isTraced, onPiece: undefined, response: undefined, isCancelled: false };
     this.#ids.set(received, id);
     this.#requests.set(id, answering);
     const response = await this.#fetch(received, this.#connections);
@@ -263,65 +269,27 @@ function requestOf({ method, url, headers, body }: RequestHead, pieces: () => Re
   }
 }
 
-/** The same bound as for WebSockets of this thread. */
-const unreadBytesMax = 8 * 1024 * 1024;
-
-/** A WebSocket of another thread as a stream. The next frame is sent when the one before it was taken over. */
-class ForwardedSocket extends Duplex {
+/** A WebSocket of another thread, which says when it has sent a frame. */
+class ForwardedSocket implements BinarySocket {
+  readyState = openState;
   readonly #id: number;
   readonly #send: (message: FromAnswerer) => void;
-  readonly #onEnd: () => void;
-  #waiting: (() => void) | undefined;
 
-  constructor(id: number, send: (message: FromAnswerer) => void, onEnd: () => void) {
-    super();
+  constructor(id: number, send: (message: FromAnswerer) => void) {
     this.#id = id;
     this.#send = send;
-    this.#onEnd = onEnd;
   }
 
-  receive(bytes: Uint8Array): void {
-    if (this.destroyed) return;
-    this.push(bytes);
-    if (this.readableLength > unreadBytesMax) this.destroy(new Error("the reader of a WebSocket is too far behind"));
-  }
-
-  wasSent(): void {
-    const waiting = this.#waiting;
-    this.#waiting = undefined;
-    waiting?.();
-  }
-
-  closedByPeer(): void {
-    if (this.destroyed) return;
-    this.push(null);
-    this.destroy();
-  }
-
-  override _read(): void {}
-
-  override _write(chunk: Uint8Array, _encoding: BufferEncoding, done: () => void): void {
-    this.#sendFrame(chunk, done);
-  }
-
-  override _writev(chunks: readonly { readonly chunk: Uint8Array }[], done: () => void): void {
-    this.#sendFrame(Buffer.concat(chunks.map(({ chunk }) => chunk)), done);
-  }
-
-  #sendFrame(bytes: Uint8Array, done: () => void): void {
-    this.#waiting = done;
+  /** The frame waits until the other thread has sent it. */
+  send(bytes: Uint8Array): number {
     this.#send({ id: this.#id, type: "frame", bytes });
+    return -1;
   }
 
-  override _final(done: () => void): void {
+  close(): void {
+    this.readyState = closedState;
     this.#send({ id: this.#id, type: "close" });
-    done();
-  }
-
-  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    this.wasSent();
-    this.#onEnd();
-    this.#send({ id: this.#id, type: "close" });
-    done(error);
   }
 }
+
+const [openState, closedState] = [1, 3];

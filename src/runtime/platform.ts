@@ -68,6 +68,8 @@ export interface RequestConnections {
   readonly close: (received: Request) => void;
   /** The IP address of the peer; undefined if the connection has ended. */
   readonly addressOf: (received: Request) => string | undefined;
+  /** Whether the thread that received the request has chosen it for a trace. Undefined if no other thread has it. */
+  readonly isTraced?: (received: Request) => boolean;
 }
 
 /** What a runtime needs to listen. */

@@ -25,19 +25,24 @@ export class RequestForwarder {
     this.#send = send;
   }
 
-  /** The response of the other thread. `body` is that of the request if it was read. Never rejects. */
-  forward(received: Request, connections: RequestConnections, body?: string): Promise<Response> {
+  /**
+   * The response of the other thread. `body` is that of the request if it was read; `isTraced` as in
+   * `RequestConnections`. Never rejects.
+   */
+  forward(
+    received: Request,
+    connections: RequestConnections,
+    { body, isTraced = false }: { readonly body?: string; readonly isTraced?: boolean } = {},
+  ): Promise<Response> {
     const id = ++this.#lastId;
     return new Promise((respond) => {
       this.#requests.set(id, {
         ...{ received, connections, respond },
         ...{ body: undefined, bodyBytes: 0, response: undefined, onPiece: undefined },
       });
-      this.#send({
-        id,
-        type: "request",
-        head: headOf(received, connections.addressOf(received), body ?? (received.body === null ? null : undefined)),
-      });
+      const address = connections.addressOf(received);
+      const given = body ?? (received.body === null ? null : undefined);
+      this.#send({ id, type: "request", head: { ...headOf(received), address, isTraced, body: given } });
     });
   }
 
@@ -46,7 +51,11 @@ export class RequestForwarder {
     const id = ++this.#lastId;
     return new Promise((resolve) => {
       this.#upgrades.set(id, resolve);
-      this.#send({ id, type: "askUpgrade", head: headOf(received, undefined, null) });
+      this.#send({
+        id,
+        type: "askUpgrade",
+        head: { ...headOf(received), address: undefined, isTraced: false, body: null },
+      });
     });
   }
 
@@ -146,10 +155,6 @@ export class RequestForwarder {
   }
 }
 
-function headOf(
-  { method, url, headers }: Request,
-  address: string | undefined,
-  body: RequestHead["body"],
-): RequestHead {
-  return { method, url, headers: [...headers], address, body };
+function headOf({ method, url, headers }: Request): Pick<RequestHead, "method" | "url" | "headers"> {
+  return { method, url, headers: [...headers] };
 }

@@ -34,6 +34,8 @@ export interface SpanOptions {
   readonly startTime?: number;
   /** What the trace is about, if it begins here. */
   readonly traced?: TracedKind;
+  /** Whether another thread has chosen it, with the share of `recordedShare`. */
+  readonly isChosen?: boolean | undefined;
 }
 
 let active = false;
@@ -84,9 +86,12 @@ export function withSpan<T>(name: string, options: SpanOptions, body: Body<T>, f
   return recordSpanOf(name, options, body, first, second);
 }
 
-/** Whether a collector gets the traces that its sampler chooses. */
-export function hasCollector(): boolean {
-  return active && budget === undefined;
+/**
+ * Which requests begin a trace that is recorded: with a collector this share of them, or undefined if the sampler of the
+ * SDK decides. Without one the budget decides, and `share` is 0.
+ */
+export function recordedShare(): { readonly share: number | undefined } {
+  return { share: active && budget === undefined ? rootShare : 0 };
 }
 
 /** Whether a span belongs to a trace that is recorded without a collector, or begins one that the budget allows. */
@@ -118,9 +123,9 @@ function recordSpanOf<T>(name: string, options: SpanOptions, body: Body<T>, firs
  * Whether a span is of a trace that is not recorded, as far as that is known without the SDK: there each span costs a
  * quarter of a decision, also one that is not sampled.
  */
-function isSkipped({ parent: traceparent }: SpanOptions, parent: Context): boolean {
+function isSkipped({ parent: traceparent, isChosen = false }: SpanOptions, parent: Context): boolean {
   const enclosing = trace.getSpan(parent);
-  if (enclosing === undefined) return rootShare !== undefined && Math.random() >= rootShare;
+  if (enclosing === undefined) return !isChosen && rootShare !== undefined && Math.random() >= rootShare;
   // All samplers decide for a whole trace, but not all of them follow the caller.
   return !isSampled(enclosing) && (traceparent === undefined || rootShare !== undefined);
 }

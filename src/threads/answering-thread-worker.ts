@@ -82,6 +82,6 @@ function open(
   forward: Parameters<typeof openThreadApp>[3],
 ): Answering {
   const node = new ThreadNode(permission);
-  const decisions = new ThreadDecisions(permission.decisions, permission.limits, counter, report);
+  const decisions = new ThreadDecisions(permission, counter, report);
   return { node, decisions, fetch: openThreadApp(permission, node, decisions, forward) };
 }

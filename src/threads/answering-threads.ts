@@ -8,14 +8,13 @@ import { CopiedEntries } from "../decisions/decision-entry.ts";
 import type { DecisionLog } from "../decisions/decision-log.ts";
 import { DecisionOrder, newDecisionCounter } from "../decisions/decision-order.ts";
 import { type DecisionCopy, ThreadDecisions } from "../decisions/thread-decisions.ts";
-import { RequestLimits } from "../http/request/request-limits.ts";
 import type { ParityLog } from "../http/parity/parity-log.ts";
 import type { Node } from "../replication/node.ts";
 import type { ListenerThreads } from "../runtime/listener-threads.ts";
 import type { WorkerChannel } from "../runtime/platform.ts";
-import { getLogger, isDebugging } from "../telemetry/logger.ts";
+import { getLogger } from "../telemetry/logger.ts";
 import { addMetricChanges, addMetricSource } from "../telemetry/metrics.ts";
-import { hasCollector } from "../telemetry/tracing.ts";
+import { recordedShare } from "../telemetry/tracing.ts";
 import { type Clock, sleep, systemClock } from "../util/clock.ts";
 import { reasonOf } from "../util/reason.ts";
 import type { FromAnswerer, Permission, ToAnswerer } from "./messages.ts";
@@ -65,7 +64,7 @@ export class AnsweringThreads {
     this.#cancelAge = clock.every(ageIntervalMs, () => this.#sendAge());
     this.#removeSource = addMetricSource(() => this.collect());
     // What this thread decides itself waits for the earlier decisions of the others.
-    this.#own = new ThreadDecisions(config.decisions, config.limits, this.#counter, () => this.#takeOwn());
+    this.#own = new ThreadDecisions(config, this.#counter, () => this.#takeOwn());
     reports.decisions.threads = {
       add: (decision, isSelected) => {
         this.#collectSoon();
@@ -188,15 +187,14 @@ export class AnsweringThreads {
     for (const thread of this.#threads) thread.send({ permission });
   }
 
-  /** Undefined while the main thread itself may not answer, or has to answer each question. */
+  /** Undefined while the main thread itself may not answer. */
   #permission(): Permission | undefined {
     const node = this.#node();
-    const { limits, decisions, maxStaleness, trace } = this.#config;
+    const { limits, decisions, trace } = this.#config;
     const { gate, changes } = node.shared;
     const number = gate.current;
-    if (this.#isSuspended || maxStaleness !== undefined || RequestLimits.of(limits) !== undefined) return undefined;
     // Other threads only have the clock of the system.
-    if (hasCollector() || isDebugging() || node.clock !== systemClock) return undefined;
+    if (this.#isSuspended || node.clock !== systemClock) return undefined;
     try {
       const engine = node.engine();
       const { role, environment } = node;
@@ -213,6 +211,7 @@ export class AnsweringThreads {
           threads: this.#count,
         },
         ageMs: node.health().ageMs,
+        tracedShare: recordedShare().share ?? 1,
         tracesPerSecond: trace.recentPerSecond,
         expected: engine.expectedQuestions,
       };

@@ -23,7 +23,9 @@ export interface Permission {
   readonly limits: Limits;
   /** Which decisions are logged. */
   readonly decisions: Config["decisions"];
-  /** How many traces of each kind the node records in one second. The main thread answers what may be one of them. */
+  /** The share of the requests that begin a trace for a collector; 0 without one. */
+  readonly tracedShare: number;
+  /** Without a collector: how many traces of each kind the node records in one second. */
   readonly tracesPerSecond: number;
   /** The number of threads, which share the limits of memory. */
   readonly threads: number;

@@ -3,6 +3,7 @@
  * and nothing is unusual about them. The main thread gets all other requests, and also those for which this thread finds
  * an error. So each error, wait, forwarding and long query has one place, and an answer is the same in all threads.
  */
+import { TraceFlags } from "@opentelemetry/api";
 import { authorizeAnswer } from "../features/questions/authorize.ts";
 import { authorizeEndpoints, questionEndpoints } from "../features/questions/endpoints.ts";
 import { handleQuestions } from "../features/questions/handle.ts";
@@ -25,7 +26,8 @@ import { ByteBudget } from "../http/response/byte-budget.ts";
 import { LargeResponses } from "../http/response/large-responses.ts";
 import type { ListenerThread } from "../runtime/listener-threads.ts";
 import type { RequestConnections } from "../runtime/platform.ts";
-import { TraceBudget } from "../telemetry/trace-budget.ts";
+import { TraceBudget, type TracedKind } from "../telemetry/trace-budget.ts";
+import { parseTraceparent } from "../telemetry/trace-context.ts";
 import { unrecordedSpan } from "../telemetry/tracing.ts";
 import { must } from "../util/assert.ts";
 import { pathStart } from "../util/request-url.ts";
@@ -55,13 +57,13 @@ export function openThreadApp(
   const { limits } = permission;
   const parts = partsOf(permission, node);
   const routes = routesOf(permission, node, decisions);
-  const traces = new TraceBudget(permission.tracesPerSecond);
+  const isTraced = traceChoice(permission);
 
   /** The body is read, so the main thread gets it as well. */
   const answerBody = (exchange: Exchange, body: string | LargeBody): Response | Promise<Response> => {
     const text = body as string; // `isUsual` has its length.
     const { received } = exchange;
-    const instead = (): Promise<Response> => forward(received, must(exchange.connections), text);
+    const instead = (): Promise<Response> => forward(received, must(exchange.connections), { body: text });
     if (!node.mayAnswer) return instead();
     try {
       const response = must(routes.get(exchange.route)).answer(exchange, received, text);
@@ -82,9 +84,10 @@ export function openThreadApp(
     const route = request.method === "POST" && !url.startsWith("/") ? routes.get(url.slice(pathStart(url))) : undefined;
     if (route === undefined || !node.mayAnswer || !isUsual(request)) return forward(request, connections);
     const { endpoint, guard } = route;
-    if (traces.take(undefined, endpoint === authorizeEndpoints.authorize ? "decision" : "request"))
-      return forward(request, connections);
-    const span = unrecordedSpan(request.headers.get("traceparent"));
+    const parent = request.headers.get("traceparent");
+    if (isTraced(parent, endpoint === authorizeEndpoints.authorize ? "decision" : "request"))
+      return forward(request, connections, { isTraced: true });
+    const span = unrecordedSpan(parent);
     const exchange = beginExchange(node, request, parts, span, connections);
     beginEndpoint(exchange, endpoint);
     try {
@@ -97,6 +100,17 @@ export function openThreadApp(
     } catch {
       return forward(request, connections);
     }
+  };
+}
+
+/** The main thread records traces, so it gets the requests that begin or continue one. */
+function traceChoice({ tracedShare, tracesPerSecond }: Permission) {
+  const budget = new TraceBudget(tracesPerSecond);
+  return (parent: string | null, kind: TracedKind): boolean => {
+    if (tracedShare === 0) return budget.take(undefined, kind);
+    const given = parseTraceparent(parent);
+    if (given === undefined) return Math.random() < tracedShare;
+    return (given.traceFlags & TraceFlags.SAMPLED) !== 0;
   };
 }
 

@@ -1,15 +1,24 @@
 /** How many threads answer questions. */
 import { availableParallelism } from "node:os";
 import type { Config } from "../config/config.ts";
+import { RequestLimits } from "../http/request/request-limits.ts";
 import { controlGroupLimits } from "../runtime/control-group.ts";
 import { spreadsConnections } from "../runtime/listener-threads.ts";
-import { getLogger } from "../telemetry/logger.ts";
+import { getLogger, isDebugging } from "../telemetry/logger.ts";
+import { recordedShare } from "../telemetry/tracing.ts";
 
-/** As the setting says; 1 where connections cannot be spread over threads, and then the main thread answers. */
-export function answeringThreadsOf({ threads, tlsCert }: Pick<Config, "threads" | "tlsCert">): number {
-  const obstacle = obstacleOf(tlsCert);
-  if (obstacle === undefined) return threads === 0 ? automaticThreads() : threads;
-  if (threads > 1) getLogger("threads").warning("one thread answers, not {threads}: {obstacle}", { threads, obstacle });
+type ThreadConfig = Pick<Config, "threads" | "tlsCert" | "maxStaleness" | "limits">;
+
+/** As the setting says; 1 if other threads could not answer, and then the main thread does. Logs why. */
+export function answeringThreadsOf(config: ThreadConfig): number {
+  const { threads } = config;
+  const wanted = threads === 0 ? automaticThreads() : threads;
+  const obstacle = wanted === 1 ? undefined : obstacleOf(config);
+  if (obstacle === undefined) return wanted;
+  getLogger("threads")[threads === 0 ? "info" : "warning"]("one thread answers, not {wanted}: {obstacle}", {
+    wanted,
+    obstacle,
+  });
   return 1;
 }
 
@@ -21,9 +30,14 @@ export function automaticThreads(
   return Math.max(1, Math.min(available, Math.ceil(processors ?? available)) - 1);
 }
 
-function obstacleOf(tlsCert: string | undefined): string | undefined {
+/** Why each question would have to go to the main thread, which is slower than with one thread. */
+function obstacleOf({ tlsCert, maxStaleness, limits }: ThreadConfig): string | undefined {
   if (!spreadsConnections) return "this runtime or system cannot spread connections over threads";
-  return tlsCert === undefined
-    ? undefined
-    : "threads cannot share a port with TLS yet: put a proxy in front of the node";
+  if (tlsCert !== undefined) return "threads cannot share a port with `tlsCert`; a proxy can end TLS instead";
+  if (maxStaleness !== undefined) return "`maxStaleness` is set";
+  if (RequestLimits.of(limits) !== undefined) return "requests of API keys or environments are limited";
+  if (isDebugging()) return "the log level is `debug`";
+  if (recordedShare().share === undefined)
+    return "a sampler of OpenTelemetry decides about each request; `trace.sampleRatio` needs none";
+  return undefined;
 }

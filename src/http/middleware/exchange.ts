@@ -46,6 +46,7 @@ export interface ExchangeParts {
 export interface RequestConnections {
   readonly close: (received: Request) => void;
   readonly addressOf: (received: Request) => string | undefined;
+  readonly isTraced?: (received: Request) => boolean;
 }
 
 /** The target of an audited action, and its other circumstances. */

@@ -5,7 +5,8 @@
  * repeat ids.
  */
 import type { Limits } from "../../config/limits.ts";
-import type { Asking, DecisionLog } from "../../decisions/decision-log.ts";
+import type { DecisionLog } from "../../decisions/decision-log.ts";
+import type { Asking } from "../../decisions/decision-recorder.ts";
 import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { ResultSets } from "../../engine/query/result-sets.ts";

@@ -1,6 +1,6 @@
 /**
  * The Debian package: its files, and its life on a system with systemd: installed, used for a decision, upgraded, removed
- * and purged.
+ * and purged. `debian-package.full.test.ts` has lintian, and builds it twice.
  */
 import * as Bun from "bun";
 import { $ } from "bun";
@@ -8,9 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ownArchitecture } from "../../scripts/build-targets.ts";
 import { projectRoot, projectVersion } from "../../scripts/built-binary.ts";
-import { buildPackages } from "../../scripts/package.ts";
 import { debianChangelog, debianVersion } from "../../scripts/packaging/debian-changelog.ts";
 import { packagedUnit } from "../../scripts/packaging/debian-package.ts";
 import { workerNiceness } from "../../src/runtime/worker-process.ts";
@@ -74,18 +72,6 @@ describe("the Debian package", () => {
       rmSync(folder, { recursive: true, force: true });
     }
   });
-
-  test("is the same, byte for byte, when it is built again with another umask", async () => {
-    const output = mkdtempSync(join(tmpdir(), "ostiary-again-"));
-    const umask = process.umask(0o077);
-    try {
-      const again = await buildPackages({ architecture: ownArchitecture, withBundle: false, output, isFast: true });
-      expect((await $`cmp ${debianPackage} ${again.debianPackage}`.nothrow().quiet()).stdout.toString()).toBe("");
-    } finally {
-      process.umask(umask);
-      rmSync(output, { recursive: true, force: true });
-    }
-  }, 400_000);
 
   test("names releases as Debian sorts them, and its changelog has their notes", () => {
     expect(debianVersion("0.2.0-rc.1")).toBe("0.2.0~rc.1");

@@ -179,16 +179,18 @@ describe("an edge", () => {
     withCluster(async (cluster) => {
       const primary = await cluster.primary();
       await loadPolicy(primary.node);
-      const edge = await cluster.edge("edge-1", primary, { "advanced.consistencyWait": "300ms" });
-      await converged(edge.node, primary.node);
+      const edge = await cluster.edge("edge-1", primary, { "advanced.consistencyWait": "30s" });
+      const impatient = await cluster.edge("edge-2", primary, { "advanced.consistencyWait": "100ms" });
+      for (const { node } of [edge, impatient]) await converged(node, primary.node);
       for (let index = 0; index < 50; index++) {
         const { epoch, offset } = await insert(primary.node, `user-${index}`);
         await edge.node.waitFor(`${epoch}:${offset}`);
         expect(mayRead(edge.node, `user-${index}`)).toBe(true);
       }
       const { epoch, offset } = primary.node.health();
-      expect(await refusal(edge.node.waitFor(`${epoch}:${Number(offset) + 1}`))).toMatchObject({ code: "not_ready" });
-      expect(await refusal(edge.node.waitFor("0123456789abcdef:1"))).toMatchObject({ code: "conflict" });
+      const later = `${epoch}:${Number(offset) + 1}`;
+      expect(await refusal(impatient.node.waitFor(later))).toMatchObject({ code: "not_ready" });
+      expect(await refusal(impatient.node.waitFor("0123456789abcdef:1"))).toMatchObject({ code: "conflict" });
       expect(await refusal(primary.node.waitFor("0123456789abcdef:1"))).toMatchObject({ code: "conflict" });
       expect(await refusal(edge.node.waitFor("nonsense"))).toMatchObject({ code: "invalid_request" });
     }));

@@ -290,7 +290,7 @@ const decisionDetails = {
 
 const advanced = {
   threads: setting(threadCount(256).default(0), "number", "`auto`, or a whole number from 1 to 256").describe(
-    "How many threads answer questions. `auto` is one less than the processors that this process may use, at least one. With one thread the main thread answers; more threads share the port, which needs Linux and the built binary, and no `tlsCert`",
+    "How many threads answer questions. `auto` is one less than the processors that this process may use, at least one",
   ),
   environmentGrace: time({ min: 0, max: 3650 * day, default: 7 * day }).describe(
     "How long a deleted environment can be restored; after that its data is deleted. Only time counts during which the primary ran, whatever the date is. The same on all nodes",

@@ -1,6 +1,6 @@
 /** Plans that a node makes before a question needs them: what they cover, when they are made, and what readiness says. */
 import { expect, spyOn, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
+import { closeSync, copyFileSync, openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { Planner } from "../../src/engine/query/planner.ts";
@@ -147,6 +147,26 @@ test("what was asked is planned at the next start, also what the policy does not
       expect(askAll(third)).toEqual([true, true, false, false, false, false]);
       third.copy.close();
     }
+  }));
+
+test("a sound database takes the place of a damaged one, whose questions cannot be read", () =>
+  withStore((directory, writer) => {
+    writer.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    const [path, next] = [join(directory, "store-1.db"), join(directory, "store-2.db")];
+    copyFileSync(path, next);
+    const started = new Started(directory);
+    askAll(started);
+    // The pages of all tables, but not that of the schema.
+    const bytes = readFileSync(path).fill(0xff, 4096);
+    const file = openSync(path, "r+");
+    writeSync(file, bytes);
+    closeSync(file);
+    const { copy } = started;
+    expect(() => copy.engine().expectedQuestions).toThrow("malformed");
+    copy.open(next, true);
+    started.wait();
+    expect(askAll(started)).toEqual([true, true, false, false, false, false]);
+    copy.close();
   }));
 
 test("a node that starts is not ready until the first plans are made, for at most two seconds", () =>

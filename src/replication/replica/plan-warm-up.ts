@@ -92,7 +92,7 @@ export class PlanWarmUp {
 
   /** Plans for this engine from now on, which nobody has asked yet. `hasPolicy`: whether there is something to plan. */
   begin(engine: Engine, hasPolicy: boolean): void {
-    engine.expectedQuestions = this.#engine?.expectedQuestions ?? this.#read();
+    engine.expectedQuestions = this.#askedBefore() ?? this.#read();
     this.#engine = engine;
     this.#isRunning = false;
     if (!hasPolicy) this.#isFirstOver = true;
@@ -101,6 +101,16 @@ export class PlanWarmUp {
     this.#cancelSaving();
     this.#cancelSaving = this.#clock.every(saveIntervalMs, () => this.#save());
     this.#run();
+  }
+
+  /** What the engine before was asked; undefined if there is none, or its database is damaged. */
+  #askedBefore(): readonly Shape[] | undefined {
+    try {
+      return this.#engine?.expectedQuestions;
+    } catch (error) {
+      log.debug("the questions to the last database cannot be read: {reason}", { reason: reasonOf(error) });
+      return undefined;
+    }
   }
 
   /** The data has changed: some plans may be outdated. */

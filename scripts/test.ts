@@ -27,14 +27,14 @@ const usage = `scripts/test [--integration | --full] [NAME ...] [options]
 
   NAME             a stage or an area of the tier, or a test file of any tier
   --test PATTERN   only the tests whose names match the regular expression; needs a NAME
-  --parallel N     how many stages run at a time (default: 1 or 2 more than processors, at most 4; 1 with --full)
+  --parallel N     how many stages run at a time (default: 1 or 3 more than processors, at most 5; 1 with --full)
   --background     return immediately; the output goes to a file
   --status         which areas of --full have passed, and how long they took
   --help           show this, and the names of all stages`;
 
-const laneMax = 4;
+const laneMax = 5;
 /** How many more stages run than there are processors, because tests of nodes and of other programs often wait. */
-const waiting = { default: 1, integration: 2 };
+const waiting = { default: 1, integration: 3 };
 const minute = 60_000;
 /** A stage that hangs fails then. */
 const stageTimeoutMs: Readonly<Record<Tier, number>> = {

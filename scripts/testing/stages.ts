@@ -75,7 +75,11 @@ const checks: readonly Stage[] = [
 
 const files = (pattern: RegExp): readonly string[] => everyTestFile.filter((path) => pattern.test(path));
 const randomTests = files(/^test\/fuzz\/(?!.*faults)/);
-const defaultHttp = files(/^test\/http\/[\w-]+\.test\.ts$/);
+/** Of these, the second tier runs a part with two threads, and `--full` all. */
+const httpTests = files(/^test\/http\//);
+const threadSample = files(
+  /^test\/http\/(?:access-table|authorize|client-errors|event-stream|key-grants|keys|limits|list-pages|random-requests)\.test\./,
+);
 const localTests = files(/^test\/local\/(?:chains|differential|ids|servers)\./);
 const randomModels = files(/\/(?:random-models|agreement)\./);
 const randomImports = files(/\/(?:random-models|random-conditions|spicedb-equivalence|agreement)\./);
@@ -104,8 +108,8 @@ const withOtherSeed = { FUZZ_SEED: otherSeed, HISTORY_SEED: otherSeed };
 const longer: readonly Stage[] = [
   testsOnDeno("deno", "deno", "cases, runtime, and a part of the API and of replication on Deno", denoSample),
   tests("random-long", "random", "more random policies and histories", randomTests, withOtherSeed),
-  tests("imports-long", "local", "more random models and types", randomModels, { ...withOtherSeed, FUZZ_FACTOR: "2" }),
-  tests("http-threads", "http", "the API of nodes with two threads", defaultHttp, { TEST_THREADS: "2" }),
+  tests("imports-long", "local", "more random models and types", randomModels, withOtherSeed),
+  tests("http-threads", "http", "a part of the API with two threads", threadSample, { TEST_THREADS: "2" }),
   tests("programs", "programs", "what the default tier skips without openssl or other shells", testsWithTools),
 ];
 
@@ -132,7 +136,7 @@ const longest: readonly Stage[] = [
     THREAD_STEPS: "5000",
     THREAD_QUESTIONS: "1000000",
   }),
-  tests("http-threads-long", "http", "all of the API with two threads", files(/^test\/http\/.*\.integration\./), {
+  tests("http-threads-long", "http", "all of the API with two threads", httpTests, {
     TEST_THREADS: "2",
   }),
   tests("cases-over-http", "http", "every case file on nodes", files(/^test\/cases-over-http\./), { CASES: "all" }),
@@ -153,7 +157,7 @@ const longest: readonly Stage[] = [
   }),
   tests("upgrade", "releases", "an upgrade with every broker", files(/\/mixed-versions\./), everyBroker),
   tests("brokers", "system", "scenarios of the second tier with every broker", scenarios, everyBroker),
-  testsOnDeno("deno-http", "deno", "the API on Deno", files(/^test\/http\//)),
+  testsOnDeno("deno-http", "deno", "the API on Deno", httpTests),
   testsOnDeno("deno-replication", "deno", "replication on Deno", files(/^test\/replication\//)),
   testsOnDeno("deno-random", "deno", "random policies on Deno", files(/\/fuzz\.test/), { FUZZ_RUNS: "3000" }),
   testsOnDeno("deno-histories", "deno", "random histories on Deno", files(/^test\/fuzz\/history\./), {

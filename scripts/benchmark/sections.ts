@@ -287,7 +287,7 @@ export function fullSection({ plain, full, bytesPerDecision }: FullRates): Secti
   };
 }
 
-export function threadsSection({ generator, one, two, cost }: ThreadRates): Section {
+export function threadsSection({ generator, one, two, twoOverOne, cost }: ThreadRates): Section {
   return {
     title: `POST /api/authorize with two threads, beside a node with one, on all cores (load from ${generator})`,
     rows: [
@@ -295,7 +295,7 @@ export function threadsSection({ generator, one, two, cost }: ThreadRates): Sect
       {
         what: "two threads",
         value: perSecond(two, "requests"),
-        ratio: { name: "http_threads_2_over_1", value: two / one },
+        ratio: { name: "http_threads_2_over_1", value: twoOverOne },
       },
       ...(cost === undefined
         ? []

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { must } from "../../src/util/assert.ts";
 import { companyOf } from "./company.ts";
 import { cpuSecondsOf } from "./environments.ts";
-import { compiledAfter, generate, manyConnections } from "./http.ts";
+import { compiledAfter, generate } from "./http.ts";
 import { bodiesOf, type PairOptions, placeOf } from "./node-pairs.ts";
 import { withNodes, type Nodes } from "./nodes.ts";
 import { patienceMs } from "./starting.ts";
@@ -19,6 +19,8 @@ export interface ThreadRates {
   /** Answers per second. */
   readonly one: number;
   readonly two: number;
+  /** The answers with two threads, divided by those with one just before: the median of all rounds. */
+  readonly twoOverOne: number;
   /** The processor time of an answer with two threads, divided by that with one. Undefined if the system does not say it. */
   readonly cost: number | undefined;
 }
@@ -30,6 +32,8 @@ interface Load {
 
 const threadsOf = (threads: number): Readonly<Record<string, string>> => ({ OSTIARY_THREADS: String(threads) });
 const bodiesMax = 20_000;
+/** So many that the system spreads them evenly enough over two threads. */
+const connections = 64;
 
 export async function measureThreads(options: PairOptions): Promise<ThreadRates> {
   const { binary, seed, facts, quick } = options;
@@ -56,6 +60,7 @@ export async function measureThreads(options: PairOptions): Promise<ThreadRates>
       generator: isInstalled ? "wrk" : "the own generator",
       one: median(taken.one.map(({ perSecond }) => perSecond)),
       two: median(taken.two.map(({ perSecond }) => perSecond)),
+      twoOverOne: median(taken.one.map(({ perSecond }, round) => must(taken.two[round]).perSecond / perSecond)),
       cost: costs.some(Number.isNaN) ? undefined : median(costs),
     };
   };
@@ -87,15 +92,18 @@ async function runWrk(
   const list = bodies.map((body) => `[[${body}]]`).join(",\n");
   writeFileSync(
     script,
-    `local bodies = {\n${list}\n}
+    `local requests = {\n${list}\n}
 local sent = 0
-wrk.headers["Authorization"] = "Bearer ${key}"
+init = function()
+  wrk.headers["Authorization"] = "Bearer ${key}"
+  for i = 1, #requests do requests[i] = wrk.format("POST", "/api/authorize", nil, requests[i]) end
+end
 request = function()
   sent = sent + 1
-  return wrk.format("POST", "/api/authorize", nil, bodies[sent % #bodies + 1])
+  return requests[sent % #requests + 1]
 end`,
   );
-  const wrk = Bun.spawn(["wrk", "-t1", `-c${manyConnections}`, `-d${seconds}s`, "-s", script, url], { stdout: "pipe" });
+  const wrk = Bun.spawn(["wrk", "-t1", `-c${connections}`, `-d${seconds}s`, "-s", script, url], { stdout: "pipe" });
   const output = await wrk.stdout.text();
   if ((await wrk.exited) !== 0 || output.includes("Non-2xx")) throw new Error(`wrk failed: ${output}`);
   const numberIn = (pattern: RegExp): number => Number(must(pattern.exec(output)?.[1]));
@@ -110,7 +118,7 @@ async function runGenerator(
   seed: number,
 ): Promise<Load> {
   const target = { name: "node", port, warmUpRequests: compiledAfter / 20, senders: [{ key, bodies }] };
-  const plan = { choice: "uniform", seed, connections: manyConnections, rounds: 1, secondsPerRound: seconds } as const;
+  const plan = { choice: "uniform", seed, connections, rounds: 1, secondsPerRound: seconds } as const;
   const [round] = await generate({ ...plan, targets: [target], path: "/api/authorize", ownCore: false });
   const { perSecond } = must(round);
   return { perSecond, answers: perSecond * seconds };

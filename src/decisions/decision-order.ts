@@ -19,12 +19,17 @@ export interface OrderedEntry {
   readonly isSelected: boolean;
 }
 
+/** More decisions do not wait for a thread that does not report: their order is less important than memory. */
+const waitingMax = 200_000;
+
 export class DecisionOrder<Source> {
   /** Up to which number each source has reported all of its decisions. */
   readonly #complete = new Map<Source, number>();
   #waiting: OrderedEntry[] = [];
 
-  /** The source reports decisions, and that it makes no other ones with a number before `next`. Its first report has none. */
+  /**
+   * The source reports decisions, and that it makes no other ones with a number before `next`. Its first report has none.
+   */
   report(source: Source, copied: CopiedEntries | undefined, next: number): void {
     this.#complete.set(source, next);
     if (copied !== undefined) for (const entry of copied.entries()) this.#waiting.push({ copied, ...entry });
@@ -41,13 +46,18 @@ export class DecisionOrder<Source> {
 
   /** The decisions before which all are known, in their order. */
   take(): readonly OrderedEntry[] {
-    const numbers = [...this.#complete.values()];
-    const isKnown = ({ number }: OrderedEntry): boolean => numbers.every((next) => isBefore(number, next));
-    const { true: known = [], false: later = [] } = Object.groupBy(
-      this.#waiting,
-      (entry) => `${isKnown(entry)}` as const,
-    );
-    this.#waiting = later;
-    return known.sort((one, other) => (one.number - other.number) | 0);
+    if (this.#waiting.length === 0) return [];
+    const sorted = this.#waiting.sort((one, other) => (one.number - other.number) | 0);
+    const next = this.#leastNext();
+    const later =
+      next === undefined || sorted.length > waitingMax ? -1 : sorted.findIndex(({ number }) => !isBefore(number, next));
+    this.#waiting = later === -1 ? [] : sorted.splice(later);
+    return sorted;
+  }
+
+  #leastNext(): number | undefined {
+    let least: number | undefined;
+    for (const next of this.#complete.values()) if (least === undefined || isBefore(next, least)) least = next;
+    return least;
   }
 }

@@ -37,7 +37,7 @@ export class RecentDecisions {
 
   /** Returns false for a decision that is larger than a block: it is not kept. */
   add(decision: Decision, isSelected: boolean, number = 0): boolean {
-    return this.#addTo((block) => block.add(decision, isSelected, number));
+    return this.current.add(decision, isSelected, number) || this.#nextBlock().add(decision, isSelected, number);
   }
 
   /** Keeps a copied block as it is: its decisions only have to be found. */
@@ -50,11 +50,11 @@ export class RecentDecisions {
 
   /** As `add`, for the entry at `start` of a copied block. */
   addCopied(copied: CopiedEntries, start: number): boolean {
-    return this.#addTo((block) => block.addCopied(copied, start));
+    return this.current.addCopied(copied, start) || this.#nextBlock().addCopied(copied, start);
   }
 
-  #addTo(add: (block: EntryBlock) => boolean): boolean {
-    if (add(this.current)) return true;
+  /** Begins another block, in place of the older one. */
+  #nextBlock(): EntryBlock {
     this.#onBlockFull();
     const next = this.#older ?? newBlock(this.#blockBytes);
     this.#older = this.#newer;
@@ -62,7 +62,7 @@ export class RecentDecisions {
     next.block.clear();
     next.index.clear();
     next.indexed = 0;
-    return add(next.block);
+    return next.block;
   }
 
   /** The latest decision of `authorize` under this request id; undefined if there is none any more. */

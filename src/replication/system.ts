@@ -6,6 +6,7 @@ import { connect, type IClientOptions, type MqttClient } from "mqtt";
 import { approvePolicies } from "../engine/workers/policy-checks.ts";
 import type { WriterSystem } from "../log/writer/writer.ts";
 import { fetch, type TlsTexts } from "../runtime/fetch.ts";
+import { spreadsConnections } from "../runtime/listener-threads.ts";
 import { serve, type Listener, type ServeOptions } from "../runtime/serve.ts";
 import { spawnWorker } from "../runtime/spawn-worker.ts";
 import { inThisEnvironment } from "../telemetry/current-environment.ts";
@@ -18,6 +19,8 @@ export interface System extends WriterSystem {
   /** Makes one attempt to connect to a broker. */
   connectMqtt(options: IClientOptions): MqttClient;
   serve(options: ServeOptions): Listener;
+  /** Whether `serve` can spread connections over threads. By default it cannot. */
+  readonly spreadsConnections?: boolean;
   /** What this node presents to other nodes and trusts of them; undefined without a certificate and an authority. */
   readonly nodeTls?: () => TlsTexts;
 }
@@ -29,6 +32,7 @@ export const realSystem: System = {
   spawnWorker,
   approvePolicies,
   serve,
+  spreadsConnections,
 };
 
 /** The listeners of the client run in the environment of the caller, which the messages of a socket do not have. */

@@ -69,7 +69,7 @@ export interface ServiceOptions {
 export async function serveNode(
   config: Config,
   first: Node,
-  system: Pick<System, "serve" | "clock" | "fetch"> = realSystem,
+  system: Pick<System, "serve" | "spreadsConnections" | "clock" | "fetch"> = realSystem,
   options: ServiceOptions = {},
 ): Promise<RunningNode> {
   const { testEnvironments } = options;
@@ -77,7 +77,8 @@ export async function serveNode(
   const decisions = new DecisionLog(config, system.clock);
   const history = new MetricHistory(system.clock);
   try {
-    const count = options.isHosted === true || testEnvironments !== undefined ? 1 : answeringThreadsOf(config);
+    const isAlone = options.isHosted === true || testEnvironments !== undefined;
+    const count = isAlone ? 1 : answeringThreadsOf(config, system.spreadsConnections === true);
     const appOptions = appOptionsOf(config, () => current.node, options, { decisions, history }, system);
     const { listBackups, parity } = appOptions;
     const threads =

@@ -43,13 +43,16 @@ export interface ThreadedServer extends HttpServer {
 /** Whether connections can be spread over threads here. */
 export const { spreadsConnections } = platform;
 
+/** How long a thread may take to close its connections. */
+const endMsMax = 1000;
 /** A thread that ends soon after its start is started again after this time. */
 const restartMs = 1000;
 
-/** Throws the error of the system if the port is taken, or no thread can start. */
+/** Throws the error of the system if the port is taken. */
 export function listenOnThreads(options: ListenOptions, threads: ListenerThreads): ThreadedServer {
   const port = platform.reservePort(options.hostname, options.port);
   const running = new Set<ParentThread>();
+  let isReady = false;
   let isStopping = false;
   const start = (): ParentThread => {
     const startedMs = performance.now();
@@ -62,7 +65,7 @@ export function listenOnThreads(options: ListenOptions, threads: ListenerThreads
   const replaceAfterEnd = async (thread: ParentThread, startedMs: number): Promise<void> => {
     const reason = await thread.ended;
     running.delete(thread);
-    if (isStopping || reason === undefined) return;
+    if (isStopping || reason === undefined || !isReady) return;
     threads.onFailure(reason);
     setTimeout(restart, performance.now() - startedMs < restartMs ? restartMs : 0);
   };
@@ -79,10 +82,18 @@ export function listenOnThreads(options: ListenOptions, threads: ListenerThreads
     isStopping = true;
     await Promise.all([...running].map((thread) => thread.end(how)));
   };
-  const first = Array.from({ length: threads.count }, start);
+  const startAll = async (): Promise<void> => {
+    try {
+      await Promise.all(Array.from({ length: threads.count }, async () => start().ready));
+      isReady = true;
+    } catch (error) {
+      await end("now");
+      throw error;
+    }
+  };
   return {
     port,
-    ready: Promise.all(first.map(({ ready }) => ready)).then(() => undefined),
+    ready: startAll(),
     stop: () => end("gently"),
     abort: () => end("now"),
   };
@@ -103,7 +114,7 @@ class ParentThread {
   constructor(entry: string, options: ListenOptions) {
     const ready = Promise.withResolvers<void>();
     const ended = Promise.withResolvers<Error | undefined>();
-    [this.ready, this.ended, this.#end] = [ready.promise, ended.promise, ended.resolve];
+    [this.ready, this.ended] = [ready.promise, ended.promise];
     // A thread that replaces another one has nobody who waits for it.
     ready.promise.catch(() => {});
     const channel = openWorkerChannel(entryUrl(entry));
@@ -122,28 +133,27 @@ class ParentThread {
       if ("listener" in message) requests.receive(message.listener);
       else if ("own" in message) receiveOwn(message.own);
       else if ("isListening" in message) ready.resolve();
-      else if ("hasEnded" in message) this.#terminate();
-      else ready.reject(Object.assign(new Error(message.problem), { code: message.code }));
+      else if ("hasEnded" in message) this.#end(undefined);
+      else this.#end(Object.assign(new Error(message.problem), { code: message.code }));
     });
-    channel.onEnd((reason) => {
+    channel.onEnd((reason) => this.#end(this.#isEnding ? undefined : reason));
+    this.#end = (reason) => {
+      channel.end();
       requests.end();
-      ready.reject(reason);
-      ended.resolve(this.#isEnding ? undefined : reason);
-    });
+      ready.reject(reason ?? new Error("the thread was ended"));
+      ended.resolve(reason);
+    };
     const { hostname, port, bodyBytesMax, idleTimeoutMs, messageBytesMax } = options;
     send({ listen: { hostname, port, bodyBytesMax, idleTimeoutMs, messageBytesMax } });
   }
 
-  /** Ends the thread when its requests have ended, or now. */
+  /** Ends the thread when its requests have ended, or now. A thread that does nothing any more is ended as well. */
   async end(how: "gently" | "now"): Promise<void> {
     this.#isEnding = true;
     this.#channel.send({ end: how } satisfies ToThread);
+    const timer = how === "now" ? setTimeout(() => this.#end(undefined), endMsMax) : undefined;
     await this.ended;
-  }
-
-  #terminate(): void {
-    this.#channel.end();
-    this.#end(undefined);
+    clearTimeout(timer);
   }
 }
 

@@ -34,7 +34,7 @@ export interface SpanOptions {
   readonly startTime?: number;
   /** What the trace is about, if it begins here. */
   readonly traced?: TracedKind;
-  /** Whether another thread has chosen it, with the share of `recordedShare`. */
+  /** Whether another thread has chosen it, with the share of `traceChooser`. */
   readonly isChosen?: boolean | undefined;
 }
 
@@ -87,11 +87,11 @@ export function withSpan<T>(name: string, options: SpanOptions, body: Body<T>, f
 }
 
 /**
- * Which requests begin a trace that is recorded: with a collector this share of them, or undefined if the sampler of the
- * SDK decides. Without one the budget decides, and `share` is 0.
+ * Who decides which requests begin a trace that is recorded: chance, with this share of them; a sampler of the SDK; or
+ * the budget of a node without a collector.
  */
-export function recordedShare(): { readonly share: number | undefined } {
-  return { share: active && budget === undefined ? rootShare : 0 };
+export function traceChooser(): number | "sampler" | "budget" {
+  return active && budget === undefined ? (rootShare ?? "sampler") : "budget";
 }
 
 /** Whether a span belongs to a trace that is recorded without a collector, or begins one that the budget allows. */

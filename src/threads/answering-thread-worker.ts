@@ -2,14 +2,15 @@
  * The entry point of a thread that answers questions beside the main thread (`answering-threads.ts`). It listens at the
  * port of the node, answers what it may (`thread-app.ts`), and reports several times per second what it counted.
  */
-import { type DecisionCounter, newDecisionCounter } from "../decisions/decision-order.ts";
+import { ThreadDecisions } from "../decisions/thread-decisions.ts";
 import type { Shape } from "../engine/query/shapes.ts";
 import { serveListenerThread } from "../runtime/listener-threads.ts";
 import { takeMetricChanges } from "../telemetry/metrics.ts";
+import { must } from "../util/assert.ts";
 import { systemClock } from "../util/clock.ts";
-import type { FromAnswerer, Permission, ToAnswerer } from "./messages.ts";
+import { reasonOf } from "../util/reason.ts";
+import type { Permission, SharedCounters, ThreadCommand, ThreadReport } from "./messages.ts";
 import { openThreadApp } from "./thread-app.ts";
-import { ThreadDecisions } from "../decisions/thread-decisions.ts";
 import { ThreadNode } from "./thread-node.ts";
 
 const reportIntervalMs = 100;
@@ -21,30 +22,40 @@ interface Answering {
 }
 
 serveListenerThread(({ forward, own }) => {
-  let counter = newDecisionCounter();
+  let counters: SharedCounters | undefined;
   let answering: Answering | undefined;
   let isPermitted = false;
   let wasPrepared = false;
+  let problem: string | undefined;
 
   const report = (request?: number): void => {
+    if (counters === undefined) return;
     const { decisions, dropped } = answering?.decisions.take() ?? { decisions: undefined, dropped: 0 };
     const expected = answering?.node.takeExpected();
     const metrics = takeMetricChanges();
     const keyUses = answering?.node.keyUses.take() ?? [];
     const isPrepared = isPermitted && answering?.node.isWarmingUp !== true;
-    const isNews = decisions !== undefined || dropped > 0 || keyUses.length > 0 || Object.keys(metrics).length > 0;
-    if (request === undefined && !isNews && expected === undefined && isPrepared === wasPrepared) return;
-    wasPrepared = isPrepared;
-    const message: FromAnswerer = {
+    const isNews =
+      decisions !== undefined ||
+      dropped > 0 ||
+      keyUses.length > 0 ||
+      Object.keys(metrics).length > 0 ||
+      expected !== undefined ||
+      problem !== undefined ||
+      isPrepared !== wasPrepared;
+    if (request === undefined && !isNews) return;
+    const message: ThreadReport = {
       report: request,
       metrics,
       keyUses,
       decisions,
-      nextDecision: Atomics.load(counter, 0),
+      nextDecision: Atomics.load(counters.decisions, 0),
       droppedDecisions: dropped,
       expected: expected === undefined ? undefined : (JSON.parse(expected) as readonly Shape[]),
       isPrepared,
+      problem,
     };
+    [wasPrepared, problem] = [isPrepared, undefined];
     own.send(message);
   };
   const permit = (permission: Permission | undefined): void => {
@@ -54,19 +65,19 @@ serveListenerThread(({ forward, own }) => {
     answering = undefined;
     isPermitted = true;
     try {
-      if (permission !== undefined) answering = open(permission, counter, report, forward);
-    } catch {
-      // The file was replaced meanwhile, and there will be another permission.
+      if (permission !== undefined) answering = open(permission, must(counters), report, forward);
+    } catch (error) {
+      problem = reasonOf(error);
     }
     previous?.node.close();
   };
   own.onMessage((received) => {
-    const message = received as ToAnswerer;
-    if ("decisionCounter" in message) counter = message.decisionCounter;
+    const message = received as ThreadCommand;
+    if ("begin" in message) counters = message.begin;
     else if ("permission" in message) permit(message.permission);
     else if ("report" in message) report(message.report);
     else if ("takenBytes" in message) answering?.decisions.taken(message.takenBytes);
-    else if (answering !== undefined) answering.node.setAge(message.ageMs);
+    else answering?.node.setAge(message.ageMs);
   });
   systemClock.every(reportIntervalMs, () => report());
   return {
@@ -77,11 +88,11 @@ serveListenerThread(({ forward, own }) => {
 
 function open(
   permission: Permission,
-  counter: DecisionCounter,
+  counters: SharedCounters,
   report: () => void,
   forward: Parameters<typeof openThreadApp>[3],
 ): Answering {
   const node = new ThreadNode(permission);
-  const decisions = new ThreadDecisions(permission, counter, report);
-  return { node, decisions, fetch: openThreadApp(permission, node, decisions, forward) };
+  const decisions = new ThreadDecisions(permission, counters.decisions, report);
+  return { node, decisions, fetch: openThreadApp(permission, counters, { node, decisions }, forward) };
 }

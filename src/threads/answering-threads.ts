@@ -14,10 +14,10 @@ import type { ListenerThreads } from "../runtime/listener-threads.ts";
 import type { WorkerChannel } from "../runtime/platform.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { addMetricChanges, addMetricSource } from "../telemetry/metrics.ts";
-import { recordedShare } from "../telemetry/tracing.ts";
+import { traceChooser } from "../telemetry/tracing.ts";
 import { type Clock, sleep, systemClock } from "../util/clock.ts";
 import { reasonOf } from "../util/reason.ts";
-import type { FromAnswerer, Permission, ToAnswerer } from "./messages.ts";
+import type { Permission, ThreadCommand, ThreadReport } from "./messages.ts";
 
 const log = getLogger("threads");
 
@@ -46,11 +46,13 @@ export class AnsweringThreads {
   readonly #counter = newDecisionCounter();
   readonly #own: ThreadDecisions;
   readonly #order = new DecisionOrder<Thread | ThreadDecisions>();
-  readonly #cancelAge: () => void;
-  readonly #removeSource: () => void;
+  readonly #inFlight: Int32Array<SharedArrayBuffer>;
+  /** Stops what `resume` has started. */
+  readonly #stops: (() => void)[] = [];
   /** Stops watching the database of the node. */
   #unwatch = (): void => {};
-  #isSuspended = false;
+  /** Until the listener is open, too. */
+  #isSuspended = true;
   #isPublishing = false;
   #isCollecting = false;
   #lastReport = 0;
@@ -61,8 +63,7 @@ export class AnsweringThreads {
     this.#node = node;
     this.#reports = reports;
     this.#clock = clock;
-    this.#cancelAge = clock.every(ageIntervalMs, () => this.#sendAge());
-    this.#removeSource = addMetricSource(() => this.collect());
+    this.#inFlight = new Int32Array(new SharedArrayBuffer(count * Int32Array.BYTES_PER_ELEMENT));
     // What this thread decides itself waits for the earlier decisions of the others.
     this.#own = new ThreadDecisions(config, this.#counter, () => this.#takeOwn());
     reports.decisions.threads = {
@@ -88,6 +89,11 @@ export class AnsweringThreads {
   /** The node is there, or another one: its threads may answer. */
   resume(): void {
     this.#isSuspended = false;
+    if (this.#stops.length === 0)
+      this.#stops.push(
+        this.#clock.every(ageIntervalMs, () => this.#sendAge()),
+        addMetricSource(() => this.collect()),
+      );
     this.#unwatch();
     this.#unwatch = this.#node().shared.gate.onChange(() => this.#publishSoon());
     this.#publish();
@@ -150,13 +156,13 @@ export class AnsweringThreads {
     await this.collect();
     this.#reports.decisions.threads = undefined;
     this.#unwatch();
-    this.#cancelAge();
-    this.#removeSource();
+    for (const stop of this.#stops.splice(0)) stop();
   }
 
   #add(channel: WorkerChannel): void {
     const { preparing } = this.#node().shared.gate;
-    const thread = new Thread(channel, (report) => this.#receive(thread, report));
+    const number = this.#freeNumber();
+    const thread = new Thread(channel, number, (report) => this.#receive(thread, report));
     this.#threads.add(thread);
     this.#order.report(thread, undefined, Atomics.load(this.#counter, 0));
     preparing.add(thread);
@@ -166,10 +172,17 @@ export class AnsweringThreads {
       this.#threads.delete(thread);
       this.#order.end(thread);
       preparing.delete(thread);
+      Atomics.store(this.#inFlight, number, 0);
       thread.end();
     });
-    thread.send({ decisionCounter: this.#counter });
-    thread.send({ permission: this.#permission() });
+    thread.send({ begin: { decisions: this.#counter, inFlight: this.#inFlight, thread: number } });
+    if (!this.#isSuspended) thread.send({ permission: this.#permission() });
+  }
+
+  /** That of the thread which this one replaces. */
+  #freeNumber(): number {
+    const used = new Set([...this.#threads].map(({ number }) => number));
+    return Array.from({ length: this.#count }, (_, number) => number).find((number) => !used.has(number)) ?? 0;
   }
 
   /** After the cause of the change is complete. */
@@ -193,6 +206,7 @@ export class AnsweringThreads {
     const { limits, decisions, trace } = this.#config;
     const { gate, changes } = node.shared;
     const number = gate.current;
+    const share = traceChooser();
     // Other threads only have the clock of the system.
     if (this.#isSuspended || node.clock !== systemClock) return undefined;
     try {
@@ -208,10 +222,9 @@ export class AnsweringThreads {
           environment,
           limits,
           decisions,
-          threads: this.#count,
         },
         ageMs: node.health().ageMs,
-        tracedShare: recordedShare().share ?? 1,
+        tracedShare: typeof share === "number" ? share : undefined,
         tracesPerSecond: trace.recentPerSecond,
         expected: engine.expectedQuestions,
       };
@@ -230,20 +243,22 @@ export class AnsweringThreads {
 
   #receive(
     thread: Thread,
-    { metrics, keyUses, decisions, nextDecision, droppedDecisions, expected }: FromAnswerer,
+    { metrics, keyUses, decisions, nextDecision, droppedDecisions, expected, problem }: ThreadReport,
   ): void {
     const node = this.#node();
     addMetricChanges(metrics);
     for (const [id, atMs] of keyUses) node.keyUses.record(id, atMs);
     if (droppedDecisions > 0) this.#reports.decisions.dropped(droppedDecisions);
     if (expected !== undefined) this.#expect(expected);
+    if (problem !== undefined)
+      log.warning("a thread cannot use the database, so the main thread answers for it: {problem}", { problem });
     this.#take(thread, decisions, nextDecision);
     if (decisions === undefined) return;
     thread.send({ takenBytes: decisions.bytes.byteLength });
     this.#addDecisions();
   }
 
-  #expect(expected: NonNullable<FromAnswerer["expected"]>): void {
+  #expect(expected: NonNullable<ThreadReport["expected"]>): void {
     try {
       this.#node().engine().expectQuestions(expected);
     } catch {
@@ -254,15 +269,18 @@ export class AnsweringThreads {
 
 /** One thread. */
 class Thread {
+  /** From 0 on. */
+  readonly number: number;
   readonly #channel: WorkerChannel;
   readonly #waiting = new Map<number, () => void>();
   /** The thread has planned its first questions. */
   onPrepared = (): void => {};
 
-  constructor(channel: WorkerChannel, receive: (report: FromAnswerer) => void) {
+  constructor(channel: WorkerChannel, number: number, receive: (report: ThreadReport) => void) {
     this.#channel = channel;
+    this.number = number;
     channel.onMessage((message) => {
-      const report = message as FromAnswerer;
+      const report = message as ThreadReport;
       receive(report);
       if (report.isPrepared) this.onPrepared();
       if (report.report === undefined) return;
@@ -271,7 +289,7 @@ class Thread {
     });
   }
 
-  send(message: ToAnswerer): void {
+  send(message: ThreadCommand): void {
     this.#channel.send(message);
   }
 

@@ -23,19 +23,27 @@ export interface Permission {
   readonly limits: Limits;
   /** Which decisions are logged. */
   readonly decisions: Config["decisions"];
-  /** The share of the requests that begin a trace for a collector; 0 without one. */
-  readonly tracedShare: number;
+  /** The share of the requests that begin a trace for a collector; undefined without one. */
+  readonly tracedShare: number | undefined;
   /** Without a collector: how many traces of each kind the node records in one second. */
   readonly tracesPerSecond: number;
-  /** The number of threads, which share the limits of memory. */
-  readonly threads: number;
   /** What was asked before, to be planned ahead. */
   readonly expected: readonly Shape[];
 }
 
-export type ToAnswerer =
-  /** The first message: the counter numbers the decisions of all threads. */
-  | { readonly decisionCounter: DecisionCounter }
+/** What all threads of a node count together. */
+export interface SharedCounters {
+  /** Numbers their decisions. */
+  readonly decisions: DecisionCounter;
+  /** How many requests each thread has begun to answer, by the number of the thread. */
+  readonly inFlight: Int32Array<SharedArrayBuffer>;
+  /** The number of this thread. */
+  readonly thread: number;
+}
+
+export type ThreadCommand =
+  /** The first message. */
+  | { readonly begin: SharedCounters }
   /** Undefined if the thread may not answer. */
   | { readonly permission: Permission | undefined }
   /** How old the data of a fallback is, in ms. */
@@ -45,7 +53,8 @@ export type ToAnswerer =
   /** So many bytes of decisions were taken over. */
   | { readonly takenBytes: number };
 
-export interface FromAnswerer {
+/** What a thread has counted since the last report. */
+export interface ThreadReport {
   /** The number of the request for this report; undefined if there was none. */
   readonly report: number | undefined;
   readonly metrics: MetricChanges;
@@ -60,4 +69,6 @@ export interface FromAnswerer {
   readonly expected: readonly Shape[] | undefined;
   /** Whether the thread has planned its first questions. */
   readonly isPrepared: boolean;
+  /** Why the thread cannot use the database of its permission; undefined if there is no such problem. */
+  readonly problem: string | undefined;
 }

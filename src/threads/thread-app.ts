@@ -4,6 +4,7 @@
  * an error. So each error, wait, forwarding and long query has one place, and an answer is the same in all threads.
  */
 import { TraceFlags } from "@opentelemetry/api";
+import type { ThreadDecisions } from "../decisions/thread-decisions.ts";
 import { authorizeAnswer } from "../features/questions/authorize.ts";
 import { authorizeEndpoints, questionEndpoints } from "../features/questions/endpoints.ts";
 import { handleQuestions } from "../features/questions/handle.ts";
@@ -33,13 +34,12 @@ import { must } from "../util/assert.ts";
 import { pathStart } from "../util/request-url.ts";
 import { smallBodyBytes } from "../util/tuning.ts";
 import { localQueries } from "./local-queries.ts";
-import type { Permission } from "./messages.ts";
-import type { ThreadDecisions } from "../decisions/thread-decisions.ts";
+import type { Permission, SharedCounters } from "./messages.ts";
 import { OnlyMainThread, type ThreadNode } from "./thread-node.ts";
 
 type Forward = ListenerThread["forward"];
-/** The response to a question whose sender may ask; undefined if the main thread has to answer. Throws, too, in that case. */
-type Answer = (exchange: Exchange, request: Request, body: string) => Response | Promise<Response>;
+/** The response to a question whose sender may ask. Throws or rejects if the main thread has to answer. */
+type Answer = (exchange: Exchange, body: string) => Response | Promise<Response>;
 
 interface Route {
   readonly endpoint: Endpoint;
@@ -50,28 +50,39 @@ interface Route {
 /** Returns the function that answers a request here or forwards it. `node` has the database of the permission. */
 export function openThreadApp(
   permission: Permission,
-  node: ThreadNode,
-  decisions: ThreadDecisions,
+  { inFlight, thread }: SharedCounters,
+  { node, decisions }: { readonly node: ThreadNode; readonly decisions: ThreadDecisions },
   forward: Forward,
 ): (request: Request, connections: RequestConnections) => Response | Promise<Response> {
   const { limits } = permission;
-  const parts = partsOf(permission, node);
+  const parts = partsOf(permission, node, inFlight.length);
   const routes = routesOf(permission, node, decisions);
   const isTraced = traceChoice(permission);
 
-  /** The body is read, so the main thread gets it as well. */
+  /** The exchange is over for this thread: it has a response, or the main thread gets the request. */
+  const end = (): number => Atomics.sub(inFlight, thread, 1);
+  const finish = (exchange: Exchange, response: Response): Response => {
+    end();
+    finishExchange(exchange, response);
+    return response;
+  };
+  const handOver = ({ received, connections }: Exchange, body?: string): Promise<Response> => {
+    end();
+    return forward(received, must(connections), body === undefined ? {} : { body });
+  };
   const answerBody = (exchange: Exchange, body: string | LargeBody): Response | Promise<Response> => {
     const text = body as string; // `isUsual` has its length.
-    const { received } = exchange;
-    const instead = (): Promise<Response> => forward(received, must(exchange.connections), { body: text });
-    if (!node.mayAnswer) return instead();
+    if (!node.mayAnswer) return handOver(exchange, text);
     try {
-      const response = must(routes.get(exchange.route)).answer(exchange, received, text);
+      const response = must(routes.get(exchange.route)).answer(exchange, text);
       return response instanceof Promise
-        ? response.then((settled) => finish(exchange, settled), instead)
+        ? response.then(
+            (settled) => finish(exchange, settled),
+            () => handOver(exchange, text),
+          )
         : finish(exchange, response);
     } catch {
-      return instead();
+      return handOver(exchange, text);
     }
   };
   const readAndAnswer = (exchange: Exchange): Promise<Response> =>
@@ -87,27 +98,34 @@ export function openThreadApp(
     const parent = request.headers.get("traceparent");
     if (isTraced(parent, endpoint === authorizeEndpoints.authorize ? "decision" : "request"))
       return forward(request, connections, { isTraced: true });
-    const span = unrecordedSpan(parent);
-    const exchange = beginExchange(node, request, parts, span, connections);
+    const exchange = beginExchange(node, request, parts, unrecordedSpan(parent), connections);
     beginEndpoint(exchange, endpoint);
+    Atomics.add(inFlight, thread, 1);
+    if (sumOf(inFlight) > limits.requestsInFlightMax) return handOver(exchange);
     try {
       const access = guard(exchange, request);
       if (access === undefined) return readAndAnswer(exchange);
       return access.then(
         () => readAndAnswer(exchange),
-        () => forward(request, connections),
+        () => handOver(exchange),
       );
     } catch {
-      return forward(request, connections);
+      return handOver(exchange);
     }
   };
+}
+
+function sumOf(counts: Int32Array): number {
+  let sum = 0;
+  for (let index = 0; index < counts.length; index++) sum += Atomics.load(counts, index);
+  return sum;
 }
 
 /** The main thread records traces, so it gets the requests that begin or continue one. */
 function traceChoice({ tracedShare, tracesPerSecond }: Permission) {
   const budget = new TraceBudget(tracesPerSecond);
   return (parent: string | null, kind: TracedKind): boolean => {
-    if (tracedShare === 0) return budget.take(undefined, kind);
+    if (tracedShare === undefined) return budget.take(undefined, kind);
     const given = parseTraceparent(parent);
     if (given === undefined) return Math.random() < tracedShare;
     return (given.traceFlags & TraceFlags.SAMPLED) !== 0;
@@ -120,7 +138,8 @@ function isUsual({ headers }: Request): boolean {
   return declared !== null && Number(declared) <= smallBodyBytes;
 }
 
-function partsOf({ limits, threads }: Permission, node: ThreadNode): ExchangeParts {
+/** The threads share the limit of bytes. */
+function partsOf({ limits }: Permission, node: ThreadNode, threads: number): ExchangeParts {
   const { bufferedBytesMax, bufferedNodeBytesReserved } = limits;
   const clientBytesMax = Math.floor((bufferedBytesMax - bufferedNodeBytesReserved) / threads);
   const budget = new ByteBudget({ bufferedBytesMax: clientBytesMax, bufferedNodeBytesReserved: 0 });
@@ -144,11 +163,12 @@ function routesOf({ limits }: Permission, node: ThreadNode, decisions: ThreadDec
   const routes = new Map<string, Route>();
   const add = (endpoint: Endpoint, answer: Answer): void =>
     void routes.set(endpoint.path, { endpoint, guard: guardOf(node, endpoint, "read"), answer });
-  add(authorizeEndpoints.authorize, (exchange, _request, body) => authorize(exchange, body));
+  add(authorizeEndpoints.authorize, authorize);
   for (const id of ["authorizeResources", "list", "actions", "bulkActions", "query", "evaluateQuery"] as const) {
     const endpoint = questionEndpoints[id];
     const handler = handlers[id] as (call: object) => unknown;
-    add(endpoint, async (exchange, request, body) => {
+    add(endpoint, async (exchange, body) => {
+      const request = exchange.received;
       attachExchange(request, exchange);
       const question = bodies.parseValue(endpoint.body, parseJson(body));
       return reply(exchange, 200, await handler({ body: question, request, path: endpoint.path, params: {} }));
@@ -159,9 +179,4 @@ function routesOf({ limits }: Permission, node: ThreadNode, decisions: ThreadDec
 
 function onlyMainThread(): never {
   throw new OnlyMainThread();
-}
-
-function finish(exchange: Exchange, response: Response): Response {
-  finishExchange(exchange, response);
-  return response;
 }

@@ -133,6 +133,7 @@ export class ThreadNode implements Node {
     this.#age = { ms, atMs: this.clock.monotonicMs() };
   }
 
+  /** Of it, responses only have the age. */
   health(): NodeHealth {
     const { ms, atMs } = this.#age;
     const { epoch, term, offset, digest } = this.state();
@@ -155,7 +156,7 @@ export class ThreadNode implements Node {
     if (this.role !== "fallback") throw new OnlyMainThread();
   }
 
-  /** The main thread permits answers only if no `maxStaleness` is set. */
+  /** With `maxStaleness` one thread answers (`thread-count.ts`). */
   requireFresh(): void {}
 
   /** The main thread gets the request, and the same error. */

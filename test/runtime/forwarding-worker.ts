@@ -1,4 +1,4 @@
-/** A thread that answers `/thread` itself, and forwards all other requests. It fails when it is told so. */
+/** A thread that answers `/thread` itself, and forwards all other requests. It fails or hangs when it is told so. */
 import { serveListenerThread } from "../../src/runtime/listener-threads.ts";
 import { pathOf } from "../../src/util/request-url.ts";
 
@@ -10,6 +10,8 @@ serveListenerThread(({ forward, own }) => {
       setTimeout(() => {
         throw new Error("the thread was told to fail");
       });
+    // No event is handled any more.
+    if (message === "hang") for (;;);
   });
   return {
     fetch(request, connections) {

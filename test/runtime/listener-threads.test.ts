@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "bun:test";
 import { connect } from "node:net";
 import type { WorkerChannel } from "../../src/runtime/platform.ts";
-import { spreadsConnections } from "../../src/runtime/listener-threads.ts";
+import { type ListenerThreads, spreadsConnections } from "../../src/runtime/listener-threads.ts";
 import { type Listener, serve, type ServeOptions } from "../../src/runtime/serve.ts";
 import { must } from "../../src/util/assert.ts";
 import { eventually } from "../replication/cluster.ts";
@@ -12,18 +12,19 @@ const failures: string[] = [];
 let answer: ServeOptions["fetch"] = () => new Response("main");
 let listener: Listener;
 
-function listen(port: number): Listener {
+function listen(port: number, changes: Partial<ListenerThreads> = {}, stopGraceMs = 5000): Listener {
   return serve({
     hostname: "127.0.0.1",
     port,
     fetch: (request, connections) => answer(request, connections),
     websocket: { path: "/echo", subprotocol: "mqtt", onConnection: (duplex) => void duplex.pipe(duplex) },
-    stopGraceMs: 5000,
+    stopGraceMs,
     threads: {
       count,
       entry: "../test/runtime/forwarding-worker.ts",
       onThread: (thread) => void threads.push(thread),
       onFailure: (reason) => void failures.push(reason.message),
+      ...changes,
     },
   });
 }
@@ -208,4 +209,24 @@ own("a stop waits for the requests in flight", async () => {
   expect(await (await response).text()).toBe("late");
   await stopped;
   await expect(fetch(other.url)).rejects.toThrow();
+});
+
+own("a thread that hangs does not keep the listener from its end", async () => {
+  const hanging: WorkerChannel[] = [];
+  const other = listen(0, { onThread: (thread) => void hanging.push(thread) }, 100);
+  await other.ready;
+  must(hanging[0]).send("hang");
+  await other.stop();
+  await expect(fetch(other.url)).rejects.toThrow();
+});
+
+own("threads that cannot start are an error of the start, and leave nothing behind", async () => {
+  const broken = listen(0, { entry: "../test/runtime/missing-worker.ts" });
+  await expect(broken.ready).rejects.toThrow(`can't listen on 127.0.0.1:0`);
+  const { port } = broken;
+  await eventually(async () => {
+    const next = listen(port);
+    await next.ready;
+    await next.stop();
+  });
 });

@@ -1,5 +1,6 @@
 /** The active policy of a store, compiled once for each connection. */
 import type { CatalogueKey, Connection } from "../store/connection/connection.ts";
+import { readState } from "../store/log/store-state.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import { activate, type ActivePolicy } from "./active-policy.ts";
@@ -10,10 +11,7 @@ export interface Activation {
   readonly stamp: number;
 }
 
-interface CachedActivation extends Activation {
-  readonly source: string;
-  readonly filename: string | null;
-}
+interface CachedActivation extends Activation, PolicyText {}
 
 /** The policy that answers instead of the stored one. */
 const draftActivation: CatalogueKey<Activation> = { name: "draft policy" };
@@ -83,13 +81,29 @@ function activationFor(database: Connection, id: number, stamp: number): Activat
   const known = database.catalogue.get(cachedActivation);
   if (known && known.stamp === stamp && stamp !== 0) return known;
   if (id === 0) return undefined;
-  const [row] = database.statement("SELECT source, filename FROM policy WHERE id = ?1").values(id);
-  const [source, file] = must(row, "the active policy is missing");
-  const current = { source: String(source), filename: file === null ? null : String(file), stamp };
+  const current = { ...must(storedTextOf(database, id), "the active policy is missing"), stamp };
   if (known?.source === current.source && known.filename === current.filename && known.stamp === stamp) return known;
   const activation = { ...current, active: activate(current.source, current.filename) };
   database.catalogue.set(cachedActivation, activation);
   return activation;
+}
+
+interface PolicyText {
+  readonly source: string;
+  readonly filename: string | null;
+}
+
+function storedTextOf(database: Connection, id: number): PolicyText | undefined {
+  const [row] = database.statement("SELECT source, filename FROM policy WHERE id = ?1").values(id);
+  if (row === undefined) return undefined;
+  const [source, file] = row;
+  return { source: String(source), filename: file === null ? null : String(file) };
+}
+
+/** What `activate` gets for the active policy; undefined without one. */
+export function activeTextOf(database: Connection): PolicyText | undefined {
+  const { policyId } = readState(database);
+  return storedTextOf(database, policyId);
 }
 
 /** Makes all connections plan every query again, from the commit of the current transaction on. */

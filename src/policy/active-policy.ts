@@ -12,6 +12,7 @@ import type { PolarLimits } from "../polar/limits.ts";
 import type { Policy } from "../polar/policy.ts";
 import type { Source } from "../polar/source.ts";
 import { AppError } from "../util/app-error.ts";
+import { isTrailer } from "./stored-policy.ts";
 
 export interface ActivePolicy {
   readonly policy: Policy;
@@ -45,22 +46,66 @@ export const acceptedPolicyLimits: Limits = {
 /** A policy that becomes active is needed several times, to create its tables and to answer. */
 const recentPolicies = new LRUCache<string, ActivePolicy>({ max: 4 });
 
+/** Policies that another thread has compiled because they will become active. */
+interface Compiled {
+  readonly source: string;
+  readonly filename: string | null;
+  readonly active: ActivePolicy;
+}
+
+let compiledAhead: readonly Compiled[] = [];
+const compiledAheadMax = 2;
+
 /**
  * Compiles a policy that was checked when it was accepted. If it does not compile now, another node with a newer
  * version has accepted it.
  */
 export function activate(source: string, filename: string | null): ActivePolicy {
-  const key = (filename === null ? "-" : stringKey(filename)) + source;
+  const key = keyOf(source, filename);
   const recent = recentPolicies.get(key);
   if (recent) return recent;
-  const sources = [{ name: filename ?? "policy.polar", text: source }];
-  const { policy, diagnostics } = compile(sources, polarLimits(acceptedPolicyLimits), { warns: false });
-  if (!policy)
-    throw new AppError("not_ready", "the active policy needs a newer version of this software", { cause: diagnostics });
-  const active = prepare(policy, acceptedPolicyLimits, sources);
+  const ahead = findCompiled(source, filename);
+  const active =
+    ahead === undefined ? compileAccepted(source, filename) : { ...ahead.active, sources: sourcesOf(source, filename) };
   recentPolicies.set(key, active);
   return active;
 }
+
+/** As `activate`, but always compiles. */
+export function compileAccepted(source: string, filename: string | null): ActivePolicy {
+  const sources = sourcesOf(source, filename);
+  const { policy, diagnostics } = compile(sources, polarLimits(acceptedPolicyLimits), { warns: false });
+  if (!policy)
+    throw new AppError("not_ready", "the active policy needs a newer version of this software", { cause: diagnostics });
+  return prepare(policy, acceptedPolicyLimits, sources);
+}
+
+/** Whether `activate` need not compile the policy. */
+export function isCompiled(source: string, filename: string | null): boolean {
+  return recentPolicies.has(keyOf(source, filename)) || findCompiled(source, filename) !== undefined;
+}
+
+/** From now on `activate` returns this policy, which `compileAccepted` has made of the source in another thread. */
+export function adoptCompiled(source: string, filename: string | null, active: ActivePolicy): void {
+  compiledAhead = [{ source, filename, active }, ...compiledAhead].slice(0, compiledAheadMax);
+}
+
+/** A policy with this source, or with this source before a trailer: a comment of one line, which changes nothing. */
+function findCompiled(source: string, filename: string | null): Compiled | undefined {
+  return compiledAhead.find(
+    (compiled) =>
+      compiled.filename === filename &&
+      source.startsWith(compiled.source) &&
+      (source.length === compiled.source.length || isTrailer(source.slice(compiled.source.length))),
+  );
+}
+
+const keyOf = (source: string, filename: string | null): string =>
+  (filename === null ? "-" : stringKey(filename)) + source;
+
+const sourcesOf = (source: string, filename: string | null): readonly Source[] => [
+  { name: filename ?? "policy.polar", text: source },
+];
 
 /** Compiles a checked policy. Throws `TooLarge`. */
 export function prepare(policy: Policy, limits: Limits, sources: readonly Source[] = []): ActivePolicy {

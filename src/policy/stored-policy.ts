@@ -45,6 +45,11 @@ export function storedText(id: number, { source, author, message, parts }: Store
   return `${source}${begin}${asciiJson({ policy: id, author, message, parts })}`;
 }
 
+/** Whether a text that follows a whole policy is only a trailer, or looks like one: a comment of one line. */
+export function isTrailer(text: string): boolean {
+  return text.startsWith(begin) && /^[ -~]*$/.test(text.slice(1));
+}
+
 /** The reverse of `storedText`. A text without a trailer is a source. */
 export function parseStoredText(id: number, text: string): StoredPolicy {
   const at = text.lastIndexOf(begin);

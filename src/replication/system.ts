@@ -5,6 +5,7 @@
 import { connect, type IClientOptions, type MqttClient } from "mqtt";
 import { approvePolicies } from "../engine/workers/policy-checks.ts";
 import type { WriterSystem } from "../log/writer/writer.ts";
+import { compileAhead } from "../policy/compile-ahead.ts";
 import { fetch, type TlsTexts } from "../runtime/fetch.ts";
 import { spreadsConnections } from "../runtime/listener-threads.ts";
 import { serve, type Listener, type ServeOptions } from "../runtime/serve.ts";
@@ -31,6 +32,7 @@ export const realSystem: System = {
   connectMqtt,
   spawnWorker,
   approvePolicies,
+  compileAhead,
   serve,
   spreadsConnections,
 };

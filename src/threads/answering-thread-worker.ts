@@ -4,6 +4,9 @@
  */
 import { ThreadDecisions } from "../decisions/thread-decisions.ts";
 import type { Shape } from "../engine/query/shapes.ts";
+import { adoptCompiled } from "../policy/active-policy.ts";
+import type { CompiledAhead } from "../policy/compile-ahead.ts";
+import { unpackPolicy } from "../policy/packed-policy.ts";
 import { serveListenerThread } from "../runtime/listener-threads.ts";
 import { takeMetricChanges } from "../telemetry/metrics.ts";
 import { must } from "../util/assert.ts";
@@ -75,6 +78,7 @@ serveListenerThread(({ forward, own }) => {
     const message = received as ThreadCommand;
     if ("begin" in message) counters = message.begin;
     else if ("permission" in message) permit(message.permission);
+    else if ("compiled" in message) adopt(message.compiled);
     else if ("report" in message) report(message.report);
     else if ("takenBytes" in message) answering?.decisions.taken(message.takenBytes);
     else answering?.node.setAge(message.ageMs);
@@ -85,6 +89,10 @@ serveListenerThread(({ forward, own }) => {
     close: () => permit(undefined),
   };
 });
+
+function adopt({ source, filename, packed }: CompiledAhead): void {
+  adoptCompiled(source, filename, unpackPolicy(packed));
+}
 
 function open(
   permission: Permission,

@@ -10,6 +10,7 @@ import { DecisionOrder, newDecisionCounter } from "../decisions/decision-order.t
 import { type DecisionCopy, ThreadDecisions } from "../decisions/thread-decisions.ts";
 import type { ParityLog } from "../http/parity/parity-log.ts";
 import type { Node } from "../replication/node.ts";
+import { type CompiledAhead, onCompiledAhead } from "../policy/compile-ahead.ts";
 import type { ListenerThreads } from "../runtime/listener-threads.ts";
 import type { WorkerChannel } from "../runtime/platform.ts";
 import { getLogger } from "../telemetry/logger.ts";
@@ -93,6 +94,7 @@ export class AnsweringThreads {
       this.#stops.push(
         this.#clock.every(ageIntervalMs, () => this.#sendAge()),
         addMetricSource(() => this.collect()),
+        onCompiledAhead((compiled) => this.#sendPolicy(compiled)),
       );
     this.#unwatch();
     this.#unwatch = this.#node().shared.gate.onChange(() => this.#publishSoon());
@@ -111,6 +113,12 @@ export class AnsweringThreads {
     const report = ++this.#lastReport;
     await Promise.all([...this.#threads].map((thread) => Promise.race([thread.collect(report), late])));
     this.#addDecisions();
+  }
+
+  /** Resolves when all threads have the policy. */
+  async #sendPolicy(compiled: CompiledAhead): Promise<void> {
+    for (const thread of this.#threads) thread.send({ compiled });
+    await this.collect();
   }
 
   #collectSoon(): void {

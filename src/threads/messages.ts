@@ -6,6 +6,7 @@ import type { DecisionCopy } from "../decisions/thread-decisions.ts";
 import type { Shape } from "../engine/query/shapes.ts";
 import type { NodeHealth } from "../replication/node-health.ts";
 import type { GateNumber } from "../store/connection/answer-gate.ts";
+import type { CompiledAhead } from "../policy/compile-ahead.ts";
 import type { SequenceLock } from "../store/connection/sequence-lock.ts";
 import type { MetricChanges } from "../telemetry/metrics.ts";
 
@@ -48,6 +49,8 @@ export type ThreadCommand =
   | { readonly permission: Permission | undefined }
   /** How old the data of a fallback is, in ms. */
   | { readonly ageMs: number | null }
+  /** A policy that may become active. */
+  | { readonly compiled: CompiledAhead }
   /** Send a report now. */
   | { readonly report: number }
   /** So many bytes of decisions were taken over. */

@@ -208,6 +208,7 @@ export class SystemWithClock implements ClusterSystem {
   readonly openBroker = this.#real.openBroker;
   readonly spawnWorker = this.#real.spawnWorker;
   readonly approvePolicies = this.#real.approvePolicies;
+  readonly compileAhead = this.#real.compileAhead;
   readonly serve = this.#real.serve;
   readonly connectNode = this.#real.connectNode;
   readonly openLease = this.#real.openLease;

@@ -16,8 +16,8 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   store: ["config", "runtime", "telemetry", "util"],
   // Translates the schemas of other systems: pure, and needs nothing of a node but the shape of facts.
   import: ["polar", "store", "util"],
-  // The active policy of a store: the log writes under it, and the engine answers under it.
-  policy: ["config", "datalog", "polar", "store", "util"],
+  // The active policy of a store: the log writes under it, and the engine answers under it. A thread compiles large ones.
+  policy: ["config", "datalog", "polar", "runtime", "store", "telemetry", "util"],
   // Each change of a store, in one place. Its thread opens the database, hence runtime.
   log: ["config", "datalog", "policy", "runtime", "store", "telemetry", "util"],
   // Answers. It applies events only to databases in memory: for the tests of a policy, and for reports of plans.
@@ -50,6 +50,7 @@ const layers: Readonly<Record<string, readonly string[]>> = {
     "features",
     "http",
     "log",
+    "policy",
     "replication",
     "runtime",
     "store",

@@ -40,6 +40,11 @@ export function normalise(policy: Policy, universe: Universe, limits: SizeLimits
     for (const { body } of normalised) spend(body.length + 1, rule.span);
     return normalised;
   });
+  return programOf(rules);
+}
+
+/** The program with these rules. */
+export function programOf(rules: readonly ProgramRule[]): DatalogProgram {
   const heads = new Map<string, ArgumentIndex<ProgramRule>>();
   for (const rule of rules)
     heads.getOrInsertComputed(rule.predicate, () => new ArgumentIndex()).add(rule, headPatterns(rule));

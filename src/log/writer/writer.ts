@@ -8,6 +8,7 @@ import type { Limits } from "../../config/limits.ts";
 import type { Commands, WorkerHandle, WorkerKind } from "../../runtime/worker.ts";
 import { newSequenceLock } from "../../store/connection/sequence-lock.ts";
 import type { NodeSetting } from "../../store/keys/api-keys.ts";
+import type { LogRow } from "../../store/log/log.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
 import { inThisEnvironment } from "../../telemetry/current-environment.ts";
 import { getLogger, isDebugging } from "../../telemetry/logger.ts";
@@ -19,6 +20,7 @@ import { reasonOf } from "../../util/reason.ts";
 import { rateLimiter } from "../../util/rate-limiter.ts";
 import type { Clock } from "../../util/clock.ts";
 import { storageFailureIn, type StorageFailure } from "../../util/storage-failure.ts";
+import { decodeEffect, type Effect } from "../event/event.ts";
 import { mintEpoch } from "../event/position.ts";
 import { StorageStatus } from "../../store/directory/storage-status.ts";
 import type { NextEvent, WriteMeta, WriteRequest, WriteResult } from "../append/append.ts";
@@ -41,6 +43,8 @@ export interface WriterSystem {
   spawnWorker<C extends Commands, Event>(kind: WorkerKind): WorkerHandle<C, Event>;
   /** Checks uploaded policies without blocking the serving thread or the writer. */
   approvePolicies(limits: Limits): ApprovePolicy;
+  /** Compiles a policy that will become active, so that no thread that answers waits for it. By default nobody does. */
+  readonly compileAhead?: ((source: string, filename: string | null) => Promise<void>) | undefined;
 }
 
 /** A batch whose changes are JSON that only the worker parses. */
@@ -64,6 +68,7 @@ export class Writer {
   #options: WriterOptions;
   readonly #clock: Clock;
   readonly #approve: ApprovePolicy;
+  readonly #compileAhead: (source: string, filename: string | null) => Promise<void>;
   /** Tells readers when the store may have changed. */
   readonly changes = newSequenceLock();
   readonly storage = new StorageStatus();
@@ -87,6 +92,7 @@ export class Writer {
     this.#clock = system.clock;
     this.#warningLimit = rateLimiter(warningIntervalMs, system.clock);
     this.#approve = system.approvePolicies(options.limits);
+    this.#compileAhead = system.compileAhead ?? (() => Promise.resolve());
     const onEvent = inThisEnvironment((event: WriterEvent) => this.#onEvent(event));
     this.#spawnWorker = () => {
       const worker = system.spawnWorker<WriterCommands, WriterEvent>(writerWorker);
@@ -255,12 +261,26 @@ export class Writer {
       const runTests = !force && checks === 0;
       const upload = { source, filename, runTests, storePath: this.#path };
       approval = await withSpan("check policy", {}, () => this.#approve(upload, meta.sender ?? ""));
+      await this.#compileAhead(source, filename);
       admit();
     }
   }
 
-  replay(request: ReplayRequest): Promise<CommittedReplay> {
+  async replay(request: ReplayRequest): Promise<CommittedReplay> {
+    const last = request.rows.findLast(({ kind }) => kind === "policy");
+    if (last !== undefined) await this.#compileStored(last);
     return this.#worker.call("replay", request).catch(countFailure);
+  }
+
+  /** An event of another node is checked when it is applied. */
+  async #compileStored({ body }: LogRow): Promise<void> {
+    let effect: Effect;
+    try {
+      effect = decodeEffect(body);
+    } catch {
+      return;
+    }
+    if (effect.kind === "policy") await this.#compileAhead(effect.source, effect.filename);
   }
 
   /** Begins a new epoch with an event of its own. AppError `conflict` if the term is not a later one. */

@@ -2,7 +2,9 @@
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import { activeTextOf } from "../../policy/activation.ts";
 import { installFile } from "../../runtime/atomic-file.ts";
+import { openStore } from "../../store/connection/open-store.ts";
 import { historyOf, nextStorePath, readNodeFile, writeNodeFile } from "../../store/directory/data-directory.ts";
 import { isMigrated } from "../../store/directory/migrate.ts";
 import { diskSpaceOf } from "../../store/directory/disk-space.ts";
@@ -19,6 +21,7 @@ import type { StorageStatus } from "../../store/directory/storage-status.ts";
 import type { NodeContext } from "../node-context.ts";
 import { StorageError, storageFailureIn } from "../../util/storage-failure.ts";
 import { secondCheckThreadBytes } from "../../util/tuning.ts";
+import type { System } from "../system.ts";
 import { unpackSnapshotInWorker } from "./snapshot-jobs.ts";
 
 const log = getLogger("snapshot");
@@ -147,6 +150,7 @@ export async function installSnapshot(
     });
     const { state, unpackMs, checkMs } = await unpacking;
     guard.require(historyOf(unpacked), sender);
+    await compilePolicyOf(unpacked, system);
     const path = nextStorePath(directory);
     installFile(unpacked, path);
     metrics.snapshots.inc({ action: "installed" });
@@ -159,6 +163,19 @@ export async function installSnapshot(
   } finally {
     removeFiles(databaseFiles(unpacked));
   }
+}
+
+/** The policy of the database at `path`, which will answer soon. */
+async function compilePolicyOf(path: string, { compileAhead }: System): Promise<void> {
+  if (compileAhead === undefined) return;
+  const store = openStore(path, { readonly: true });
+  let text: ReturnType<typeof activeTextOf>;
+  try {
+    text = activeTextOf(store);
+  } finally {
+    store.close();
+  }
+  if (text !== undefined) await compileAhead(text.source, text.filename);
 }
 
 /** Metadata of a database from a snapshot: which snapshot it is, and when it was last known to be the newest. */

@@ -21,6 +21,7 @@ import { timeListings } from "./listing.ts";
 import { measureLocal } from "./local.ts";
 import type { Choice } from "./load-generator.ts";
 import { withNodes, type Nodes } from "./nodes.ts";
+import { measureBeside } from "./beside.ts";
 import { measureThreads } from "./threads.ts";
 import { measureFull, measureTenEnvironments } from "./node-pairs.ts";
 import { measurePeers } from "./peers/measure.ts";
@@ -69,6 +70,7 @@ export async function measureAll(
   const pair = { ...bench, facts: smallSize };
   show(section.fullSection(await measureFull(pair)));
   show(section.threadsSection(await measureThreads(pair)));
+  show(section.besideSection(await measureBeside(pair)));
   show(section.consoleSection(await measureConsole(pair)));
   show(section.tenEnvironmentsSection(await measureTenEnvironments(pair)));
   await withNodes(binary, join(directory, "idle"), "on", async (nodes) =>

@@ -8,6 +8,7 @@ export interface Nodes {
   readonly primary: NodeProcess;
   readonly edge: NodeProcess;
   readonly adminKey: string;
+  readonly nodeKey: string;
 }
 
 /** One thread answers, so that ratios are the same on any number of cores. */
@@ -63,5 +64,6 @@ async function describeNodes(
     primary: node("primary", primaryPort, { OSTIARY_ADMIN_KEY: adminKey, OSTIARY_MQTT_PORT: "0" }),
     edge: node("edge", edgePort, { OSTIARY_PRIMARY: `http://127.0.0.1:${primaryPort}` }),
     adminKey,
+    nodeKey,
   };
 }

@@ -14,6 +14,7 @@ import type { Depth } from "./landmarks.ts";
 import type { ListingTimes } from "./listing.ts";
 import type { LocalTimes } from "./local.ts";
 import type { EnvironmentRates, FullRates } from "./node-pairs.ts";
+import type { Beside } from "./beside.ts";
 import type { ThreadRates } from "./threads.ts";
 import type { PeerRates } from "./peers/measure.ts";
 import { count, duration, megabytes, percent, perSecond, type Row, type Section } from "./report.ts";
@@ -307,6 +308,17 @@ export function threadsSection({ generator, one, two, twoOverOne, cost }: Thread
             },
           ]),
     ],
+  };
+}
+
+export function besideSection(results: readonly Beside[]): Section {
+  return {
+    title: "POST /api/authorize, one question after the other, alone and beside other work of the node",
+    rows: results.map(({ work, key, done, p99Alone, p99Beside, longestAlone, longestBeside }) => ({
+      what: `${work}, ${done} times: p99 without and with it (longest)`,
+      value: `${duration(p99Alone)} (${duration(longestAlone)}), ${duration(p99Beside)} (${duration(longestBeside)})`,
+      ratio: { name: `p99_beside_${key}_over_alone`, value: p99Beside / p99Alone },
+    })),
   };
 }
 

@@ -1,6 +1,6 @@
 /** Real servers of PostgreSQL and MariaDB, each on a folder of its own. */
 import * as Bun from "bun";
-import { chmodSync, existsSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort } from "../scripts/node-process.ts";
@@ -14,10 +14,14 @@ export interface Server {
   stop(): Promise<void>;
 }
 
-/** Where Debian has the programs of PostgreSQL; undefined without them. */
-export const postgresFolder = [
-  ...new Bun.Glob("/usr/lib/postgresql/*/bin").scanSync({ cwd: "/", onlyFiles: false }),
-].at(-1);
+/** Where a folder of versions, as Debian has it, has the programs of PostgreSQL; undefined without them. */
+export const postgresIn = (versions: string): string | undefined =>
+  (existsSync(versions) ? readdirSync(versions) : [])
+    .toSorted()
+    .map((version) => join(versions, version, "bin"))
+    .findLast((folder) => existsSync(folder));
+
+export const postgresFolder = postgresIn("/usr/lib/postgresql");
 export const hasMariaDb = existsSync("/usr/sbin/mariadbd");
 
 async function command(words: readonly string[], input = ""): Promise<string> {
@@ -37,7 +41,7 @@ export async function startPostgres(): Promise<Server> {
   const folder = mkdtempSync(join(tmpdir(), "ostiary-postgres-"));
   chmodSync(folder, 0o777);
   const [data, port, user] = [join(folder, "data"), String(await freePort()), asUser("postgres")];
-  const program = (name: string): string => join(`/${postgresFolder?.replace(/^\//, "")}`, name);
+  const program = (name: string): string => join(postgresFolder, name);
   await command([...user, program("initdb"), "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync"]);
   const child = Bun.spawn([...user, program("postgres"), "-D", data, "-p", port, "-k", folder, "-c", "fsync=off"], {
     stdout: "ignore",

@@ -11,7 +11,8 @@ import { join } from "node:path";
 import { engines } from "../package.json";
 import { projectRoot } from "../scripts/built-binary.ts";
 import { freePort } from "../scripts/node-process.ts";
-import { programPath } from "./e2e/program.ts";
+import { makeAuthority } from "./e2e/certificates.ts";
+import { findProgram, programPath } from "./e2e/program.ts";
 
 const wanted = engines.bun.replace(">=", "");
 const withinMs = 60_000;
@@ -22,8 +23,14 @@ const [withNpm, withBun] = [["npm", "node"], ["bun"]];
 
 interface Machine {
   readonly clone: string;
-  /** Runs `scripts/bun --version` with a registry at the port. */
-  firstRun(port: number): Promise<{ readonly status: number; readonly output: string; readonly errors: string }>;
+  /**
+   * Runs `scripts/bun --version` with a registry at a port, or at a URL. The file replaces the one with the certificate
+   * authorities of the system, for which this needs root.
+   */
+  firstRun(
+    registry: number | string,
+    authorities?: string,
+  ): Promise<{ readonly status: number; readonly output: string; readonly errors: string }>;
 }
 
 /** A new user with an empty home and these programs on the `PATH`. */
@@ -36,10 +43,12 @@ async function withMachine(programs: readonly string[], body: (machine: Machine)
   mkdirSync(bin);
   for (const name of [...tools, ...programs])
     symlinkSync(name === "bun" ? process.execPath : programPath(name), join(bin, name));
-  const firstRun = async (port: number) => {
+  const firstRun = async (registry: number | string, authorities?: string) => {
+    const url = typeof registry === "number" ? `http://127.0.0.1:${registry}/` : registry;
     const caches = { npm_config_cache: join(home, "npm"), BUN_INSTALL_CACHE_DIR: join(home, "packages") };
-    const child = Bun.spawn(["sh", join(clone, "scripts", "bun"), "--version"], {
-      env: { PATH: bin, HOME: home, npm_config_registry: `http://127.0.0.1:${port}/`, ...caches },
+    const command = ["sh", join(clone, "scripts", "bun"), "--version"];
+    const child = Bun.spawn(authorities === undefined ? command : withAuthorities(authorities, command), {
+      env: { PATH: bin, HOME: home, npm_config_registry: url, ...caches },
       stdin: "ignore",
       stdout: "pipe",
       stderr: "pipe",
@@ -52,6 +61,23 @@ async function withMachine(programs: readonly string[], body: (machine: Machine)
   } finally {
     rmSync(home, { recursive: true, force: true });
   }
+}
+
+const authoritiesOfSystem = "/etc/ssl/certs/ca-certificates.crt";
+const canReplaceAuthorities = process.getuid?.() === 0 && existsSync(authoritiesOfSystem);
+
+function withAuthorities(path: string, command: readonly string[]): string[] {
+  const [unshare, sh, mount] = [programPath("unshare"), programPath("sh"), programPath("mount")];
+  return [
+    unshare,
+    "--mount",
+    sh,
+    "-c",
+    `"$0" --bind "$1" ${authoritiesOfSystem}; shift; exec "$@"`,
+    mount,
+    path,
+    ...command,
+  ];
 }
 
 /** A registry that gives this answer to each request; none if it is undefined. */
@@ -75,10 +101,34 @@ async function withRegistry(
   }
 }
 
+/** A registry that finds nothing, with a certificate of an authority that only the file of this authority names. */
+async function withAuthority(
+  folder: string,
+  body: (url: string, authority: string, requests: readonly string[]) => Promise<void>,
+): Promise<void> {
+  const authority = makeAuthority(folder, "company");
+  const { cert, key } = authority.issue("registry", ["IP:127.0.0.1"]);
+  const requests: string[] = [];
+  const server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    tls: { cert: Bun.file(cert), key: Bun.file(key) },
+    fetch(request) {
+      requests.push(new URL(request.url).pathname);
+      return Response.json({}, { status: 404 });
+    },
+  });
+  try {
+    await body(server.url.href, authority.cert, requests);
+  } finally {
+    await server.stop(true);
+  }
+}
+
 const notFound =
   "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
 const withoutNetwork =
-  "this needs a network, once; a machine without one takes the offline bundle of a release (appliance/manual/install.md)\n";
+  "this needs a network, once; on a machine without one, use a copy of a clone where it has run, or the offline bundle of a release (appliance/manual/install.md)\n";
 const npmFails = (port: number): string => `npm does not reach http://127.0.0.1:${port}/ to install Bun ${wanted} (`;
 const bunFails = "Bun does not reach the npm registry to install the project's packages: ";
 
@@ -159,6 +209,21 @@ describe.concurrent("a first run", () => {
           const { status, errors } = await firstRun(port);
           expect(status).toBe(1);
           expect(errors).toEndWith(bunFails + withoutNetwork);
+          expect(requests).toEqual(["/postgres"]);
+        }),
+      ),
+    withinMs,
+  );
+
+  test.skipIf(findProgram("openssl") === null || !canReplaceAuthorities)(
+    "with Bun trusts the authorities of the system, as npm of Debian does (skipped without openssl and root)",
+    () =>
+      withMachine(withBun, ({ clone, firstRun }) =>
+        withAuthority(join(clone, ".."), async (url, authority, requests) => {
+          expect((await firstRun(url)).errors).toContain("UNABLE_TO_VERIFY_LEAF_SIGNATURE");
+          expect(requests).toEqual([]);
+          const { errors } = await firstRun(url, authority);
+          expect(errors).toContain("404");
           expect(requests).toEqual(["/postgres"]);
         }),
       ),

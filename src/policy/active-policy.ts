@@ -1,6 +1,7 @@
 /** A compiled policy, ready to answer: the checked policy, its Datalog program, and the fact types that it accepts. */
 import { LRUCache } from "lru-cache";
 import { defaultLimits, type Limits } from "../config/limits.ts";
+import { indexOrders, type Orders } from "../datalog/analysis/index-orders.ts";
 import type { FactType } from "../datalog/analysis/fact-types.ts";
 import { constantKey, stringKey } from "../datalog/ir/key.ts";
 import type { Constant, DatalogProgram, ProgramLiteral } from "../datalog/ir/program.ts";
@@ -24,6 +25,8 @@ export interface ActivePolicy {
   readonly factTypes: readonly FactType[];
   /** The argument types with which each predicate can hold, without context facts. */
   readonly signatures: Signatures;
+  /** The indexes that the fact tables need. */
+  readonly orders: Orders;
   /** All constants in rules. */
   readonly constants: readonly Constant[];
   /** All types in rules and declarations. */
@@ -117,7 +120,8 @@ export function prepare(policy: Policy, limits: Limits, sources: readonly Source
     ...program.rules.flatMap((rule) => rule.types.flatMap((allowed) => [...(allowed ?? [])])),
     ...factTypes.flatMap((fact) => fact.types.filter((type) => type !== undefined)),
   ]);
-  return { policy, sources, universe, program, factTypes, signatures, constants, types };
+  const orders = indexOrders(program);
+  return { policy, sources, universe, program, factTypes, signatures, orders, constants, types };
 }
 
 export function programLimits(limits: Limits): ProgramLimits {

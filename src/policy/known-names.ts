@@ -138,6 +138,11 @@ function takesAnyAction({ program }: ActivePolicy, arity: number): boolean {
   );
 }
 
+/** Whether the type has the name. Most questions name what is declared, which needs no search. */
+export function isDeclared(kind: NameKind, name: string, owner: string, arity: number, active: ActivePolicy): boolean {
+  return declaredNames(kind, owner, arity, active).includes(name);
+}
+
 /** The names of one type, or of all types if `owner` is undefined. */
 function declaredNames(
   kind: NameKind,

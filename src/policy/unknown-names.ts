@@ -6,7 +6,7 @@ import { predicateKey } from "../datalog/ir/program.ts";
 import { isTypeVariable } from "../datalog/ir/signature.ts";
 import { quote } from "../polar/report.ts";
 import type { ActivePolicy } from "./active-policy.ts";
-import { type KnownNames, knownNames, nameKind, type NameSet, ownerOf } from "./known-names.ts";
+import { isDeclared, type KnownNames, knownNames, nameKind, type NameSet, ownerOf } from "./known-names.ts";
 
 export interface AskedCall {
   readonly predicate: string;
@@ -75,6 +75,7 @@ export function findUnknownName({ predicate, args }: AskedCall, active: ActivePo
   if (kind === undefined || name?.type !== "String" || name.id === undefined || args.length > 3) return undefined;
   const asked = args[ownerOf(predicate)]?.type;
   const owner = asked !== undefined && active.types.has(asked) ? asked : undefined;
+  if (owner !== undefined && isDeclared(kind, name.id, owner, args.length, active)) return undefined;
   const known = knownNames(active);
   const set = known.namesOf(kind, predicate, args.length, owner);
   // If the policy mentions no such name, all of them are data.

@@ -26,6 +26,9 @@ export const responseChunkBytes = 64 * KiB;
  */
 export const answerPartCharacters = 128 * KiB;
 
+/** A longer list of ids comes from a worker process in pieces of this size, each of which takes some 0.3 ms to receive. */
+export const answerPieceBytes = 1024 * KiB;
+
 /** The bytes that a response in parts can hold: a waiting part, as a string and as bytes, and a chunk being sent. */
 export const chunkedResponseBytes = 512 * KiB;
 

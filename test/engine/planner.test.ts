@@ -8,7 +8,7 @@ import { readFactTypes } from "../../src/policy/head-facts.ts";
 import { activate } from "../../src/policy/active-policy.ts";
 import { applyEvent } from "../../src/log/state/apply.ts";
 import { Engine } from "../../src/engine/engine.ts";
-import { indexOrders } from "../../src/log/derived/indexes.ts";
+import { indexOrders } from "../../src/datalog/analysis/index-orders.ts";
 import { type Plan, Planner } from "../../src/engine/query/planner.ts";
 import type { ShapeVariable } from "../../src/engine/query/shapes.ts";
 import type { Connection } from "../../src/store/connection/connection.ts";

@@ -34,7 +34,7 @@ import { metrics } from "../../telemetry/metrics.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import { expectedQuestionsMax, parsedBindingsMax } from "../../util/tuning.ts";
-import { indexOrders, type Orders } from "../../log/derived/indexes.ts";
+import type { Orders } from "../../datalog/analysis/index-orders.ts";
 import { answersUnderDraft } from "../../policy/activation.ts";
 import type { ActivePolicy } from "../../policy/active-policy.ts";
 import type { ReadFactTypes } from "../../policy/head-facts.ts";
@@ -147,7 +147,7 @@ export class Planner {
     this.#closures = new Map(
       closureTables(database).flatMap(({ name, table, isMaterialized }) => (isMaterialized ? [[name, table]] : [])),
     );
-    this.#orders = indexOrders(active.program);
+    this.#orders = active.orders;
     this.localShapes = new LocalShapes(Math.ceil(planCacheEntriesMax / parsedBindingsMax));
     this.#constants = new Set(active.constants.map(constantKey));
     this.#expected = expected.filter(({ shape }) => this.#knows(shape));

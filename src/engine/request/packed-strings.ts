@@ -8,6 +8,12 @@ export interface PackedStrings {
   readonly ends: Uint32Array<ArrayBuffer>;
 }
 
+/** The strings are sent in pieces: first the bytes of `ends`, then the block. */
+export interface PackedSize {
+  readonly count: number;
+  readonly bytes: number;
+}
+
 export interface ResultPage {
   readonly ids: readonly string[];
   /** The position of the next id; `null` after the last one. */
@@ -33,6 +39,29 @@ export function pageOf({ block, ends }: PackedStrings, start: number, count: num
   for (let index = start; index < end; index++)
     ids.push(bytes.toString("utf8", ends[index - 1] ?? 0, ends[index] ?? 0));
   return { ids, next: end < ends.length ? end : null };
+}
+
+/** The piece from the byte `start`, or what `ends` or the block still has after it. Not empty before the last byte. */
+export function pieceOf({ block, ends }: PackedStrings, start: number, bytesMax: number): Uint8Array {
+  const first = new Uint8Array(ends.buffer, ends.byteOffset, ends.byteLength);
+  const [part, at] = start < first.length ? [first, start] : [block, start - first.length];
+  // A copy, since a view would be sent with its whole buffer.
+  return part.slice(at, at + bytesMax);
+}
+
+/** Puts the pieces together, which `next` returns in order. Rejects as `next` does. */
+export async function fromPieces(
+  { count, bytes }: PackedSize,
+  next: (start: number) => Promise<Uint8Array>,
+): Promise<PackedStrings> {
+  const whole = new Uint8Array(bytes);
+  for (let start = 0; start < bytes;) {
+    const piece = await next(start);
+    whole.set(piece, start);
+    start += piece.length;
+  }
+  const ends = new Uint32Array(whole.buffer, 0, count);
+  return { block: whole.subarray(ends.byteLength), ends };
 }
 
 export function bytesOf({ block, ends }: PackedStrings): number {

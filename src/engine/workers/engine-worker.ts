@@ -9,13 +9,16 @@ import { openStore } from "../../store/connection/open-store.ts";
 import type { FactPattern } from "../../store/facts/fact.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
+import { answerPieceBytes } from "../../util/tuning.ts";
 import { askEngine, Engine } from "../engine.ts";
 import { explainDecision } from "../explain/decision.ts";
 import type { ParsedBindings } from "../local/question-bindings.ts";
 import { polarLimits } from "../../policy/active-policy.ts";
 import { type FactCount, unusedFacts, unusedFactsWarning } from "../../policy/fact-schema.ts";
+import { bytesOf, type PackedSize, type PackedStrings, packStrings, pieceOf } from "../request/packed-strings.ts";
 import { listResultOf } from "../request/list-result.ts";
 import {
+  type Listing,
   type AnswerNote,
   type AuthorizeQuestion,
   type DecisionKind,
@@ -78,6 +81,8 @@ export interface NotedAnswer<Kind extends QuestionKind = QuestionKind> {
   readonly note: AnswerNote;
   /** The data bindings of the question, for the engine that could not parse them. */
   readonly parsed: ParsedBindings | undefined;
+  /** The size of the ids, which the answer lacks because they are long: `idsPiece` returns them. */
+  readonly longIds?: PackedSize;
 }
 
 export type WorkerCommands = typeof commands;
@@ -152,8 +157,20 @@ const commands = {
       const question = questionOf(request);
       const answer = askEngine(engine, request.kind, question);
       const parsed = "bindings" in question ? engine.local.parsedBindings(question.bindings) : undefined;
-      return { answer, note: noteOf(engine, request.kind, question, answer), parsed };
+      const note = noteOf(engine, request.kind, question, answer);
+      if (!hasIds(answer) || bytesOf(answer.ids) <= answerPieceBytes) return { answer, note, parsed };
+      longIds = answer.ids;
+      const size = { count: longIds.ends.length, bytes: bytesOf(longIds) };
+      return { answer: { ...answer, ids: packStrings([]) }, note, parsed, longIds: size };
     });
+  },
+
+  /** The next bytes of the last answer's ids. */
+  idsPiece(start: number): Uint8Array {
+    const ids = must(longIds, "the answer has long ids");
+    const piece = pieceOf(ids, start, answerPieceBytes);
+    if (start + piece.length === bytesOf(ids)) longIds = undefined;
+    return piece;
   },
 
   /** Returns the first part of the answer as JSON; `nextPart` returns the others. */
@@ -176,6 +193,7 @@ const commands = {
   /** The next job may be of another environment: nothing of the last one remains. */
   forget(): void {
     answerPieces = undefined;
+    longIds = undefined;
     closeEngine();
   },
 };
@@ -196,6 +214,12 @@ function checkedPolicy({ sources, storePath, ...options }: CheckRequest) {
 /** The answer that is currently sent in parts. */
 let answerPieces: Iterator<string> | undefined;
 let answerLimits = defaultLimits;
+/** The ids that the last answer lacks. */
+let longIds: PackedStrings | undefined;
+
+function hasIds(answer: Questions[QuestionKind]["answer"]): answer is Listing {
+  return typeof answer === "object" && answer !== null && "ids" in answer;
+}
 
 /** Facts are read from the store while they are sent; other answers must be complete before they can be sorted. */
 function itemsOf(

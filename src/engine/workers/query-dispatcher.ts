@@ -9,10 +9,12 @@ import { recordRows, withSpan } from "../../telemetry/tracing.ts";
 import { askEngine, type Engine } from "../engine.ts";
 import { OffloadRequired } from "../query/offload-required.ts";
 import { listResultOf } from "../request/list-result.ts";
+import { fromPieces } from "../request/packed-strings.ts";
 import {
   type AnswerNote,
   type DecisionKind,
   type ListAnswerKind,
+  type Listing,
   type QuestionKind,
   type Questions,
   SerializedQuestion,
@@ -20,7 +22,7 @@ import {
 import type { AnswerParts } from "./answer-parts.ts";
 import type { NotedAnswer, StoreRequest } from "./engine-worker.ts";
 import { HostedProcesses } from "./hosted-processes.ts";
-import { WorkerQueue } from "./worker-queue.ts";
+import { type WorkerPort, WorkerQueue } from "./worker-queue.ts";
 
 const hosted = new HostedProcesses();
 
@@ -119,7 +121,7 @@ export class QueryDispatcher {
         parsed,
       } = (await this.#queue.run(
         holder,
-        (worker) => worker.call("answer", { kind, question, ...store }),
+        async (worker) => withIds(await worker.call("answer", { kind, question, ...store }), worker),
         (worker) => worker.call("openEngine", store),
       )) as NotedAnswer<Kind>;
       if (note !== undefined) Object.assign(note, noted);
@@ -132,6 +134,14 @@ export class QueryDispatcher {
   #storeOf({ path }: Engine): StoreRequest {
     return { limits: this.#limits, storePath: path };
   }
+}
+
+/** Fetches the ids that the answer lacks. */
+async function withIds(noted: NotedAnswer, worker: WorkerPort): Promise<NotedAnswer> {
+  const { longIds, answer } = noted;
+  if (longIds === undefined) return noted;
+  const ids = await fromPieces(longIds, (start) => worker.call("idsPiece", start));
+  return { ...noted, answer: { ...(answer as Listing), ids } };
 }
 
 /** As `QueryDispatcher.cachedDecision`. */

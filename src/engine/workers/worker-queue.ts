@@ -43,7 +43,7 @@ export interface WorkerQueueOptions {
   readonly hosted: HostedProcesses;
 }
 
-type WorkerPort = WorkerHandle<WorkerCommands, never>;
+export type WorkerPort = WorkerHandle<WorkerCommands, never>;
 
 /** A worker process is reused while it uses at most this fraction of its memory limit. */
 const reusableShare = 4;

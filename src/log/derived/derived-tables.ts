@@ -2,6 +2,7 @@
  * Derived tables: the indexes, closures and statistics that make queries fast. They are computed from the facts and the
  * policy, and can be rebuilt.
  */
+import { askedConstants, type Orders } from "../../datalog/analysis/index-orders.ts";
 import type { Limits } from "../../config/limits.ts";
 import { predicateKey } from "../../datalog/ir/program.ts";
 import type { Connection } from "../../store/connection/connection.ts";
@@ -18,7 +19,6 @@ import { must } from "../../util/assert.ts";
 import { usableActivation } from "../../policy/activation.ts";
 import type { ActivePolicy } from "../../policy/active-policy.ts";
 import { dropAllClosures, type FillTime, refreshClosures } from "./closures.ts";
-import { askedConstants, indexOrders, type Orders } from "./indexes.ts";
 
 /**
  * Makes the derived tables match the active policy. With `retry`, abandoned closures are tried again. The policy's
@@ -31,7 +31,7 @@ export function refreshDerived(
   fillTime: FillTime = "unbounded",
 ): void {
   const active = usableActivation(database)?.active;
-  const orders = active && indexOrders(active.program);
+  const orders = active?.orders;
   if (orders) refreshIndexes(database, orders);
   refreshClosures(database, limits, retry, fillTime);
   if (orders) refreshStatistics(database, active, orders);
@@ -41,7 +41,7 @@ export function refreshDerived(
 export function refreshTables(database: Connection): void {
   const active = usableActivation(database)?.active;
   if (!active) return;
-  const orders = indexOrders(active.program);
+  const { orders } = active;
   refreshIndexes(database, orders);
   refreshStatistics(database, active, orders);
 }

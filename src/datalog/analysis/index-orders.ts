@@ -4,7 +4,7 @@
  * If rules ask for one of several constants (any of three roles), that argument comes last, so that one lookup finds
  * all of them. The primary key already gives the order of the arguments themselves.
  */
-import { constantKey, listKey, numberKey, typeSetKey } from "../../datalog/ir/key.ts";
+import { constantKey, listKey, numberKey, typeSetKey } from "../ir/key.ts";
 import {
   type Constant,
   type DatalogProgram,
@@ -12,7 +12,7 @@ import {
   type ProgramCall,
   programCalls,
   type ProgramRule,
-} from "../../datalog/ir/program.ts";
+} from "../ir/program.ts";
 import { must } from "../../util/assert.ts";
 
 interface ArgumentUse {

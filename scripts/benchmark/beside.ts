@@ -131,7 +131,7 @@ function longPolicy(policy: string): string {
 }
 
 async function during(plan: WorkPlan, body: () => Promise<void>): Promise<number> {
-  const work = Bun.spawn([process.execPath, join(import.meta.dirname, "work.ts")], {
+  const work = Bun.spawn(["nice", "-n", "19", process.execPath, join(import.meta.dirname, "work.ts")], {
     stdin: new Blob([JSON.stringify(plan)]),
     stdout: "pipe",
     stderr: "inherit",

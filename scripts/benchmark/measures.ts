@@ -22,6 +22,7 @@ import { measureLocal } from "./local.ts";
 import type { Choice } from "./load-generator.ts";
 import { withNodes, type Nodes } from "./nodes.ts";
 import { measureBeside } from "./beside.ts";
+import { measureFirstQuestions } from "./first-questions.ts";
 import { measureThreads } from "./threads.ts";
 import { measureFull, measureTenEnvironments } from "./node-pairs.ts";
 import { measurePeers } from "./peers/measure.ts";
@@ -70,6 +71,7 @@ export async function measureAll(
   const pair = { ...bench, facts: smallSize };
   show(section.fullSection(await measureFull(pair)));
   show(section.threadsSection(await measureThreads(pair)));
+  show(section.firstQuestionsSection(await measureFirstQuestions(pair)));
   show(section.besideSection(await measureBeside(pair)));
   show(section.consoleSection(await measureConsole(pair)));
   show(section.tenEnvironmentsSection(await measureTenEnvironments(pair)));

@@ -15,6 +15,7 @@ import type { ListingTimes } from "./listing.ts";
 import type { LocalTimes } from "./local.ts";
 import type { EnvironmentRates, FullRates } from "./node-pairs.ts";
 import type { Beside } from "./beside.ts";
+import type { FirstQuestions } from "./first-questions.ts";
 import type { ThreadRates } from "./threads.ts";
 import type { PeerRates } from "./peers/measure.ts";
 import { count, duration, megabytes, percent, perSecond, type Row, type Section } from "./report.ts";
@@ -307,6 +308,20 @@ export function threadsSection({ generator, one, two, twoOverOne, cost }: Thread
               ratio: { name: "http_threads_cost_over_one", value: cost },
             },
           ]),
+    ],
+  };
+}
+
+export function firstQuestionsSection({ first, later, firstOverLater }: FirstQuestions): Section {
+  return {
+    title: "the first question of each shape after a start, beside later ones",
+    rows: [
+      { what: "the first: p50, p99", value: `${duration(first.p50)}, ${duration(first.p99)}` },
+      {
+        what: "later ones: p50, p99",
+        value: `${duration(later.p50)}, ${duration(later.p99)}`,
+        ratio: { name: "first_question_over_later", value: firstOverLater },
+      },
     ],
   };
 }

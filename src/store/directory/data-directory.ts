@@ -156,9 +156,8 @@ function takeLock(path: string): FileLock {
     return lockFile(path);
   } catch (error) {
     if (storageFailureIn(error) !== undefined) throw unusableError(path, error);
-    throw new AppError("conflict", `another process is using the data directory (\`${path}\` is locked)`, {
-      cause: error,
-    });
+    const message = `another process is using the data directory (\`${path}\` is locked); stop it first`;
+    throw new AppError("conflict", message, { cause: error });
   }
 }
 

@@ -20,13 +20,28 @@ const files = [...new Bun.Glob("*.yaml").scanSync(join(projectRoot, "compose"))]
 describe("on Docker", () => {
   const { docker, compose, withLogs, running, areHealthy } = useDocker();
 
+  type Ports = readonly [number, number, number];
+
+  const withPorts = (commands: string, ports: Ports): string =>
+    commands.replaceAll(/127\.0\.0\.1:808([012])\b/g, (_, index: string) => `127.0.0.1:${must(ports[Number(index)])}`);
+
   /** Runs commands that publish the ports from 8080 on, with free ports instead. Returns the ports. */
-  async function runCommands(commands: string, environment: Environment): Promise<readonly [number, number, number]> {
+  async function runCommands(commands: string, environment: Environment): Promise<Ports> {
     const ports = [await freePort(), await freePort(), await freePort()] as const;
-    const published = /127\.0\.0\.1:808([012]):/g;
-    const script = commands.replaceAll(published, (_, index: string) => `127.0.0.1:${must(ports[Number(index)])}:`);
-    await docker().run(["sh", "-e", "-c", script], { environment });
+    await docker().run(["sh", "-e", "-c", withPorts(commands, ports)], { environment });
     return ports;
+  }
+
+  /** Runs the commands that follow in the manual. The last one asks an edge, which may not have the fact yet. */
+  async function askNodes(commands: string, ports: Ports, adminKey: string): Promise<void> {
+    const PATH = `${join(projectRoot, "dist")}:${must(process.env["PATH"])}`;
+    const lines = withPorts(commands, ports).trimEnd().split("\n");
+    const question = must(lines.pop());
+    const script = [`cd "${projectRoot}"`, ...lines, `until ${question}; do sleep 0.1; done`].join("\n");
+    const printed = await docker().run(["sh", "-e", "-c", script], {
+      environment: { PATH, OSTIARY_ADMIN_KEY: adminKey },
+    });
+    expect(printed).toEndWith("\nAllowed");
   }
 
   test("the commands that scripts/image prints start a primary and an edge", async () => {
@@ -40,8 +55,11 @@ describe("on Docker", () => {
 
   test("the commands of the manual start three nodes, which keep their data over restarts", async () => {
     const page = readFileSync(join(projectRoot, "appliance", "manual", "deployment.md"), "utf8");
-    const block = must(/^```sh\n(docker network create.*?)^```$/ms.exec(page)?.[1]);
-    const [primary, edge, fallback] = await runCommands(block, {});
+    const [, block = "", nextBlock = ""] = must(
+      /^```sh\n(docker network create.*?)^```$.*?^```sh\n(.*?)^```$/ms.exec(page),
+    );
+    const ports = await runCommands(block, {});
+    const [primary, edge, fallback] = ports;
     const variables = await docker().docker(
       "inspect",
       "--format",
@@ -50,7 +68,10 @@ describe("on Docker", () => {
     );
     const adminKey = must(/^OSTIARY_ADMIN_KEY=(.*)$/m.exec(variables)?.[1]);
     await isInState(edge, "LIVE");
-    await loadExample(clientOf(primary, adminKey));
+    await askNodes(nextBlock, ports, adminKey);
+    const client = clientOf(primary, adminKey);
+    await client.delete(["has_role", User("ann"), "owner", Organization("acme")]);
+    await loadExample(client);
     await eventually(async () => (await healthOn(fallback)).ok, "the fallback has a copy with a policy");
     for (const port of [primary, edge]) await expectAnswers(port, adminKey);
     await docker().docker("restart", "primary", "edge", "fallback");

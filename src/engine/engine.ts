@@ -588,6 +588,18 @@ export class Engine {
     this.#view.read(() => activationOf(this.#database));
   }
 
+  /** A decision that the policy declares, about objects that nobody has. Undefined if it declares none. */
+  get declaredQuestion(): AuthorizeQuestion | undefined {
+    const active = this.#view.read(() => activationOf(this.#database))?.active;
+    const types = [...(active?.policy.types.values() ?? [])];
+    const actor = types.find(({ kind }) => kind === "actor");
+    const resource = types.find(({ permissions }) => permissions.length > 0);
+    const action = resource?.permissions[0];
+    if (actor === undefined || resource === undefined || action === undefined) return undefined;
+    const nobody = (type: string) => ({ type, id: "-" });
+    return { actor: nobody(actor.name), action, resource: nobody(resource.name), contextFacts: [] };
+  }
+
   /**
    * Plans what was asked before and, while `isIdle()`, what the policy declares: at most `max` questions, one at each
    * step, so that a first question does not wait for its plan. Run the steps between questions, and all of them again

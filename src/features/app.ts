@@ -14,7 +14,7 @@ import { PastDecisions } from "../decisions/past-decisions.ts";
 import type { Node } from "../replication/node.ts";
 import { MetricHistory } from "../telemetry/metric-history.ts";
 import type { TracedKind } from "../telemetry/trace-budget.ts";
-import { type Span, SpanKind, withSpan } from "../telemetry/tracing.ts";
+import { type Span, SpanKind, unrecordedSpan, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import { addressMatcher } from "../util/networks.ts";
 import { pathOf, pathStart } from "../util/request-url.ts";
@@ -90,6 +90,7 @@ import { authorizeEndpoints, questionEndpoints } from "./questions/endpoints.ts"
 import { handleQuestions } from "./questions/handle.ts";
 import { traceEndpoints } from "./traces/endpoints.ts";
 import { type TraceSource, handleTraces } from "./traces/handle.ts";
+import { rehearseQuestions } from "./questions/rehearsal.ts";
 import { authorizeAnswer, authorizeHandler } from "./questions/authorize.ts";
 
 export interface App {
@@ -100,6 +101,8 @@ export interface App {
   readonly routes: readonly RegisteredRoute[];
   /** See `apiKeyFinder`. */
   readonly findKey: FindKey;
+  /** Prepares the first question, in some 10 ms. Throws and rejects as questions do. */
+  rehearse(): Promise<void>;
   /** Ends all streams and the worker threads. */
   close(): void;
   /** Ends responses without a natural end: event streams, and long polls of other nodes. */
@@ -225,6 +228,7 @@ export function createApp(
     get routes() {
       return api().routes;
     },
+    rehearse: () => rehearse(node, limits, bodies, { parts, api }),
     endStreams() {
       streams.close();
       decisionStreams.close();
@@ -236,6 +240,19 @@ export function createApp(
       bodies.close();
     },
   };
+}
+
+/** The questions, and the way of a request through Elysia. */
+async function rehearse(
+  node: Node,
+  limits: Limits,
+  bodies: BodyParser,
+  { parts, api }: { readonly parts: ExchangeParts; readonly api: () => Routed },
+): Promise<void> {
+  await rehearseQuestions(node, limits, bodies, parts);
+  const request = new Request(`http://localhost${healthEndpoints.live.path}`);
+  attachExchange(request, beginExchange(node, request, parts, unrecordedSpan(undefined), undefined));
+  await api().fetch(request);
 }
 
 const nodePaths = "/replication/";

@@ -108,6 +108,7 @@ export async function serveNode(
     });
     await listener.ready;
     threads?.resume();
+    if (!isAlone) current.rehearse();
     const newestBackup = listBackups && watchNewestBackup(() => listBackups(), system.clock);
     const unobserve = exposeNode(() => ({ ...readNode(current.node), newestBackupMs: newestBackup?.madeMs() }));
     const unguard = limitConnections(config, listener.connections, system.clock);
@@ -200,6 +201,21 @@ class CurrentApp {
     this.#change?.end(true);
     this.#change = undefined;
     this.#threads?.resume();
+  }
+
+  /** Prepares the first question as soon as there is a database, and keeps the node from being ready meanwhile. */
+  rehearse(): void {
+    const { gate } = this.node.shared;
+    const begin = (): void => {
+      if (this.node.state() === undefined) return;
+      unwatch();
+      const rehearsal = this.#app().rehearse();
+      gate.preparing.add(rehearsal);
+      // The first question gets the same error.
+      void rehearsal.catch(() => {}).finally(() => gate.preparing.delete(rehearsal));
+    };
+    const unwatch = gate.onChange(() => setImmediate(begin));
+    begin();
   }
 
   close(): void {

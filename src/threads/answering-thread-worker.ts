@@ -13,7 +13,7 @@ import { must } from "../util/assert.ts";
 import { systemClock } from "../util/clock.ts";
 import { reasonOf } from "../util/reason.ts";
 import type { Permission, SharedCounters, ThreadCommand, ThreadReport } from "./messages.ts";
-import { openThreadApp } from "./thread-app.ts";
+import { openThreadApp, type ThreadApp } from "./thread-app.ts";
 import { ThreadNode } from "./thread-node.ts";
 
 const reportIntervalMs = 100;
@@ -21,7 +21,7 @@ const reportIntervalMs = 100;
 interface Answering {
   readonly node: ThreadNode;
   readonly decisions: ThreadDecisions;
-  readonly fetch: ReturnType<typeof openThreadApp>;
+  readonly app: ThreadApp;
 }
 
 serveListenerThread(({ forward, own }) => {
@@ -29,6 +29,7 @@ serveListenerThread(({ forward, own }) => {
   let answering: Answering | undefined;
   let isPermitted = false;
   let wasPrepared = false;
+  let hasRehearsed = false;
   let problem: string | undefined;
 
   const report = (request?: number): void => {
@@ -37,7 +38,7 @@ serveListenerThread(({ forward, own }) => {
     const expected = answering?.node.takeExpected();
     const metrics = takeMetricChanges();
     const keyUses = answering?.node.keyUses.take() ?? [];
-    const isPrepared = isPermitted && answering?.node.isWarmingUp !== true;
+    const isPrepared = isPermitted && hasRehearsed && answering?.node.isWarmingUp !== true;
     const isNews =
       decisions !== undefined ||
       dropped > 0 ||
@@ -73,6 +74,12 @@ serveListenerThread(({ forward, own }) => {
       problem = reasonOf(error);
     }
     previous?.node.close();
+    if (!hasRehearsed) void rehearse();
+  };
+  const rehearse = async (): Promise<void> => {
+    // The first question gets the same error.
+    await answering?.app.rehearse().catch(() => {});
+    hasRehearsed = true;
   };
   own.onMessage((received) => {
     const message = received as ThreadCommand;
@@ -85,7 +92,7 @@ serveListenerThread(({ forward, own }) => {
   });
   systemClock.every(reportIntervalMs, () => report());
   return {
-    fetch: (request, connections) => answering?.fetch(request, connections) ?? forward(request, connections),
+    fetch: (request, connections) => answering?.app.fetch(request, connections) ?? forward(request, connections),
     close: () => permit(undefined),
   };
 });
@@ -102,5 +109,5 @@ function open(
 ): Answering {
   const node = new ThreadNode(permission);
   const decisions = new ThreadDecisions(permission, counters.decisions, report);
-  return { node, decisions, fetch: openThreadApp(permission, counters, { node, decisions }, forward) };
+  return { node, decisions, app: openThreadApp(permission, counters, { node, decisions }, forward) };
 }

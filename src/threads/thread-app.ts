@@ -8,6 +8,8 @@ import type { ThreadDecisions } from "../decisions/thread-decisions.ts";
 import { authorizeAnswer } from "../features/questions/authorize.ts";
 import { authorizeEndpoints, questionEndpoints } from "../features/questions/endpoints.ts";
 import { handleQuestions } from "../features/questions/handle.ts";
+import { rehearseQuestions } from "../features/questions/rehearsal.ts";
+import { localQueries } from "../engine/workers/local-queries.ts";
 import type { Endpoint } from "../http/endpoint.ts";
 import { apiKeyFinder, guardOf } from "../http/middleware/access.ts";
 import { errorResponse } from "../http/middleware/errors.ts";
@@ -33,7 +35,6 @@ import { unrecordedSpan } from "../telemetry/tracing.ts";
 import { must } from "../util/assert.ts";
 import { pathStart } from "../util/request-url.ts";
 import { smallBodyBytes } from "../util/tuning.ts";
-import { localQueries } from "./local-queries.ts";
 import type { Permission, SharedCounters } from "./messages.ts";
 import { OnlyMainThread, type ThreadNode } from "./thread-node.ts";
 
@@ -47,16 +48,24 @@ interface Route {
   readonly answer: Answer;
 }
 
-/** Returns the function that answers a request here or forwards it. `node` has the database of the permission. */
+export interface ThreadApp {
+  /** Answers a request here, or forwards it. */
+  fetch(request: Request, connections: RequestConnections): Response | Promise<Response>;
+  /** As `App.rehearse`. */
+  rehearse(): Promise<void>;
+}
+
+/** `node` has the database of the permission. */
 export function openThreadApp(
   permission: Permission,
   { inFlight, thread }: SharedCounters,
   { node, decisions }: { readonly node: ThreadNode; readonly decisions: ThreadDecisions },
   forward: Forward,
-): (request: Request, connections: RequestConnections) => Response | Promise<Response> {
+): ThreadApp {
   const { limits } = permission;
   const parts = partsOf(permission, node, inFlight.length);
-  const routes = routesOf(permission, node, decisions);
+  const bodies = new BodyParser(limits);
+  const routes = routesOf(permission, node, decisions, bodies);
   const isTraced = traceChoice(permission);
 
   /** The exchange is over for this thread: it has a response, or the main thread gets the request. */
@@ -90,7 +99,7 @@ export function openThreadApp(
       .withBody(exchange, exchange.received, limits.readBodyBytesMax, answerBody)
       .catch((error: unknown) => finish(exchange, errorResponse(exchange, error)));
 
-  return (request, connections) => {
+  const fetch: ThreadApp["fetch"] = (request, connections) => {
     const { url } = request;
     const route = request.method === "POST" && !url.startsWith("/") ? routes.get(url.slice(pathStart(url))) : undefined;
     if (route === undefined || !node.mayAnswer || !isUsual(request)) return forward(request, connections);
@@ -113,6 +122,7 @@ export function openThreadApp(
       return handOver(exchange);
     }
   };
+  return { fetch, rehearse: () => rehearseQuestions(node, limits, bodies, parts) };
 }
 
 function sumOf(counts: Int32Array): number {
@@ -155,9 +165,13 @@ function partsOf({ limits }: Permission, node: ThreadNode, threads: number): Exc
 }
 
 /** By path. */
-function routesOf({ limits }: Permission, node: ThreadNode, decisions: ThreadDecisions): ReadonlyMap<string, Route> {
+function routesOf(
+  { limits }: Permission,
+  node: ThreadNode,
+  decisions: ThreadDecisions,
+  bodies: BodyParser,
+): ReadonlyMap<string, Route> {
   const queries = localQueries(() => questionEngine(node));
-  const bodies = new BodyParser(limits);
   const authorize = authorizeAnswer(limits, queries, bodies, { decided() {} }, decisions);
   const handlers = handleQuestions(node, limits, queries, { first: onlyMainThread, next: onlyMainThread }, decisions);
   const routes = new Map<string, Route>();

@@ -43,6 +43,7 @@ export function authorizeAnswer(
   bodies: Pick<BodyParser, "parse" | "parseValue">,
   parity: Pick<ParityLog, "decided">,
   decisions: Pick<DecisionLog, "authorized">,
+  count = (decision: typeof allow | typeof deny): void => metrics.decisions.inc(decision),
 ): (exchange: Exchange, body: string | LargeBody) => Response | Promise<Response> {
   const questionOf = (text: string): AuthorizeQuestion => {
     const body = parseJson(text);
@@ -58,7 +59,7 @@ export function authorizeAnswer(
     decisions.authorized(exchange, asked, allowed, must(note.version, "an answer has a version"));
     parity.decided(holderOf(exchange), exchange.requestId);
     const decision = allowed ? allow : deny;
-    metrics.decisions.inc(decision);
+    count(decision);
     exchange.decision = decision.result;
     if (exchange.span.isRecording()) exchange.span.setAttribute("ostiary.decision", decision.result);
     return replyJson(exchange, 200, allowed ? '{"allowed":true}' : '{"allowed":false}');

@@ -1,7 +1,7 @@
-/** Questions to the engine of a thread that answers. What needs a worker process is refused: the main thread answers it. */
-import type { Engine } from "../engine/engine.ts";
-import { OffloadRequired } from "../engine/query/offload-required.ts";
-import { answerOnServingThread, cachedDecisionOf, type QueryDispatcher } from "../engine/workers/query-dispatcher.ts";
+/** Questions to the engine of this thread only. What needs a worker process is refused. */
+import type { Engine } from "../engine.ts";
+import { OffloadRequired } from "../query/offload-required.ts";
+import { answerOnServingThread, cachedDecisionOf, type QueryDispatcher } from "./query-dispatcher.ts";
 
 /** Throws OffloadRequired for a question that may take long. */
 export function localQueries(engine: () => Engine): Pick<QueryDispatcher, "cachedDecision" | "ask" | "askList"> {

@@ -41,6 +41,8 @@ export async function buildBinary({ output, target }: BuildOptions): Promise<voi
   const entries = ["src/main.ts", ...workerEntries.map((entry) => `src/${entry}`)];
   try {
     await Promise.all([buildConsole(), buildLicenses()]);
+    // Bun downloads its own program for another target, as scripts/bun installs packages.
+    const env = { ...process.env, NODE_USE_SYSTEM_CA: "1" };
     const bundler = Bun.spawn(
       [
         process.execPath,
@@ -54,10 +56,13 @@ export async function buildBinary({ output, target }: BuildOptions): Promise<voi
         "--outfile",
         unfinished,
       ],
-      { cwd: root, stdin: "ignore", stdout: "pipe", stderr: "pipe" },
+      { cwd: root, env, stdin: "ignore", stdout: "pipe", stderr: "pipe" },
     );
     const [status, words, errors] = await Promise.all([bundler.exited, bundler.stdout.text(), bundler.stderr.text()]);
-    if (status !== 0) throw new Error(`bun build ended with status ${status}:\n${words}${errors}`);
+    const failure = `bun build ended with status ${status}:\n${words}${errors}`;
+    if (errors.includes("Failed to download"))
+      throw new Error(`${failure.trimEnd()}\nThe first build for a target needs a network`);
+    if (status !== 0) throw new Error(failure);
     // For Windows Bun adds an ending.
     renameSync(existsSync(unfinished) ? unfinished : `${unfinished}.exe`, output);
   } finally {

@@ -9,7 +9,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { buildImageArchive, buildImageIndex } from "../../scripts/image.ts";
 import { ownArchitecture } from "../../scripts/build-targets.ts";
-import { binaryFor, builtBinary, projectVersion } from "../../scripts/built-binary.ts";
+import { binaryFor, builtBinary, projectRoot, projectVersion } from "../../scripts/built-binary.ts";
 import { buildBinary } from "../../scripts/build-binary.ts";
 import { freePort, newAdminKey, NodeProcess, randomHex } from "../../scripts/node-process.ts";
 import { buildPackages, type PackagedFiles } from "../../scripts/package.ts";
@@ -21,6 +21,24 @@ import { programPath } from "../e2e/program.ts";
 
 const foreign = ownArchitecture === "amd64" ? "arm64" : "amd64";
 const emulatedWithinMs = 240_000;
+
+test(
+  "the first build for another target says that it needs a network",
+  () =>
+    withDirectory(async (folder) => {
+      const build = [join(projectRoot, "scripts", "build"), "windows-x64"];
+      const child = Bun.spawn([programPath("unshare"), "--net", ...build], {
+        env: { ...process.env, OSTIARY_PACKAGES: "installed", BUN_INSTALL_CACHE_DIR: folder },
+        stdin: "ignore",
+        stdout: "pipe",
+        stderr: "pipe",
+      });
+      const [status, errors] = await Promise.all([child.exited, child.stderr.text()]);
+      expect(errors).toEndWith("\nThe first build for a target needs a network\n");
+      expect(status).toBe(1);
+    }),
+  emulatedWithinMs,
+);
 
 describe(`on an emulated ${foreign}`, () => {
   test(

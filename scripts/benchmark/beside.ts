@@ -58,6 +58,8 @@ export async function measureBeside(options: PairOptions): Promise<Beside[]> {
           done += await during({ url: nodes.primary.url, key: nodes.adminKey, requests }, async () => {
             beside.push(...(await ask()));
           });
+          // The node ends what it has begun.
+          await Bun.sleep(settleMs);
         }
         const [times, others] = [timesOf(alone), timesOf(beside)];
         results.push({
@@ -153,6 +155,7 @@ async function during(plan: WorkPlan, body: () => Promise<void>): Promise<number
   }
 }
 
+const settleMs = 3000;
 const pauseMs = 1;
 
 /** One question after the other, with a pause, so that the processors are not busy with questions alone. */

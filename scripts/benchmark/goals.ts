@@ -20,6 +20,7 @@ export const goals: Readonly<Record<string, Goal>> = {
   p99_beside_backup_over_alone: { atMost: 2 },
   p99_beside_snapshot_over_alone: { atMost: 2 },
   p99_beside_policy_over_alone: { atMost: 2 },
+  memory_threads_4_over_1: { atMost: 1.5 },
   http_ten_environments_over_one: { atLeast: 0.9 },
   body_over_parse: { atMost: 3 },
   list_over_select: { atMost: 4 },

@@ -23,7 +23,7 @@ import type { Choice } from "./load-generator.ts";
 import { withNodes, type Nodes } from "./nodes.ts";
 import { measureBeside } from "./beside.ts";
 import { measureFirstQuestions } from "./first-questions.ts";
-import { measureThreads } from "./threads.ts";
+import { measureThreadMemory, measureThreads } from "./threads.ts";
 import { measureFull, measureTenEnvironments } from "./node-pairs.ts";
 import { measurePeers } from "./peers/measure.ts";
 import { measureLatency, measureWrites } from "./replication/measure.ts";
@@ -70,7 +70,7 @@ export async function measureAll(
   await measureNodes(bench);
   const pair = { ...bench, facts: smallSize };
   show(section.fullSection(await measureFull(pair)));
-  show(section.threadsSection(await measureThreads(pair)));
+  show(section.threadsSection(await measureThreads(pair), await measureThreadMemory(bench)));
   show(section.firstQuestionsSection(await measureFirstQuestions(pair)));
   show(section.besideSection(await measureBeside(pair)));
   show(section.consoleSection(await measureConsole(pair)));

@@ -16,7 +16,7 @@ import type { LocalTimes } from "./local.ts";
 import type { EnvironmentRates, FullRates } from "./node-pairs.ts";
 import type { Beside } from "./beside.ts";
 import type { FirstQuestions } from "./first-questions.ts";
-import type { ThreadRates } from "./threads.ts";
+import type { ThreadMemory, ThreadRates } from "./threads.ts";
 import type { PeerRates } from "./peers/measure.ts";
 import { count, duration, megabytes, percent, perSecond, type Row, type Section } from "./report.ts";
 import type { Latency, WriteRates } from "./replication/measure.ts";
@@ -289,7 +289,10 @@ export function fullSection({ plain, full, bytesPerDecision }: FullRates): Secti
   };
 }
 
-export function threadsSection({ generator, one, two, twoOverOne, cost }: ThreadRates): Section {
+export function threadsSection(
+  { generator, one, two, twoOverOne, cost }: ThreadRates,
+  memory: ThreadMemory | undefined,
+): Section {
   return {
     title: `POST /api/authorize with two threads, beside a node with one, on all cores (load from ${generator})`,
     rows: [
@@ -306,6 +309,15 @@ export function threadsSection({ generator, one, two, twoOverOne, cost }: Thread
               what: "processor time of an answer, with two divided by with one",
               value: percent(cost),
               ratio: { name: "http_threads_cost_over_one", value: cost },
+            },
+          ]),
+      ...(memory === undefined
+        ? []
+        : [
+            {
+              what: `memory with ${count(memory.facts)} facts, with one thread and with four`,
+              value: `${megabytes(memory.one)}, ${megabytes(memory.four)}`,
+              ratio: { name: "memory_threads_4_over_1", value: memory.four / memory.one },
             },
           ]),
     ],

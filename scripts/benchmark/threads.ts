@@ -3,7 +3,7 @@
  * it is installed, because the own generator needs as much time as a node.
  */
 import * as Bun from "bun";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { must } from "../../src/util/assert.ts";
 import { companyOf } from "./company.ts";
@@ -68,6 +68,44 @@ export async function measureThreads(options: PairOptions): Promise<ThreadRates>
     withNodes(binary, place, "on", body, threadsOf(threads));
   await withOne(places[0], 1, (one) => withOne(places[1], 2, (two) => measure(one, two)));
   return must(rates);
+}
+
+export interface ThreadMemory {
+  readonly facts: number;
+  /** Bytes of memory after the questions, with one thread and with four. */
+  readonly one: number;
+  readonly four: number;
+}
+
+/** The memory of a node after many different questions. Undefined if the system does not report it. */
+export async function measureThreadMemory(options: PairOptions): Promise<ThreadMemory | undefined> {
+  const { binary, seed, facts } = options;
+  const company = companyOf(facts, seed);
+  const place = placeOf(options, "thread-memory", company);
+  const bodies = bodiesOf(company, seed, bodiesMax);
+  const used: (number | undefined)[] = [];
+  for (const threads of [1, 4]) {
+    const measure = async ({ primary, adminKey }: Nodes): Promise<void> => {
+      await primary.start(undefined, patienceMs);
+      await runGenerator(Number(new URL(primary.url).port), adminKey, bodies, memorySeconds, seed);
+      used.push(physicalBytesOf(primary.pid));
+    };
+    await withNodes(binary, place, "on", measure, threadsOf(threads));
+  }
+  const [one, four] = used;
+  return one === undefined || four === undefined ? undefined : { facts, one, four };
+}
+
+const memorySeconds = 10;
+
+/** A page that several connections have mapped counts once. Undefined if the system does not report it. */
+function physicalBytesOf(pid: number | undefined): number | undefined {
+  try {
+    const kilobytes = /^Pss:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))?.[1];
+    return kilobytes === undefined ? undefined : Number(kilobytes) * 1024;
+  } catch {
+    return undefined;
+  }
 }
 
 interface Taken {

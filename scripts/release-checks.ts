@@ -96,6 +96,13 @@ export function notesOf(root: string, version: string): string | undefined {
   return section.every((line) => line.trim() === "" || line.startsWith("#")) ? "" : section.join("\n").trim();
 }
 
+/** The notes as a file beside the downloads, where no path of the source leads anywhere. */
+export function releaseNotes(version: string, notes: string): string {
+  const text = notes.replaceAll(/\[((?:[^\]`]|`[^`]*`)+)\]\((?!https?:)[^)]*\)/g, "$1");
+  const manual = "The manual is in `appliance/manual` of the source, and at `/console/#/manual` of every node.";
+  return `# Ostiary ${version}\n\n${manual}\n\n${text}\n`;
+}
+
 function isHeadingOf(line: string, version: string): boolean {
   const [, named, date] = /^## \[([^\]]+)\](?: - (\S+))?\s*$/.exec(line) ?? [];
   if (version === nextRelease) return named === version;

@@ -28,6 +28,7 @@ import {
   nameCommit,
   nextRelease,
   notesOf,
+  releaseNotes,
   problemsOf,
   setVersion,
   undoRelease,
@@ -206,7 +207,7 @@ async function packClient({ output }: Plan): Promise<void> {
 
 async function describe({ version, output }: Plan): Promise<void> {
   cpSync(join(root, "LICENSE"), join(output, "LICENSE"));
-  writeFileSync(join(output, "RELEASE-NOTES.md"), `# Ostiary ${version}\n\n${notesOf(root, version)}\n`);
+  writeFileSync(join(output, "RELEASE-NOTES.md"), releaseNotes(version, notesOf(root, version) ?? ""));
   const lines: string[] = [];
   for (const name of readdirSync(output).toSorted()) lines.push(`${await sha256(join(output, name))}  ${name}\n`);
   writeFileSync(join(output, "SHA256SUMS"), lines.join(""));

@@ -9,6 +9,8 @@ import type { ForwardedRequest, Node } from "../../src/replication/node.ts";
 import { OffsetWaiters } from "../../src/replication/replica/offset-waiters.ts";
 import { realSystem } from "../../src/replication/system.ts";
 import { createWriteForwarder } from "../../src/replication/replica/write-forwarding.ts";
+import { startLogging } from "../../src/telemetry/logger.ts";
+import { freePort } from "../../scripts/node-process.ts";
 import { systemClock } from "../../src/util/clock.ts";
 import { adminKey, converged, eventually, refusal, withCluster } from "../replication/cluster.ts";
 import { SimulatedClock } from "../replication/simulated-clock.ts";
@@ -52,6 +54,21 @@ test("a write whose response was lost may have been executed; one that was not s
     message: "the primary can't be reached, nothing was written",
     mayBeDone: false,
   });
+});
+
+test("the log says which primary did not get a write, and why, in words of our own", async () => {
+  const lines: string[] = [];
+  startLogging({ level: "warning", format: "text" }, (line) => lines.push(line));
+  try {
+    const url = `http://127.0.0.1:${await freePort()}`;
+    const request = { method: "POST", path: "/api/batch", requestId: "1", address: null, headers: {}, body: "[]" };
+    await refusal(forwarderTo(url)(request));
+    expect(lines).toEqual([
+      expect.stringContaining(`the primary at ${url} did not get a write: nothing listens there (ECONNREFUSED)`),
+    ]);
+  } finally {
+    startLogging({ level: "error", format: "text" });
+  }
 });
 
 describe("a write whose connection was closed without an answer", () => {

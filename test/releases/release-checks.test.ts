@@ -11,10 +11,12 @@ import {
   notesOf,
   problemsOf,
   readReleases,
+  releaseNotes,
   setVersion,
   undoRelease,
 } from "../../scripts/release-checks.ts";
 import { schemaVersion } from "../../src/store/connection/database-format.ts";
+import { must } from "../../src/util/assert.ts";
 import { withDirectory } from "../replication/cluster.ts";
 import { recordedVersions } from "./recorded.ts";
 import { commitOf } from "./release-program.ts";
@@ -256,4 +258,15 @@ describe("this tree", () => {
     expect(inside.length).toBeGreaterThan(0);
     for (const target of inside) expect(readFileSync(join(projectRoot, target), "utf8")).not.toBe("");
   });
+});
+
+test("the notes beside the downloads have no links into the source", () => {
+  const notes = releaseNotes(
+    "1.2.3",
+    "- **[Threads](appliance/manual/performance.md#threads)**: see [`ostiary [FILE]`](a.md) and [there](https://example.com/a).",
+  );
+  expect(notes).toStartWith("# Ostiary 1.2.3\n\n");
+  expect(notes).toEndWith("- **Threads**: see `ostiary [FILE]` and [there](https://example.com/a).\n");
+  const whole = releaseNotes("0.2.0", notesOf(projectRoot, "Unreleased") ?? must(notesOf(projectRoot, "0.2.0")));
+  expect(whole).not.toMatch(/\]\((?!https:)/);
 });

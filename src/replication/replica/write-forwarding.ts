@@ -10,7 +10,7 @@ import { isRefusedCertificate } from "../../util/certificate-problem.ts";
 import { must } from "../../util/assert.ts";
 import { rateLimiter } from "../../util/rate-limiter.ts";
 import { deadline } from "../../util/clock.ts";
-import { reasonOf } from "../../util/reason.ts";
+import { connectionProblem, reasonOf } from "../../util/reason.ts";
 import type { OffsetWaiters } from "./offset-waiters.ts";
 import type { ForwardedAnswer, ForwardedRequest } from "../node.ts";
 import { forwardedClientHeader } from "../transport/forwarded-client.ts";
@@ -56,11 +56,14 @@ export function createWriteForwarder(
   const warnings = rateLimiter(5000, options.system.clock);
   const warn = (cause: unknown): void => {
     const writes = warnings();
-    if (writes > 0)
-      log.warning("{writes} writes could not be forwarded, the last one because: {reason}", {
-        writes,
-        reason: reasonOf(cause),
-      });
+    if (writes === 0) return;
+    const count = writes === 1 ? "a write" : `${writes} writes`;
+    const reason = connectionProblem(cause) ?? reasonOf(cause);
+    log.warning("the primary at {primary} did not get {count}: {reason}", {
+      primary: options.primaryUrl(),
+      count,
+      reason,
+    });
   };
   return (request) =>
     withSpan("forward", { kind: SpanKind.CLIENT, attributes: requestOf(request) }, async (span) => {

@@ -14,7 +14,7 @@ import { LostLoginDialog } from "./screens/lost-login.tsx";
 import { forbiddenScreen, type ScreenEntry, screenOf, screens } from "./screens/screen-list.ts";
 import { ThrowAwayBanner } from "./share/throw-away-banner.tsx";
 import { isArriving } from "./state/arrival.ts";
-import { useCode } from "./state/code.ts";
+import { useScreenCode } from "./state/code.ts";
 import { useNow } from "./state/now.ts";
 import { currentRoute, type Route, routeTo } from "./state/route.ts";
 import { type Login, may, session, shownLogin } from "./state/session.ts";
@@ -160,7 +160,7 @@ function MissingScreen({ name, login, onOtherKey }: MissingScreenProps) {
 }
 
 function LoadedScreen({ entry: { name, title, load } }: { readonly entry: ScreenEntry }) {
-  const code = useCode(name, load);
+  const code = useScreenCode(name, load);
   return (
     <>
       {code.data === undefined && <Heading text={title} />}

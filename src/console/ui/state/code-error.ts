@@ -1,2 +1,5 @@
-/** A part of the console could not be loaded: the node is away, or has another version of the console by now. */
+/**
+ * A part of the console could not be loaded although the node answers: it has another version of the console by now, or
+ * the browser keeps the failure of an earlier attempt.
+ */
 export class CodeError extends Error {}

@@ -100,12 +100,15 @@ function nameOf({ address, port }: PeerAddress): string {
   return `${address.includes(":") ? new URL(`http://[${address}]`).hostname : address} ${port}`;
 }
 
-/** About the bytes of a handshake besides the certificates: hello, signature, tickets. */
-const handshakeBytesMin = 1024;
+/**
+ * The most bytes of a handshake besides the certificates: hello, signature, tickets. They are about 1,330 with a key of
+ * 2,048 bits. If it were less, a client that only made a handshake would count as one that got a response.
+ */
+const handshakeBytesMax = 2048;
 
-/** How many bytes a client gets before the first response. The base64 of PEM has 4 characters for 3 bytes. */
+/** How many bytes a client gets before the first response, at most. The base64 of PEM has 4 characters for 3 bytes. */
 function handshakeBytesOf({ cert }: ServerTls): number {
-  return handshakeBytesMin + Math.floor(cert.length * 0.75);
+  return handshakeBytesMax + Math.floor(cert.length * 0.75);
 }
 
 function listen(

@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { connect as connectPlain, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { connect, type TLSSocket } from "node:tls";
 import { builtBinary } from "../../scripts/built-binary.ts";
 import { freePort, newAdminKey, NodeProcess, randomHex } from "../../scripts/node-process.ts";
@@ -114,7 +115,23 @@ describe("handshakes", () => {
     await eventually(() => expect(answers()).toBeGreaterThan(20));
     const before = answers();
     const held: (TLSSocket | undefined)[] = [];
-    for (let at = 0; at < 40; at++) held.push(...(await Promise.all(Array.from({ length: 25 }, shake))));
+    /** A new client that sends its request a moment after the handshake. */
+    const askLate = async (): Promise<string> => {
+      const socket = await shake();
+      if (socket === undefined) return "no handshake";
+      const end = once(socket, "close").then(() => "closed");
+      await sleep(20);
+      socket.write("GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+      const answer = once(socket, "data").then(([bytes]) => String(bytes).split("\r\n", 1)[0] ?? "");
+      return Promise.race([answer, end]);
+    };
+    const late: string[] = [];
+    for (let at = 0; at < 40; at++) {
+      const [answer, ...more] = await Promise.all([askLate(), ...Array.from({ length: 25 }, shake)]);
+      late.push(answer);
+      held.push(...more);
+    }
+    expect(late).toEqual(late.map(() => "HTTP/1.1 200 OK"));
     await expectService();
     clearInterval(asking);
     expect(isClosed).toBe(false);

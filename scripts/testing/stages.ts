@@ -84,7 +84,7 @@ const localTests = files(/^test\/local\/(?:chains|differential|ids|servers)\./);
 const randomModels = files(/\/(?:random-models|agreement)\./);
 const randomImports = files(/\/(?:random-models|random-conditions|spicedb-equivalence|agreement)\./);
 const randomHttp = files(
-  /^test\/http\/(?:random-requests|paging|past-decisions|property-facts)\.|^test\/environments\/comparison\./,
+  /^test\/http\/(?:random-requests|paging|past-decisions|moments|property-facts)\.|^test\/environments\/comparison\./,
 );
 
 /** Tests of connections, threads, processes, files and SQLite. The others test code that is the same on each runtime. */
@@ -129,6 +129,7 @@ const longest: readonly Stage[] = [
     RANDOM_REQUESTS: "20000",
     PAGING_STEPS: "20000",
     PAST_DECISION_STEPS: "2000",
+    MOMENT_STEPS: "5000",
     FUZZ_RUNS: "1000",
     ENVIRONMENT_STEPS: "1500",
   }),

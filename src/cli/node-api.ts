@@ -5,7 +5,7 @@ import type { Command } from "commander";
 import type { z } from "zod";
 import { fetch, tlsFetchOptions } from "../runtime/fetch.ts";
 import type { ApiKeyRole } from "../log/event/event.ts";
-import type { Endpoint, ParameterIn, ResponseOf } from "../http/endpoint.ts";
+import { type Endpoint, momentHeader, type ParameterIn, type ResponseOf } from "../http/endpoint.ts";
 import { authorityIn, readPemFiles } from "../replication/tls-files.ts";
 import { systemAuthorities } from "../replication/tls-identity.ts";
 import { AppError } from "../util/app-error.ts";
@@ -125,6 +125,8 @@ export interface EndpointRequest<E extends Endpoint = Endpoint> {
   readonly query?: Readonly<Record<string, string | number | undefined>> | URLSearchParams;
   readonly body?: object;
   readonly timeoutMs?: number;
+  /** The earlier moment that a question is about. An answer of a node that ignores it is refused. */
+  readonly at?: string | undefined;
 }
 
 export type CallEndpoint = typeof callEndpoint;
@@ -147,16 +149,19 @@ export async function askEndpoint<E extends Endpoint>(
   endpoint: E,
   request: EndpointRequest<E> = {},
 ): Promise<unknown> {
-  return jsonOf(access, await requestNode(access, requestOf(endpoint, request)));
+  const sent = requestOf(endpoint, request);
+  return jsonOf(access, sent, await requestNode(access, sent));
 }
 
 /** The same for one of many requests, by which a short outage would waste the others: `requestNodeAgain`. */
-export const callEndpointAgain: CallEndpoint = async (access, endpoint, request = {}) =>
-  answerIn(endpoint, await jsonOf(access, await requestNodeAgain(access, requestOf(endpoint, request))));
+export const callEndpointAgain: CallEndpoint = async (access, endpoint, request = {}) => {
+  const sent = requestOf(endpoint, request);
+  return answerIn(endpoint, await jsonOf(access, sent, await requestNodeAgain(access, sent)));
+};
 
 /** The request that `callEndpoint` sends. */
 export function requestOf<E extends Endpoint>(endpoint: E, request: EndpointRequest<E>): NodeRequest {
-  const { params = {}, query = {}, body, timeoutMs } = request as EndpointRequest;
+  const { params = {}, query = {}, body, timeoutMs, at } = request as EndpointRequest;
   const path = endpoint.path.replaceAll(/:(\w+)/g, (_, name: string) =>
     encodeURIComponent(must((params as Readonly<Record<string, string>>)[name])),
   );
@@ -169,11 +174,18 @@ export function requestOf<E extends Endpoint>(endpoint: E, request: EndpointRequ
     path: sent.size === 0 ? path : `${path}?${sent}`,
     body: body === undefined ? undefined : JSON.stringify(body),
     ...(timeoutMs !== undefined && { timeoutMs }),
+    ...(at !== undefined && { headers: { [momentHeader]: at } }),
   };
 }
 
-async function jsonOf({ url }: NodeAccess, response: Response): Promise<unknown> {
+async function jsonOf({ url }: NodeAccess, { headers }: NodeRequest, response: Response): Promise<unknown> {
   if (!response.ok) throw await errorFrom(url, response);
+  // A node of release 0.1.0 answers for the present.
+  if (headers?.[momentHeader] !== undefined && !response.headers.has(momentHeader))
+    throw new AppError(
+      "conflict",
+      `${url} answered for the present: its version knows no earlier moments (\`--at\`); upgrade the node`,
+    );
   const hint = hintIn(response);
   // On standard error, like all messages: programs read the answer on standard output.
   if (hint !== undefined) await printWarning(hint);

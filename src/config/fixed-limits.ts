@@ -303,7 +303,7 @@ export const fixedLimits = {
   ),
   decisionExplanationsWaitingMax: count(
     4,
-    "Maximum number of explanations of logged decisions and replays that run or wait; an API key that holds as many slots as are free gets 429",
+    "Maximum number of questions about earlier moments, explanations of logged decisions and replays that run or wait; an API key that holds as many slots as are free gets 429",
   ),
   // Brokers
   brokerConnectTimeoutMs: time(5000, "How long a node waits for a broker to accept a connection"),

@@ -110,6 +110,6 @@ function goBack(copy: Connection, offset: number, limits: Limits): void {
 function unreachable({ epoch, offset }: Revision): AppError {
   return new AppError(
     "gone",
-    `the log of this node does not reach back to offset ${offset} of the epoch ${epoch}, at which the decision was made, or another history has replaced it`,
+    `the log of this node does not reach back to offset ${offset} of the epoch ${epoch}, or another history has replaced it`,
   );
 }

@@ -11,6 +11,8 @@ import { AnswerParts } from "../engine/workers/answer-parts.ts";
 import { QueryDispatcher } from "../engine/workers/query-dispatcher.ts";
 import { policyChecks } from "../engine/workers/policy-checks.ts";
 import { PastDecisions } from "../decisions/past-decisions.ts";
+import { PastProcess } from "../decisions/past-process.ts";
+import { PastQuestions } from "../decisions/past-questions.ts";
 import type { Node } from "../replication/node.ts";
 import { MetricHistory } from "../telemetry/metric-history.ts";
 import type { TracedKind } from "../telemetry/trace-budget.ts";
@@ -73,7 +75,7 @@ import { handleHealth } from "./health/handle.ts";
 import { keyEndpoints } from "./keys/endpoints.ts";
 import { handleKeys } from "./keys/handle.ts";
 import { localEndpoints } from "./local/endpoints.ts";
-import { handleLocal } from "./local/handle.ts";
+import { handleLocal, handlePastLocal } from "./local/handle.ts";
 import { metricEndpoints } from "./metrics/endpoints.ts";
 import { handleMetrics } from "./metrics/handle.ts";
 import { nodeEndpoints } from "./nodes/endpoints.ts";
@@ -90,6 +92,7 @@ import { authorizeEndpoints, questionEndpoints } from "./questions/endpoints.ts"
 import { handleQuestions } from "./questions/handle.ts";
 import { traceEndpoints } from "./traces/endpoints.ts";
 import { type TraceSource, handleTraces } from "./traces/handle.ts";
+import { authorizePast, handlePastQuestions } from "./questions/past.ts";
 import { rehearseQuestions } from "./questions/rehearsal.ts";
 import { authorizeAnswer, authorizeHandler } from "./questions/authorize.ts";
 
@@ -164,27 +167,33 @@ export function createApp(
   const reads = new LogReadQueue();
   const streams = new EventStreams(node, limits, reads);
   const decisionStreams = new DecisionStreams(node, limits, decisions);
-  const past = new PastDecisions(() => node.engine(), limits, decisions);
+  const past = new PastProcess(() => node.engine().path, limits, decisions.directory);
+  const [pastDecisions, pastQuestions] = [new PastDecisions(past, decisions), new PastQuestions(past)];
   const checks = policyChecks(limits);
   const budget = new ByteBudget(limits);
   const reader = new BodyReader(limits, budget);
   const bodies = new BodyParser(limits);
   const large = new LargeResponses(budget, limits);
   const pages = new ListPages(node, limits, queries, decisions);
-  const authorize = authorizeHandler(node, limits, authorizeAnswer(limits, queries, bodies, parity, decisions));
+  const decide = authorizeAnswer(limits, queries, bodies, parity, decisions);
+  const authorize = authorizeHandler(node, limits, decide, authorizePast(pastQuestions, bodies, limits));
   const document = () => openApiDocument(allEndpoints, limits);
   const login = { oidc, people, redeemLoginCode };
   const addRoutes = (app: AnyElysia) =>
     new Router({ node, limits, bodies, isHosted }, app)
       .serveWhole(authorizeEndpoints.authorize, authorize)
-      .serve(questionEndpoints, handleQuestions(node, limits, queries, pages, decisions))
-      .serve(localEndpoints, handleLocal(queries, decisions))
+      .serve(
+        questionEndpoints,
+        handleQuestions(node, limits, queries, pages, decisions),
+        handlePastQuestions(pastQuestions),
+      )
+      .serve(localEndpoints, handleLocal(queries, decisions), handlePastLocal(pastQuestions))
       .serve(bindingsEndpoints, handleBindings(node, limits, queries))
       .serve(authzenEndpoints, handleAuthzen(node, limits, { queries, pages, decisions, publicUrl }))
-      .serve(decisionEndpoints, handleDecisions(limits, decisions, decisionStreams, past))
+      .serve(decisionEndpoints, handleDecisions(limits, decisions, decisionStreams, pastDecisions))
       .serve(parityEndpoints, handleParity(limits, decisions, parity))
       .serve(factEndpoints, handleFacts(node, limits, queries))
-      .serve(policyEndpoints, handlePolicy(node, limits, { queries, checks, past, log: decisions }))
+      .serve(policyEndpoints, handlePolicy(node, limits, { queries, checks, past: pastDecisions, log: decisions }))
       .serve(keyEndpoints, handleKeys(node, limits))
       .serve(peopleEndpoints, handlePeople(node, login))
       .serve(environmentEndpoints, handleEnvironments(node, environments, createTestEnvironment))

@@ -45,12 +45,20 @@ export interface Endpoint {
   readonly errorBodies?: () => Readonly<Partial<Record<ErrorCode, z.ZodType>>>;
   /** The body of all other errors, if it is not the usual one. */
   readonly errorBody?: () => z.ZodType;
+  /** Whether it can be asked about an earlier moment, with `momentHeader`. Other endpoints refuse the header. */
+  readonly hasMoment?: boolean;
   /** Whether a response can have a hint about unknown names. */
   readonly hasHint?: boolean;
   readonly deprecated?: boolean;
   /** Only `ostiary dev` has it. */
   readonly isDevelopment?: boolean;
 }
+
+/**
+ * The earlier moment that a question is about (`moment.ts`). The response repeats it as a position, so that a client
+ * notices a node that ignores the header.
+ */
+export const momentHeader = "Ostiary-At";
 
 /** The endpoints of a feature, by the names that they have in generated clients. */
 export type Endpoints = Readonly<Record<string, Endpoint>>;
@@ -115,7 +123,7 @@ export const tags = {
 type Tag = keyof typeof tags;
 
 /** The errors of an endpoint, without duplicates. */
-export function errorsOf({ method, kind, role, errors = [] }: Endpoint): ErrorCode[] {
+export function errorsOf({ method, kind, role, errors = [], hasMoment }: Endpoint): ErrorCode[] {
   const codes: ErrorCode[] = ["invalid_request"];
   // A person can have no role at all.
   if (role !== undefined) codes.push("unauthorized", "forbidden", "too_many_requests");
@@ -123,6 +131,7 @@ export function errorsOf({ method, kind, role, errors = [] }: Endpoint): ErrorCo
   if (kind === "read") codes.push("conflict");
   if (role !== undefined && method !== "GET") codes.push("too_large", "request_timeout", "request_aborted");
   if (kind === "write") codes.push("read_only");
+  if (hasMoment) codes.push("gone");
   return [...new Set<ErrorCode>([...codes, ...errors, "internal", "not_ready"])];
 }
 

@@ -16,7 +16,7 @@ import type { ErrorCode } from "../util/app-error.ts";
 import { hintHeader } from "../util/header-text.ts";
 import { errorCatalogue } from "./middleware/error-catalogue.ts";
 import { requestParsers } from "./request/request-schemas.ts";
-import { type Endpoint, type Endpoints, errorsOf, type ResponseBody, tags } from "./endpoint.ts";
+import { type Endpoint, type Endpoints, errorsOf, momentHeader, type ResponseBody, tags } from "./endpoint.ts";
 
 export function openApiDocument(endpoints: Endpoints, limits: Limits) {
   const paths: ZodOpenApiPathsObject = {};
@@ -68,7 +68,7 @@ function describeEndpoint(
   body: z.ZodType | undefined,
   failures: ZodOpenApiResponsesObject,
 ): ZodOpenApiOperationObject {
-  const { path, tag, summary, description, role, kind, query, deprecated, isDevelopment } = endpoint;
+  const { path, tag, summary, description, role, kind, query, deprecated, isDevelopment, hasMoment } = endpoint;
   const parameters = [...documentedPath(path).matchAll(/\{(\w+)\}/g)].map(([, name = ""]) => name);
   return {
     operationId: id,
@@ -83,7 +83,7 @@ function describeEndpoint(
         path: z.object(Object.fromEntries(parameters.map((name) => [name, z.string()]))),
       }),
       ...(query !== undefined && { query: query() }),
-      ...(kind === "read" && { header: readHeaders }),
+      ...(kind === "read" && { header: hasMoment ? questionHeaders : readHeaders }),
       ...(kind === "write" && { header: writeHeaders }),
     },
     ...(body !== undefined && { requestBody: { required: true, content: { "application/json": { schema: body } } } }),
@@ -112,6 +112,19 @@ const readHeaders = z.object({
     }),
 });
 
+const questionHeaders = readHeaders.extend({
+  [momentHeader]: z
+    .string()
+    .optional()
+    .meta({
+      param: {
+        id: "OstiaryAt",
+        description:
+          "The question is about this earlier moment, with its policy, facts and clock: an offset, a consistency token, or a time with its zone. The response repeats the header as a consistency token",
+      },
+    }),
+});
+
 const writeHeaders = z.object({
   "X-Request-ID": z
     .string()
@@ -125,8 +138,12 @@ const writeHeaders = z.object({
     }),
 });
 
-function successes({ kind, hasHint, responses }: Endpoint): ZodOpenApiResponsesObject {
-  const shapes = { ...(kind === "write" && positionHeader), ...(hasHint && hintHeaderShape) };
+function successes({ kind, hasHint, hasMoment, responses }: Endpoint): ZodOpenApiResponsesObject {
+  const shapes = {
+    ...(kind === "write" && positionHeader),
+    ...(hasHint && hintHeaderShape),
+    ...(hasMoment && momentHeaderShape),
+  };
   const headers = Object.keys(shapes).length > 0 ? z.object(shapes) : undefined;
   return Object.fromEntries(
     Object.entries(responses()).map(([status, response]) => [
@@ -138,6 +155,18 @@ function successes({ kind, hasHint, responses }: Endpoint): ZodOpenApiResponsesO
 
 const positionHeader = {
   OsoOffset: z.string().meta({ header: { description: "The position of the write" } }),
+};
+
+const momentHeaderShape = {
+  [momentHeader]: z
+    .string()
+    .optional()
+    .meta({
+      header: {
+        id: "OstiaryAtPosition",
+        description: "The position of the moment, if the request has the header",
+      },
+    }),
 };
 
 const hintHeaderShape = {

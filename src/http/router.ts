@@ -9,8 +9,15 @@ import type { Limits } from "../config/limits.ts";
 import type { Node } from "../replication/node.ts";
 import { AppError } from "../util/app-error.ts";
 import type { AnswerParts } from "../engine/workers/answer-parts.ts";
-import type { Endpoint, Endpoints, Immutable, ParameterIn, ResponseOf } from "./endpoint.ts";
-import { bodyReader, forwardGuard, guardOf } from "./middleware/access.ts";
+import {
+  type Endpoint,
+  type Endpoints,
+  type Immutable,
+  momentHeader,
+  type ParameterIn,
+  type ResponseOf,
+} from "./endpoint.ts";
+import { bodyReader, forwardGuard, guardOf, refuseMoment } from "./middleware/access.ts";
 import { beginEndpoint, type Exchange, exchangeOf } from "./middleware/exchange.ts";
 import type { BodyOf, BodyParser } from "./request/body-parser.ts";
 import { validatingSchema } from "./request/schema-error.ts";
@@ -66,11 +73,13 @@ export class Router {
     this.#app = app;
   }
 
-  /** Adds the routes of a feature. */
-  serve<Declared extends Endpoints>(declared: Declared, handlers: Handlers<Declared>): this {
+  /** Adds the routes of a feature. `past` handles requests with `momentHeader`, of endpoints that have a moment. */
+  serve<Declared extends Endpoints>(declared: Declared, handlers: Handlers<Declared>, past?: Handlers<Declared>): this {
     for (const [id, endpoint] of Object.entries(declared)) {
       const handler = handlers[id];
-      if (handler !== undefined) this.#add(endpoint, handler as unknown as Handler<Endpoint>);
+      if (handler === undefined) continue;
+      const present = handler as unknown as Handler<Endpoint>;
+      this.#add(endpoint, past === undefined ? present : atMoment(present, past[id] as unknown as Handler<Endpoint>));
     }
     return this;
   }
@@ -134,6 +143,7 @@ function admit(endpoint: Endpoint, role: NonNullable<Endpoint["role"]>, { node, 
     beginEndpoint(exchange, endpoint);
     const access = guard(exchange, request);
     if (access !== undefined) await access;
+    refuseMoment(endpoint, request);
     const body = await readBody(exchange, request);
     const params = Object.entries<string | null>(context.params ?? {});
     // Elysia gives null for malformed percent-encoding.
@@ -146,6 +156,11 @@ function admit(endpoint: Endpoint, role: NonNullable<Endpoint["role"]>, { node, 
     if (target !== undefined) exchange.audited = { target: target[1] };
     context.body = await bodies.parse(endpoint.body ?? "nothing", body);
   };
+}
+
+/** Handles requests with `momentHeader` in another way. */
+function atMoment(present: Handler<Endpoint>, past: Handler<Endpoint>): Handler<Endpoint> {
+  return (call) => (call.request.headers.has(momentHeader) ? past(call) : present(call));
 }
 
 /** Only valid keys learn that this is another environment. */

@@ -8,7 +8,7 @@ import { AppError } from "../util/app-error.ts";
 import { pathAndQueryOf } from "../util/request-url.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { clientOf } from "./middleware/audit.ts";
-import { forwardGuard } from "./middleware/access.ts";
+import { forwardGuard, refuseMoment } from "./middleware/access.ts";
 import { addResponseHeaders, beginEndpoint, exchangeOf, markDecoded } from "./middleware/exchange.ts";
 import { parseJson } from "./request/body-reader.ts";
 import type { BodyParser } from "./request/body-parser.ts";
@@ -32,6 +32,7 @@ export function forwardWrite(node: Node, forward: Forward, limits: Limits, bodie
     if (request.headers.has(forwardedHeader))
       throw new AppError("not_ready", "this node is not the primary any more, and does not know the new one yet");
     await requireKey(exchange, request, role);
+    refuseMoment(endpoint, request);
     const body = await exchange.parts.bodies.read(exchange, request, limits.writeBodyBytesMax);
     markDecoded(exchange);
     // A primary of 0.1.0 ignores members that it does not know, which can be the limits of a key.

@@ -10,7 +10,7 @@ import { authorizeEndpoints, questionEndpoints } from "../features/questions/end
 import { handleQuestions } from "../features/questions/handle.ts";
 import { rehearseQuestions } from "../features/questions/rehearsal.ts";
 import { localQueries } from "../engine/workers/local-queries.ts";
-import type { Endpoint } from "../http/endpoint.ts";
+import { type Endpoint, momentHeader } from "../http/endpoint.ts";
 import { apiKeyFinder, guardOf } from "../http/middleware/access.ts";
 import { errorResponse } from "../http/middleware/errors.ts";
 import {
@@ -142,10 +142,10 @@ function traceChoice({ tracedShare, tracesPerSecond }: Permission) {
   };
 }
 
-/** Whether the body is short, and its length is known. */
+/** Whether the body is short, its length is known, and the question is about the present. */
 function isUsual({ headers }: Request): boolean {
   const declared = headers.get("content-length");
-  return declared !== null && Number(declared) <= smallBodyBytes;
+  return declared !== null && Number(declared) <= smallBodyBytes && !headers.has(momentHeader);
 }
 
 /** The threads share the limit of bytes. */

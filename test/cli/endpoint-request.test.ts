@@ -28,6 +28,9 @@ describe("a request", () => {
     });
   });
 
+  test("about an earlier moment has its header", () =>
+    expect(requestOf(keyEndpoints.getKeys, { at: "4711" }).headers).toEqual({ "Ostiary-At": "4711" }));
+
   test("has no query string if nothing is asked for", () =>
     expect(requestOf(keyEndpoints.getKeys, { query: { page_token: undefined } }).path).toBe("/api/keys"));
 });

@@ -1,4 +1,5 @@
 /** `ostiary tell`, `delete`, `get`, `inspect`, `clear` and the questions, against a development node. */
+import * as Bun from "bun";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { projectRoot } from "../../scripts/built-binary.ts";
@@ -253,5 +254,53 @@ describe("questions", () => {
     expect(JSON.parse(await outputOf("query", "is_banned", "User:_", "-c", "is_banned User:eve", "--json"))).toEqual([
       { predicate: "is_banned", args: [{ type: "User", id: "eve" }] },
     ]);
+  });
+});
+
+describe("a question about an earlier moment", () => {
+  const asked = ["User:ann", "read", "Organization:acme"] as const;
+
+  test("is answered as then by each command", async () => {
+    const entity = (type: string, id: string) => ({ type, id });
+    const args = [entity("User", "ann"), entity("String", "owner"), entity("Organization", "acme")];
+    const stored = await fetch(`${node.url}/api/batch`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${node.access.OSO_AUTH}` },
+      body: JSON.stringify([{ inserts: [{ predicate: "has_role", args }] }]),
+    });
+    const at = ["--at", stored.headers.get("osooffset") ?? ""];
+    await outputOf("clear", "--confirm");
+    expect(await ostiary("authorize", ...asked)).toMatchObject({ status: 1, output: "Denied\n" });
+    expect(await ostiary("authorize", ...asked, ...at)).toMatchObject({ status: 0, output: "Allowed\n" });
+    expect(await linesOf("authorize-resources", ...asked, ...at)).toEqual(["Organization:acme"]);
+    expect(await linesOf("list", "User:ann", "read", "Organization", ...at)).toEqual(["acme"]);
+    expect(await linesOf("actions", "User:ann", "Organization:acme", ...at)).toContain("read");
+    expect(await outputOf("query", "has_role", "User:ann", "String:_", "Organization:acme", ...at)).toContain("owner");
+    expect(await outputOf("explain", ...asked, ...at)).toContain("allowed");
+  });
+
+  test("is refused with the reason of the node, or if the text is none", async () => {
+    expect(await ostiary("authorize", ...asked, "--at", "yesterday")).toMatchObject({
+      status: 2,
+      errors: expect.stringContaining("`yesterday` is no moment") as string,
+    });
+    expect(await ostiary("list", "User:ann", "read", "Organization", "--at", "3 May")).toMatchObject({
+      status: 2,
+      errors: expect.stringContaining("`3 May` is no moment") as string,
+    });
+  });
+
+  test("is not taken from a node that answers for the present", async () => {
+    const old = Bun.serve({ port: 0, fetch: () => Response.json({ allowed: true }) });
+    try {
+      const access = { ...node.access, OSO_URL: old.url.origin };
+      expect(await run(["authorize", ...asked, "--at", "1"], "", access)).toMatchObject({
+        status: 2,
+        output: "",
+        errors: expect.stringContaining("answered for the present") as string,
+      });
+    } finally {
+      await old.stop(true);
+    }
   });
 });

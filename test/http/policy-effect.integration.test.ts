@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { DecisionLog, unloggedDecisions } from "../../src/decisions/decision-log.ts";
 import { PastDecisions } from "../../src/decisions/past-decisions.ts";
+import { PastProcess } from "../../src/decisions/past-process.ts";
 import { converged, withCluster, withDirectory } from "../replication/cluster.ts";
 import { admin, type Api, apiOf, clientOf, Org, User, withPrimary } from "./api.ts";
 
@@ -116,7 +117,8 @@ describe("the effect of a policy", () => {
     withPrimary(async (api) => {
       await withDirectory(async (data) => {
         const log = new DecisionLog({ decisions: { ...noDecisions, log: "all" }, limits: defaultLimits, data });
-        const past = new PastDecisions(() => api.node.engine(), defaultLimits, log);
+        const process = new PastProcess(() => api.node.engine().path, defaultLimits, data);
+        const past = new PastDecisions(process, log);
         try {
           const replay = { filter: {}, limit: 10, source: after, filename: null };
           const stop = new AbortController();
@@ -128,7 +130,7 @@ describe("the effect of a policy", () => {
           stop.abort();
           expect(await other).toMatchObject(nothing);
         } finally {
-          past.close();
+          process.close();
           await log.close();
         }
       });

@@ -13,7 +13,7 @@ import { activationOf, answerUnder } from "../../policy/activation.ts";
 import type { ActivePolicy } from "../../policy/active-policy.ts";
 import { unknownNames } from "../../policy/unknown-names.ts";
 import { factTypesOf } from "../query/shapes.ts";
-import type { AuthorizeQuestion } from "../request/questions.ts";
+import type { AuthorizeQuestion, ExplainQuestion } from "../request/questions.ts";
 import type { GroundAtom } from "./atom.ts";
 import { CallAnswers, WorkLimitReached } from "./call-answers.ts";
 import { Derivations } from "./derivation.ts";
@@ -27,6 +27,18 @@ interface ExplainOptions {
   readonly clock: number;
   /** A policy with its texts that answers instead of the stored one. The connection must only read. */
   readonly draft?: ActivePolicy;
+}
+
+/** As `explainDecision`; with data bindings also which rows of the application can change the decision. */
+export function explainQuestion(
+  database: Connection,
+  { question, bindings }: ExplainQuestion,
+  { limits, clock }: Pick<ExplainOptions, "limits" | "clock">,
+): Explanation {
+  const explanation = explainDecision(database, question, { limits, clock });
+  if (bindings === undefined) return explanation;
+  const engine = new Engine(database, { limits, clock: () => clock, inTransaction: true });
+  return { ...explanation, local: engine.local.explainLocal({ ...question, bindings }) };
 }
 
 /** `database` is in a transaction. Throws as `Engine.authorize` does. */

@@ -11,7 +11,7 @@ import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import { answerPieceBytes } from "../../util/tuning.ts";
 import { askEngine, Engine } from "../engine.ts";
-import { explainDecision } from "../explain/decision.ts";
+import { explainDecision, explainQuestion } from "../explain/decision.ts";
 import type { ParsedBindings } from "../local/question-bindings.ts";
 import { polarLimits } from "../../policy/active-policy.ts";
 import { type FactCount, unusedFacts, unusedFactsWarning } from "../../policy/fact-schema.ts";
@@ -124,12 +124,7 @@ const commands = {
   explain({ question, bindings, limits, storePath }: StoreRequest & ExplainQuestion): string {
     const clock = Math.floor(Date.now() / 1000);
     return JSON.stringify(
-      inTransaction(storePath, (store) => {
-        const explanation = explainDecision(store, question, { limits, clock });
-        if (bindings === undefined) return explanation;
-        const engine = new Engine(store, { limits, clock: () => clock, inTransaction: true });
-        return { ...explanation, local: engine.local.explainLocal({ ...question, bindings }) };
-      }),
+      inTransaction(storePath, (store) => explainQuestion(store, { question, bindings }, { limits, clock })),
     );
   },
 

@@ -185,7 +185,8 @@ export function answerOnServingThread<Kind extends QuestionKind>(
   }
 }
 
-function textOf<Kind extends QuestionKind>(
+/** The question as a worker gets it: a serialized one as its JSON. */
+export function textOf<Kind extends QuestionKind>(
   question: Questions[Kind]["question"] | SerializedQuestion<Kind>,
 ): Questions[Kind]["question"] | string {
   return question instanceof SerializedQuestion ? question.json : question;

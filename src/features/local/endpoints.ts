@@ -3,7 +3,15 @@ import { z } from "zod";
 import { endpoints, json, questionErrors } from "../../http/endpoint.ts";
 
 const errors = [...questionErrors, "not_found"] as const;
-const question = { method: "POST", tag: "local", kind: "read", role: "read", errors, hasHint: true } as const;
+const question = {
+  method: "POST",
+  tag: "local",
+  kind: "read",
+  role: "read",
+  errors,
+  hasHint: true,
+  hasMoment: true,
+} as const;
 const sql = (description: string) => () => ({ 200: json(description, sqlSchema) });
 
 export const localEndpoints = endpoints({

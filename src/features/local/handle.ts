@@ -4,6 +4,7 @@
  */
 import type { DecisionLog } from "../../decisions/decision-log.ts";
 import { loggedQuestion } from "../../decisions/decision-question.ts";
+import type { PastQuestions } from "../../decisions/past-questions.ts";
 import {
   type AnswerNote,
   type LocalKind,
@@ -13,6 +14,7 @@ import {
 } from "../../engine/request/questions.ts";
 import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
 import { addHints, exchangeOf, holderOf } from "../../http/middleware/exchange.ts";
+import { askPast } from "../../http/middleware/past-answer.ts";
 import type { Handlers } from "../../http/router.ts";
 import type { localEndpoints } from "./endpoints.ts";
 
@@ -35,6 +37,17 @@ export function handleLocal(queries: QueryDispatcher, decisions: DecisionLog): H
     addHints(exchange, note);
     return answer;
   };
+  return {
+    authorizeQuery: ({ body, request }) => ask(request, "authorizeLocal", body),
+    listQuery: ({ body, request }) => ask(request, "listLocal", body),
+    actionsQuery: ({ body, request }) => ask(request, "actionsLocal", body),
+    evaluateQueryLocal: ({ body, request }) => ask(request, "queryLocal", body),
+  };
+}
+
+/** As `handleLocal`, for questions about an earlier moment. */
+export function handlePastLocal(past: PastQuestions): Handlers<typeof localEndpoints> {
+  const ask = askPast(past);
   return {
     authorizeQuery: ({ body, request }) => ask(request, "authorizeLocal", body),
     listQuery: ({ body, request }) => ask(request, "listLocal", body),

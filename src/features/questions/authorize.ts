@@ -9,6 +9,7 @@ import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
 import type { Node } from "../../replication/node.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { must } from "../../util/assert.ts";
+import { momentHeader } from "../../http/endpoint.ts";
 import { readGuard } from "../../http/middleware/access.ts";
 import type { ParityLog } from "../../http/parity/parity-log.ts";
 import { type LargeBody, parseJson } from "../../http/request/body-reader.ts";
@@ -17,16 +18,24 @@ import { addHints, type Exchange, holderOf, markDecoded, replyJson } from "../..
 import type { WholeHandler } from "../../http/router.ts";
 import { simpleAuthorizeQuestion } from "../../http/request/request-schemas.ts";
 import { authorizeEndpoints } from "./endpoints.ts";
+import type { authorizePast } from "./past.ts";
 
 /** A longer body is not logged as it is: the question can be much shorter. */
 const loggedBodyCharactersMax = 4096;
 
 /** Handles a request from its API key to its response. Throws or rejects with errors that `errors.ts` turns into responses. */
-export function authorizeHandler(node: Node, limits: Limits, answer: ReturnType<typeof authorizeAnswer>): WholeHandler {
+export function authorizeHandler(
+  node: Node,
+  limits: Limits,
+  answer: ReturnType<typeof authorizeAnswer>,
+  answerPast: ReturnType<typeof authorizePast>,
+): WholeHandler {
   const { path } = authorizeEndpoints.authorize;
   const guard = readGuard(node, "read");
   const readAndAnswer = (exchange: Exchange, request: Request): Promise<Response> =>
-    exchange.parts.bodies.withBody(exchange, request, limits.readBodyBytesMax, answer);
+    request.headers.has(momentHeader)
+      ? answerPast(exchange, request)
+      : exchange.parts.bodies.withBody(exchange, request, limits.readBodyBytesMax, answer);
   return (exchange, request) => {
     exchange.route = path;
     const access = guard(exchange, request);

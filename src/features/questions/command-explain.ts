@@ -26,6 +26,7 @@ The status is 0 for an explanation of any decision, and 1 if there is no explana
 Examples:
   ostiary explain User:ann read Repository:compiler
   ostiary explain User:ann read Repository:compiler --context 'has_role(User:ann, "reader", Repository:compiler)'
+  ostiary explain User:ann read Repository:compiler --at 2026-05-03T14:00:00Z        why it was so on 3 May
   ostiary explain 'User{"ann"}' read 'Repository{"compiler"}' --json
   ostiary explain User:ann read Issue:7 --bindings bindings.yaml --db '$DATABASE_URL'`;
 
@@ -58,7 +59,7 @@ export const explainCommand: AddCommand = (program) => {
         ...(bindings !== undefined && { data_bindings: await readBindingsText(bindings) }),
         ...(bindingsName !== undefined && { data_bindings_name: bindingsName }),
       };
-      const answer = await askEndpoint(accessOf(self), questionEndpoints.explain, { body });
+      const answer = await askEndpoint(accessOf(self), questionEndpoints.explain, { body, at: options.at });
       const rows = db === undefined ? undefined : await rowsOf(answer, db);
       if (options.json)
         await print(`${JSON.stringify(rows === undefined ? answer : { ...(answer as object), rows }, null, 2)}\n`);
@@ -68,6 +69,7 @@ export const explainCommand: AddCommand = (program) => {
 
 interface Options {
   readonly context?: readonly Fact[];
+  readonly at?: string;
   readonly bindings?: string;
   readonly bindingsName?: string;
   readonly db?: string;

@@ -21,6 +21,7 @@ import {
 
 interface Options {
   readonly context?: readonly Fact[];
+  readonly at?: string;
   readonly json?: true;
 }
 
@@ -48,7 +49,10 @@ export const authorizeCommand: AddCommand = (program, finish) => {
       const to = parseEntity(resource, "resource");
       const body = { ...questionOf(actor, options), action, resource_type: to.type, resource_id: to.id };
       try {
-        const { allowed } = await callEndpoint(accessOf(command), authorizeEndpoints.authorize, { body });
+        const { allowed } = await callEndpoint(accessOf(command), authorizeEndpoints.authorize, {
+          body,
+          at: options.at,
+        });
         await print(options.json ? `${JSON.stringify({ allowed })}\n` : allowed ? "Allowed\n" : "Denied\n");
         finish(allowed ? 0 : 1);
       } catch (error) {
@@ -69,7 +73,10 @@ export const authorizeResourcesCommand: AddCommand = (program) => {
     .action(async (actor: string, action: string, written: string[], options: Options, command: Command) => {
       const resources = written.map((resource) => parseEntity(resource, "resource"));
       const body = { ...questionOf(actor, options), action, resources };
-      const { results } = await callEndpoint(accessOf(command), questionEndpoints.authorizeResources, { body });
+      const { results } = await callEndpoint(accessOf(command), questionEndpoints.authorizeResources, {
+        body,
+        at: options.at,
+      });
       await printLines(results, formatValuePattern, options);
     });
 };
@@ -89,7 +96,7 @@ export const listCommand: AddCommand = (program) => {
       const body = { ...questionOf(actor, options), action, resource_type: type };
       const access = accessOf(command);
       const all: string[] = [];
-      for await (const ids of listPages(access, body)) all.push(...ids);
+      for await (const ids of listPages(access, body, options.at)) all.push(...ids);
       await printLines(all, (id) => id, options);
     });
 };
@@ -103,7 +110,7 @@ export const actionsCommand: AddCommand = (program) => {
     .action(async (actor: string, resource: string, options: Options, command: Command) => {
       const to = parseEntity(resource, "resource");
       const body = { ...questionOf(actor, options), resource_type: to.type, resource_id: to.id };
-      const { results } = await callEndpoint(accessOf(command), questionEndpoints.actions, { body });
+      const { results } = await callEndpoint(accessOf(command), questionEndpoints.actions, { body, at: options.at });
       await printLines(results, (action) => action, options);
     });
 };
@@ -126,20 +133,30 @@ export const queryCommand: AddCommand = (program) => {
       const fact = parsePatternWords([name, ...values]);
       if (fact.predicate === null) throw new UsageError("`query` needs the name of a predicate, such as `has_role`");
       const body = { fact, context_facts: options.context ?? [] };
-      const { results } = await callEndpoint(accessOf(command), questionEndpoints.query, { body });
+      const { results } = await callEndpoint(accessOf(command), questionEndpoints.query, { body, at: options.at });
       if (results.length === 0 && !options.json) await print(noResults);
       else await printLines(results, formatFact, options);
       if (results.length === 0) await warnOfTypeAsString(fact.args);
     });
 };
 
-/** Adds `-c`, the context facts of a question. */
+/** Adds what all questions have: `-c` for context facts, and `--at` for an earlier moment. */
 export function withContext(command: Command): Command {
-  return command.option(
-    "-c, --context <fact>",
-    "A context fact, for this question only, such as `has_role User:ann reader Repository:x`; can be repeated",
-    (written: string, others: readonly Fact[] = []) => [...others, parseFactText(written)],
-  );
+  return command
+    .option(
+      "-c, --context <fact>",
+      "A context fact, for this question only, such as `has_role User:ann reader Repository:x`; can be repeated",
+      (written: string, others: readonly Fact[] = []) => [...others, parseFactText(written)],
+    )
+    .option(
+      "--at <moment>",
+      "Ask about an earlier moment: an offset such as `4711`, or a time such as `2026-05-03T14:00:00Z`",
+      (written: string) => {
+        // A header has no other characters.
+        if (/^[!-~]+$/.test(written)) return written;
+        throw new UsageError(`\`${printable(written)}\` is no moment, such as \`4711\` or \`2026-05-03T14:00:00Z\``);
+      },
+    );
 }
 
 function questionOf(actor: string, { context = [] }: Options) {
@@ -149,12 +166,15 @@ function questionOf(actor: string, { context = [] }: Options) {
 
 const listPageSize = 10_000;
 
-async function* listPages(access: NodeAccess, question: object): AsyncGenerator<string[]> {
+/** A list of an earlier moment has no pages. */
+async function* listPages(access: NodeAccess, question: object, at: string | undefined): AsyncGenerator<string[]> {
   let token: string | null = null;
   do {
-    const body = { ...question, page_size: listPageSize, ...(token !== null && { page_token: token }) };
+    const size = at === undefined ? { page_size: listPageSize } : {};
+    const body = { ...question, ...size, ...(token !== null && { page_token: token }) };
     const page: ResponseOf<typeof questionEndpoints.list> = await callEndpoint(access, questionEndpoints.list, {
       body,
+      at,
     });
     yield page.results;
     token = page.next_page_token ?? null;

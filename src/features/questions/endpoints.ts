@@ -3,7 +3,8 @@ import { z } from "zod";
 import { explanationSchema } from "../../engine/explain/explanation.ts";
 import { json, namesSchema, endpoints, questionErrors, valuesSchema } from "../../http/endpoint.ts";
 
-const common = { method: "POST", tag: "questions", kind: "read", role: "read", errors: questionErrors } as const;
+const errors = { errors: questionErrors, hasMoment: true } as const;
+const common = { method: "POST", tag: "questions", kind: "read", role: "read", ...errors } as const;
 const question = { ...common, hasHint: true } as const;
 const old = { ...question, tag: "old", deprecated: true } as const;
 

@@ -11,7 +11,7 @@ import { AppError } from "../../util/app-error.ts";
 import { clip } from "../../util/text-length.ts";
 import { isExpired, type KeySecret } from "../../store/keys/key-grant.ts";
 import type { People, Person } from "../oidc/people.ts";
-import type { Endpoint } from "../endpoint.ts";
+import { type Endpoint, momentHeader } from "../endpoint.ts";
 import type { RequestKind } from "../request/request-limits.ts";
 import { holderOf, markDecoded, type Exchange } from "./exchange.ts";
 import { type FindKey, principalOf, type KeyPrincipal, type Principal } from "./principal.ts";
@@ -103,6 +103,15 @@ async function refuseEnvironment(people: People, token: string, environment: str
 
 /** The header that names the environment that a person means; an API key belongs to one. */
 export const environmentHeader = "ostiary-environment";
+
+/** An answer about the present would be taken for one about the moment. */
+export function refuseMoment({ hasMoment, path }: Endpoint, request: Request): void {
+  if (hasMoment === true || !request.headers.has(momentHeader)) return;
+  throw new AppError(
+    "invalid_request",
+    `\`${path}\` knows no earlier moments: leave out the header \`${momentHeader}\``,
+  );
+}
 
 /** Waits for the position of a consistency token, or with `latest` for that of the primary. */
 function requireConsistency(node: Node, request: Request): Promise<void> | undefined {

@@ -82,8 +82,8 @@ export const errorCatalogue = {
   },
   gone: {
     status: 410,
-    cause: "events after this position were trimmed from the log",
-    remedy: "read the facts, and continue from `head` of the answer",
+    cause: "the log of the node does not reach back to this position or moment",
+    remedy: "continue from `head` of the answer, or ask about a moment from the earliest on, which the message names",
   },
   too_large: {
     status: 413,

@@ -50,7 +50,7 @@ export function recoveryOffset(store: Connection, destination: RecoveryTarget, u
   if (first !== last)
     throw new AppError(
       "invalid_request",
-      `${wanted} is ambiguous: it may be any offset from ${Math.max(first, earliest.offset)} to ${last}, because the clock of the primary was set in between. Give the offset (\`ostiary restore --to-offset\`)`,
+      `${wanted} is ambiguous: it may be any offset from ${Math.max(first, earliest.offset)} to ${last}, because the clock of the primary was set in between. Give the offset instead of the time`,
     );
   return last;
 }

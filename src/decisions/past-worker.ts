@@ -1,4 +1,14 @@
-/** The entry point of the process that makes logged decisions again: it can take long, so it can be killed. */
+/** The entry point of the process that answers from earlier data: it can take long, so it can be killed. */
+import type { Limits } from "../config/limits.ts";
+import { askEngine, Engine } from "../engine/engine.ts";
+import { explainQuestion } from "../engine/explain/decision.ts";
+import {
+  type DecisionKind,
+  type ExplainQuestion,
+  questionFromJson,
+  type Questions,
+} from "../engine/request/questions.ts";
+import { formatToken } from "../log/event/position.ts";
 import { acceptPolicy } from "../engine/validation/policy-approval.ts";
 import type { Explanation } from "../engine/explain/explanation.ts";
 import { serveWorker } from "../runtime/worker.ts";
@@ -12,6 +22,7 @@ import {
   questionOf,
   usePolicy,
 } from "./past-decision.ts";
+import { atMoment, type Moment, type MomentData } from "./moment.ts";
 import { atPosition, type PastStateOptions } from "./past-state.ts";
 
 export interface ExplainRequest extends PastStateOptions {
@@ -46,7 +57,31 @@ export interface ReplayReport {
   readonly skipped: Readonly<Record<string, number>>;
 }
 
-export type PastDecisionCommands = typeof commands;
+/** A question about an earlier moment. */
+export interface PastRequest<Kind extends DecisionKind = DecisionKind> extends PastStateOptions {
+  readonly moment: Moment;
+  readonly kind: Kind;
+  /** A string is the question as JSON. */
+  readonly question: Questions[Kind]["question"] | string;
+  /** The member with the answer; undefined if the answer is everything. */
+  readonly key: string | undefined;
+}
+
+export interface PastExplainRequest extends PastStateOptions {
+  readonly moment: Moment;
+  readonly question: ExplainQuestion;
+}
+
+export interface PastAnswer {
+  /** JSON. */
+  readonly answer: string;
+  /** The position of the moment, as a consistency token. */
+  readonly position: string;
+  /** As in `AnswerNote`. */
+  readonly unknown: readonly string[] | undefined;
+}
+
+export type PastCommands = typeof commands;
 
 const commands = {
   explain({ decision, ...options }: ExplainRequest): ExplainedDecision {
@@ -55,6 +90,23 @@ const commands = {
       ...decideAgain(store, question, decision.clock, options.limits),
       explanation: explainAgain(store, question, decision.clock, options.limits),
     }));
+  },
+
+  answerAt({ moment, kind, question, key, ...options }: PastRequest): PastAnswer {
+    return atMoment(moment, options, (data) => {
+      const engine = engineAt(data, options.limits);
+      const asked = typeof question === "string" ? questionFromJson(kind, question) : question;
+      const answer = askEngine(engine, kind, asked);
+      const json = JSON.stringify(key === undefined ? answer : { [key]: answer });
+      return { answer: json, position: tokenOf(data), unknown: engine.unknownNames(kind, asked, answer) };
+    });
+  },
+
+  explainAt({ moment, question, ...options }: PastExplainRequest): PastAnswer {
+    return atMoment(moment, options, (data) => {
+      const explanation = explainQuestion(data.store, question, { limits: options.limits, clock: data.clock });
+      return { answer: JSON.stringify(explanation), position: tokenOf(data), unknown: undefined };
+    });
   },
 
   /** Throws `invalid_policy` if the policy has errors. Its tests are not run. */
@@ -98,6 +150,14 @@ const commands = {
     return { replayed, changed, skipped };
   },
 };
+
+function engineAt({ store, clock }: MomentData, limits: Limits): Engine {
+  return new Engine(store, { limits, clock: () => clock, inTransaction: true });
+}
+
+function tokenOf({ position: { epoch, offset } }: MomentData): string {
+  return formatToken(epoch, offset);
+}
 
 /** Runs of decisions at one position. */
 function groupsOf(decisions: readonly LoggedDecision[]): LoggedDecision[][] {
